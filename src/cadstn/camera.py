@@ -119,7 +119,7 @@ class Camera:
                 mend="save depth as 16-bit single-channel PNG, or use --camera nyu for its packing",
             )
         # 65535 is what a saturated 16-bit sensor writes: never a distance.
-        out = units.astype(np.float32) * np.float32(self.depth_unit_mm)
+        out: DepthMm = units.astype(np.float32) * np.float32(self.depth_unit_mm)
         out[np.isin(units, (0, 65535, *self.invalid))] = 0.0
         return out
 

@@ -6,6 +6,7 @@ pairs to swap: flipping an image changes coordinates, never the order of joints.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cadstn.errors import CadstnError, nearest_name
@@ -25,7 +26,7 @@ class Skeleton:
     name: str
     joints: tuple[str, ...]
     bones: tuple[tuple[int, int], ...]
-    fingers: dict[str, tuple[int, ...]]
+    fingers: Mapping[str, tuple[int, ...]]
 
     def __len__(self) -> int:
         return len(self.joints)
@@ -44,7 +45,7 @@ class Skeleton:
         return tuple(chain[-1] for chain in self.fingers.values())
 
 
-def _chains(root: int, fingers: dict[str, tuple[int, ...]]) -> tuple[tuple[int, int], ...]:
+def _chains(root: int, fingers: Mapping[str, tuple[int, ...]]) -> tuple[tuple[int, int], ...]:
     """Bones that run from one root through every finger in turn."""
     return tuple(
         bone for chain in fingers.values() for bone in zip((root, *chain), chain, strict=False)

@@ -1,0 +1,48 @@
+"""Score predictions: metrics, the data sets' protocols, files in and a table out. NumPy only."""
+
+from cadstn.evaluate.metrics import (
+    ACCURACY_MM,
+    Scores,
+    acceleration_error,
+    accuracy,
+    jitter,
+    joint_errors_mm,
+    lost_frames,
+    mean_error_mm,
+    per_joint_error_mm,
+    score,
+)
+from cadstn.evaluate.predictions import (
+    FORMATS,
+    Format,
+    load_predictions,
+    read_joints_npz,
+    read_joints_text,
+    write_joints_uvd,
+)
+from cadstn.evaluate.protocol import PROTOCOLS, Protocol, protocol
+from cadstn.evaluate.report import format_scores, score_files
+
+__all__ = [
+    "ACCURACY_MM",
+    "FORMATS",
+    "PROTOCOLS",
+    "Format",
+    "Protocol",
+    "Scores",
+    "acceleration_error",
+    "accuracy",
+    "format_scores",
+    "jitter",
+    "joint_errors_mm",
+    "load_predictions",
+    "lost_frames",
+    "mean_error_mm",
+    "per_joint_error_mm",
+    "protocol",
+    "read_joints_npz",
+    "read_joints_text",
+    "score",
+    "score_files",
+    "write_joints_uvd",
+]

@@ -1,0 +1,229 @@
+"""Read and write joints: the field's text files, and the ``.npz`` that ``cadstn track`` writes.
+
+The text format holds one frame a line, K x (u px, v px, d mm) in the order of the test set, without
+a header. A frame without a prediction is a line of ``nan``: it keeps its place, because to leave it
+out would shift every frame after it. For the same reason a blank line between frames is an error.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from cadstn.errors import CadstnError, nearest_name
+from cadstn.evaluate.metrics import FloatArray, lost_frames
+from cadstn.evaluate.protocol import Protocol
+
+#: What the three numbers of a joint in a text file are: pixels and depth, or mm.
+Format = Literal["uvd", "xyz"]
+FORMATS: tuple[Format, ...] = ("uvd", "xyz")
+
+#: The array of an ``.npz`` file that holds the joints.
+NPZ_KEY = "joints_xyz_mm"
+
+
+def read_joints_text(path: str | os.PathLike[str], joints: int) -> FloatArray:
+    """Read a text file of joints.
+
+    Args:
+        path: one frame a line, ``3 * joints`` numbers between blanks.
+        joints: K, how many joints a frame must have.
+
+    Returns:
+        (N, K, 3), as in the file; NaN in all joints of a lost frame.
+
+    Raises:
+        CadstnError: naming the file and the line, if the file is missing or empty, a line holds
+            another count, something that is not a number, an infinity, or some NaN but not all.
+    """
+    path = Path(path)
+    lines = _lines(path)
+    width = 3 * joints
+    try:
+        # Far faster than Python's own parsing, but it neither counts blank lines nor names a
+        # mistake as a reader would: whatever it stumbles over is looked for line by line below.
+        table = np.loadtxt(lines, dtype=np.float64, comments=None, ndmin=2)
+    except ValueError:
+        table = np.empty((0, 0))
+    if table.shape != (len(lines), width) or not _whole_frames(table):
+        table = np.array([_parse_line(path, i, line, width) for i, line in enumerate(lines, 1)])
+    return table.reshape(len(lines), joints, 3)
+
+
+def write_joints_uvd(path: str | os.PathLike[str], joints_uvd: ArrayLike) -> None:
+    """Write a text file of the field: three decimals, a lost frame as a line of ``nan``.
+
+    The file appears whole or not at all: it is written under a temporary name and then renamed.
+
+    Args:
+        path: the file to write; one that exists is replaced.
+        joints_uvd: (N, K, 3) of u px, v px, d mm; NaN in all joints of a lost frame.
+
+    Raises:
+        CadstnError: if the shape is wrong, a value is infinite, a frame lost in part, or the file
+            cannot be written.
+    """
+    path = Path(path)
+    lost_frames(joints_uvd)  # refuses what the reader would refuse
+    table = np.asarray(joints_uvd, dtype=np.float64)
+    rows = table.reshape(len(table), -1)
+    line = " ".join(["%.3f"] * rows.shape[1]) + "\n"
+    text = "".join(line % tuple(row) for row in rows.tolist())
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        try:
+            temporary.write_text(text, encoding="ascii")
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise CadstnError(
+            f"cannot write ({error.strerror})", where=path, mend="give a file in a folder you own"
+        ) from None
+
+
+def read_joints_npz(path: str | os.PathLike[str]) -> FloatArray:
+    """Read ``joints_xyz_mm`` of an ``.npz`` file: (N, K, 3) mm, NaN in lost frames.
+
+    Raises:
+        CadstnError: naming the file, if it is missing, not an ``.npz`` file, lacks that array, or
+            holds one of another shape or type, with an infinity or with a frame lost in part.
+            Pickled objects are refused unread.
+    """
+    path = Path(path)
+    _must_exist(path)
+    mend = f"give an .npz file with the array {NPZ_KEY} (frames, joints, 3), as cadstn track writes"
+    try:
+        # Opened here, because np.load leaves a file open that turns out to be damaged.
+        with path.open("rb") as file:
+            archive = np.load(file, allow_pickle=False)
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise CadstnError("not an .npz file but one array", where=path, mend=mend)
+            if NPZ_KEY not in archive.files:
+                held = ", ".join(archive.files) or "nothing"
+                raise CadstnError(f"lacks {NPZ_KEY}, holds {held}", where=path, mend=mend)
+            array = np.asarray(archive[NPZ_KEY])
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
+        raise CadstnError("not a readable .npz file", where=path, mend=mend) from None
+    if array.ndim != 3 or array.shape[-1] != 3 or array.size == 0 or array.dtype.kind not in "fiu":
+        raise CadstnError(
+            f"{NPZ_KEY} is {array.dtype} of shape {array.shape}", where=path, mend=mend
+        )
+    joints = array.astype(np.float64)
+    try:
+        lost_frames(joints)
+    except CadstnError as error:
+        raise CadstnError(error.what, where=path, mend=error.mend) from None
+    return joints
+
+
+def load_predictions(
+    path: str | os.PathLike[str], protocol: Protocol | None = None, fmt: Format = "uvd"
+) -> FloatArray:
+    """Read joints from either kind of file into mm in the camera frame (x right, y down).
+
+    Args:
+        path: ``.npz``, or text otherwise.
+        protocol: the data set, which a text file does not name itself; ``.npz`` needs none.
+        fmt: whether a text file holds (u px, v px, d mm) or (x, y, z) in mm, y down.
+
+    Returns:
+        (N, K, 3) mm, NaN in lost frames.
+
+    Raises:
+        CadstnError: as the readers, for an unknown format, for a text file without a protocol, or
+            for another number of joints than the protocol's.
+    """
+    path = Path(path)
+    if fmt not in FORMATS:
+        raise CadstnError(f"no format '{fmt}'", mend=nearest_name(fmt, FORMATS))
+    if path.suffix == ".npz":
+        joints = read_joints_npz(path)
+        if protocol is not None and joints.shape[1] != len(protocol.skeleton):
+            raise CadstnError(
+                f"holds {joints.shape[1]} joints where {protocol.name} has "
+                f"{len(protocol.skeleton)}",
+                where=path,
+                mend="give the set that these joints belong to, or none for two .npz files",
+            )
+        return joints
+    if protocol is None:
+        _must_exist(path)
+        raise CadstnError(
+            "a text file does not say which camera and joints it has",
+            where=path,
+            mend="name its data set with --set nyu or --set icvl, or give .npz files",
+        )
+    table = read_joints_text(path, len(protocol.skeleton))
+    if fmt == "xyz":
+        return table
+    return np.asarray(protocol.camera.to_xyz_mm(table), dtype=np.float64)
+
+
+def _must_exist(path: Path) -> None:
+    if not path.is_file():
+        raise CadstnError("no such file", where=path, mend="give a .txt or .npz file of joints")
+
+
+def _lines(path: Path) -> list[str]:
+    """Lines up to the last one that is not blank; a byte order mark is dropped."""
+    _must_exist(path)
+    try:
+        # Bytes that are not text become a mark which no number contains, and are named as such.
+        text = path.read_bytes().decode("utf-8-sig", errors="replace")
+    except OSError as error:
+        raise CadstnError(
+            f"cannot read ({error.strerror})", where=path, mend="check its permissions"
+        ) from None
+    # Lines of the field's files end in LF, CR LF and even CR CR LF; the latter read as text would
+    # put a blank line after every frame.
+    text = text.replace("\r", " ").rstrip()
+    if not text:
+        raise CadstnError("empty", where=path, mend="one frame a line, K x (u v d)")
+    return text.split("\n")
+
+
+def _whole_frames(table: FloatArray) -> bool:
+    """Whether every row is finite throughout or NaN throughout."""
+    finite = np.isfinite(table)
+    return bool((finite.all(axis=1) | np.isnan(table).all(axis=1)).all())
+
+
+def _parse_line(path: Path, number: int, line: str, width: int) -> list[float]:
+    """Parse one line the slow way, which knows what to say of each mistake."""
+    mend = f"one frame a line, {width // 3} x (u v d) between blanks"
+    tokens = line.split()
+    values = []
+    for token in tokens:
+        try:
+            # Python reads 1_000 as a number; no file of the field means that.
+            values.append(float("?" if "_" in token else token))
+        except ValueError:
+            raise CadstnError(
+                f"line {number}: '{token[:40]}' is not a number",
+                where=path,
+                mend=f"{mend}, without file names, commas or headers",
+            ) from None
+    if len(values) != width:
+        raise CadstnError(
+            f"line {number} holds {len(values)} numbers, expected {width}",
+            where=path,
+            mend=f"{mend}; check which data set the file belongs to",
+        )
+    lost = [math.isnan(value) for value in values]
+    if not all(lost) and not all(map(math.isfinite, values)):
+        bad = next(token for token, value in zip(tokens, values, strict=True)
+                   if not math.isfinite(value))  # fmt: skip
+        raise CadstnError(
+            f"line {number}: '{bad}' is not finite",
+            where=path,
+            mend="give finite numbers, or nan throughout the line of a lost frame",
+        )
+    return values

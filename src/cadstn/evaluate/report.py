@@ -1,0 +1,183 @@
+"""Score a file against a file, and say the result with everything it depends on."""
+
+from __future__ import annotations
+
+import math
+import os
+from typing import Literal
+
+import numpy as np
+
+from cadstn.camera import Camera
+from cadstn.errors import CadstnError
+from cadstn.evaluate.metrics import FloatArray, Scores, lost_frames, score
+from cadstn.evaluate.predictions import Format, load_predictions
+from cadstn.evaluate.protocol import Protocol, protocol
+from cadstn.skeleton import Skeleton
+
+#: Which point the crops were centred on: the ground truth's, or one found in the image.
+Centre = Literal["truth", "found"]
+
+#: Above this mean error the file is likelier to be misread than to be that bad.
+_SUSPICIOUS_MM = 100.0
+
+
+def score_files(
+    pred_path: str | os.PathLike[str],
+    truth_path: str | os.PathLike[str],
+    set_name: str | None = None,
+    fmt: Format = "uvd",
+    *,
+    truth_fmt: Format = "uvd",
+    skeleton: Skeleton | None = None,
+    centre: Centre | None = None,
+) -> tuple[Scores, str]:
+    """Score one file of predictions, anybody's or ours, against a file of truth.
+
+    A prediction shorter than the truth is scored on the first frames, as the field does with
+    DeepPrior's, which covers only the first recording of ICVL's test; ``frames`` and ``of`` say so.
+
+    Args:
+        pred_path: ``.txt`` or ``.npz``.
+        truth_path: ``.txt`` or ``.npz``.
+        set_name: ``nyu`` or ``icvl``; None needs two ``.npz`` files, taken as one shot.
+        fmt: what a text prediction holds, ``uvd`` or ``xyz``.
+        truth_fmt: the same of a text truth.
+        skeleton: names the joints where there is no set.
+        centre: which crop centre the prediction used, if known; only told in the text.
+
+    Returns:
+        The scores, and the text of ``format_scores``.
+
+    Raises:
+        CadstnError: if a file cannot be read, the joints differ, the prediction is longer than the
+            truth, or the truth is not finite; each names the file.
+    """
+    rules = None if set_name is None else protocol(set_name)
+    pred = load_predictions(pred_path, rules, fmt)
+    truth = load_predictions(truth_path, rules, truth_fmt)
+    _check_pair(pred_path, pred, truth_path, truth)
+    scores = score(pred, truth[: len(pred)], rules.cuts if rules else (), of=len(truth))
+    return scores, format_scores(scores, rules, skeleton=skeleton, centre=centre)
+
+
+def format_scores(
+    scores: Scores,
+    rules: Protocol | None = None,
+    *,
+    skeleton: Skeleton | None = None,
+    centre: Centre | None = None,
+) -> str:
+    """Lay scores out for the terminal, with the camera, joints and cuts they were made with.
+
+    Args:
+        scores: what to show.
+        rules: the data set's protocol; None for recordings of one's own.
+        skeleton: names the joints where ``rules`` is None; they are numbered without either.
+        centre: which crop centre the prediction used; None says that it is not known.
+
+    Returns:
+        Lines ended by newlines, each at most 100 characters wide.
+
+    Raises:
+        CadstnError: if the skeleton has another number of joints than the scores.
+    """
+    names = _joint_names(scores, rules.skeleton if rules else skeleton)
+    width = max(18, *(len(name) + 4 for name in names))
+    rows = [
+        *_setting_rows(scores, rules, centre),
+        ("mean error", _number(scores.mean_error_mm, "mm")),
+        ("median error", _number(scores.median_error_mm, "mm")),
+        *((f"all within {mm} mm", f"{100 * a:8.1f} % of frames")
+          for mm, a in scores.accuracy.items()),
+        ("acceleration error", _number(scores.acceleration_error_mm_frame2, "mm/frame^2")),
+        ("jitter", _number(scores.jitter_mm_frame2, "mm/frame^2")
+         + f" (truth {scores.truth_jitter_mm_frame2:.3f})"),
+        ("error per joint", ""),
+        *((f"  {name}", _number(error, "mm"))
+          for name, error in zip(names, scores.per_joint_error_mm, strict=True)),
+    ]  # fmt: skip
+    lines = [f"{name:<{width}}  {value}".rstrip() for name, value in rows]
+    return "\n".join([*lines, *_notes(scores, rules)]) + "\n"
+
+
+def _setting_rows(
+    scores: Scores, rules: Protocol | None, centre: Centre | None
+) -> list[tuple[str, str]]:
+    frames = f"{scores.frames} compared of {scores.of}, {scores.lost} lost"
+    shots = f"{len(scores.cuts) + 1} shots" if scores.cuts else "1 shot"
+    cut_at = f", cut where {rules.cut_rule}" if rules and scores.cuts else ", not cut"
+    settings = [("frames", frames), ("shots", shots + cut_at)]
+    if rules:
+        settings = [
+            ("set", rules.name),
+            ("camera", _camera(rules.camera)),
+            ("joints", f"{len(rules.skeleton)}: {rules.joint_subset}"),
+            *settings,
+        ]
+    return [*settings, ("crop centre", centre or "not told by the file")]
+
+
+def _notes(scores: Scores, rules: Protocol | None) -> list[str]:
+    """Whatever a reader must know before comparing the numbers above with others."""
+    notes = []
+    if scores.frames < scores.of:
+        notes.append(f"note: only the first {scores.frames} of {scores.of} frames were compared")
+    if scores.lost:
+        notes.append(
+            f"note: errors, jitter and acceleration leave out {scores.lost} lost frames; "
+            "accuracy counts them as wrong"
+        )
+    if rules and scores.of != rules.test_frames:
+        notes.append(
+            f"note: the truth has {scores.of} frames where {rules.name}'s test has "
+            f"{rules.test_frames}; the cuts are those of the whole test"
+        )
+    if scores.mean_error_mm > _SUSPICIOUS_MM:
+        notes.append(
+            f"note: over {_SUSPICIOUS_MM:.0f} mm is rarely a network's doing: check uvd against "
+            "xyz, the order of frames, and y up or down"
+        )
+    return notes
+
+
+def _check_pair(pred_path: object, pred: FloatArray, truth_path: object, truth: FloatArray) -> None:
+    if pred.shape[1] != truth.shape[1]:
+        raise CadstnError(
+            f"holds {pred.shape[1]} joints where {truth_path} holds {truth.shape[1]}",
+            where=pred_path,
+            mend="compare files of the same joints",
+        )
+    if len(pred) > len(truth):
+        raise CadstnError(
+            f"holds {len(pred)} frames where {truth_path} holds {len(truth)}",
+            where=pred_path,
+            mend="compare it with the truth of the same frames; only a shorter prediction is taken",
+        )
+    unlabelled = lost_frames(truth)
+    if unlabelled.any():
+        raise CadstnError(
+            f"frame {int(np.argmax(unlabelled))} (counted from 0) is NaN in a file of truth",
+            where=truth_path,
+            mend="leave unlabelled frames out of both files; have the two files changed places?",
+        )
+
+
+def _joint_names(scores: Scores, skeleton: Skeleton | None) -> tuple[str, ...]:
+    count = len(scores.per_joint_error_mm)
+    if skeleton is None:
+        return tuple(f"joint {k}" for k in range(count))
+    if len(skeleton) != count:
+        raise CadstnError(
+            f"scores of {count} joints where {skeleton.name} has {len(skeleton)}",
+            mend="give the skeleton of these joints",
+        )
+    return skeleton.joints
+
+
+def _camera(camera: Camera) -> str:
+    return f"fx {camera.fx:g}, fy {camera.fy:g}, cx {camera.cx:g}, cy {camera.cy:g} px"
+
+
+def _number(value: float, unit: str) -> str:
+    return "       - (nothing to measure)" if math.isnan(value) else f"{value:8.3f} {unit}"

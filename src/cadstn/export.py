@@ -1,0 +1,186 @@
+"""Write a trained CADSTN as one ONNX file that holds weights, slicing and configuration."""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import os
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from onnx import ModelProto, TensorProto, helper, numpy_helper
+from torch import Tensor, nn
+
+from cadstn.errors import CadstnError
+from cadstn.models import Cadstn, LstmState
+
+INPUTS = ("crops", "h", "c")
+OUTPUTS = ("joints", "w1", "h_next", "c_next")
+CONFIG_KEY = "config"
+
+
+def export_onnx(
+    model: Cadstn, path: str | Path, metadata: Mapping[str, str], *, half: bool = False
+) -> None:
+    """Write the streaming step of `model` as one self-contained ONNX file.
+
+    The graph maps `crops` (B, M, M), `h` and `c` (B, H) of one frame of B streams to `joints` and
+    `w1` (B, K, 3), `h_next` and `c_next` (B, H). Slicing happens inside it. B is free.
+
+    Args:
+        model: the network, on any device and in any mode; left as it was.
+        path: the file to write. It appears whole or not at all.
+        metadata: strings to keep in the file, beside the network's sizes under "config".
+        half: store weights as float16, which halves the file; the arithmetic stays float32.
+            See `round_to_half`.
+
+    Raises:
+        CadstnError: `metadata` has the key "config" or holds something other than strings, or a
+            weight is too large for float16.
+    """
+    properties = _properties(model, metadata)
+    if half:
+        _half_weights(model)  # refuse before the long part
+    proto = _trace(model)
+    if half:
+        _store_as_half(proto)
+    _drop_build_traces(proto)
+    helper.set_model_props(proto, properties)
+    _write_whole(proto.SerializeToString(), Path(path))
+
+
+def round_to_half(model: nn.Module) -> None:
+    """Round in place the weights that a half file stores to the numbers it can hold.
+
+    Afterwards `model` and its export with `half=True` compute with the same weights.
+
+    Raises:
+        CadstnError: a weight is too large for float16.
+    """
+    with torch.no_grad():
+        for weight, rounded in _half_weights(model):
+            weight.copy_(rounded)
+
+
+def _half_weights(model: nn.Module) -> list[tuple[nn.Parameter, Tensor]]:
+    """Pair each weight that a half file stores as float16 with its float16 value.
+
+    Biases are not among them: they are a thousandth of the file.
+    """
+    pairs = []
+    for name, weight in model.named_parameters():
+        if weight.ndim >= 2:
+            rounded = weight.detach().half()
+            if not rounded.isfinite().all():
+                raise CadstnError(
+                    "a weight does not fit into float16", where=name, mend="use half=False"
+                )
+            pairs.append((weight, rounded))
+    return pairs
+
+
+class _Step(nn.Module):
+    """`Cadstn.step` with flat inputs and outputs, as ONNX wants them."""
+
+    def __init__(self, model: Cadstn) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, crops: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        out = self.model.step(crops, LstmState(h, c))
+        return out.joints, out.w1, out.state.h, out.state.c
+
+
+def _trace(model: Cadstn) -> ModelProto:
+    config = model.config
+    # A copy: the caller's model keeps its device, its precision and its training flags.
+    step = _Step(copy.deepcopy(model).cpu().float()).eval()
+    batch = 2  # the exporter takes an example batch of 1 for a constant
+    example = (
+        torch.ones(batch, config.size, config.size),
+        torch.zeros(batch, config.hidden),
+        torch.zeros(batch, config.hidden),
+    )
+    free = {0: torch.export.Dim("batch")}
+    with _quiet(), torch.no_grad():
+        program = torch.onnx.export(
+            step,
+            example,
+            dynamo=True,
+            input_names=INPUTS,
+            output_names=OUTPUTS,
+            dynamic_shapes=(free, free, free),
+            external_data=False,
+            verbose=False,
+        )
+    if program is None:  # only the old exporter returns nothing
+        raise RuntimeError("torch.onnx.export returned no program")
+    return program.model_proto
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    # The exporter reports on its own future, not on the model; none of it is for the user.
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _properties(model: Cadstn, metadata: Mapping[str, str]) -> dict[str, str]:
+    if CONFIG_KEY in metadata:
+        raise CadstnError(
+            f"the key {CONFIG_KEY!r} is taken by the network's own sizes", where="metadata"
+        )
+    for key, value in metadata.items():
+        if not isinstance(key, str) or not isinstance(value, str):
+            raise CadstnError(f"{key!r} is not text with text: {value!r}", where="metadata")
+    return {**metadata, CONFIG_KEY: json.dumps(model.config.to_dict())}
+
+
+def _store_as_half(proto: ModelProto) -> None:
+    """Replace each float32 weight by a float16 one and a Cast back, which runtimes fold at load."""
+    graph = proto.graph
+    casts = []
+    for tensor in graph.initializer:
+        if tensor.data_type != TensorProto.FLOAT or len(tensor.dims) < 2:
+            continue
+        name = tensor.name
+        rounded = numpy_helper.to_array(tensor).astype("float16")
+        tensor.CopyFrom(numpy_helper.from_array(rounded, f"{name}.half"))
+        casts.append(helper.make_node("Cast", [tensor.name], [name], to=TensorProto.FLOAT))
+    nodes = [*casts, *graph.node]  # a graph lists its nodes in the order they can run
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+def _drop_build_traces(proto: ModelProto) -> None:
+    # The exporter notes on each node the source lines it came from, with the paths of the
+    # machine it ran on; they do not belong in a file one gives away.
+    graph = proto.graph
+    del graph.metadata_props[:]
+    for item in (*graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
+        del item.metadata_props[:]
+        item.doc_string = ""
+
+
+def _write_whole(data: bytes, path: Path) -> None:
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.chmod(temporary, 0o644)  # mkstemp's 0600 is for secrets
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise

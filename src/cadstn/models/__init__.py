@@ -1,0 +1,34 @@
+"""The five networks of the method and their losses.
+
+They map normalised crops to normalised joints and know no files, cameras or trainers.
+"""
+
+from cadstn.models.baseline import Baseline, Sliced
+from cadstn.models.blocks import Lstm, LstmState
+from cadstn.models.cadstn import Cadstn, CadstnOutputs
+from cadstn.models.config import NetConfig
+from cadstn.models.fusion import Fusion, fuse
+from cadstn.models.loss import half_squared, pose_distance, spatial_loss
+from cadstn.models.slices import slice_volume
+from cadstn.models.spatial import Spatial, SpatialOutputs, inference_state
+from cadstn.models.temporal import Temporal
+
+__all__ = [
+    "Baseline",
+    "Cadstn",
+    "CadstnOutputs",
+    "Fusion",
+    "Lstm",
+    "LstmState",
+    "NetConfig",
+    "Sliced",
+    "Spatial",
+    "SpatialOutputs",
+    "Temporal",
+    "fuse",
+    "half_squared",
+    "inference_state",
+    "pose_distance",
+    "slice_volume",
+    "spatial_loss",
+]

@@ -1,0 +1,1 @@
+"""Hands that nobody had to record: a hand model, its motion, and depth images of both."""

@@ -1,0 +1,149 @@
+"""Scoring a file against a file: the text says what the numbers depend on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from cadstn.errors import CadstnError
+from cadstn.evaluate.metrics import score
+from cadstn.evaluate.predictions import write_joints_uvd
+from cadstn.evaluate.protocol import protocol
+from cadstn.evaluate.report import format_scores, score_files
+from cadstn.skeleton import HAND21, ICVL16
+
+Array = NDArray[np.float64]
+
+
+def hand(frames: int, joints: int = 16) -> Array:
+    rng = np.random.default_rng(0)
+    return rng.normal((0, 0, 400), 30, (frames, joints, 3))
+
+
+def text_of(folder: Path, name: str, xyz_mm: Array) -> Path:
+    write_joints_uvd(folder / name, protocol("icvl").camera.to_uvd(xyz_mm))
+    return folder / name
+
+
+def npz_of(folder: Path, name: str, xyz_mm: Array) -> Path:
+    np.savez(folder / name, joints_xyz_mm=xyz_mm.astype(np.float32))
+    return folder / name
+
+
+def test_text_against_text(tmp_path: Path) -> None:
+    truth = hand(9)
+    pred = truth + np.array([3.0, 4.0, 0.0])
+    scores, text = score_files(
+        text_of(tmp_path, "pred.txt", pred), text_of(tmp_path, "truth.txt", truth), "icvl"
+    )
+    assert scores.mean_error_mm == pytest.approx(5, abs=1e-2)
+    assert scores.frames == scores.of == 9
+    for line in (
+        "set                 icvl",
+        "camera              fx 241.42, fy 241.42, cx 160, cy 120 px",
+        "joints              16: all 16 labels",
+        "frames              9 compared of 9, 0 lost",
+        "shots               1 shot, not cut",
+        "crop centre         not told by the file",
+        "all within 20 mm       100.0 % of frames",
+    ):
+        assert line in text.split("\n")
+    assert all(f"\n  {joint} " in text for joint in ICVL16.joints)
+    assert "note: the truth has 9 frames where icvl's test has 1596" in text
+    assert max(map(len, text.split("\n"))) <= 100
+    json.dumps(scores.to_dict(), allow_nan=False)
+
+
+def test_cuts_of_the_set_are_used_and_told(tmp_path: Path) -> None:
+    truth = np.zeros((704, 16, 3)) + np.array([0, 0, 400])
+    pred = truth.copy()
+    pred[702:, :, 0] += 50
+    files = npz_of(tmp_path, "pred.npz", pred), npz_of(tmp_path, "truth.npz", truth)
+    with_cut, text = score_files(*files, "icvl")
+    assert with_cut.acceleration_error_mm_frame2 == 0
+    assert with_cut.cuts == (702,)
+    assert "2 shots, cut where the second test recording begins" in text
+    without, text = score_files(*files)
+    assert without.acceleration_error_mm_frame2 == pytest.approx(100 / 702)
+    assert "1 shot, not cut" in text
+
+
+def test_a_shorter_prediction_is_scored_on_the_first_frames(tmp_path: Path) -> None:
+    truth = hand(9)
+    pred = truth[:6] + np.array([0, 0, 2.0])
+    truth_file = npz_of(tmp_path, "truth.npz", truth)
+    scores, text = score_files(npz_of(tmp_path, "pred.npz", pred), truth_file)
+    assert (scores.frames, scores.of) == (6, 9)
+    assert scores.mean_error_mm == pytest.approx(2, abs=1e-4)
+    assert "6 compared of 9" in text
+    assert "note: only the first 6 of 9 frames were compared" in text
+
+
+def test_lost_frames_are_told(tmp_path: Path) -> None:
+    truth = hand(9)
+    pred = truth.copy()
+    pred[4] = np.nan
+    truth_file = text_of(tmp_path, "truth.txt", truth)
+    for path in (text_of(tmp_path, "pred.txt", pred), npz_of(tmp_path, "pred.npz", pred)):
+        scores, text = score_files(path, truth_file, "icvl")
+        assert scores.lost == 1
+        assert scores.accuracy[40] == pytest.approx(8 / 9)
+        assert "9 compared of 9, 1 lost" in text
+        assert "leave out 1 lost frames; accuracy counts them as wrong" in text
+
+
+def test_nothing_found_at_all(tmp_path: Path) -> None:
+    lost = npz_of(tmp_path, "pred.npz", np.full((4, 16, 3), np.nan))
+    _, text = score_files(lost, npz_of(tmp_path, "truth.npz", hand(4)))
+    assert "mean error                 - (nothing to measure)" in text
+    assert "nan" not in text.replace("nan)", "")
+
+
+def test_xyz_predictions_and_joint_names(tmp_path: Path) -> None:
+    truth = hand(5)
+    write_joints_uvd(tmp_path / "pred.txt", truth)
+    truth_file = text_of(tmp_path, "truth.txt", truth)
+    scores, _ = score_files(tmp_path / "pred.txt", truth_file, "icvl", "xyz")
+    assert scores.mean_error_mm < 1e-2
+    scores, text = score_files(tmp_path / "pred.txt", truth_file, "icvl", "uvd")
+    assert scores.mean_error_mm > 100
+    assert "note: over 100 mm is rarely a network's doing: check uvd against xyz" in text
+
+
+def test_own_recordings_have_numbered_or_given_joints(tmp_path: Path) -> None:
+    files = npz_of(tmp_path, "a.npz", hand(5, 21)), npz_of(tmp_path, "b.npz", hand(5, 21))
+    assert "\n  joint 20 " in score_files(*files)[1]
+    named = score_files(*files, skeleton=HAND21, centre="found")[1]
+    assert "\n  pinky_tip " in named
+    assert "crop centre         found" in named
+    with pytest.raises(CadstnError, match="scores of 21 joints where icvl16 has 16; give"):
+        score_files(*files, skeleton=ICVL16)
+
+
+def test_format_needs_no_files() -> None:
+    truth = hand(5)
+    text = format_scores(score(truth, truth), protocol("icvl"), centre="truth")
+    assert "mean error             0.000 mm" in text
+    assert "crop centre         truth" in text
+
+
+def test_mistakes_name_the_file(tmp_path: Path) -> None:
+    five, six = npz_of(tmp_path, "five.npz", hand(5)), npz_of(tmp_path, "six.npz", hand(6))
+    with pytest.raises(CadstnError, match=r"six\.npz: holds 6 frames where .*five\.npz holds 5; "):
+        score_files(six, five)
+    other = npz_of(tmp_path, "other.npz", hand(5, 14))
+    with pytest.raises(CadstnError, match=r"other\.npz: holds 14 joints where .* holds 16; "):
+        score_files(other, five)
+    holed = hand(5)
+    holed[3] = np.nan
+    lost = npz_of(tmp_path, "lost.npz", holed)
+    with pytest.raises(CadstnError, match=r"lost\.npz: frame 3 .*counted from 0.* truth; leave"):
+        score_files(five, lost)
+    with pytest.raises(CadstnError, match="no test set 'nyc'; did you mean 'nyu'"):
+        score_files(five, five, "nyc")
+    with pytest.raises(CadstnError, match=r"none\.npz: no such file"):
+        score_files(tmp_path / "none.npz", five)
