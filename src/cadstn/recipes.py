@@ -115,9 +115,9 @@ def compact() -> Recipe:
             joints=len(HAND21), channels=(16, 32, 64), width=256, hidden=256, dropout=0.1
         ),
         batch=64,
-        spatial_steps=8_000,
-        temporal_steps=3_500,
-        fusion_steps=700,
+        spatial_steps=6_000,
+        temporal_steps=2_500,
+        fusion_steps=500,
         schedule="cosine",
         temporal_start="spatial",
         compiled=True,

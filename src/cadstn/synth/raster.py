@@ -19,6 +19,8 @@ from cadstn.synth.hand import Cones
 # Small enough that the intermediates of one piece stay in a processor's cache.
 _PIXELS_AT_ONCE = 1 << 16
 
+_FLOORED = 0.75
+
 
 class View(NamedTuple):
     """A grid of rays: pixel (i, j) looks along ``(x0 + j * step_x, y0 + i * step_y, 1)``.
@@ -50,6 +52,9 @@ def camera_view(camera: Camera, batch: int = 1) -> View:
 def crop_view(centers_mm: Tensor, cube_mm: float, size: int) -> View:
     """Rays of the crop of a cube: what `cadstn.crop` sees, without a frame between.
 
+    DeepPrior's crop floors its box and its steps, so that a crop's pixel shows, on average over
+    cameras and distances, what lies 0.75 pixels to the left of and above its own corner.
+
     Args:
         centers_mm: (B, 3) centres of the cubes, camera frame.
         cube_mm: edge of the cube.
@@ -57,7 +62,7 @@ def crop_view(centers_mm: Tensor, cube_mm: float, size: int) -> View:
     """
     z = centers_mm[:, 2]
     step = cube_mm / size / z
-    left = (0.5 - size / 2) * step
+    left = (-_FLOORED - size / 2) * step
     return View(centers_mm[:, 0] / z + left, centers_mm[:, 1] / z + left, step, step, size, size)
 
 
