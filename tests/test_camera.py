@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 from dataclasses import replace
@@ -130,6 +131,17 @@ def test_not_sixteen_bits(shape: tuple[int, ...], dtype: type, seen: str) -> Non
     assert "--camera nyu" in error.mend
 
 
+@pytest.mark.parametrize("dtype", [np.int16, np.int32, np.uint32, np.int64, np.uint64])
+def test_only_unsigned_sixteen_bits(dtype: type) -> None:
+    error = refused(PLAIN.depth_mm, np.full((4, 6), 500, dtype))
+    assert error.what == f"{np.dtype(dtype)} image where uint16 depth was expected"
+    assert ".astype(np.uint16)" in error.mend
+
+
+def test_sixteen_bits_of_either_byte_order() -> None:
+    assert PLAIN.depth_mm(np.array([[0, 500, 65535]], ">u2")).tolist() == [[0, 500, 0]]
+
+
 @pytest.mark.parametrize(
     ("shape", "dtype", "seen"),
     [
@@ -221,6 +233,36 @@ def test_json_mistakes_name_the_file(text: str, what: str) -> None:
     assert str(error).startswith("my/camera.json: ")
 
 
+@pytest.mark.parametrize("name", ["fx", "cx", "fps", "width"])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_json_numbers_too_large_for_any_camera(name: str, sign: int) -> None:
+    error = refused(Camera.from_json, json_with(**{name: sign * 10**400}), "my/camera.json")
+    start = "1000000000" if sign > 0 else "-100000000"
+    assert str(error).startswith(f"my/camera.json: field '{name}' is {start}")
+    assert len(error.what) < 80
+
+
+def test_json_huge_invalid_value() -> None:
+    error = refused(Camera.from_json, json_with(invalid=[0, 10**400]), "my/camera.json")
+    assert str(error).startswith("my/camera.json: field 'invalid' is [0, 1000000000")
+
+
+def test_json_number_with_more_digits_than_python_reads() -> None:
+    text = json_with(fx=1).replace('"fx": 1', f'"fx": 1{"0" * 5000}')
+    error = refused(Camera.from_json, text, "my/camera.json")
+    assert str(error).startswith("my/camera.json: holds a number of thousands of digits")
+
+
+@pytest.mark.parametrize("depth", [90, 900, 200_000])
+def test_json_nested_too_deeply(depth: int) -> None:
+    text = json_with(fx=1).replace('"fx": 1', f'"fx": {"[" * depth}{"]" * depth}')
+    error = refused(Camera.from_json, text, "my/camera.json")
+    what = "field 'fx' is [[" if depth == 90 else ("field 'fx' is [[", "nested too deeply")
+    assert error.what.startswith(what)
+    assert str(error).startswith("my/camera.json: ")
+    assert len(error.what) < 80
+
+
 def test_json_unknown_field_names_the_nearest() -> None:
     error = refused(Camera.from_json, json_with(widht=640))
     assert error.mend.startswith("did you mean 'width'? known: ")
@@ -251,6 +293,23 @@ def test_parse_file(tmp_path: Path) -> None:
     error = refused(parse_camera, str(path))
     assert error.what.startswith("not JSON")
     assert str(error).startswith(f"{path}: ")
+
+
+def test_parse_unreadable_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "folder.json"
+    folder.mkdir()
+    assert str(refused(parse_camera, str(folder))).startswith(f"{folder}: cannot read (")
+    long = tmp_path / f"{'x' * 300}.json"
+    assert str(refused(parse_camera, str(long))).startswith(f"{long}: ")
+
+    def locked(*args: Any, **options: Any) -> str:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    path = tmp_path / "camera.json"
+    path.touch()
+    monkeypatch.setattr(Path, "read_text", locked)
+    error = refused(parse_camera, str(path))
+    assert str(error).startswith(f"{path}: cannot read (Permission denied); check its permissions")
 
 
 @pytest.mark.parametrize("text", ["", "1,2,3", "1,2,3,4,5,6", "a,b,c,d", "nyu2", "camera.yaml"])

@@ -8,6 +8,7 @@ and devices have other units and axes; they are converted here, once, at the edg
 from __future__ import annotations
 
 import json
+import reprlib
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -98,7 +99,7 @@ class Camera:
         """Raw sensor image -> float32 millimetres, 0 where nothing was measured.
 
         Args:
-            raw: (H, W) integers, or (H, W, 3) uint8 in OpenCV's channel order for ``nyu``.
+            raw: (H, W) uint16, or (H, W, 3) uint8 in OpenCV's channel order for ``nyu``.
 
         Raises:
             CadstnError: if the image does not have the shape and type of the encoding.
@@ -111,8 +112,14 @@ class Camera:
                 )
             # OpenCV reads blue first: depth = green * 256 + blue (Tompson 2014).
             units = raw[..., 1].astype(np.uint16) << 8 | raw[..., 0]
-        elif raw.ndim == 2 and raw.dtype.kind in "ui" and raw.dtype.itemsize > 1:
+        elif raw.ndim == 2 and raw.dtype.kind == "u" and raw.dtype.itemsize == 2:
             units = raw
+        elif raw.ndim == 2 and raw.dtype.kind in "ui" and raw.dtype.itemsize > 1:
+            # A signed or wider image has values that no sensor writes: -1 would become a distance.
+            raise CadstnError(
+                f"{raw.dtype} image where uint16 depth was expected",
+                mend="clip negatives to 0, then convert with .astype(np.uint16)",
+            )
         else:
             raise CadstnError(
                 f"{_kind(raw)} image where 16-bit depth was expected",
@@ -145,8 +152,14 @@ class Camera:
         """
         try:
             values = json.loads(text)
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        except json.JSONDecodeError as error:
             raise CadstnError(f"not JSON ({error})", where=where, mend=_CAMERA_MEND) from None
+        except ValueError:  # Python refuses to convert integers of thousands of digits
+            raise CadstnError(
+                "holds a number of thousands of digits", where=where, mend=_CAMERA_MEND
+            ) from None
+        except RecursionError:
+            raise CadstnError("nested too deeply", where=where, mend=_CAMERA_MEND) from None
         if not isinstance(values, dict):
             raise CadstnError("not a JSON object", where=where, mend=_CAMERA_MEND)
         known = {f.name: f for f in fields(Camera)}
@@ -156,15 +169,18 @@ class Camera:
                     f"unknown field '{name}'", where=where, mend=nearest_name(name, known)
                 )
             if name == "invalid":
-                good = isinstance(value, list) and all(type(v) is int for v in value)
+                good = isinstance(value, list) and all(map(_is_integer, value))
             elif name == "encoding":
                 good = isinstance(value, str)
             elif name in ("width", "height"):
-                good = type(value) is int
+                good = _is_integer(value)
             else:
-                good = type(value) in (int, float)
+                good = type(value) is float or _is_integer(value)
             if not good:
-                raise CadstnError(f"field '{name}' is {value!r}", where=where, mend=_CAMERA_MEND)
+                # Shortened: what stands there may be hundreds of digits or lists deep.
+                raise CadstnError(
+                    f"field '{name}' is {reprlib.repr(value)}", where=where, mend=_CAMERA_MEND
+                )
         missing = [name for name in ("fx", "fy", "cx", "cy") if name not in values]
         if missing:
             raise CadstnError(f"lacks {', '.join(missing)}", where=where, mend=_CAMERA_MEND)
@@ -208,9 +224,17 @@ def parse_camera(text: str) -> Camera:
         return KNOWN_CAMERAS[text]
     if text.endswith(".json"):
         path = Path(text)
-        if not path.is_file():
-            raise CadstnError("no such camera file", where=path, mend=_CAMERA_MEND)
-        return Camera.from_json(path.read_text(encoding="utf-8", errors="replace"), where=path)
+        try:
+            if not path.exists():
+                raise CadstnError("no such camera file", where=path, mend=_CAMERA_MEND)
+            content = path.read_text(encoding="utf-8", errors="replace")
+        except OSError as error:
+            raise CadstnError(
+                f"cannot read ({error.strerror or error})",
+                where=path,
+                mend="check its permissions, or give another file",
+            ) from None
+        return Camera.from_json(content, where=path)
     parts = text.split(",")
     if len(parts) in (4, 5):
         try:
@@ -230,6 +254,11 @@ def _float(values: ArrayLike) -> FloatArray:
     """Keep float32 and float64 as they are; turn anything else into float64."""
     array = np.asarray(values)
     return array if array.dtype.kind == "f" else array.astype(np.float64)
+
+
+def _is_integer(value: object) -> bool:
+    """Whether a value read from JSON is an integer that numpy can hold; true and false are not."""
+    return type(value) is int and abs(value) < 2**63
 
 
 def _kind(image: NDArray[Any]) -> str:

@@ -77,6 +77,11 @@ class Recipe:
                 f"batch {self.batch} is not whole clips of {self.clip} frames",
                 mend="make batch a multiple of clip",
             )
+        for name in ("cube_mm", "learning_rate", "decay_every"):
+            if not getattr(self, name) > 0:
+                raise CadstnError(
+                    f"recipe {name} is {getattr(self, name)}", mend="make it positive"
+                )
         joints = len(skeleton(self.skeleton))
         if joints != self.net.joints:
             raise CadstnError(
@@ -95,7 +100,12 @@ class Recipe:
     @staticmethod
     def from_json(text: str) -> Recipe:
         """Read what `to_json` wrote; raises CadstnError on unknown fields."""
-        values: dict[str, Any] = json.loads(text)
+        try:
+            values = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise CadstnError(f"a recipe that is not JSON ({error})") from None
+        if not isinstance(values, dict):
+            raise CadstnError(f"a recipe that is not a JSON object: {text[:40]}")
         return override(Recipe(name=str(values.pop("name", ""))), values)
 
 
@@ -112,7 +122,12 @@ def compact() -> Recipe:
     return Recipe(
         name="compact",
         net=NetConfig(
-            joints=len(HAND21), channels=(16, 32, 64), width=256, hidden=256, dropout=0.1
+            joints=len(HAND21),
+            channels=(16, 32, 64),
+            width=256,
+            hidden=256,
+            dropout=0.0,
+            dropout_recurrent=0.0,
         ),
         batch=64,
         spatial_steps=6_000,
@@ -160,6 +175,8 @@ def override(base: Recipe, values: Mapping[str, Any]) -> Recipe:
     known = {f.name: f for f in fields(Recipe)}
     for name, value in values.items():
         if name == "net":
+            if not isinstance(value, Mapping):
+                raise CadstnError(f"recipe field 'net' is {value!r}", mend="set net.FIELD")
             net.update(value)
         elif name.startswith("net."):
             net[name[4:]] = value

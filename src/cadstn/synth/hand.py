@@ -87,7 +87,7 @@ def forward(angles: Tensor, shape: Shape) -> tuple[Tensor, Cones]:
         shape: the hand's shape, (B,) each.
 
     Returns:
-        joints (B, 21, 3) mm in MediaPipe's order, and the 27 cones of hand and forearm.
+        joints (B, 21, 3) mm in MediaPipe's order, and the 26 cones of hand and forearm.
     """
     like = angles.new_tensor
     batch = angles.shape[0]

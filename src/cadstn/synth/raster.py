@@ -136,7 +136,8 @@ def _cone_depth(dx: Tensor, dy: Tensor, a: Tensor, b: Tensor, ra: Tensor, rb: Te
     a, b, ra, rb = a[:, None, None], b[:, None, None], ra[:, None, None], rb[:, None, None]
     axis = b - a
     taper = ra - rb
-    k = ((axis * axis).sum(-1) - taper * taper).clamp(min=1e-6)
+    k = (axis * axis).sum(-1) - taper * taper
+    k = torch.where(k > 1e-6, k, torch.nan)  # one ball inside the other: there is no side between
     # Depth is counted from a's own depth, so that squares stay small and float32 suffices.
     wx, wy = dx * a[..., 2] - a[..., 0], dy * a[..., 2] - a[..., 1]
     dd = dx * dx + dy * dy + 1

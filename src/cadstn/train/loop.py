@@ -85,7 +85,8 @@ def train(
     """
     torch.manual_seed(recipe.seed)
     # On a CPU a training step takes two thirds of the time with channels last.
-    model = Cadstn(recipe.net, auxiliary=True).to(device, memory_format=torch.channels_last)
+    model = Cadstn(recipe.net, auxiliary=True).to(device)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in its stubs
     for number, stage in enumerate(STAGES):
         done = out / f"{stage}.safetensors"
         part = getattr(model, stage)
@@ -108,7 +109,10 @@ def load_model(out: Path) -> tuple[Cadstn, Recipe]:
     Raises:
         CadstnError: if a stage is missing or damaged.
     """
-    _, about = read_tensors(out / "spatial.safetensors")
+    path = out / "spatial.safetensors"
+    _, about = read_tensors(path)
+    if "recipe" not in about:
+        raise CadstnError("names no recipe", where=path, mend="give a folder of 'cadstn train'")
     recipe = Recipe.from_json(about["recipe"])
     model = Cadstn(recipe.net)
     for stage in STAGES:
@@ -151,9 +155,11 @@ def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
 
 @torch.no_grad()
 def validation_error_mm(model: Cadstn, stage: str, recipe: Recipe, device: str) -> float:
-    """Mean joint error in mm of one stage's network on rendered clips that are never trained on."""
+    """Mean joint error in mm of one stage's network on rendered clips that are never trained on.
+
+    Leaves the model in evaluation mode.
+    """
     clips = _batch(recipe, (recipe.seed, _VALIDATE), _VALIDATION_CLIPS, 16, device)
-    training = model.training
     model.eval()
     if stage == "spatial":
         joints = model.spatial(clips.crops.flatten(0, 1)).view_as(clips.joints)
@@ -161,7 +167,6 @@ def validation_error_mm(model: Cadstn, stage: str, recipe: Recipe, device: str) 
         joints = model.temporal(clips.crops)[0]
     else:
         joints = model(clips.crops).joints
-    model.train(training)
     return float((joints - clips.joints).norm(dim=-1).mean()) * recipe.cube_mm / 2
 
 
@@ -207,6 +212,7 @@ def _train_stage(
         speed = recipe.batch * (step + 1 - last) / (time.perf_counter() - began)
         if (step + 1) % checkpoint_every == 0 or step + 1 == steps:
             error_mm = validation_error_mm(model, stage, recipe, device)
+            part.train()
             save_checkpoint(path, part, optimizer, step + 1, recipe.to_json())
             _log(out, stage, step + 1, value, error_mm, speed)
             began, last = time.perf_counter(), step + 1

@@ -1,0 +1,32 @@
+# Two commands for a fresh machine: `make demo` (no torch) and `make test` (everything).
+PYTHON ?= python3
+DEMO := .venv/bin
+DEV := .venv-dev/bin
+# Choosing the exact PyTorch build keeps pip from fetching gigabytes of another.
+PIP_ARGS := --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: demo test lint clean
+
+demo: .venv/ready  ## track the recording that ships with the package
+	$(DEMO)/cadstn demo --out demo_out
+
+test: .venv-dev/ready  ## run all tests
+	$(DEV)/python -m pytest
+
+lint: .venv-dev/ready  ## style and types
+	$(DEV)/ruff check .
+	$(DEV)/ruff format --check .
+	$(DEV)/mypy
+
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(DEMO)/python -m pip install $(PIP_ARGS) -e .
+	touch $@
+
+.venv-dev/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-dev
+	$(DEV)/python -m pip install $(PIP_ARGS) -e '.[train,dev]'
+	touch $@
+
+clean:  ## remove what the commands above made
+	rm -rf .venv .venv-dev demo_out

@@ -1,0 +1,38 @@
+"""3D hand pose from depth cameras: the CADSTN method as software.
+
+>>> import cadstn
+>>> tracker = cadstn.Tracker()
+>>> len(tracker.network.skeleton)
+21
+"""
+
+from cadstn._version import __version__
+from cadstn.camera import KNOWN_CAMERAS, Camera, parse_camera
+from cadstn.crop import Crop, crop_cube
+from cadstn.errors import CadstnError
+from cadstn.locate import find_hand
+from cadstn.recording import Frame, Recording, open_recording, write_recording
+from cadstn.skeleton import HAND21, ICVL16, MSRA21, NYU14, Skeleton
+from cadstn.track import Hand, Tracker
+
+__all__ = [
+    "HAND21",
+    "ICVL16",
+    "KNOWN_CAMERAS",
+    "MSRA21",
+    "NYU14",
+    "CadstnError",
+    "Camera",
+    "Crop",
+    "Frame",
+    "Hand",
+    "Recording",
+    "Skeleton",
+    "Tracker",
+    "__version__",
+    "crop_cube",
+    "find_hand",
+    "open_recording",
+    "parse_camera",
+    "write_recording",
+]
