@@ -45,7 +45,8 @@ def oracle(
     left = math.floor(size / 2 - small.shape[1] / 2)
     pasted[top : top + small.shape[0], left : left + small.shape[1]] = small
     pasted[pasted == 0] = back
-    return ((pasted - z) / (cube / 2)).astype(np.float32)
+    normalised: NDArray[np.float32] = ((pasted - z) / (cube / 2)).astype(np.float32)
+    return normalised
 
 
 @settings(max_examples=40, deadline=None)

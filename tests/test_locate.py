@@ -70,7 +70,7 @@ def test_specks_and_far_things_are_not_hands() -> None:
 def test_the_end_of_an_arm_is_found_and_not_the_arm(side: tuple[float, float, float]) -> None:
     palm = (-20.0, 10.0, 520.0)
     depth = blank()
-    arm(depth, palm, np.array(palm) + side)
+    arm(depth, palm, np.array(palm) + np.array(side))
     found = find_hand(depth, CAMERA)
     assert found is not None
     assert np.linalg.norm(found.center_xyz_mm - palm) < 80
@@ -91,8 +91,8 @@ def test_the_hand_held_out_is_meant_and_not_the_body() -> None:
 def test_a_hand_that_is_followed_is_kept_before_a_nearer_one() -> None:
     depth = blank()
     near, far = (-110.0, -20.0, 480.0), (110.0, -20.0, 560.0)
-    arm(depth, near, np.array(near) + (0, 280, 60))
-    arm(depth, far, np.array(far) + (0, 280, 60))
+    arm(depth, near, np.array(near) + np.array([0, 280, 60]))
+    arm(depth, far, np.array(far) + np.array([0, 280, 60]))
     free = find_hand(depth, CAMERA)
     kept = find_hand(depth, CAMERA, keep_xyz_mm=np.array(far))
     assert free is not None
@@ -119,9 +119,8 @@ def test_rendered_hands_are_found() -> None:
         cones = Cones(*(field[k : k + 1] for field in scene.cones))
         depth = torch.nan_to_num(cast(cones, camera_view(CAMERA)), posinf=0)[0].numpy()
         found = find_hand(depth, CAMERA)
-        near.append(
-            found is not None and np.linalg.norm(found.center_xyz_mm - joints[k].mean(0)) < 90
-        )
+        away = np.inf if found is None else np.linalg.norm(found.center_xyz_mm - joints[k].mean(0))
+        near.append(float(away) < 90)
     assert len(near) > 20
     assert np.mean(near) > 0.6
 

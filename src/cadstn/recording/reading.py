@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from cadstn.camera import KNOWN_CAMERAS, Camera, DepthMm, parse_camera
 from cadstn.errors import CadstnError
-from cadstn.recording.files import load_npz, read_png, told_of, to_mm
+from cadstn.recording.files import load_npz, read_png, to_mm, told_of
 from cadstn.recording.labels import LABEL_KEYS, Labels, checked_labels, read_labels
 from cadstn.skeleton import Skeleton
 
@@ -224,11 +224,12 @@ def _depth_files(files: list[Path], camera: Camera) -> list[Path]:
 
 def _folder_camera(path: Path, shots: list[Path]) -> Camera:
     """``camera.json`` of the folder, or else of its shots, which must agree."""
-    files = [f for f in (folder / "camera.json" for folder in (path, *shots)) if f.is_file()]
+    own = path / "camera.json"
+    if own.is_file():
+        return parse_camera(str(own))
+    files = [file for file in (shot / "camera.json" for shot in shots) if file.is_file()]
     if not files:
         raise _no_camera(path, "camera.json")
-    if files[0].parent == path:
-        files = files[:1]
     cameras = [parse_camera(str(file)) for file in files]
     for file, camera in zip(files, cameras, strict=True):
         if camera != cameras[0]:
@@ -241,8 +242,9 @@ def _folder_camera(path: Path, shots: list[Path]) -> Camera:
 def _folder_labels(path: Path, shots: list[Path], counts: list[int]) -> Labels:
     """``truth.npz`` of the folder, or else those of its shots put together."""
     *starts, total = accumulate(counts, initial=0)
-    if (path / "truth.npz").is_file():
-        labels = read_labels(path / "truth.npz", total)
+    own = path / "truth.npz"
+    if own.is_file():
+        labels = read_labels(own, total)
         return labels._replace(cuts=tuple(sorted({*labels.cuts, *starts} - {0})))
     files = [shot / "truth.npz" for shot in shots]
     if not any(file.is_file() for file in files):

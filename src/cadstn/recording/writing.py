@@ -112,14 +112,11 @@ def _checked(
         yield units, camera
 
 
-# In these two the caller's own code runs wherever a frame is taken: its OSErrors are not the path's.
-
-
 def _write_folder(folder: Path, frames: _Frames, labels: Arrays, path: Path) -> None:
     with told_of(path):
         folder.mkdir()
     count = 0
-    for units, camera in frames:
+    for units, camera in frames:  # not told of: the caller's code runs here, its errors are its own
         with told_of(path):
             write_png(folder / f"{count:06d}.png", units, camera)
         count += 1
@@ -131,14 +128,14 @@ def _write_folder(folder: Path, frames: _Frames, labels: Arrays, path: Path) -> 
 
 
 def _write_npz(file: Path, frames: _Frames, labels: Arrays, path: Path) -> None:
-    gathered = []
-    for units, camera in frames:
-        gathered.append(units.copy())  # a caller may fill the same array again
+    # Copied, because a caller may fill the same array again.
+    gathered = [(units.copy(), camera) for units, camera in frames]
     with told_of(path):
         _must_hold_frames(len(gathered), labels)
-        arrays = {"depth": np.stack(gathered), "camera": np.array(camera.to_json()), **labels}
+        depth = np.stack([units for units, _ in gathered])
+        camera = np.array(gathered[0][1].to_json())
         with file.open("wb") as opened:  # np.savez would append .npz to a name
-            np.savez_compressed(opened, **arrays)
+            np.savez_compressed(opened, depth=depth, camera=camera, **labels)
 
 
 def _must_hold_frames(count: int, labels: Arrays) -> None:

@@ -1,0 +1,248 @@
+"""The command line as a person meets it: outputs, exit codes, one-line errors."""
+
+import json
+import shutil
+from importlib import resources
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from cadstn import cli as cli_module
+from cadstn.camera import Camera
+from cadstn.cli import cli, main
+from cadstn.errors import CadstnError
+from cadstn.recording import open_recording, write_recording
+from cadstn.results import OUTPUTS
+from cadstn.skeleton import HAND21
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(cli, [str(a) for a in arguments])
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first eight frames of the demo, with their truth."""
+    path = tmp_path_factory.mktemp("cli") / "clip"
+    with resources.as_file(resources.files("cadstn") / "demo") as demo:
+        frames = list(open_recording(demo))[:8]
+    write_recording(
+        path,
+        [frame.depth.astype(np.uint16) for frame in frames],
+        frames[0].camera,
+        truth_xyz_mm=np.stack([f.truth_xyz_mm for f in frames if f.truth_xyz_mm is not None]),
+        skeleton=HAND21,
+    )
+    return path
+
+
+def test_track_writes_all_that_it_promises(clip: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    result = run("track", clip, "--out", out)
+    assert result.exit_code == 0, result.output
+    assert sorted(p.name for p in out.iterdir()) == sorted(OUTPUTS)
+    assert "8 of 8 frames tracked" in result.output
+    assert "mean joint error" in result.output
+    assert "ms a frame (p50)" in result.output
+    for name in OUTPUTS:
+        assert str(out / name) in result.output
+
+    with np.load(out / "joints.npz", allow_pickle=False) as arrays:
+        joints = arrays["joints_xyz_mm"]
+        assert joints.shape == (8, 21, 3)
+        assert joints.dtype == np.float32
+        assert arrays["found"].all()
+        np.testing.assert_allclose(arrays["time_s"], np.arange(8) / 30)
+        assert tuple(arrays["joint_names"]) == HAND21.joints
+    lines = (out / "joints.csv").read_text().splitlines()
+    assert len(lines) == 9
+    assert lines[0].startswith("frame,time_s,found,wrist_x_mm,wrist_y_mm,wrist_z_mm,thumb_cmc_x_mm")
+    np.testing.assert_allclose(
+        [float(v) for v in lines[1].split(",")[3:]], joints[0].ravel(), atol=1e-3
+    )
+    uvd = np.loadtxt(out / "joints_uvd.txt").reshape(8, 21, 3)
+    back = open_recording(clip).camera.to_xyz_mm(uvd)
+    np.testing.assert_allclose(back, joints, atol=0.02)
+
+    video = cv2.VideoCapture(str(out / "overlay.mp4"))
+    assert video.get(cv2.CAP_PROP_FRAME_COUNT) == 8
+    assert video.get(cv2.CAP_PROP_FPS) == pytest.approx(30)
+    good, picture = video.read()
+    assert good
+    assert picture.shape == (480, 640 + 480, 3)
+    assert picture.max() > 100
+    sheet = cv2.imread(str(out / "contact.png"))
+    assert sheet is not None
+    assert sheet.shape[1] == 3 * 640
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["frames"] == summary["tracked"] == 8
+    assert summary["lost"] == summary["bad"] == 0
+    assert summary["error"]["mean_error_mm"] < 40
+    assert summary["first_found"]["frame"] == "000000.png"
+
+
+def test_a_bad_frame_is_told_skipped_and_counted(clip: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(clip, broken)
+    data = (broken / "000003.png").read_bytes()
+    (broken / "000003.png").write_bytes(data[: len(data) // 2])
+    result = run("track", broken, "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert "000003.png" in result.output
+    assert "7 of 8 frames tracked, 0 lost, 1 unreadable" in result.output
+    summary = json.loads((tmp_path / "out/summary.json").read_text())
+    assert summary["bad"] == 1
+    assert summary["bad_frames"][0]["frame"] == "000003.png"
+    with np.load(tmp_path / "out/joints.npz") as arrays:
+        assert arrays["found"].tolist() == [True] * 3 + [False] + [True] * 4
+        assert np.isnan(arrays["joints_xyz_mm"][3]).all()
+
+
+def test_track_replaces_an_earlier_result(clip: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "summary.json").write_text("old")
+    (out / "mine.txt").write_text("mine")
+    assert run("track", clip, "--out", out).exit_code == 0
+    assert json.loads((out / "summary.json").read_text())["frames"] == 8
+    assert (out / "mine.txt").read_text() == "mine"
+
+
+def bad_folder(tmp_path: Path, image: np.ndarray | bytes, camera: Camera | None) -> Path:
+    folder = tmp_path / "bad"
+    folder.mkdir()
+    if isinstance(image, bytes):
+        (folder / "0.png").write_bytes(image)
+    else:
+        cv2.imwrite(str(folder / "0.png"), image)
+    if camera is not None:
+        (folder / "camera.json").write_text(camera.to_json())
+    return folder
+
+
+GOOD = Camera(240, 240, 160, 120, 320, 240)
+TRUNCATED = cv2.imencode(".png", np.full((240, 320), 700, np.uint16))[1].tobytes()[:60]
+
+
+@pytest.mark.parametrize(
+    ("image", "camera", "says"),
+    [
+        (TRUNCATED, GOOD, "0.png"),
+        (b"", GOOD, "0.png"),
+        (np.full((240, 320), 9, np.uint8), GOOD, "8-bit"),
+        (np.full((100, 320), 900, np.uint16), GOOD, "320x100"),
+        (np.zeros((240, 320), np.uint16), GOOD, "0.png"),
+        (np.full((240, 320), 65535, np.uint16), GOOD, "0.png"),
+        (np.full((240, 320), 900, np.uint16), None, "--camera"),
+    ],
+)
+def test_bad_recordings_are_one_line_and_leave_nothing(
+    tmp_path: Path, image: np.ndarray | bytes, camera: Camera | None, says: str
+) -> None:
+    folder = bad_folder(tmp_path, image, camera)
+    result = run("track", folder, "--out", tmp_path / "out")
+    assert isinstance(result.exception, CadstnError)
+    assert says in str(result.exception)
+    assert "\n" not in str(result.exception)
+    assert [p.name for p in tmp_path.iterdir()] == ["bad"]
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "says"),
+    [
+        ("--camera", "0,240,160,120", "camera fx is 0.0"),
+        ("--camera", "kinect3", "did you mean 'kinect2'?"),
+        ("--weights", "nowhere.onnx", "no such weights file"),
+        ("--out", "clip_file", "a file stands where"),
+    ],
+)
+def test_bad_options_are_one_line(
+    clip: Path, tmp_path: Path, option: str, value: str, says: str
+) -> None:
+    (tmp_path / "clip_file").write_text("")
+    options = {"--out": tmp_path / "out", option: value}
+    if option == "--out":
+        options["--out"] = tmp_path / value
+    result = run("track", clip, *(part for pair in options.items() for part in pair))
+    assert isinstance(result.exception, CadstnError)
+    assert says in str(result.exception)
+    assert not (tmp_path / "out").exists()
+
+
+def test_errors_print_one_line_and_exit_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr("sys.argv", ["cadstn", "info", str(tmp_path / "nowhere")])
+    with pytest.raises(SystemExit) as exit_:
+        main()
+    assert exit_.value.code == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith("error: ")
+    assert "nowhere" in printed
+    assert printed.count("\n") == 1
+
+
+def test_info(clip: Path) -> None:
+    result = run("info", clip, "--json")
+    about = json.loads(result.output)
+    assert about["frames"] == 8
+    assert about["bad"] == 0
+    assert "frames  8" in run("info", clip).output
+
+
+def test_score_of_npz_files(clip: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run("track", clip, "--out", out)
+    result = run("score", out / "joints.npz", clip / "truth.npz", "--json")
+    assert result.exit_code == 0, result.output
+    summary = json.loads((out / "summary.json").read_text())
+    mean = json.loads(result.output)["mean_error_mm"]
+    assert mean == pytest.approx(summary["error"]["mean_error_mm"], abs=1e-3)
+    assert "mean" in run("score", out / "joints.npz", clip / "truth.npz").output
+
+
+def test_synth_is_a_function_of_its_seed(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    for name, seed in (("a", 3), ("b", 3), ("c", 4)):
+        result = run("synth", tmp_path / name, "--frames", 3, "--seed", seed)
+        assert result.exit_code == 0, result.output
+    a, b, c = (
+        np.stack([f.depth for f in open_recording(tmp_path / name)]) for name in ("a", "b", "c")
+    )
+    np.testing.assert_array_equal(a, b)
+    assert (a != c).any()
+    recording = open_recording(tmp_path / "a")
+    assert recording.skeleton == HAND21
+    assert recording.truth_xyz_mm is not None
+
+
+def test_train_export_track(clip: Path, tmp_path: Path) -> None:
+    """The whole road: rendered hands, three stages, one file, joints."""
+    pytest.importorskip("torch")
+    sizes = ("spatial_steps=3", "temporal_steps=2", "fusion_steps=2")
+    arguments = ["train", "tiny", "--out", tmp_path / "run"]
+    result = run(*arguments, *(a for s in sizes for a in ("--set", s)))
+    assert result.exit_code == 0, result.output
+    for half in ((), ("--half",)):
+        result = run("export", tmp_path / "run", "--out", tmp_path / "hand.onnx", *half)
+        assert result.exit_code == 0, result.output
+    result = run("track", clip, "--weights", tmp_path / "hand.onnx", "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    wrong = run("train", "tiny", "--out", tmp_path / "x", "--set", "net.widht=3")
+    assert "did you mean 'width'?" in str(wrong.exception)
+
+
+def test_without_torch_the_mend_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "torch", None)
+    with pytest.raises(CadstnError, match=r"pip install 'cadstn\[train\]'"):
+        cli_module._need_train("cadstn train")
+
+
+@pytest.mark.parametrize("command", ["track", "demo", "info", "score", "synth", "train", "export"])
+def test_every_command_explains_itself(command: str) -> None:
+    result = run(command, "--help")
+    assert result.exit_code == 0
+    assert len(result.output.splitlines()) > 5
