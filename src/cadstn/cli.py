@@ -228,7 +228,10 @@ def _report(summary: dict[str, Any], recording: Recording) -> list[str]:
     lines.append(f"{took['p50']:.1f} ms a frame (p50), {took['p99']:.1f} ms (p99)")
     if summary["error"] is not None:
         error = summary["error"]
-        lines.append(f"mean joint error {error['mean_error_mm']:.1f} mm against its own truth")
+        lines.append(
+            f"mean joint error {error['mean_error_mm']:.1f} mm against its own truth "
+            "(centre found, not given)"
+        )
     return lines
 
 

@@ -175,6 +175,7 @@ def _drop_build_traces(proto: ModelProto) -> None:
 
 
 def _write_whole(data: bytes, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:

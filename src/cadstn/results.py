@@ -166,6 +166,7 @@ def _write_joints(tracked: Tracked, out: Path) -> None:
         time_s=tracked.time_s,
         joint_names=np.array(names),
         skeleton=np.array(tracked.skeleton.name),
+        centre=np.array("found"),
         frames=np.array(tracked.names),
     )
     with (out / "joints.csv").open("w", newline="", encoding="utf-8") as file:

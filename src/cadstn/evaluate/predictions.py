@@ -124,6 +124,15 @@ def read_joints_npz(path: str | os.PathLike[str]) -> FloatArray:
     return joints
 
 
+def read_npz_notes(path: str | os.PathLike[str]) -> dict[str, str]:
+    """Read what an ``.npz`` file says of its joints, those of ``skeleton`` and ``centre`` it has.
+
+    Call it on a file that `read_joints_npz` accepts.
+    """
+    with np.load(path, allow_pickle=False) as archive:
+        return {key: str(archive[key]) for key in ("skeleton", "centre") if key in archive.files}
+
+
 def load_predictions(
     path: str | os.PathLike[str], protocol: Protocol | None = None, fmt: Format = "uvd"
 ) -> FloatArray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -11,9 +12,9 @@ import numpy as np
 from cadstn.camera import Camera
 from cadstn.errors import CadstnError
 from cadstn.evaluate.metrics import FloatArray, Scores, lost_frames, score
-from cadstn.evaluate.predictions import Format, load_predictions
+from cadstn.evaluate.predictions import Format, load_predictions, read_npz_notes
 from cadstn.evaluate.protocol import Protocol, protocol
-from cadstn.skeleton import Skeleton
+from cadstn.skeleton import SKELETONS, Skeleton
 
 #: Which point the crops were centred on: the ground truth's, or one found in the image.
 Centre = Literal["truth", "found"]
@@ -43,8 +44,8 @@ def score_files(
         set_name: ``nyu`` or ``icvl``; None needs two ``.npz`` files, taken as one shot.
         fmt: what a text prediction holds, ``uvd`` or ``xyz``.
         truth_fmt: the same of a text truth.
-        skeleton: names the joints where there is no set.
-        centre: which crop centre the prediction used, if known; only told in the text.
+        skeleton: names the joints where there is no set; None takes what an ``.npz`` file says.
+        centre: which crop centre the prediction used, only told in the text; None likewise.
 
     Returns:
         The scores, and the text of ``format_scores``.
@@ -58,6 +59,10 @@ def score_files(
     truth = load_predictions(truth_path, rules, truth_fmt)
     _check_pair(pred_path, pred, truth_path, truth)
     scores = score(pred, truth[: len(pred)], rules.cuts if rules else (), of=len(truth))
+    if Path(pred_path).suffix == ".npz":
+        notes = read_npz_notes(pred_path)
+        centre = centre or ("found" if notes.get("centre") == "found" else None)
+        skeleton = skeleton or SKELETONS.get(notes.get("skeleton", ""))
     return scores, format_scores(scores, rules, skeleton=skeleton, centre=centre)
 
 
