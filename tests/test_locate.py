@@ -130,7 +130,9 @@ def test_agreement_counts_joints_with_skin_before_them() -> None:
     depth[:, :160] = 500
     xy = [CAMERA.to_xyz_mm([u, 100.0, z]) for u, z in ((50, 510), (60, 530), (70, 560), (250, 510))]
     assert agreement(np.array(xy), depth, CAMERA) == 0.5
-    outside = CAMERA.to_xyz_mm([-5.0, 100.0, 500.0])
+    beside = CAMERA.to_xyz_mm([163.0, 100.0, 510.0])  # 5 mm to the side of the skin
+    assert agreement(beside[None], depth, CAMERA) == 1.0
+    outside = CAMERA.to_xyz_mm([-20.0, 100.0, 500.0])
     assert agreement(outside[None], depth, CAMERA) == 0.0
 
 

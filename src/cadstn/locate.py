@@ -100,29 +100,36 @@ def find_hand(
 
 
 def agreement(
-    joints_xyz_mm: NDArray[np.floating], depth_mm: DepthMm, camera: Camera, slack_mm: float = 45.0
+    joints_xyz_mm: NDArray[np.floating],
+    depth_mm: DepthMm,
+    camera: Camera,
+    slack_mm: float = 45.0,
+    aside_mm: float = 10.0,
 ) -> float:
     """Say what share of joints has surface where a hand's skin would be.
 
     A joint lies a few millimetres under the skin that the camera sees, or deeper where another
-    finger is in front of it.
+    finger is in front of it; one that is a finger's breadth beside its finger still counts.
 
     Args:
-        joints_xyz_mm: (K, 3) camera frame.
+        joints_xyz_mm: (K, 3) camera frame, in front of the camera.
         depth_mm: (H, W) mm.
         camera: the camera that took it.
         slack_mm: how far the surface may lie from the joint in depth.
+        aside_mm: how far to the side it may lie.
 
     Returns:
         0 to 1.
     """
     u, v, z = np.moveaxis(camera.to_uvd(joints_xyz_mm), -1, 0)
+    step = aside_mm / z * np.array([[0, 0], [1, 0], [-1, 0], [0, 1], [0, -1]])[..., None]
+    column = (u + step[:, 0] * camera.fx).round()
+    row = (v + step[:, 1] * camera.fy).round()
     height, width = depth_mm.shape
-    seen = (u >= 0) & (u <= width - 1) & (v >= 0) & (v <= height - 1)
-    column = np.where(seen, u, 0).round().astype(int)
-    row = np.where(seen, v, 0).round().astype(int)
-    surface = depth_mm[row, column]
-    return float((seen & (surface > 0) & (np.abs(surface - z) < slack_mm)).mean())
+    seen = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    surface = depth_mm[np.where(seen, row, 0).astype(int), np.where(seen, column, 0).astype(int)]
+    skin = seen & (surface > 0) & (np.abs(surface - z) < slack_mm)
+    return float(skin.any(0).mean())
 
 
 def _points(small: DepthMm, camera: Camera, stride: int) -> Points:
