@@ -153,7 +153,7 @@ def test_bad_recordings_are_one_line_and_leave_nothing(
 @pytest.mark.parametrize(
     ("option", "value", "says"),
     [
-        ("--camera", "0,240,160,120", "camera fx is 0.0"),
+        ("--camera", "0,240,160,120", "camera '0,240,160,120': camera fx is 0.0"),
         ("--camera", "kinect3", "did you mean 'kinect2'?"),
         ("--weights", "nowhere.onnx", "no such weights file"),
         ("--out", "clip_file", "a file stands where"),

@@ -243,7 +243,11 @@ def parse_camera(text: str) -> Camera:
             numbers = []
         if numbers:
             fx, fy, cx, cy, *unit = numbers
-            return Camera(fx, fy, cx, cy, depth_unit_mm=unit[0] if unit else 1.0)
+            try:
+                return Camera(fx, fy, cx, cy, depth_unit_mm=unit[0] if unit else 1.0)
+            except CadstnError as error:
+                where = f"camera '{text}'"
+                raise CadstnError(error.what, where=where, mend=error.mend) from None
     raise CadstnError(
         f"no camera '{text}'",
         mend=f"{nearest_name(text, KNOWN_CAMERAS)}, FILE.json, or fx,fy,cx,cy[,depth_unit_mm]",
