@@ -102,7 +102,6 @@ def _track_into(
     joints = np.full((total, len(skeleton), 3), np.nan, np.float32)
     how = ["bad"] * total
     took_ms: list[float] = []
-    cuts: list[int] = []
     bad: list[BadFrame] = []
     chosen = set(np.linspace(0, total - 1, min(_SHEET_FRAMES, total)).round().astype(int).tolist())
     sheet = []
@@ -118,7 +117,6 @@ def _track_into(
         for frame in recording.frames(note):
             if frame.cut:
                 tracker.reset()
-                cuts.append(frame.index)
             began = time.perf_counter()
             hand = tracker.update(frame.depth, frame.camera)
             took_ms.append((time.perf_counter() - began) * 1000)
@@ -142,7 +140,7 @@ def _track_into(
     tracked = Tracked(joints, found, np.arange(total) / fps, recording.names, skeleton)
     _write_joints(tracked, out)
     write_joints_uvd(out / "joints_uvd.txt", recording.camera.to_uvd(joints))
-    summary = _summary(recording, tracked, how, bad, took_ms, cuts)
+    summary = _summary(recording, tracked, how, bad, took_ms)
     (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     return summary
 
@@ -185,7 +183,6 @@ def _summary(
     how: list[str],
     bad: list[BadFrame],
     took_ms: list[float],
-    cuts: list[int],
 ) -> dict[str, Any]:
     """Gather what a person wants to know first."""
     p50, p99 = np.percentile(took_ms, [50, 99])
@@ -217,7 +214,7 @@ def _summary(
     if truth is not None and recording.skeleton == tracked.skeleton and tracked.found.any():
         # Frames whose truth is that there is no hand have no error; time breaks there.
         kept = np.flatnonzero(np.isfinite(truth).all((1, 2)))
-        breaks = np.flatnonzero((np.diff(kept) > 1) | np.isin(kept[1:], cuts)) + 1
+        breaks = np.flatnonzero((np.diff(kept) > 1) | np.isin(kept[1:], recording.cuts)) + 1
         scores = score(tracked.joints_xyz_mm[kept], truth[kept], breaks.tolist())
         summary["error"] = scores.to_dict()
     return summary

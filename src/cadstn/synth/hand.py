@@ -91,10 +91,8 @@ def forward(angles: Tensor, shape: Shape) -> tuple[Tensor, Cones]:
     """
     like = angles.new_tensor
     batch = angles.shape[0]
-    palm = (
-        like([1.0, 1.0, 1.0])
-        * torch.stack([shape.palm, torch.ones_like(shape.palm)] * 2, 1)[:, [0, 1, 1]]
-    )
+    one = torch.ones_like(shape.palm)
+    palm = torch.stack([shape.palm, one, one], -1)
     mcp = like(_MCP_MM) * palm[:, None]
     carpal = like(_CARPAL_MM) * palm[:, None]
     thumb_base = like(_THUMB_BASE_MM) * palm
@@ -116,7 +114,7 @@ def forward(angles: Tensor, shape: Shape) -> tuple[Tensor, Cones]:
     cones = _cones(chain, thumb, carpal, angles[:, 20:22], shape)
 
     scale = shape.size[:, None, None]
-    mirror = torch.stack([1 - 2 * shape.left, *[torch.ones_like(shape.left)] * 2], -1)[:, None]
+    mirror = torch.stack([1 - 2 * shape.left, one, one], -1)[:, None]
     radius = scale[..., 0] * shape.girth[:, None]
     arms = cones.ra.shape[1] - 2
     factor = torch.cat(

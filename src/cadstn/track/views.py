@@ -44,7 +44,7 @@ def overlay(
     height, width = depth_mm.shape
     scale = HEIGHT / height
     grey = _shade(depth_mm)
-    size = (round(width * scale), HEIGHT)
+    size = (2 * round(width * scale / 2), HEIGHT)  # video wants even sizes
     frame = np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_NEAREST), np.uint8)
     close = np.full((HEIGHT, HEIGHT, 3), 40, np.uint8)
     if hand.found:
