@@ -25,7 +25,7 @@ lint: .venv-dev/ready  ## style and types
 
 .venv-dev/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv-dev
-	$(DEV)/python -m pip install $(PIP_ARGS) -e '.[train,dev]'
+	$(DEV)/python -m pip install $(PIP_ARGS) -e '.[dev]'
 	touch $@
 
 clean:  ## remove what the commands above made

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from cadstn import cli as cli_module
 from cadstn.camera import Camera
 from cadstn.cli import cli, main
+from cadstn.cli.shared import need_train
 from cadstn.errors import CadstnError
 from cadstn.recording import open_recording, write_recording
 from cadstn.results import OUTPUTS
@@ -240,7 +240,7 @@ def test_train_export_track(clip: Path, tmp_path: Path) -> None:
 def test_without_torch_the_mend_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(__import__("sys").modules, "torch", None)
     with pytest.raises(CadstnError, match=r"pip install 'cadstn\[train\]'"):
-        cli_module._need_train("cadstn train")
+        need_train("cadstn train")
 
 
 @pytest.mark.parametrize("command", ["track", "demo", "info", "score", "synth", "train", "export"])

@@ -1,0 +1,5 @@
+"""``python -m cadstn.cli``."""
+
+from cadstn.cli import main
+
+main()

@@ -1,0 +1,20 @@
+"""What several commands need."""
+
+from __future__ import annotations
+
+from cadstn.camera import KNOWN_CAMERAS
+from cadstn.errors import CadstnError
+
+CAMERA_HELP = (
+    f"A known camera ({', '.join(KNOWN_CAMERAS)}), a camera.json, or fx,fy,cx,cy[,depth_unit_mm]."
+)
+
+
+def need_train(command: str) -> None:
+    """Say how to get torch, where it is missing."""
+    try:
+        import torch  # noqa: F401
+    except ImportError:
+        raise CadstnError(
+            f"'{command}' needs PyTorch", mend="pip install 'cadstn[train]'"
+        ) from None
