@@ -68,7 +68,7 @@ class Draws:
         return child
 
     def repeat(self, frames: int) -> Draws:
-        """Return streams for B * frames rows: row b * frames + t is its own stream, t = 0, 1, ..."""
+        """Return streams for B * frames rows: row b * frames + t is a stream of its own."""
         child = object.__new__(Draws)
         step = torch.arange(frames, device=self.device)
         child._key = _mix((self._key[:, None] ^ step) + _GOLDEN).flatten()
