@@ -224,7 +224,7 @@ def test_synth_is_a_function_of_its_seed(tmp_path: Path) -> None:
 def test_train_export_track(clip: Path, tmp_path: Path) -> None:
     """The whole road: rendered hands, three stages, one file, joints."""
     pytest.importorskip("torch")
-    sizes = ("spatial_steps=3", "temporal_steps=2", "fusion_steps=2")
+    sizes = ("spatial.steps=3", "temporal.steps=2", "fusion.steps=2")
     arguments = ["train", "tiny", "--out", tmp_path / "run"]
     result = run(*arguments, *(a for s in sizes for a in ("--set", s)))
     assert result.exit_code == 0, result.output

@@ -68,13 +68,24 @@ def test_crop_is_deep_priors(
     center = np.array([x, y, z])
     expected = oracle(depth, camera, center, cube, 128)
     got = crop_cube(depth, camera, center, cube, 128).image
-    # OpenCV multiplies by a rounded reciprocal: where a step falls on a whole pixel it may read
-    # the neighbour. Everything else is equal.
     same = np.isclose(got, expected, atol=2e-6)
-    rows, columns = same.mean(1), same.mean(0)
-    assert (same | (rows < 0.6)[:, None] | (columns < 0.6)).all()
-    assert (rows > 0.6).mean() > 0.9
-    assert (columns > 0.6).mean() > 0.9
+    u, v, _ = camera.to_uvd(center)
+    spans = [
+        math.floor(at + half) - math.floor(at - half)
+        for at, half in ((v, cube / 2 * camera.fy / z), (u, cube / 2 * camera.fx / z))
+    ]
+    rows, columns = (on_whole_pixels(span, 128 * span // max(spans), 128) for span in spans)
+    assert (same | rows[:, None] | columns).all()
+
+
+def on_whole_pixels(span: int, filled: int, size: int) -> NDArray[np.bool_]:
+    """Crop pixels whose source falls on a whole pixel: ``span`` sources over ``filled`` of them.
+
+    OpenCV multiplies by a rounded reciprocal, so that it may read the neighbour there.
+    """
+    there = np.zeros(size, bool)
+    there[(size - filled) // 2 :][:filled] = np.arange(filled) * span % filled == 0
+    return there
 
 
 def test_values_by_hand() -> None:

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from cadstn.camera import KNOWN_CAMERAS, Camera
-from cadstn.locate import agreement, find_hand
+from cadstn.locate import agreement, find_hand, still_there
 from cadstn.recording import open_recording
 
 SHARED = Path(
@@ -102,27 +102,51 @@ def test_a_hand_that_is_followed_is_kept_before_a_nearer_one() -> None:
 
 
 def test_rendered_hands_are_found() -> None:
-    """Poses, bodies and arms at random; measured when written: 81 % within 90 mm."""
-    torch = pytest.importorskip("torch")
-    from cadstn.synth.hand import Cones
-    from cadstn.synth.raster import camera_view, cast
-    from cadstn.synth.scene import sample_scene
+    """Poses, bodies, rooms, sensors at random: 70 % of 44 when measured; 36 of them here."""
+    pytest.importorskip("torch")
+    from cadstn.synth.frames import Sequence
 
-    count = 32
-    scene = sample_scene(np.random.default_rng(11), count, 1)
-    joints = scene.joints_xyz_mm.numpy()
     near = []
-    for k in range(count):
-        uv = CAMERA.to_uvd(joints[k])[:, :2]
+    for index in range(36):
+        moving = Sequence((11, 5), index, CAMERA, 1, distance_mm=(350.0, 900.0))
+        joints = moving.joints_xyz_mm[0]
+        uv = CAMERA.to_uvd(joints)[:, :2]
         if not ((uv > 0) & (uv < [320, 240])).all():
             continue
-        cones = Cones(*(field[k : k + 1] for field in scene.cones))
-        depth = torch.nan_to_num(cast(cones, camera_view(CAMERA)), posinf=0)[0].numpy()
-        found = find_hand(depth, CAMERA)
-        away = np.inf if found is None else np.linalg.norm(found.center_xyz_mm - joints[k].mean(0))
+        (units,) = moving.render(range(1))
+        found = find_hand(CAMERA.depth_mm(units), CAMERA)
+        away = np.inf if found is None else np.linalg.norm(found.center_xyz_mm - joints.mean(0))
         near.append(float(away) < 90)
     assert len(near) > 20
-    assert np.mean(near) > 0.6
+    assert np.mean(near) > 0.5
+
+
+def test_still_there_is_what_the_finder_says_near_a_place() -> None:
+    depth = blank()
+    palm = (-20.0, 10.0, 520.0)
+    arm(depth, palm, np.array(palm) + np.array([0, 300, 60]))
+    assert still_there(depth, CAMERA, np.array(palm))
+    assert still_there(depth, CAMERA, np.add(palm, (40.0, -20.0, 20.0)))
+    for down in range(0, 181, 30):  # along the arm
+        place = np.array([-20.0, 10.0 + down, 520.0 + down / 5])
+        kept = find_hand(depth, CAMERA, keep_xyz_mm=place)
+        near = kept is not None and bool(np.linalg.norm(kept.center_xyz_mm - place) < 80)
+        assert still_there(depth, CAMERA, place) == near, down
+    assert not still_there(depth, CAMERA, np.array([250.0, 0.0, 520.0]))
+    assert not still_there(blank(), CAMERA, np.array(palm))
+    assert not still_there(depth, CAMERA, np.array([9000.0, 0.0, 520.0]))  # out of the frame
+
+
+def test_a_hand_beside_another_is_found_and_its_arm_is_not() -> None:
+    depth = blank()
+    one, other = (-110.0, -20.0, 480.0), (110.0, -20.0, 560.0)
+    arm(depth, one, np.array(one) + np.array([0, 280, 60]))
+    alone = depth.copy()
+    arm(depth, other, np.array(other) + np.array([0, 280, 60]))
+    found = find_hand(depth, CAMERA, apart_from_mm=[np.array(one)])
+    assert found is not None
+    assert np.linalg.norm(found.center_xyz_mm - other) < 80
+    assert find_hand(alone, CAMERA, apart_from_mm=[np.array(one)]) is None
 
 
 def test_agreement_counts_joints_with_skin_before_them() -> None:

@@ -9,21 +9,40 @@ import torch
 
 from cadstn.errors import CadstnError
 from cadstn.models import Cadstn, NetConfig
-from cadstn.recipes import RECIPES, STAGES, Recipe, override, paper, recipe, tiny
+from cadstn.recipes import (
+    KINDS,
+    NETWORKS,
+    SETS,
+    STAGES,
+    Augment,
+    Plan,
+    Recipe,
+    override,
+    recipe,
+)
+from cadstn.train.networks import build
 
-NAMES = sorted(RECIPES)
+NAMES = [f"{n}.{s}.{k}" for n in NETWORKS for s in SETS for k in KINDS]
+
+
+def tiny() -> Recipe:
+    return recipe("tiny")
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_recipe_builds_its_network(name: str) -> None:
+def test_every_recipe_builds_its_networks(name: str) -> None:
     chosen = recipe(name)
     assert chosen.name == name
+    assert name == f"{chosen.network}.{chosen.data}.{name.split('.')[2]}"
     with torch.device("meta"):
-        model = Cadstn(chosen.net, auxiliary=True)
-    for stage in STAGES:
-        assert any(True for _ in getattr(model, stage).parameters())
-        assert chosen.steps(stage) > 0
-    assert RECIPES[name].__doc__
+        networks = build(chosen, "meta")
+    assert tuple(networks) == chosen.stages
+    assert all(chosen.plan(stage).steps > 0 for stage in chosen.stages)
+    assert chosen.stages[-1] == ("fusion" if chosen.network == "cadstn" else chosen.network)
+
+
+def test_every_kind_says_what_it_is() -> None:
+    assert all(kind.__doc__ for kind in KINDS.values())
 
 
 def test_tiny_network_runs() -> None:
@@ -32,23 +51,75 @@ def test_tiny_network_runs() -> None:
     assert Cadstn(net)(clips).joints.shape == (1, 2, 21, 3)
 
 
-def test_paper_has_the_papers_numbers() -> None:
-    """Section IV-A3, apart from the joints, which are those of the label set."""
-    chosen = paper()
-    assert [chosen.steps(stage) for stage in STAGES] == [60_000, 60_000, 40_000]
-    assert (chosen.batch, chosen.clip, chosen.learning_rate) == (128, 16, 1e-3)
+@pytest.mark.parametrize("data", ["nyu", "icvl"])
+def test_paper_has_the_texts_numbers(data: str) -> None:
+    """Section IV-A."""
+    chosen = recipe(f"cadstn.{data}.paper")
+    assert chosen.stages == STAGES
+    assert [chosen.plan(stage).steps for stage in STAGES] == [60_000, 60_000, 40_000]
+    assert {(chosen.plan(s).batch, chosen.plan(s).learning_rate) for s in STAGES} == {(128, 1e-3)}
     assert (chosen.schedule, chosen.decay, chosen.decay_every) == ("step", 0.1, 20_000)
-    assert chosen.temporal_start == "scratch"
-    assert chosen.loss == "pose_distance"
-    assert chosen.net == NetConfig(joints=21)
+    assert (chosen.temporal_start, chosen.fusion_start) == ("scratch", "scratch")
+    assert (chosen.loss, chosen.weight_decay, chosen.clip) == ("pose_distance", 0.0, 16)
+    assert chosen.augment == Augment(turns="paper" if data == "nyu" else "none")
+    assert chosen.net == NetConfig(joints=14 if data == "nyu" else 16)
+    assert chosen.cube_mm == {"nyu": 300, "icvl": 250}[data]
+
+
+@pytest.mark.parametrize("data", ["nyu", "icvl"])
+def test_released_has_the_definitions_numbers(data: str) -> None:
+    chosen = recipe(f"cadstn.{data}.released")
+    assert chosen.stages == ("baseline", *STAGES)
+    for stage in ("baseline", "spatial"):
+        assert chosen.plan(stage) == Plan(100_000, 128, 1e-3)
+    assert chosen.temporal == Plan(100_000, 512 if data == "nyu" else 128, 1e-4)
+    assert chosen.fusion == Plan(60_000, 128, 1e-3)
+    assert (chosen.temporal_start, chosen.temporal_frozen) == ("baseline", True)
+    assert (chosen.lstm_rate, chosen.weight_decay, chosen.loss) == (10, 5e-4, "half_squared")
+    assert chosen.augment.turns == ("released" if data == "nyu" else "none")
+    assert chosen.cube_mm == {"nyu": 300, "icvl": 200}[data]
+
+
+def test_cubes_of_the_sets_subjects() -> None:
+    nyu, msra = recipe("cadstn.nyu").crop_rule(), recipe("cadstn.msra").crop_rule()
+    assert [nyu.cube_of(s) for s in ("1", "2", "unknown")] == [300, 249, 300]
+    found = [msra.cube_of(f"P{number}") for number in range(9)]
+    assert found == [200, 200, 200, 180, 180, 180, 170, 160, 150]
+
+
+def test_the_cube_stands_where_the_recipe_says() -> None:
+    assert recipe("cadstn.nyu").crop_rule().center == "mass"
+    assert override(recipe("cadstn.nyu"), {"center": "joint"}).crop_rule().center == "joint"
+    assert recipe("cadstn.rendered").crop_rule().center == "tracked"
+    for name, wrong in (("cadstn.rendered", "joint"), ("cadstn.icvl", "tracked")):
+        with pytest.raises(CadstnError, match="center"):
+            override(recipe(name), {"center": wrong})
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "full"),
+    [
+        ("compact", "rendered", "cadstn.rendered.compact"),
+        ("cadstn", "nyu", "cadstn.nyu.paper"),
+        ("paper", "rendered", "cadstn.rendered.paper"),
+        ("released.temporal", "icvl", "temporal.icvl.released"),
+        ("spatial.nyu.paper", "rendered", "spatial.nyu.paper"),
+    ],
+)
+def test_words_left_out(name: str, data: str, full: str) -> None:
+    assert recipe(name, data).name == full
 
 
 def test_unknown_recipe_names_the_nearest() -> None:
     with pytest.raises(CadstnError, match=r"no recipe 'compct'; did you mean 'compact'\?"):
         recipe("compct")
+    with pytest.raises(CadstnError, match=r"no recipe 'spatial\.nyv'; did you mean 'nyu'\?"):
+        recipe("spatial.nyv")
+    with pytest.raises(CadstnError, match=r"'paper\.tiny' names two kinds"):
+        recipe("paper.tiny")
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", NAMES[::7])
 def test_json_round_trip(name: str) -> None:
     chosen = override(recipe(name), {"seed": 3, "net.dropout": 0.25})
     text = chosen.to_json()
@@ -72,11 +143,11 @@ def test_json_with_an_unknown_field_is_refused() -> None:
 
 def test_override_replaces_what_it_names_and_nothing_else() -> None:
     base = tiny()
-    changed = override(base, {"batch": 24, "net.width": 48, "learning_rate": 1})
+    changed = override(base, {"fusion.batch": 24, "net.width": 48, "fusion.learning_rate": 1})
     assert changed == dataclasses.replace(
-        base, batch=24, net=dataclasses.replace(base.net, width=48), learning_rate=1.0
+        base, net=dataclasses.replace(base.net, width=48), fusion=Plan(10, 24, 1.0)
     )
-    assert isinstance(changed.learning_rate, float)
+    assert isinstance(changed.fusion.learning_rate, float)
     assert base == tiny()
 
 
@@ -87,7 +158,7 @@ def test_override_takes_the_network_as_a_mapping() -> None:
 
 @pytest.mark.parametrize(
     ("name", "nearest"),
-    [("bach", "batch"), ("learning_rat", "learning_rate"), ("net_width", "net.width")],
+    [("seeed", "seed"), ("spatial_steps", "spatial.steps"), ("net_width", "net.width")],
 )
 def test_unknown_field_names_the_nearest(name: str, nearest: str) -> None:
     with pytest.raises(CadstnError, match=f"unknown recipe field '{name}'; did you mean") as caught:
@@ -98,16 +169,26 @@ def test_unknown_field_names_the_nearest(name: str, nearest: str) -> None:
 def test_unknown_field_of_the_network_names_the_nearest() -> None:
     with pytest.raises(CadstnError, match=r"unknown key 'widht'.*did you mean 'width'"):
         override(tiny(), {"net.widht": 1})
+    with pytest.raises(CadstnError, match=r"'spatial.stepps'; did you mean 'steps'"):
+        override(tiny(), {"spatial.stepps": 1})
+    with pytest.raises(CadstnError, match=r"unknown recipe field 'seed.x'; set seed"):
+        override(tiny(), {"seed.x": 1})
+    with pytest.raises(CadstnError, match=r"'spatial' is 3; set spatial.FIELD"):
+        override(tiny(), {"spatial": 3})
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("batch", "16"),
-        ("batch", 16.0),
-        ("batch", True),
-        ("learning_rate", "fast"),
-        ("learning_rate", None),
+        ("clip", "16"),
+        ("clip", 16.0),
+        ("clip", True),
+        ("spatial.learning_rate", "fast"),
+        ("spatial.learning_rate", None),
+        ("cubes_mm", 3),
+        ("augment.scale", -0.1),
+        ("gate", 1.0),
+        ("temporal.learning_rate", 0.0),
         ("compiled", 1),
         ("skeleton", 21),
         ("net.width", "48"),
@@ -116,12 +197,19 @@ def test_unknown_field_of_the_network_names_the_nearest() -> None:
     ],
 )
 def test_value_of_the_wrong_type_is_refused(name: str, value: Any) -> None:
-    with pytest.raises(CadstnError, match=name.removeprefix("net.")):
+    with pytest.raises(CadstnError, match=name.rpartition(".")[2]):
         override(tiny(), {name: value})
 
 
 @pytest.mark.parametrize(
-    "values", [{"batch": 20}, {"clip": 3}, {"batch": 0}, {"clip": 0}, {"batch": -8}]
+    "values",
+    [
+        {"temporal.batch": 20},
+        {"clip": 3},
+        {"spatial.batch": 0},
+        {"clip": 0},
+        {"fusion.batch": -8},
+    ],
 )
 def test_batch_is_whole_clips(values: dict[str, int]) -> None:
     with pytest.raises(CadstnError, match="is not whole clips"):
@@ -143,6 +231,8 @@ def test_network_and_skeleton_agree_on_the_joints() -> None:
         ("loss", "half_square", "half_squared"),
         ("temporal_start", "spacial", "spatial"),
         ("skeleton", "hand12", "hand21"),
+        ("network", "cadstm", "cadstn"),
+        ("augment.turns", "papr", "paper"),
     ],
 )
 def test_choices_name_the_nearest(name: str, value: str, nearest: str) -> None:

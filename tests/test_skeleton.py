@@ -13,12 +13,15 @@ from cadstn.skeleton import (
     MSRA21,
     NYU14,
     NYU14_OF_36,
+    NYU36,
     SKELETONS,
     Skeleton,
     skeleton,
 )
 
 ALL = pytest.mark.parametrize("hand", SKELETONS.values(), ids=SKELETONS)
+PARTS = ("tip", "mid", "root")
+NYU_DIGITS = {"thumb": "TH", "index": "F4", "middle": "F3", "ring": "F2", "pinky": "F1"}
 
 
 def root(hand: Skeleton) -> int:
@@ -27,7 +30,7 @@ def root(hand: Skeleton) -> int:
 
 
 def test_counts() -> None:
-    assert [len(s) for s in (HAND21, NYU14, ICVL16, MSRA21)] == [21, 14, 16, 21]
+    assert [len(s) for s in (HAND21, NYU36, NYU14, ICVL16, MSRA21)] == [21, 36, 14, 16, 21]
     assert {name: s.name for name, s in SKELETONS.items()} == {name: name for name in SKELETONS}
 
 
@@ -55,19 +58,30 @@ def test_fingers(hand: Skeleton) -> None:
     assert len(set(members)) == len(members)
     assert root(hand) not in members
     for finger, chain in hand.fingers.items():
-        assert all(hand.joints[k].startswith(f"{finger}_") for k in chain)
+        start = NYU_DIGITS[finger] if hand is NYU36 else finger
+        assert all(hand.joints[k].startswith(f"{start}_") for k in chain)
         assert all(bone in hand.bones for bone in itertools.pairwise(chain))
 
 
 @ALL
 def test_tips_end_their_fingers(hand: Skeleton) -> None:
     assert len(hand.tips) == 5
-    assert [hand.joints[k] for k in hand.tips] == [f"{finger}_tip" for finger in hand.fingers]
+    expected = [f"{finger}_tip" for finger in hand.fingers]
+    if hand is NYU36:
+        expected = [f"{NYU_DIGITS[finger]}_KNU3_A" for finger in hand.fingers]
+    assert [hand.joints[k] for k in hand.tips] == expected
     assert not set(hand.tips) & {a for a, _ in hand.bones}
 
 
 @pytest.mark.parametrize(
-    ("hand", "name"), [(HAND21, "wrist"), (NYU14, "palm"), (ICVL16, "palm"), (MSRA21, "wrist")]
+    ("hand", "name"),
+    [
+        (HAND21, "wrist"),
+        (NYU36, "PALM_6"),
+        (NYU14, "palm"),
+        (ICVL16, "palm"),
+        (MSRA21, "wrist"),
+    ],
 )
 def test_roots(hand: Skeleton, name: str) -> None:
     assert hand.joints[root(hand)] == name
@@ -91,6 +105,13 @@ def test_known_orders() -> None:
 def test_nyu_subset() -> None:
     assert NYU14_OF_36 == (0, 3, 6, 9, 12, 15, 18, 21, 24, 25, 27, 30, 31, 32)
     assert len(NYU14_OF_36) == len(NYU14)
+    # What the field calls tip, middle and root of the thumb, by the names of NYU's own file.
+    assert [NYU36.joints[NYU14_OF_36[NYU14.index(f"thumb_{part}")]] for part in PARTS] == [
+        "TH_KNU3_A",
+        "TH_KNU3_B",
+        "TH_KNU2_B",
+    ]
+    assert [NYU36.joints[i] for i in NYU14_OF_36[11:]] == ["PALM_1", "PALM_2", "PALM_3"]
 
 
 def test_unknown_names() -> None:

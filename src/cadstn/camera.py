@@ -125,9 +125,11 @@ class Camera:
                 f"{_kind(raw)} image where 16-bit depth was expected",
                 mend="save depth as 16-bit single-channel PNG, or use --camera nyu for its packing",
             )
-        # 65535 is what a saturated 16-bit sensor writes: never a distance.
         out: DepthMm = units.astype(np.float32) * np.float32(self.depth_unit_mm)
-        out[np.isin(units, (0, 65535, *self.invalid))] = 0.0
+        # 65535 is what a saturated 16-bit sensor writes: never a distance. One value after the
+        # other, which is several times faster than np.isin.
+        for value in (65535, *self.invalid):
+            np.copyto(out, 0.0, where=units == value)
         return out
 
     def sized(self, width: int, height: int) -> Camera:

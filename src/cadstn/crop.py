@@ -76,7 +76,8 @@ def crop_cube(
             f"cannot cut a cube of {cube_mm} mm around {center.tolist()} mm",
             mend="the centre lies in front of the camera (z > 0), the cube has a positive edge",
         )
-    u, v, z = camera.to_uvd(center)
+    x, y, z = center.tolist()  # plain numbers: `Camera.to_uvd` takes longer than the rest of this
+    u, v = x * camera.fx / z + camera.cx, y * camera.fy / z + camera.cy
     half = cube_mm / 2
     left, right = math.floor(u - half * camera.fx / z), math.floor(u + half * camera.fx / z)
     top, bottom = math.floor(v - half * camera.fy / z), math.floor(v + half * camera.fy / z)
@@ -87,11 +88,15 @@ def crop_cube(
     rows = _sources(top, high, size * high // longest, size)
 
     height, width = depth_mm.shape
-    inside = ((rows >= 0) & (rows < height))[:, None] & ((columns >= 0) & (columns < width))
-    patch = depth_mm[rows.clip(0, height - 1)[:, None], columns.clip(0, width - 1)]
-    image = ((patch - np.float32(z)) / np.float32(half)).clip(-1, 1)
-    image[~inside | (patch <= 0)] = 1.0
-    return Crop(image.astype(np.float32, copy=False), center, float(cube_mm), columns, rows)
+    # Row by row and in place: half the time of one gather and an expression.
+    patch = depth_mm.take(rows.clip(0, height - 1), 0).take(columns.clip(0, width - 1), 1)
+    image = np.subtract(patch, np.float32(z), dtype=np.float32)
+    image /= np.float32(half)
+    np.clip(image, -1, 1, out=image)
+    np.copyto(image, 1, where=~(patch > 0))  # NaN is not measured either
+    image[(rows < 0) | (rows >= height)] = 1
+    image[:, (columns < 0) | (columns >= width)] = 1
+    return Crop(image, center, float(cube_mm), columns, rows)
 
 
 def _sources(first: int, count: int, pixels: int, size: int) -> NDArray[np.intp]:

@@ -13,19 +13,26 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from onnx import ModelProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, TensorProto, helper, load_model, numpy_helper
 from torch import Tensor, nn
 
 from cadstn.errors import CadstnError
-from cadstn.models import Cadstn, LstmState
+from cadstn.fused import FusedStep
+from cadstn.models import Cadstn
 
 INPUTS = ("crops", "h", "c")
 OUTPUTS = ("joints", "w1", "h_next", "c_next")
 CONFIG_KEY = "config"
+PRECISION_KEY = "precision"
 
 
 def export_onnx(
-    model: Cadstn, path: str | Path, metadata: Mapping[str, str], *, half: bool = False
+    model: Cadstn,
+    path: str | Path,
+    metadata: Mapping[str, str],
+    *,
+    half: bool = False,
+    int8: bool = False,
 ) -> None:
     """Write the streaming step of `model` as one self-contained ONNX file.
 
@@ -38,17 +45,27 @@ def export_onnx(
         metadata: strings to keep in the file, beside the network's sizes under "config".
         half: store weights as float16, which halves the file; the arithmetic stays float32.
             See `round_to_half`.
+        int8: weights of the fully connected layers and the LSTM in 8 bits, a scale for each
+            output, their inputs rounded to 8 bits frame by frame. At batch 1 these layers are
+            bound by reading their weights. Convolutions, slices and the memory stay float32.
 
     Raises:
         CadstnError: `metadata` has the key "config" or holds something other than strings, or a
-            weight is too large for float16.
+            weight is too large for float16, or both `half` and `int8` are asked for.
     """
+    if half and int8:
+        raise CadstnError("half and int8 exclude each other", mend="choose one")
     properties = _properties(model, metadata)
+    properties[PRECISION_KEY] = "int8" if int8 else "float32"
     if half:
-        _half_weights(model)  # refuse before the long part
+        # Before the layers are put together, so that the file computes what `round_to_half` says.
+        model = copy.deepcopy(model)
+        round_to_half(model)
     proto = _trace(model)
     if half:
         _store_as_half(proto)
+    if int8:
+        proto = _dense_in_int8(proto)
     _drop_build_traces(proto)
     helper.set_model_props(proto, properties)
     _write_whole(proto.SerializeToString(), Path(path))
@@ -84,22 +101,10 @@ def _half_weights(model: nn.Module) -> list[tuple[nn.Parameter, Tensor]]:
     return pairs
 
 
-class _Step(nn.Module):
-    """`Cadstn.step` with flat inputs and outputs, as ONNX wants them."""
-
-    def __init__(self, model: Cadstn) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, crops: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        out = self.model.step(crops, LstmState(h, c))
-        return out.joints, out.w1, out.state.h, out.state.c
-
-
 def _trace(model: Cadstn) -> ModelProto:
     config = model.config
     # A copy: the caller's model keeps its device, its precision and its training flags.
-    step = _Step(copy.deepcopy(model).cpu().float()).eval()
+    step = FusedStep(copy.deepcopy(model).cpu().float()).eval()
     batch = 2  # the exporter takes an example batch of 1 for a constant
     example = (
         torch.ones(batch, config.size, config.size),
@@ -138,10 +143,11 @@ def _quiet() -> Iterator[None]:
 
 
 def _properties(model: Cadstn, metadata: Mapping[str, str]) -> dict[str, str]:
-    if CONFIG_KEY in metadata:
-        raise CadstnError(
-            f"the key {CONFIG_KEY!r} is taken by the network's own sizes", where="metadata"
-        )
+    for taken in (CONFIG_KEY, PRECISION_KEY):
+        if taken in metadata:
+            raise CadstnError(
+                f"the key {taken!r} is taken by the network's own sizes", where="metadata"
+            )
     for key, value in metadata.items():
         if not isinstance(key, str) or not isinstance(value, str):
             raise CadstnError(f"{key!r} is not text with text: {value!r}", where="metadata")
@@ -149,19 +155,44 @@ def _properties(model: Cadstn, metadata: Mapping[str, str]) -> dict[str, str]:
 
 
 def _store_as_half(proto: ModelProto) -> None:
-    """Replace each float32 weight by a float16 one and a Cast back, which runtimes fold at load."""
+    """Replace each float32 weight by a float16 one and a Cast back, which runtimes fold at load.
+
+    Only those that float16 holds exactly: the sliced trunk's few, products of weights, stay.
+    """
     graph = proto.graph
     casts = []
     for tensor in graph.initializer:
         if tensor.data_type != TensorProto.FLOAT or len(tensor.dims) < 2:
             continue
         name = tensor.name
-        rounded = numpy_helper.to_array(tensor).astype("float16")
+        exact = numpy_helper.to_array(tensor)
+        rounded = exact.astype("float16")
+        if (rounded != exact).any():
+            continue
         tensor.CopyFrom(numpy_helper.from_array(rounded, f"{name}.half"))
         casts.append(helper.make_node("Cast", [tensor.name], [name], to=TensorProto.FLOAT))
     nodes = [*casts, *graph.node]  # a graph lists its nodes in the order they can run
     del graph.node[:]
     graph.node.extend(nodes)
+
+
+def _dense_in_int8(proto: ModelProto) -> ModelProto:
+    """Quantise every matrix product, with weights in 8 bits and inputs scaled as they come."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    with tempfile.TemporaryDirectory() as folder, _quiet():
+        before, ready, after = (Path(folder) / name for name in ("a.onnx", "b.onnx", "c.onnx"))
+        before.write_bytes(proto.SerializeToString())
+        quant_pre_process(str(before), str(ready), skip_symbolic_shape=True)
+        quantize_dynamic(
+            str(ready),
+            str(after),
+            per_channel=True,
+            weight_type=QuantType.QInt8,
+            op_types_to_quantize=["Gemm", "MatMul"],
+        )
+        return load_model(str(after))
 
 
 def _drop_build_traces(proto: ModelProto) -> None:

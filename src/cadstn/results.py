@@ -42,6 +42,7 @@ class Tracked:
         time_s: (N,) time of each frame.
         names: of the frames.
         skeleton: of the joints.
+        confidence: (N, K) 0 to 1, see `cadstn.track.Hand`; 0 where lost.
     """
 
     joints_xyz_mm: NDArray[np.float32]
@@ -49,6 +50,7 @@ class Tracked:
     time_s: NDArray[np.float64]
     names: tuple[str, ...]
     skeleton: Skeleton
+    confidence: NDArray[np.float32]
 
 
 def track_recording(
@@ -100,6 +102,7 @@ def _track_into(
 ) -> dict[str, Any]:
     skeleton, total = tracker.network.skeleton, len(recording)
     joints = np.full((total, len(skeleton), 3), np.nan, np.float32)
+    confidence = np.zeros((total, len(skeleton)), np.float32)
     how = ["bad"] * total
     took_ms: list[float] = []
     bad: list[BadFrame] = []
@@ -120,7 +123,7 @@ def _track_into(
             began = time.perf_counter()
             hand = tracker.update(frame.depth, frame.camera)
             took_ms.append((time.perf_counter() - began) * 1000)
-            joints[frame.index] = hand.joints_mm
+            joints[frame.index], confidence[frame.index] = hand.joints_mm, hand.confidence
             how[frame.index] = hand.how
             caption = f"{frame.name}  {frame.time_s:.2f} s  {hand.how}"
             picture = overlay(frame.depth, frame.camera, hand, skeleton, caption)
@@ -137,7 +140,7 @@ def _track_into(
     cv2.imwrite(str(out / "contact.png"), contact_sheet(sheet or [picture]))
     found = np.isfinite(joints[:, 0, 0])
     fps = recording.camera.fps
-    tracked = Tracked(joints, found, np.arange(total) / fps, recording.names, skeleton)
+    tracked = Tracked(joints, found, np.arange(total) / fps, recording.names, skeleton, confidence)
     _write_joints(tracked, out)
     write_joints_uvd(out / "joints_uvd.txt", recording.camera.to_uvd(joints))
     summary = _summary(recording, tracked, how, bad, took_ms)
@@ -161,6 +164,7 @@ def _write_joints(tracked: Tracked, out: Path) -> None:
         out / "joints.npz",
         joints_xyz_mm=tracked.joints_xyz_mm,
         found=tracked.found,
+        confidence=tracked.confidence,
         time_s=tracked.time_s,
         joint_names=np.array(names),
         skeleton=np.array(tracked.skeleton.name),

@@ -75,6 +75,33 @@ HAND21 = Skeleton(
     fingers=_HAND21_FINGERS,
 )  # fmt: skip
 
+#: NYU's fingers are numbered from the little one (F1) to the index (F4).
+_NYU36_FINGERS = {
+    "thumb": (29, 28, 27, 26, 25, 24),
+    "index": (23, 22, 21, 20, 19, 18),
+    "middle": (17, 16, 15, 14, 13, 12),
+    "ring": (11, 10, 9, 8, 7, 6),
+    "pinky": (5, 4, 3, 2, 1, 0),
+}
+
+#: All labels of NYU, by the names of its `joint_data.mat` (Tompson 2014): of each digit the outer
+#: (3), middle (2) and inner (1) bone, its far part (A) and its root (B); where they lie on a hand
+#: is told in `cadstn.convention`.
+NYU36 = Skeleton(
+    name="nyu36",
+    joints=(
+        *(
+            f"{digit}_KNU{bone}_{part}"
+            for digit in ("F1", "F2", "F3", "F4", "TH")
+            for bone in (3, 2, 1)
+            for part in "AB"
+        ),
+        *(f"PALM_{i}" for i in range(1, 7)),
+    ),
+    bones=(*_chains(35, _NYU36_FINGERS), (35, 30), (35, 31), (35, 34), (34, 32), (34, 33)),
+    fingers=_NYU36_FINGERS,
+)
+
 #: The 14 of NYU's 36 labels that the field scores (Tompson 2014; the choice is DeepPrior's).
 NYU14_OF_36 = (0, 3, 6, 9, 12, 15, 18, 21, 24, 25, 27, 30, 31, 32)
 
@@ -130,7 +157,7 @@ MSRA21 = Skeleton(
     fingers=_MSRA21_FINGERS,
 )
 
-SKELETONS = {s.name: s for s in (HAND21, NYU14, ICVL16, MSRA21)}
+SKELETONS = {s.name: s for s in (HAND21, NYU36, NYU14, ICVL16, MSRA21)}
 
 
 def skeleton(name: str) -> Skeleton:

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from cadstn.errors import CadstnError
+from cadstn.evaluate.joints import lost_frames
 from cadstn.evaluate.metrics import (
     Scores,
     acceleration_error,
     accuracy,
     jitter,
     joint_errors_mm,
-    lost_frames,
     mean_error_mm,
     per_joint_error_mm,
     score,

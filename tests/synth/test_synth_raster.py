@@ -5,16 +5,17 @@ import math
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from cadstn.camera import Camera
 from cadstn.synth import raster
-from cadstn.synth.hand import Cones
+from cadstn.synth.cone import coefficients, enter
+from cadstn.synth.draws import Draws
+from cadstn.synth.oracle import Solids
 from cadstn.synth.raster import View, camera_view, cast, crop_view
-from cadstn.synth.scene import sample_centers, sample_scene
+from cadstn.synth.scene import OWN, sample_centers, sample_scene
+from cadstn.synth.surface import Cones
 
-Array = NDArray[np.float64]
 CAMERA = Camera(60.0, 61.0, 30.0, 25.5, 64, 48)
 
 
@@ -32,109 +33,75 @@ def hit(cones: Cones, x: float = 0.0, y: float = 0.0) -> float:
     return cast(cones, one_ray(x, y)).item()
 
 
-def hands(seed: int, count: int, *, background: bool) -> tuple[Cones, Tensor]:
-    rng = np.random.default_rng((seed, 99))
-    scene = sample_scene(rng, count, 1)
-    centers = sample_centers(rng, scene.joints_xyz_mm, 1)
-    cones = scene.cones
-    if not background:
-        cones = Cones(*(field[:, :-3] for field in cones))
-    return cones, centers
+def hands(seed: int, count: int, *, background: bool) -> tuple[Cones, Tensor, Tensor]:
+    """Cones, planes and the centres of crops, of a scene a sample."""
+    draws = Draws((seed, 99), torch.arange(count))
+    scene = sample_scene(draws.fork("scene"), 1)
+    centers = sample_centers(draws.fork("centers"), scene.joints_xyz_mm, 1)
+    if background:
+        return scene.cones, scene.planes, centers
+    cones = Cones(*(field[:, OWN] for field in scene.cones))
+    return cones, scene.planes[:, :0], centers
 
 
 def first(cones: Cones, index: int) -> Cones:
     return Cones(*(field[index : index + 1] for field in cones))
 
 
-# -- the oracle: march along the ray through the distance to the hull of two balls -----------------
+# -- the oracle ------------------------------------------------------------------------------------
 
 
-def distance_mm(points: Array, cones: Cones) -> Array:
-    """Signed distance (N, P) of points to round cones: min over s of |p - c(s)| - r(s).
-
-    In the plane of axis and point that is a convex function of s; its minimum lies where the line
-    from the point meets the axis at the angle whose sine is the taper over the length.
-    """
-    a, b, ra, rb = (field[0].double().numpy() for field in cones)
-    length = np.linalg.norm(b - a, axis=-1)
-    unit = (b - a) / np.maximum(length, 1e-12)[:, None]
-    offset = points - a
-    along = (offset * unit).sum(-1)
-    across = np.sqrt(np.maximum((offset * offset).sum(-1) - along**2, 0))
-    sine = (ra - rb) / np.maximum(length, 1e-12)
-    swallowed = np.abs(sine) >= 1
-    cosine = np.sqrt(np.maximum(1 - sine**2, 1e-12))
-    best = np.clip(along - across * sine / cosine, 0, length)
-    best = np.where(swallowed, np.where(ra > rb, 0, length), best)
-    share = best / np.maximum(length, 1e-12)
-    return np.asarray(np.hypot(along - best, across) - (ra + share * (rb - ra)))
-
-
-def oracle(cones: Cones, view: View) -> tuple[Array, NDArray[np.bool_]]:
-    """Depth (height, width) and where a ray passes so close to an edge that rounding decides.
-
-    The hull of two balls is convex, so its distance along a ray is convex too: a search in thirds
-    finds the deepest point, bisection the way in.
-    """
-    x = view.x0.double().item() + np.arange(view.width) * view.step_x.double().item()
-    y = view.y0.double().item() + np.arange(view.height) * view.step_y.double().item()
-    dx, dy = (grid.reshape(-1, 1) for grid in np.meshgrid(x, y))
-    ray = np.stack([dx, dy, np.ones_like(dx)], -1)
-    shape = (len(dx), cones.ra.shape[1])
-    low, high = np.zeros(shape), np.full(shape, 5000.0)
-    for _ in range(60):
-        third = (high - low) / 3
-        left, right = low + third, high - third
-        nearer = distance_mm(left[..., None] * ray, cones) < distance_mm(
-            right[..., None] * ray, cones
-        )
-        low, high = np.where(nearer, low, left), np.where(nearer, right, high)
-    deepest = (low + high) / 2
-    depth_of = distance_mm(deepest[..., None] * ray, cones)
-    low, high = np.zeros(shape), deepest
-    for _ in range(45):
-        middle = (low + high) / 2
-        inside = distance_mm(middle[..., None] * ray, cones) < 0
-        low, high = np.where(inside, low, middle), np.where(inside, middle, high)
-    depth = np.where(depth_of < 0, high, np.inf).min(1)
-    grazing = (np.abs(depth_of) < 2e-3).any(1)
-    size = (view.height, view.width)
-    return depth.reshape(size), grazing.reshape(size)
+def assert_agrees(cones: Cones, view: View, planes: Tensor, pixels: int) -> tuple[int, int]:
+    """Compare some pixels of every image; how many hit something, and how many graze an edge."""
+    found = cast(cones, view, planes=planes).double()
+    rng = np.random.default_rng(0)
+    hits = grazes = 0
+    for row in range(len(found)):
+        solids = Solids(cones, planes, row)
+        # Mostly where there is something.
+        near = found[row].isfinite().nonzero().numpy()
+        anywhere = rng.integers((view.height, view.width), size=(pixels // 4, 2))
+        chosen = near[rng.integers(len(near), size=pixels)] if len(near) else anywhere
+        for i, j in np.concatenate([chosen, anywhere]):
+            x = float(view.x0[row] + j * view.step_x[row])
+            y = float(view.y0[row] + i * view.step_y[row])
+            expected, grazing = solids.cast(x, y)
+            grazes += grazing
+            if grazing:
+                continue
+            assert found[row, i, j].item() == pytest.approx(expected, abs=0.01, rel=0)
+            hits += expected < math.inf
+    return hits, grazes
 
 
-def assert_agrees(cones: Cones, view: View) -> None:
-    expected, grazing = oracle(cones, view)
-    found = cast(cones, view)[0].double().numpy()
-    assert grazing.mean() < 0.02
-    assert np.isfinite(expected).sum() > 15
-    np.testing.assert_array_equal(np.isinf(found)[~grazing], np.isinf(expected)[~grazing])
-    both = np.isfinite(expected) & ~grazing
-    np.testing.assert_allclose(found[both], expected[both], rtol=0, atol=0.01)
+def test_crops_agree_with_the_oracle() -> None:
+    cones, planes, centers = hands(0, 12, background=True)
+    hits, grazes = assert_agrees(cones, crop_view(centers, 250.0, 128), planes, 60)
+    assert hits > 600
+    assert grazes < 12 * 75 * 0.02
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_crop_agrees_with_the_oracle(seed: int) -> None:
-    cones, centers = hands(seed, 1, background=False)
-    assert_agrees(cones, crop_view(centers, 250.0, 24))
-
-
-def test_camera_image_agrees_with_the_oracle() -> None:
-    cones, _ = hands(5, 1, background=False)
-    assert_agrees(cones, camera_view(CAMERA))
+def test_camera_images_agree_with_the_oracle() -> None:
+    cones, planes, _ = hands(5, 4, background=True)
+    hits, grazes = assert_agrees(cones, camera_view(CAMERA, 4), planes, 100)
+    assert hits > 300
+    assert grazes < 4 * 125 * 0.02
 
 
 def test_random_cones_agree_with_the_oracle() -> None:
-    """Any taper and direction, some with one ball inside the other."""
+    """Any taper and direction, some along the rays, some with one ball inside the other."""
     generator = torch.Generator().manual_seed(3)
-    a = torch.randn(1, 12, 3, generator=generator) * 40 + torch.tensor([0.0, 0.0, 400.0])
-    b = a + torch.randn(1, 12, 3, generator=generator) * 20
-    ra, rb = torch.rand(2, 1, 12, generator=generator) * 30 + 1
+    a = torch.randn(40, 1, 3, generator=generator) * 40 + torch.tensor([0.0, 0.0, 400.0])
+    b = a + torch.randn(40, 1, 3, generator=generator) * 20
+    b[::4] = a[::4] * (1 + 0.1 * torch.rand(10, 1, 1, generator=generator))
+    ra, rb = torch.rand(2, 40, 1, generator=generator) * 30 + 1
+    rb[::8] = ra[::8]
     swallowed = (ra - rb).abs() >= (b - a).norm(dim=-1)
-    assert 1 <= int(swallowed.sum()) <= 8
-    cones = Cones(a, b, ra, rb)
-    for i in range(12):
-        view = crop_view((a + b)[:, i] / 2, 100.0, 32)
-        assert_agrees(Cones(*(field[:, i : i + 1] for field in cones)), view)
+    assert 3 <= int(swallowed.sum()) <= 25
+    view = crop_view((a + b)[:, 0] / 2, 100.0, 48)
+    hits, grazes = assert_agrees(Cones(a, b, ra, rb), view, torch.zeros(40, 0, 4), 12)
+    assert hits > 400
+    assert grazes < 40 * 15 * 0.03
 
 
 # -- by hand ---------------------------------------------------------------------------------------
@@ -203,37 +170,91 @@ def test_nearest_of_several_wins() -> None:
     assert hit(two) == pytest.approx(435, abs=1e-3)
 
 
-# -- windows, views, batches -----------------------------------------------------------------------
+def test_plane_is_met_where_it_lies() -> None:
+    plane = torch.tensor([[[0.0, 0.6, -0.8, -400.0]]])  # 0.6 y - 0.8 z = -400
+    nothing = cones_of(((0.0, 0.0, -1e6), (0.0, 0.0, -1e6), 1.0, 1.0))
+    for y in (0.0, 0.5, -0.5):
+        depth = cast(nothing, one_ray(0.1, y), planes=plane).item()
+        assert depth == pytest.approx(400 / (0.8 - 0.6 * y), abs=1e-3)
+    behind = torch.tensor([[[0.0, 0.0, -1.0, 400.0]]])  # z = -400
+    absent = torch.tensor([[[0.0, 0.0, -1.0, math.inf]]])
+    for planes in (behind, absent):
+        assert cast(nothing, one_ray(), planes=planes).item() == math.inf
 
 
-def test_windows_cut_nothing_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    cones, centers = hands(11, 6, background=True)
-    views = crop_view(centers, 250.0, 200), camera_view(CAMERA, 6)
-    windowed = [cast(cones, view, tile=1) for view in views]
-
-    def everywhere(cones: Cones, view: View) -> tuple[Tensor, Tensor]:
-        low = torch.zeros(*cones.ra.shape, 2)
-        return low, low + torch.tensor([float(view.width), float(view.height)])
-
-    monkeypatch.setattr(raster, "_bounds", everywhere)
-    for view, depth in zip(views, windowed, strict=True):
-        assert depth.isfinite().any()
-        torch.testing.assert_close(cast(cones, view), depth, rtol=0, atol=0)
+def test_what_is_behind_the_camera_is_not_seen() -> None:
+    assert hit(cones_of(((0.0, 0.0, -500.0), (9.0, 0.0, -500.0), 30.0, 20.0))) == math.inf
 
 
-@pytest.mark.parametrize("tile", [1, 7, 64])
-def test_tile_size_does_not_matter(tile: int) -> None:
-    cones, centers = hands(12, 4, background=True)
+def test_camera_inside_a_blown_up_cone_still_sees_the_cone() -> None:
+    """A large ball, blown up by the width of a block, holds the camera; the ball does not."""
+    radius, gap = 5000.0, 300.0
+    ball = cones_of(((0.0, 0.0, radius + gap),) * 2 + (radius, radius))
+    depth = cast(ball, camera_view(CAMERA))
+    assert depth.isfinite().all()
+    assert depth[0, 25, 30].item() == pytest.approx(gap, abs=1.0)
+
+
+# -- tiles, views, batches -------------------------------------------------------------------------
+
+
+def test_culling_cuts_nothing_off() -> None:
+    """Every cone cast along every ray gives the same image, bit for bit."""
+    cones, _, centers = hands(11, 4, background=True)
+    for view in crop_view(centers, 250.0, 100), camera_view(CAMERA, 4):
+        i, j = torch.meshgrid(torch.arange(view.height), torch.arange(view.width), indexing="ij")
+        grid = i.flatten().float(), j.flatten().float()
+        found = cast(cones, view)
+        assert found.isfinite().any()
+        for row in range(4):
+            one = first(cones, row)
+            rays = torch.stack([field[row : row + 1] for field in view[:4]], 1)
+            rays = rays.expand(one.ra.shape[1], 4)
+            depth = enter(rays, *grid, coefficients(one), torch.tensor(0.0)).amin(0)
+            # Pixels count from a tile's corner there and from the image's here: a last bit apart.
+            expected = depth.view(view.height, view.width)
+            same = expected.isfinite() == found[row].isfinite()
+            assert (~same).sum() <= 2
+            both = expected.isfinite() & found[row].isfinite()
+            gap = (found[row] - expected)[both].abs()
+            assert gap.median() < 1e-3
+            assert (gap > 0.5).float().mean() < 1e-3
+
+
+def test_cones_beyond_the_far_end_may_be_left_out() -> None:
+    near = ((0.0, 0.0, 400.0), (0.0, 0.0, 400.0), 10.0, 10.0)
+    far = ((50.0, 0.0, 900.0), (50.0, 0.0, 900.0), 100.0, 100.0)
+    both = cones_of(near, far)
+    view = crop_view(torch.tensor([[0.0, 0.0, 400.0]]), 200.0, 32)
+    limited = cast(both, view, far_mm=torch.tensor([700.0]))
+    torch.testing.assert_close(limited, cast(cones_of(near), view), rtol=0, atol=0)
+    kept = cast(both, view, far_mm=torch.tensor([801.0]))  # its front is nearer than that
+    torch.testing.assert_close(kept, cast(both, view), rtol=0, atol=0)
+    assert kept.isfinite().sum() > limited.isfinite().sum()
+
+
+def test_how_many_are_cast_at_once_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    cones, planes, centers = hands(12, 5, background=True)
     view = crop_view(centers, 250.0, 40)
-    torch.testing.assert_close(cast(cones, view, tile=tile), cast(cones, view), rtol=0, atol=0)
+    whole = cast(cones, view, planes=planes)
+    monkeypatch.setitem(raster._PIXELS_AT_ONCE, "cpu", 2 * 40 * 40)
+    torch.testing.assert_close(cast(cones, view, planes=planes), whole, rtol=0, atol=0)
 
 
 def test_batch_equals_singles() -> None:
-    cones, centers = hands(13, 5, background=True)
-    together = cast(cones, crop_view(centers, 250.0, 32))
+    cones, planes, centers = hands(13, 5, background=True)
+    together = cast(cones, crop_view(centers, 250.0, 32), planes=planes)
     for i in range(5):
-        alone = cast(first(cones, i), crop_view(centers[i : i + 1], 250.0, 32))
+        view = crop_view(centers[i : i + 1], 250.0, 32)
+        alone = cast(first(cones, i), view, planes=planes[i : i + 1])
         torch.testing.assert_close(together[i : i + 1], alone, rtol=0, atol=0)
+
+
+def test_no_cones_and_no_frames_are_no_error() -> None:
+    empty = Cones(*(torch.zeros(1, 0, *shape) for shape in ((3,), (3,), (), ())))
+    assert cast(empty, one_ray()).item() == math.inf
+    none = Cones(*(torch.zeros(0, 4, *shape) for shape in ((3,), (3,), (), ())))
+    assert cast(none, camera_view(CAMERA, 0)).shape == (0, 48, 64)
 
 
 def test_rays_of_a_camera_are_its_pixels() -> None:
@@ -257,7 +278,7 @@ def test_rays_of_a_crop_look_three_quarters_of_a_pixel_left_of_and_above_their_c
 
 def test_crop_equals_the_same_pixels_of_a_camera_image() -> None:
     """A camera whose pixels are 250 / 32 mm wide at the hand's depth sees the very same rays."""
-    cones, centers = hands(14, 1, background=True)
+    cones, planes, centers = hands(14, 1, background=True)
     x, y, z = centers[0].double().tolist()
     size, around = 32, 5
     focal = z * size / 250
@@ -265,8 +286,8 @@ def test_crop_equals_the_same_pixels_of_a_camera_image() -> None:
     middle = around + size / 2 + 0.75
     whole = size + 2 * around
     camera = Camera(focal, focal, middle - x / z * focal, middle - y / z * focal, whole, whole)
-    frame = cast(cones, camera_view(camera))[:, around:-around, around:-around]
-    crop = cast(cones, crop_view(centers, 250.0, size))
+    frame = cast(cones, camera_view(camera), planes=planes)[:, around:-around, around:-around]
+    crop = cast(cones, crop_view(centers, 250.0, size), planes=planes)
     same = frame.isfinite() == crop.isfinite()
     assert same.float().mean() > 0.99
     both = frame.isfinite() & crop.isfinite()

@@ -2,117 +2,286 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
+import pytest
 import torch
 from torch import Tensor
 
-from cadstn.synth.raster import cast, crop_view
-from cadstn.synth.scene import sample_centers, sample_scene
+from cadstn.errors import CadstnError
+from cadstn.synth.draws import Draws
 from cadstn.synth.sensor import degrade
+from cadstn.synth.sensors import SENSORS, Sensor, sample_sensor, sensor
 
 SIZE = 64
-WIDE = 10  # pixels over which an outline can be displaced
+STEP = 0.004  # tangent of an image's pixel
 
 
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+def draws(batch: int, seed: int = 1, first: int = 0) -> Draws:
+    return Draws((seed,), torch.arange(first, first + batch))
 
 
 def wall(batch: int, depth_mm: float = 500.0) -> Tensor:
     return torch.full((batch, SIZE, SIZE), depth_mm)
 
 
-def rendered(count: int) -> Tensor:
-    rng = np.random.default_rng(1)
-    scene = sample_scene(rng, count, 1)
-    return cast(scene.cones, crop_view(sample_centers(rng, scene.joints_xyz_mm, 1), 250.0, SIZE))
+def square(batch: int = 1, behind_mm: float = math.inf) -> Tensor:
+    """A plate at 500 mm from pixel 20 to 43."""
+    depth = wall(batch, behind_mm)
+    depth[:, 20:44, 20:44] = 500.0
+    return depth
 
 
-def test_noise_is_a_function_of_the_generator() -> None:
-    clean = rendered(4)
-    kept = clean.clone()
-    once, again, other = (degrade(clean, generator(seed)) for seed in (3, 3, 4))
+def ball(batch: int) -> Tensor:
+    """A ball of 40 mm at 500 mm, slanted more and more towards its outline."""
+    at = (torch.arange(SIZE) - SIZE / 2 + 0.5) * STEP * 500
+    height = 40.0**2 - at[:, None] ** 2 - at**2
+    return torch.where(height > 0, 500 - height.clamp(min=0).sqrt(), math.inf).repeat(batch, 1, 1)
+
+
+def seen_by(depth: Tensor, like: Sensor, seed: int = 1, step: float = STEP) -> Tensor:
+    count = len(depth)
+    return degrade(depth, draws(count, seed), like, angle_per_pixel=torch.full((count,), step))
+
+
+def only(name: str, value: float, batch: int = 1, **also: float) -> Sensor:
+    """An ideal sensor but for one property."""
+    return sensor("ideal", batch, device="cpu", **({name: value} | also))
+
+
+def lost(noisy: Tensor, clean: Tensor) -> Tensor:
+    return noisy.isinf() & clean.isfinite()
+
+
+def test_ideal_sensor_changes_nothing() -> None:
+    for clean in (ball(2), square(2, 700.0), wall(2, math.inf)):
+        kept = clean.clone()
+        torch.testing.assert_close(seen_by(clean, sensor("ideal", 2)), clean, rtol=0, atol=0)
+        torch.testing.assert_close(clean, kept, rtol=0, atol=0)
+
+
+def test_an_image_does_not_depend_on_its_batch() -> None:
+    clean = torch.cat([ball(4), square(3, 650.0)])
+    like, step = sample_sensor(draws(7).fork("sensor")), torch.linspace(0.002, 0.006, 7)
+    together = degrade(clean, draws(7), like, angle_per_pixel=step)
+    for i in range(7):
+        alone = degrade(
+            clean[i : i + 1],
+            draws(1, first=i),
+            Sensor(*(field[i : i + 1] for field in like)),
+            angle_per_pixel=step[i : i + 1],
+        )
+        torch.testing.assert_close(alone[0], together[i], rtol=0, atol=0)
+
+
+def test_noise_is_a_function_of_seed_and_index() -> None:
+    clean, like = ball(3), sensor("kinect2", 3)
+    once, again, other = (seen_by(clean, like, seed) for seed in (3, 3, 4))
     torch.testing.assert_close(once, again, rtol=0, atol=0)
     assert (once != other).any()
-    torch.testing.assert_close(clean, kept, rtol=0, atol=0)
+    assert (once[0] != once[1]).any()
 
 
-def test_nothing_stays_nothing() -> None:
-    empty = wall(8, math.inf)
-    torch.testing.assert_close(degrade(empty, generator()), empty, rtol=0, atol=0)
+@pytest.mark.parametrize("depth_mm", [300.0, 600.0, 1100.0])
+@pytest.mark.parametrize("grain", [0.0, 0.4, 1.0])
+def test_noise_has_the_spread_that_is_asked_for(depth_mm: float, grain: float) -> None:
+    like = only("noise_mm", 0.4, 24, noise_mm_1m=3.0, grain=grain)
+    error = seen_by(wall(24, depth_mm), like) - depth_mm
+    expected = 0.4 + 3.0 * (depth_mm / 1000) ** 2
+    assert error.std().item() == pytest.approx(expected, rel=0.06)
+    assert abs(error.mean().item()) < 0.15 * expected
+    # Sums of bytes have no long tails: nothing is nearer than the surface by more than this.
+    assert error.abs().max() < 5 * expected
 
 
-def test_flat_wall_keeps_its_place_and_loses_little() -> None:
-    noisy = degrade(wall(64), generator())
-    lost = noisy.isinf().flatten(1).float().mean(1)
-    assert lost.max() < 0.08
-    assert 0 < lost.mean() < 0.02
-    error = noisy[noisy.isfinite()] - 500
-    assert abs(error.mean().item()) < 0.05
-    assert error.std() < math.hypot(2.5, 2.0)
-    assert error.abs().max() < 6 * math.hypot(2.5, 2.0)
+def test_smooth_noise_is_smooth_and_may_keep_to_its_row() -> None:
+    def steps(**properties: float) -> tuple[float, float]:
+        error = seen_by(wall(8), only("noise_mm", 1.0, 8, **properties))
+        return error.diff(dim=2).std().item(), error.diff(dim=1).std().item()
+
+    across, down = steps(grain=1.0)
+    assert across == pytest.approx(math.sqrt(2), rel=0.05)
+    assert down == pytest.approx(math.sqrt(2), rel=0.05)
+    across, down = steps(grain=0.0, texture_px=8.0, texture_rows_px=8.0)
+    assert across < 0.35
+    assert down < 0.35
+    across, down = steps(grain=0.0, texture_px=8.0, texture_rows_px=1.0)
+    assert across < 0.35
+    assert down == pytest.approx(math.sqrt(2), rel=0.1)
 
 
-def test_amounts_differ_between_images() -> None:
-    noisy = degrade(wall(64), generator())
-    spread = torch.stack([image[image.isfinite()].std() for image in noisy])
-    assert spread.min() < 0.7
-    assert spread.max() > 1.8
+def test_depth_comes_in_units_and_in_steps_of_disparity() -> None:
+    ramp = torch.linspace(400, 900, SIZE * SIZE).view(1, SIZE, SIZE)
+    units = seen_by(ramp, only("unit_mm", 0.125))
+    assert ((units / 0.125) % 1 == 0).all()
+    assert (units - ramp).abs().max() <= 0.0626
+    stepped = seen_by(ramp, only("disparity_mm", 3.0))
+    assert (stepped - ramp).abs().max() < 0.51 * 3.0 * 0.9**2
+    levels = torch.unique(stepped)
+    for level, gap in zip(levels[:-1].tolist(), levels.diff().tolist(), strict=True):
+        assert gap == pytest.approx(3.0 * (level / 1000) ** 2, rel=0.02)
 
 
-def test_outline_moves_only_a_little() -> None:
-    square = wall(32, math.inf)
-    square[:, 20:44, 20:44] = 500.0
-    noisy = degrade(square, generator())
-    outside = torch.ones(SIZE, SIZE, dtype=torch.bool)
-    outside[20 - WIDE : 44 + WIDE, 20 - WIDE : 44 + WIDE] = False
-    assert noisy[:, outside].isinf().all()
-    inside = noisy[:, 20 + WIDE : 44 - WIDE, 20 + WIDE : 44 - WIDE]
-    assert inside.isinf().float().mean() < 0.05
-    assert ((noisy - 500).abs()[noisy.isfinite()] < 25).all()
+def test_holes_grow_with_their_chance_and_cover_what_they_say() -> None:
+    shares = [
+        seen_by(wall(32), only("holes", chance, 32)).isinf().float().mean().item()
+        for chance in (0.0, 0.1, 0.4, 0.9)
+    ]
+    assert shares[0] == 0
+    assert shares == sorted(shares)
+    assert shares[2] == pytest.approx(0.04, rel=0.35)
+    assert shares[3] == pytest.approx(0.09, rel=0.2)
+
+
+@pytest.mark.parametrize("name", ["lost_far", "lost_near"])
+def test_edges_are_lost_only_near_edges(name: str) -> None:
+    clean = square(4, 700.0)
+    gone = lost(seen_by(clean, only(name, 1.0, 4, reach_px=2.0)), clean)
+    far, near = gone & (clean == 700), gone & (clean == 500)
+    assert far.any() == (name == "lost_far")
+    assert near.any() == (name == "lost_near")
+    # A cross of two pixels around the plate's outline, inside or outside.
+    expected = 4 * 2 * 24
+    assert (gone.flatten(1).sum(1) <= expected).all()
+    assert gone[:, :18].sum() + gone[:, 46:].sum() + gone[:, 22:42, 22:42].sum() == 0
+    half = lost(seen_by(clean, only(name, 0.5, 4, reach_px=2.0)), clean)
+    assert 0.25 < half.sum() / gone.sum() < 0.75
+    assert not lost(seen_by(clean, only(name, 0.0, 4)), clean).any()
+
+
+def test_slanted_surfaces_are_lost_and_noisier() -> None:
+    clean = ball(4)
+    at = (torch.arange(SIZE) - SIZE / 2 + 0.5) * STEP * 500
+    radius = (at[:, None].square() + at.square()).sqrt()
+    middle, rim = radius < 24, (radius > 30) & (radius < 37)
+    gone = lost(seen_by(clean, only("slant_lost", 0.7, 4)), clean)
+    assert not gone[:, middle].any()
+    assert gone[:, (radius > 36) & (radius < 38)].all()
+    error = seen_by(clean, only("noise_mm", 0.5, 4, oblique=1.0)) - clean
+    assert error[:, rim].std() > 1.4 * error[:, radius < 12].std()
+
+
+def test_narrow_things_are_not_taken_for_slanted_ones() -> None:
+    clean = wall(1, 700.0)
+    clean[:, 10:50, 30:34] = 500.0
+    gone = lost(seen_by(clean, only("slant_lost", 0.5, reach_px=6.0)), clean)
+    assert not gone[0, 16:44].any()
 
 
 def test_flying_pixels_lie_between_the_two_surfaces() -> None:
-    step = wall(32)
-    step[:, :, SIZE // 2 :] = 700.0
-    noisy = degrade(step, generator())
-    seen = noisy[noisy.isfinite()]
-    assert seen.min() > 475
-    assert seen.max() < 725
-    between = ((seen > 530) & (seen < 670)).float().mean()
-    assert 0 < between < 0.02
+    clean = square(8, 700.0)
+    noisy = seen_by(clean, only("flying", 0.5, 8))
+    assert noisy.min() >= 500
+    assert noisy.max() <= 700
+    between = (noisy > 505) & (noisy < 695)
+    assert between[:, 18:46, 18:46].any()
+    between[:, 19:45, 19:45] = False
+    assert not between.any()
 
 
-def test_hands_stay_recognisable() -> None:
-    clean = rendered(32)
-    noisy = degrade(clean, generator())
+def test_light_bleeds_at_edges_only() -> None:
+    clean = square(1, 700.0)
+    noisy = seen_by(clean, only("bleed_mm", 6.0))
+    assert noisy[0, 20, 30] == 506
+    assert noisy[0, 20, 20] == 512
+    assert (noisy[0, 21:43, 21:43] == 500).all()
+    assert (noisy[clean == 700] == 700).all()
+
+
+def test_shadow_falls_away_from_the_light_and_is_as_wide_as_geometry_says() -> None:
+    clean = square(1, 700.0)
+    baseline = 30.0
+    # The plate hides from the light what lies this many pixels beside it.
+    wide = round(baseline * (1 / 500 - 1 / 700) / STEP)
+    assert wide == 4
+    left = lost(seen_by(clean, only("baseline_mm", baseline)), clean)
+    right = lost(seen_by(clean, only("baseline_mm", -baseline)), clean)
+    assert left[0, 30].nonzero().flatten().tolist() == [16, 17, 18, 19]
+    assert right[0, 30].nonzero().flatten().tolist() == [44, 45, 46, 47]
+    assert left.sum() == right.sum() == 24 * wide
+    assert not lost(seen_by(wall(1), only("baseline_mm", 75.0)), wall(1)).any()
+
+
+def test_coarse_sensor_has_fewer_pixels() -> None:
+    ramp = torch.linspace(400, 500, SIZE).repeat(1, SIZE, 1)
+    coarse = seen_by(ramp, only("step", 4 * STEP))
+    runs = coarse[0, 0].diff() != 0
+    assert runs.sum() == SIZE / 4 - 1
+    assert (runs.nonzero().flatten() % 4 == 3).all()
+    fine = seen_by(ramp, only("step", STEP / 3))
+    torch.testing.assert_close(fine, ramp, rtol=0, atol=0)
+    noise = seen_by(wall(1), only("step", 4 * STEP, noise_mm=1.0))
+    assert (noise[0, ::4].repeat_interleave(4, 0) == noise[0]).all()
+
+
+def test_aim_wobbles_at_outlines_only() -> None:
+    clean = square(8)
+    noisy = seen_by(clean, only("wobble_px", 1.0, 8, lateral_px=0.5))
+    changed = noisy.isinf() != clean.isinf()
+    assert changed.any()
+    assert not changed[:, 26:38, 26:38].any()
+    changed[:, 14:50, 14:50] = False
+    assert not changed.any()
+
+
+def test_nothing_beyond_range_and_ghosts_where_nothing_is() -> None:
+    assert seen_by(wall(1, 1200.0), only("range_mm", 1000.0)).isinf().all()
+    empty = wall(16, math.inf)
+    ghosts = seen_by(empty, only("speckle", 0.1, 16))
+    assert ghosts.isfinite().float().mean().item() == pytest.approx(0.1, rel=0.1)
+    assert ghosts[ghosts.isfinite()].min() > 0
+
+
+@pytest.mark.parametrize("name", SENSORS)
+def test_named_sensors_keep_a_ball_a_ball(name: str) -> None:
+    clean = ball(6)
+    noisy = seen_by(clean, sensor(name, 6), step=STEP)
     assert not noisy.isnan().any()
-    seen = clean.isfinite()
-    # A few images' sensors are poor at outlines, of which a spread hand has many.
-    assert (noisy.isinf() & seen).sum() / seen.sum() < 0.15
-    assert (noisy.isfinite() & ~seen).float().mean() < 0.03
-    both = noisy.isfinite() & seen
-    error = (noisy - clean)[both]
-    assert error.abs().median() < 2.5
-    assert abs(error.median().item()) < 0.5
+    kept = noisy.isfinite() & clean.isfinite()
+    assert kept.sum() > 0.75 * clean.isfinite().sum()
+    error = (noisy - clean)[kept]
+    assert error.median().abs() < 2.0
+    torch.testing.assert_close(noisy, seen_by(clean, sensor(name, 6)), rtol=0, atol=0)
+
+
+def test_drawn_sensors_differ_and_leave_a_ball_to_see() -> None:
+    clean = ball(64)
+    like = sample_sensor(draws(64).fork("sensor"))
+    noisy = seen_by(clean, like)
+    assert not noisy.isnan().any()
+    kept = noisy.isfinite() & clean.isfinite()
+    assert kept.flatten(1).sum(1).min() > 0.3 * clean[0].isfinite().sum()
+    middle = (slice(None), slice(24, 40), slice(24, 40))
+    spread = (noisy - clean)[middle].flatten(1).nan_to_num(posinf=0).std(1)
+    assert spread.min() < 0.7
+    assert spread.max() > 4.0
+    for field in like:
+        assert len(torch.unique(field)) > 60
+    alone = sample_sensor(draws(1, first=9).fork("sensor"))
+    for many, one in zip(like, alone, strict=True):
+        assert many[9] == one[0]
 
 
 def test_frames_of_one_sensor_share_its_amounts_and_not_its_noise() -> None:
-    noise = generator(1)
-    frames = [degrade(wall(4), noise, generator(8)) for _ in range(6)]
-    spread = torch.stack([f[f.isfinite()].std() for frame in frames for f in frame])
-    assert spread.max() < 1.3 * spread.min()
-    assert (frames[0] != frames[1]).any()
-    other = degrade(wall(4), noise, generator(9))
-    assert not 0.95 < other[other.isfinite()].std() / spread.mean() < 1.05
+    one = sample_sensor(draws(1, 5))
+    same = Sensor(*(field.expand(6) for field in one))
+    noisy = seen_by(wall(6), same)
+    spread = torch.stack([frame[frame.isfinite()].std() for frame in noisy])
+    assert spread.max() < 1.4 * spread.min()
+    assert (noisy[0] != noisy[1]).any()
 
 
 def test_frame_need_not_be_square() -> None:
     frame = torch.full((2, 48, 65), math.inf)
     frame[:, 20:30, 40:60] = 500.0
-    noisy = degrade(frame, generator())
+    noisy = degrade(frame, draws(2), sensor("kinect2", 2), angle_per_pixel=torch.full((2,), 0.003))
     assert noisy.shape == frame.shape
     seen = noisy.isfinite().nonzero()
-    assert seen[:, 1].min() >= 20 - WIDE
-    assert seen[:, 2].min() >= 40 - WIDE
-    assert noisy[:, 24:26, 48:52].isfinite().any()
+    assert seen[:, 1].min() >= 15
+    assert seen[:, 2].min() >= 35
+    assert noisy[:, 24:26, 48:52].isfinite().all()
+
+
+def test_unknown_sensor_or_property_is_told() -> None:
+    with pytest.raises(CadstnError, match=r"unknown sensor 'kinect9'.*kinect2"):
+        sensor("kinect9")
+    with pytest.raises(CadstnError, match="no colour"):
+        sensor("kinect2", colour=1.0)

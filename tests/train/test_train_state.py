@@ -8,16 +8,17 @@ import torch
 from torch import Tensor, nn
 
 from cadstn.errors import CadstnError
-from cadstn.recipes import override, tiny
+from cadstn.recipes import Recipe, override, recipe
 from cadstn.train.state import (
-    check_recipe,
-    load_checkpoint,
+    check_same,
+    checkpoints,
     read_tensors,
+    resume,
     save_checkpoint,
     write_tensors,
 )
 
-RECIPE = tiny().to_json()
+ABOUT = {"recipe": recipe("tiny").to_json(), "data": "d"}
 
 
 def test_tensors_and_text_come_back(tmp_path: Path) -> None:
@@ -45,7 +46,7 @@ def test_failed_write_leaves_the_old_file_and_no_other(
         raise OSError("no space left on device")
 
     monkeypatch.setattr("cadstn.train.state.save_file", full)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(CadstnError, match=r"some\.safetensors: cannot be written .*no space.*room"):
         write_tensors(path, {"a": torch.ones(2)}, {})
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
@@ -116,33 +117,107 @@ def made(seed: int) -> tuple[nn.Linear, torch.optim.Optimizer]:
 
 
 def test_checkpoint_restores_weights_moments_and_step(tmp_path: Path) -> None:
-    path = tmp_path / "check.safetensors"
     model, optimizer = made(0)
     steps(model, optimizer, 3)
-    save_checkpoint(path, model, optimizer, 3, RECIPE)
+    save_checkpoint(tmp_path, "spatial", model, optimizer, 3, ABOUT)
     steps(model, optimizer, 4)
     other, its_optimizer = made(1)
-    assert load_checkpoint(path, other, its_optimizer, RECIPE) == 3
+    assert resume(tmp_path, "spatial", other, its_optimizer, ABOUT, print) == 3
     steps(other, its_optimizer, 4)
     assert torch.equal(other.weight, model.weight)
     assert torch.equal(other.bias, model.bias)
 
 
-def test_checkpoint_before_the_first_step(tmp_path: Path) -> None:
-    path = tmp_path / "check.safetensors"
+def test_moments_are_laid_out_like_their_weights(tmp_path: Path) -> None:
+    """The fused Adam walks both by memory: another layout would mix them up silently."""
+
+    def convolution(seed: int) -> tuple[nn.Conv2d, torch.optim.Optimizer]:
+        torch.manual_seed(seed)
+        model = nn.Conv2d(4, 3, 3).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return model, torch.optim.Adam(model.parameters(), fused=True)
+
+    model, optimizer = convolution(0)
+    torch.autograd.backward(model(torch.randn(2, 4, 8, 8)).square().sum())
+    optimizer.step()
+    save_checkpoint(tmp_path, "spatial", model, optimizer, 1, ABOUT)
+    other, its_optimizer = convolution(1)
+    resume(tmp_path, "spatial", other, its_optimizer, ABOUT, print)
+    moment = its_optimizer.state[other.weight]["exp_avg"]
+    assert moment.stride() == other.weight.stride()
+    assert torch.equal(moment, optimizer.state[model.weight]["exp_avg"])
+
+
+def test_checkpoint_before_the_first_step_and_none_at_all(tmp_path: Path) -> None:
     model, optimizer = made(0)
-    save_checkpoint(path, model, optimizer, 0, RECIPE)
+    assert resume(tmp_path, "spatial", model, optimizer, ABOUT, print) == 0
+    save_checkpoint(tmp_path, "spatial", model, optimizer, 0, ABOUT)
     other, its_optimizer = made(1)
-    assert load_checkpoint(path, other, its_optimizer, RECIPE) == 0
+    assert resume(tmp_path, "spatial", other, its_optimizer, ABOUT, print) == 0
     assert torch.equal(other.weight, model.weight)
 
 
-def test_another_recipe_is_refused_by_the_field_that_differs(tmp_path: Path) -> None:
-    path = tmp_path / "check.safetensors"
-    about = {"recipe": RECIPE}
-    check_recipe(path, about, RECIPE)
-    other = override(tiny(), {"learning_rate": 0.5}).to_json()
-    with pytest.raises(CadstnError, match=r"learning_rate = 0\.001, not 0\.5.*--out"):
-        check_recipe(path, about, other)
-    with pytest.raises(CadstnError, match=r"check\.safetensors"):
-        check_recipe(path, {}, RECIPE)
+def test_newest_two_are_kept(tmp_path: Path) -> None:
+    model, optimizer = made(0)
+    for step in (500, 1000, 99_500, 100_000):
+        save_checkpoint(tmp_path, "spatial", model, optimizer, step, ABOUT)
+        save_checkpoint(tmp_path, "temporal", model, optimizer, step, ABOUT)
+    names = [path.name.split(".")[1] for path in checkpoints(tmp_path, "spatial")]
+    assert names == ["00100000", "00099500"]
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_every_checkpoint_damaged_begins_again(tmp_path: Path) -> None:
+    model, optimizer = made(0)
+    for step in (1, 2):
+        save_checkpoint(tmp_path, "spatial", model, optimizer, step, ABOUT)
+    for path in checkpoints(tmp_path, "spatial"):
+        damage(path, "short")
+    told: list[str] = []
+    assert resume(tmp_path, "spatial", model, optimizer, ABOUT, told.append) == 0
+    assert [("00000002" in told[0]), ("00000001" in told[1])] == [True, True]
+
+
+def same(theirs: Recipe, ours: Recipe, stage: str) -> None:
+    about = [{"recipe": value.to_json(), "data": "d"} for value in (theirs, ours)]
+    check_same(Path("some.safetensors"), about[0], about[1], stage)
+
+
+@pytest.mark.parametrize(
+    ("stage", "field", "value", "matters"),
+    [
+        ("spatial", "seed", 1, True),
+        ("spatial", "net.width", 8, True),
+        ("spatial", "spatial.steps", 7, True),
+        ("spatial", "temporal.steps", 7, False),
+        ("spatial", "temporal_start", "spatial", False),
+        ("spatial", "gate", 0.1, False),
+        ("spatial", "network", "spatial", False),
+        ("spatial", "validation_frames", 7, False),
+        ("temporal", "spatial.steps", 7, False),
+        ("temporal", "temporal.learning_rate", 0.5, True),
+        ("temporal", "gate", 0.1, False),
+        ("fusion", "gate", 0.1, True),
+        ("fusion", "spatial.batch", 32, True),
+        ("fusion", "baseline.steps", 7, False),
+    ],
+)
+def test_what_decides_a_stage(stage: str, field: str, value: Any, matters: bool) -> None:
+    base = recipe("tiny")
+    other = override(base, {field: value})
+    if not matters:
+        same(base, other, stage)
+        return
+    with pytest.raises(CadstnError, match=rf"some\.safetensors: made with {field} = .*--out"):
+        same(base, other, stage)
+
+
+def test_a_start_makes_its_network_matter() -> None:
+    base = override(recipe("tiny"), {"temporal_start": "baseline"})
+    other = override(base, {"baseline.steps": 7})
+    with pytest.raises(CadstnError, match=r"made with baseline\.steps = 40, not 7"):
+        same(base, other, "temporal")
+
+
+def test_weights_without_a_recipe_are_refused() -> None:
+    with pytest.raises(CadstnError, match="names no recipe"):
+        check_same(Path("x"), {}, ABOUT, "spatial")

@@ -10,10 +10,11 @@ import sys
 import click
 
 from cadstn._version import __version__
-from cadstn.cli.data import synth
-from cadstn.cli.scoring import score
-from cadstn.cli.tracking import demo, info, track
-from cadstn.cli.training import export, train
+from cadstn.cli.bench import bench
+from cadstn.cli.data import data, synth
+from cadstn.cli.scoring import compare, predict, reproduce, score
+from cadstn.cli.tracking import demo, doctor, info, live, track
+from cadstn.cli.training import ablate, bank, export, train
 from cadstn.errors import CadstnError
 
 
@@ -27,12 +28,26 @@ def cli() -> None:
     cadstn track RECORDING --out DIR              # joints, an overlay video, a summary
     cadstn track FOLDER --camera kinect2 --out DIR
     cadstn info RECORDING
+    cadstn live realsense --view                  # a camera, as it comes
     cadstn score PRED.txt TRUTH.txt --set nyu
     """
 
 
-for command in (track, demo, info, score, synth, train, export):
+for command in (
+    track, demo, info, live, doctor, synth, data, train, bank, ablate, export, bench,
+    predict, score, compare, reproduce,
+):  # fmt: skip
     cli.add_command(command)
+
+
+def _keep_lines(command: click.Command) -> None:
+    """Make click's mark for lines that stay apart of the two characters in a raw docstring."""
+    command.help = (command.help or "").replace("\\b\n", "\b\n")
+    for inner in getattr(command, "commands", {}).values():
+        _keep_lines(inner)
+
+
+_keep_lines(cli)
 
 
 def main() -> None:

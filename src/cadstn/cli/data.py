@@ -1,24 +1,162 @@
-"""Commands that make or check data: synth."""
+"""Commands that make or check data: synth, data check."""
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from cadstn.cli.shared import need_train
+from cadstn.errors import CadstnError
+
+if TYPE_CHECKING:
+    from cadstn.data import Found
+    from cadstn.data.check import Report
 
 
 @click.command()
 @click.argument("path", type=click.Path(path_type=Path))
-@click.option("--frames", default=150, show_default=True, type=click.IntRange(1), help="How many.")
-@click.option("--seed", default=0, show_default=True, help="The recording is a function of it.")
-def synth(path: Path, frames: int, seed: int) -> None:
-    """Render a recording of a moving hand, with its truth beside it (needs cadstn[train])."""
-    need_train("cadstn synth")
-    from cadstn.synth.write import write_synthetic
+@click.option(
+    "--layout", default="recording", show_default=True,
+    type=click.Choice(["recording", "nyu", "icvl", "icvl-old", "msra"]),
+    help="One recording, or a whole set with its labels as NYU, ICVL or MSRA15 has them.",
+)  # fmt: skip
+@click.option(
+    "--frames", type=click.IntRange(1), help="Of a recording (150) or of MSRA15's subjects (1000)."
+)
+@click.option("--train", type=click.IntRange(1), help="Frames to train with (NYU, ICVL; 1000).")
+@click.option("--test", type=click.IntRange(1), help="Frames to test with (NYU, ICVL; 300).")
+@click.option("--all-cameras", is_flag=True, help="NYU: render cameras 2 and 3 as well.")
+@click.option("--seed", default=0, show_default=True, help="All of it is a function of this.")
+@click.option("--preview", is_flag=True, help="Draw sheets of what would be made instead.")
+def synth(
+    path: Path,
+    layout: str,
+    frames: int | None,
+    train: int | None,
+    test: int | None,
+    all_cameras: bool,
+    seed: int,
+    preview: bool,
+) -> None:
+    r"""Render moving hands with their truth (needs cadstn[train]).
 
-    with click.progressbar(length=frames, label="rendering", file=sys.stderr) as bar:
-        write_synthetic(path, frames=frames, seed=seed, on_frame=lambda: bar.update(1))
-    click.echo(f"wrote {frames} frames to {path}")
+    One that was interrupted goes on by the same command.
+
+    \b
+    cadstn synth my_recording --frames 300 --seed 7
+    cadstn synth data/nyu --layout nyu --train 4000 --test 1000
+    cadstn synth data/icvl --layout icvl
+    cadstn synth data/msra --layout msra --frames 3000
+    cadstn synth previews --preview              # contact sheets: poses, people, sensors, motion
+    """
+    need_train("cadstn synth")
+    if preview:
+        from cadstn.preview import draw_previews
+
+        for sheet in draw_previews(path, seed=seed):
+            click.echo(f"wrote {sheet}")
+        return
+    _must_suit(layout, {"frames": frames, "train": train, "test": test, "all-cameras": all_cameras})
+    split = layout in ("nyu", "icvl", "icvl-old")
+    counts = (train or 1000, test or 300) if split else (frames or _FRAMES[layout], 0)
+    total = sum(counts) * (3 if all_cameras else 1)
+    try:
+        with click.progressbar(length=total, label="rendering", file=sys.stderr) as bar:
+            if layout == "recording":
+                from cadstn.synth.write import write_synthetic
+
+                write_synthetic(path, frames=total, seed=seed, on_frame=lambda: bar.update(1))
+            else:
+                from cadstn.synth.datasets import write_dataset
+
+                write_dataset(
+                    path, layout, train=counts[0], test=counts[1], seed=seed,
+                    all_cameras=all_cameras, on_frames=bar.update,
+                )  # fmt: skip
+    except KeyboardInterrupt:
+        raise CadstnError(
+            "interrupted", where=path, mend="what is finished is kept: the same command goes on"
+        ) from None
+    click.echo(f"wrote {total} frames to {path}")
+    following = "cadstn info" if layout == "recording" else "cadstn data check"
+    click.echo(f"next: {following} {path}")
+
+
+#: Frames that are rendered where none are asked for.
+_FRAMES = {"recording": 150, "msra": 1000}
+_SUITS = {
+    "recording": ("frames",),
+    "nyu": ("train", "test", "all-cameras"),
+    "icvl": ("train", "test"),
+    "icvl-old": ("train", "test"),
+    "msra": ("frames",),
+}
+
+
+def _must_suit(layout: str, options: dict[str, object]) -> None:
+    """Refuse options that would do nothing."""
+    for name, value in options.items():
+        if value and name not in _SUITS[layout]:
+            raise CadstnError(
+                f"--{name} means nothing to --layout {layout}",
+                mend=f"it takes {', '.join(f'--{known}' for known in _SUITS[layout])}",
+            )
+
+
+@click.group()
+def data() -> None:
+    """Look at data sets: NYU, ICVL, MSRA15."""
+
+
+@data.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--split", help="Check only this one; else all there is.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with every problem named.")
+def check(path: Path, split: str | None, as_json: bool) -> None:
+    r"""Say which data set PATH holds, open every file, list what is missing or wrong.
+
+    Ends with the command to use next; exits with 1 if a frame cannot be read.
+
+    \b
+    cadstn data check data/nyu
+    cadstn data check data/icvl --split test
+    """
+    from cadstn.data import find_dataset, open_dataset
+    from cadstn.data.check import check_dataset, describe
+
+    found = find_dataset(path)
+    reports = []
+    for name in (split,) if split else found.whole():
+        dataset = open_dataset(path, name)
+        label = f"{dataset.name} {name}"
+        with click.progressbar(length=len(dataset), label=label, file=sys.stderr) as bar:
+            reports.append(check_dataset(dataset, bar.update))
+    following = _next_command(found, reports)
+    if as_json:
+        told = {"splits": [report.to_dict() for report in reports], "next": following}
+        click.echo(json.dumps(told, indent=1))
+    else:
+        for report in reports:
+            for line in describe(report):
+                click.echo(line)
+        click.echo(f"next: {following}")
+    if not all(report.usable for report in reports):
+        sys.exit(1)
+
+
+def _next_command(found: Found, reports: list[Report]) -> str:
+    """What to do with a set that was checked."""
+    lost = sum(len(report.dataset) - report.opened for report in reports)
+    if lost:
+        return f"unpack the set again ({lost} frames cannot be read), then the same command"
+    if found.folds():
+        return f"cadstn reproduce --data {found.root} --out report"
+    train = [split for split in found.splits if split in ("train", "all")]
+    if train:
+        more = "" if train[0] == "train" else f" --split {train[0]}"
+        return f"cadstn train cadstn --data {found.root}{more} --out runs/{found.name}"
+    return f"cadstn predict RUN --data {found.root} --split test --out prediction.txt"

@@ -1,4 +1,4 @@
-"""Commands that score: score."""
+"""Commands that score: score, compare."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ from pathlib import Path
 
 import click
 
+from cadstn._version import __version__
+
+_FORMAT = click.Choice(["uvd", "xyz"])
+
 
 @click.command()
 @click.argument("pred", type=click.Path(path_type=Path))
 @click.argument("truth", type=click.Path(path_type=Path))
 @click.option("--set", "set_name", help="Whose test set it is: nyu or icvl (text files).")
 @click.option(
-    "--format", "fmt", type=click.Choice(["uvd", "xyz"]), default="uvd", show_default=True,
+    "--format", "fmt", type=_FORMAT, default="uvd", show_default=True,
     help="Columns of a text prediction: pixels and depth, or millimetres.",
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -21,7 +25,7 @@ def score(pred: Path, truth: Path, set_name: str | None, fmt: str, as_json: bool
     r"""Score predictions: mean error, accuracy, acceleration error, jitter (eqs. 7 to 9).
 
     PRED and TRUTH are text files of the field, one frame a line, K x (u v d), or .npz files as
-    'cadstn track' writes them.
+    'cadstn track' and 'cadstn predict' write them.
 
     \b
     cadstn score CVWW15_NYU_Prior-Refinement.txt groundtruth.txt --set nyu
@@ -31,3 +35,195 @@ def score(pred: Path, truth: Path, set_name: str | None, fmt: str, as_json: bool
 
     scores, text = score_files(pred, truth, set_name, "xyz" if fmt == "xyz" else "uvd")
     click.echo(json.dumps(scores.to_dict(), indent=2) if as_json else text)
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option("--set", "set_name", required=True, help="Whose test set it is: nyu or icvl.")
+@click.option(
+    "--truth", type=click.Path(path_type=Path),
+    help="File of truth; groundtruth.txt beside the first FILE if not given.",
+)  # fmt: skip
+@click.option(
+    "--format", "fmt", type=_FORMAT, default="uvd", show_default=True,
+    help="Columns of text files that do not say it themselves with FILE:xyz or FILE:uvd.",
+)  # fmt: skip
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for the page and figures.")
+def compare(
+    files: tuple[str, ...], set_name: str, truth: Path | None, fmt: str, out: Path | None
+) -> None:
+    r"""Compare prediction files, ours or others': tables, and with --out figures and a page.
+
+    A FILE is [NAME=]PATH[:xyz]. The published files' names are known. Written to --out:
+    compare-SET.html, one page with all figures inside, compare-SET.md, and the figures as PNG.
+
+    \b
+    cadstn compare --set nyu published/nyu/*.txt --out comparison
+    cadstn compare --set icvl ours=run/icvl.txt theirs=their_file.txt:xyz --truth groundtruth.txt
+    """
+    from cadstn.evaluate.ablation import ablation_blocks
+    from cadstn.evaluate.compare import compare_files, parse_source
+    from cadstn.evaluate.page import Heading, Text, to_text, write_page
+    from cadstn.evaluate.protocol import protocol
+    from cadstn.evaluate.sections import comparison_blocks
+
+    rules = protocol(set_name)
+    sources = [parse_source(text, "xyz" if fmt == "xyz" else "uvd") for text in files]
+    comparison = compare_files(sources, rules, truth)
+    title = f"Hand pose on {set_name.upper()}: {len(comparison.entries)} methods compared"
+    made = f"Made by cadstn {__version__}: cadstn compare --set {set_name}, from "
+    blocks = [
+        Heading(title, 1),
+        Text(made + ", ".join(source.path.name for source in sources) + "."),
+        *comparison_blocks(comparison),
+        *ablation_blocks(comparison),
+    ]
+    click.echo(to_text(blocks), nl=False)
+    if out is not None:
+        written = write_page(out, f"compare-{set_name}", blocks, title)
+        click.echo("wrote " + "\n      ".join(map(str, written)))
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path), required=False)
+@click.option("--data", type=click.Path(path_type=Path), required=True, help="Folder of the set.")
+@click.option("--split", default="test", show_default=True, help="MSRA15: test-P0 ... test-P8.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True,
+    help="FILE.txt, K x (u v d) a line; or FILE.npz, with fusion weights and both predictions.",
+)  # fmt: skip
+@click.option(
+    "--centre", "--center", "centre", type=click.Choice(["truth", "found"]), required=True,
+    help="Put crops where the truth is, as the field does, or where the hand is found.",
+)  # fmt: skip
+@click.option("--network", help="cadstn, spatial, temporal, baseline or sliced, of a RUN.")
+@click.option(
+    "--window", type=click.IntRange(0), help="Frames until the temporal network forgets; 0: never "
+    "within a shot. The T that it was trained with if not given.",
+)  # fmt: skip
+@click.option(
+    "--truth", type=click.Path(path_type=Path),
+    help="Write the truth, too; as FILE.npz with its shots.",
+)  # fmt: skip
+@click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
+def predict(
+    run: Path | None,
+    data: Path,
+    split: str,
+    out: Path,
+    centre: str,
+    network: str | None,
+    window: int | None,
+    truth: Path | None,
+    device: str,
+) -> None:
+    r"""Predict a data set's frames and write them as the field's text file.
+
+    RUN is a folder of 'cadstn train' or an exported .onnx file; the network that ships if not
+    given. The joints are those that the field scores; a network of other joints (hand21) is
+    converted by documented rules.
+
+    \b
+    cadstn predict runs/nyu --data data/nyu --centre truth --out ours.txt --truth truth.npz
+    cadstn score ours.txt truth.npz --set nyu
+    cadstn predict --data data/icvl --centre found --window 0 --out shipped.npz
+    """
+    import sys
+
+    from cadstn.data import open_dataset
+    from cadstn.errors import CadstnError
+    from cadstn.evaluate import score as score_joints
+    from cadstn.reproduce import load_predictor, write_predictions, write_truth
+    from cadstn.reproduce import predict as predict_frames
+
+    for path in (out, truth):
+        if path is not None and path.suffix not in (".txt", ".npz"):
+            raise CadstnError("neither .txt nor .npz", where=path, mend="give FILE.txt or FILE.npz")
+    predictor = load_predictor(run, network, device)
+    dataset = open_dataset(data, split)
+    chosen = predictor.clip if window is None else window
+    with click.progressbar(length=len(dataset), label="predicting", file=sys.stderr) as bar:
+        done = predict_frames(
+            {"it": (predictor, chosen)},
+            dataset,
+            "truth" if centre == "truth" else "found",
+            on_frames=bar.update,
+        )["it"]
+    write_predictions(out, done, dataset)
+    true_xyz_mm = dataset.joints_xyz_mm[:, list(dataset.scored)]
+    if truth is not None:
+        write_truth(truth, dataset)
+    scores = score_joints(done.joints_xyz_mm, true_xyz_mm, done.cuts)
+    click.echo(
+        f"{predictor.network} on {dataset.name} {split}: {scores.frames} frames, {scores.lost} "
+        f"without a hand, mean error {scores.mean_error_mm:.2f} mm, acceleration error "
+        f"{scores.acceleration_error_mm_frame2:.2f} mm/frame^2 (centre {centre}, "
+        f"{len(dataset.scored)} joints, {len(done.cuts) + 1} shots, window {chosen})"
+    )
+    click.echo(f"wrote {out}" + (f" and {truth}" if truth else ""))
+
+
+@click.command()
+@click.option(
+    "--data", "paths", type=click.Path(path_type=Path), multiple=True, required=True,
+    help="Folder of NYU, ICVL or MSRA15; give it once a set.",
+)  # fmt: skip
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the report.")
+@click.option(
+    "--recipe", "kind", type=click.Choice(["paper", "released", "compact", "tiny"]),
+    default="paper", show_default=True, help="What to train by.",
+)  # fmt: skip
+@click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Override a field.")
+@click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
+@click.option(
+    "--published", type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folder with nyu/ and icvl/ of other methods' files, to stand beside ours.",
+)  # fmt: skip
+def reproduce(
+    paths: tuple[Path, ...],
+    out: Path,
+    kind: str,
+    settings: tuple[str, ...],
+    device: str,
+    published: Path | None,
+) -> None:
+    r"""Make the paper's evaluation: train what is missing, predict, score, report.
+
+    Writes report.html, one page with all figures inside, report.md with the figures beside it,
+    every prediction as text in predictions/ and the weights in runs/. The same command goes on
+    where it stopped.
+
+    \b
+    cadstn reproduce --data data/nyu --data data/icvl --out report --device cuda
+    cadstn reproduce --data rendered/nyu --out report --recipe tiny --set spatial.steps=200
+    """
+    import sys
+
+    from cadstn.cli.shared import need_train
+    from cadstn.cli.training import setting
+
+    need_train("cadstn reproduce")
+    from cadstn.reproduce.run import reproduce as run
+
+    shown = ""
+
+    def watch(what: str, done: int, total: int) -> None:
+        nonlocal shown
+        line = f"{what} {done}/{total}"
+        last = done >= total
+        if sys.stderr.isatty():
+            click.echo(f"\r{line.ljust(len(shown))}", nl=last, err=True)
+            shown = "" if last else line
+        elif last:
+            click.echo(line, err=True)
+
+    written = run(
+        paths,
+        out,
+        kind=kind,
+        settings=dict(setting(text) for text in settings),
+        device=device,
+        published=published,
+        watch=watch,
+    )
+    click.echo("wrote " + "\n      ".join(map(str, written)))

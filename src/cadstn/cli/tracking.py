@@ -1,4 +1,4 @@
-"""Commands that look at recordings: track, demo, info."""
+"""Commands that track: track, demo, info, live, doctor."""
 
 from __future__ import annotations
 
@@ -60,6 +60,89 @@ def info(path: Path, camera: str | None, as_json: bool) -> None:
         return
     for name, value in about.items():
         click.echo(f"{name:>20}  {value}")
+
+
+@click.command()
+@click.argument("source", default="realsense")
+@click.option("--camera", help=CAMERA_HELP)
+@click.option("--weights", type=click.Path(path_type=Path), help="A network of your own (.onnx).")
+@click.option(
+    "--view", type=click.Choice(["window", "browser", "file"]), is_flag=False, flag_value="window",
+    help="Show it through rerun; 'file' writes view.rrd to --out.",
+)  # fmt: skip
+@click.option("--emit", type=click.Choice(["jsonl"]), help="One line a frame to standard output.")
+@click.option("--joints", default="hand21", type=click.Choice(["hand21", "openxr", "mano"]),
+              show_default=True, help="Order of the joints in --emit.")  # fmt: skip
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for joints.jsonl, live.mp4.")
+@click.option("--seconds", type=click.FloatRange(0, min_open=True), help="Stop after so long.")
+@click.option("--smooth", default="none", show_default=True,
+              type=click.Choice(["none", "exponential", "one-euro"]),
+              help="See docs/speed.md for what each costs.")  # fmt: skip
+@click.option("--hands", default=1, show_default=True, type=click.IntRange(1, 4),
+              help="Follow so many hands; each is a line of its own in --emit.")  # fmt: skip
+@click.option("--fast", is_flag=True, help="Play a recording as fast as it is tracked.")
+def live(
+    source: str,
+    camera: str | None,
+    weights: Path | None,
+    view: str | None,
+    emit: str | None,
+    joints: str,
+    out: Path | None,
+    seconds: float | None,
+    smooth: str,
+    hands: int,
+    fast: bool,
+) -> None:
+    r"""Track a camera, or anything else that gives depth frames, as they come.
+
+    SOURCE is realsense, orbbec, luxonis, synthetic, demo, a recording, a RealSense .bag or .db3
+    file, or the folder of NYU, ICVL or MSRA15. Ctrl-C ends it; what was written is whole.
+
+    \b
+    cadstn live realsense --view
+    cadstn live demo --emit jsonl --seconds 5
+    cadstn live my_recording --out result --smooth one-euro
+    """
+    from cadstn.track import HandsTracker, Tracker, load_network
+    from cadstn.track.filters import make_filter
+    from cadstn.track.listeners import Listeners
+    from cadstn.track.live import Tally, track_source
+    from cadstn.track.sources import open_source
+
+    def tell(error: object) -> None:
+        click.echo(f"left out: {error}", err=True)
+
+    network = load_network(weights)
+    tracker = Tracker(network) if hands == 1 else HandsTracker(network, hands)
+    frames = open_source(source, camera, real_time=not fast, on_bad=lambda bad: tell(bad.error))
+    tally = Tally()
+    stdout = sys.stdout if emit else None
+    with Listeners(network.skeleton, out, stdout, joints, view) as listeners:
+        try:
+            for seen in track_source(
+                frames, tracker, smooth=lambda: make_filter(smooth), seconds=seconds, on_bad=tell,
+                tally=tally,
+            ):  # fmt: skip
+                listeners(seen)
+        except KeyboardInterrupt:
+            pass
+        finally:
+            click.echo(tally.line(), err=True)
+    for path in listeners.written:
+        click.echo(f"wrote {path}", err=True)
+
+
+@click.command()
+@click.option("--seconds", default=10.0, show_default=True, type=click.FloatRange(0),
+              help="Length of the self test; 0 for none.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def doctor(seconds: float, as_json: bool) -> None:
+    """Say what is installed and plugged in, and test it: paste this into a bug report."""
+    from cadstn.track.doctor import examine, report_lines
+
+    report = examine(seconds)
+    click.echo(json.dumps(report, indent=2) if as_json else "\n".join(report_lines(report)))
 
 
 def _track(path: Path, camera: str | None, out: Path, weights: Path | None) -> None:

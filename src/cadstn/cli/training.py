@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,48 +15,90 @@ from cadstn.cli.shared import need_train
 from cadstn.errors import CadstnError
 
 if TYPE_CHECKING:
-    from cadstn.train import Progress
+    from cadstn.recipes import Recipe
+    from cadstn.train import Progress, Source
 
 
 @click.command()
 @click.argument("name", metavar="RECIPE", default="compact")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the run.")
+@click.option(
+    "--data", default="synthetic", show_default=True,
+    help="Folder of NYU, ICVL or MSRA15, a .bank file, or synthetic: rendered as needed.",
+)  # fmt: skip
+@click.option("--split", default="train", show_default=True, help="MSRA15: train-P0 ... train-P8.")
 @click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
 @click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Override a field.")
-def train(name: str, out: Path, device: str, settings: tuple[str, ...]) -> None:
-    r"""Train the three networks on rendered hands (needs cadstn[train]).
+@click.option("--print", "only_print", is_flag=True, help="Print the whole recipe and stop.")
+def train(
+    name: str,
+    out: Path,
+    data: str,
+    split: str,
+    device: str,
+    settings: tuple[str, ...],
+    only_print: bool,
+) -> None:
+    r"""Train networks (needs cadstn[train]).
 
-    RECIPE is paper, compact or tiny. The same command goes on where it stopped.
+    RECIPE is up to three words, NETWORK.SET.KIND: cadstn, spatial, temporal, baseline or sliced;
+    rendered, nyu, icvl or msra (left out: that of --data); paper, released, compact or tiny (left
+    out: paper). 'cadstn' trains the three stages of Algorithm 1. The same command goes on where it
+    stopped, and skips what is done.
 
     \b
     cadstn train compact --out runs/compact
-    cadstn train tiny --out runs/tiny --set spatial_steps=200 --set net.width=64
+    cadstn train cadstn --data data/nyu --out runs/nyu --device cuda
+    cadstn train temporal.icvl.released --data data/icvl --out runs/released
+    cadstn train tiny --out runs/tiny --set spatial.steps=200 --set net.width=64
+    torchrun --nproc-per-node 8 -m cadstn.cli train cadstn --data data/nyu --out runs/nyu \
+        --device cuda
     """
     need_train("cadstn train")
-    from cadstn.recipes import STAGES, override, recipe
+    from cadstn.train import Stopped
     from cadstn.train import train as run
+    from cadstn.train.ranks import join, leave
 
-    chosen = override(recipe(name), dict(_setting(text) for text in settings))
-    total = sum(chosen.steps(stage) for stage in STAGES)
-    with click.progressbar(length=total, file=sys.stderr, item_show_func=_told) as bar:
-        place = 0
+    ranks, place = join(device)
+    fields = dict(setting(text) for text in settings)
+    chosen, source = open_source(name, data, split, fields, place, ranks.first)
+    if only_print:
+        click.echo(json.dumps(json.loads(chosen.to_json()), indent=1))
+        return
+    total = sum(chosen.plan(stage).steps for stage in chosen.stages)
+    with click.progressbar(
+        length=total, file=sys.stderr, item_show_func=_told, hidden=not ranks.first
+    ) as bar:
+        done = 0
 
         def watch(progress: Progress) -> None:
-            nonlocal place
-            before = STAGES[: STAGES.index(progress.stage)]
-            now = sum(chosen.steps(stage) for stage in before) + progress.step
-            bar.update(now - place, progress)
-            place = now
+            nonlocal done
+            before = chosen.stages[: chosen.stages.index(progress.stage)]
+            now = sum(chosen.plan(stage).steps for stage in before) + progress.step
+            bar.update(now - done, progress)
+            done = now
 
-        run(chosen, out, device=device, watch=watch)
-    click.echo(f"trained; next: cadstn export {out} --out {out / 'hand.onnx'}")
+        try:
+            run(chosen, out, source=source, device=device, watch=watch, tell=_tell)
+        except Stopped as stopped:
+            if ranks.first:
+                click.echo(f"\n{stopped}; the same command goes on", err=True)
+            return
+        finally:
+            leave()
+    if not ranks.first:
+        return
+    click.echo(f"trained {', '.join(chosen.stages)} in {out}")
+    if chosen.network == "cadstn":
+        click.echo(f"next: cadstn export {out} --out {out / 'hand.onnx'}")
 
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="File to write.")
 @click.option("--half", is_flag=True, help="Store weights in 16 bits: half the size.")
-def export(run: Path, out: Path, half: bool) -> None:
+@click.option("--int8", is_flag=True, help="Dense layers in 8 bits: a quarter of the size, faster.")
+def export(run: Path, out: Path, half: bool, int8: bool) -> None:
     """Write a finished run as one ONNX file that 'cadstn track --weights' takes."""
     need_train("cadstn export")
     from cadstn.export import export_onnx, round_to_half
@@ -70,11 +113,137 @@ def export(run: Path, out: Path, half: bool) -> None:
         "recipe": recipe.to_json(),
         "cadstn": __version__,
     }
-    export_onnx(model, out, about, half=half)
+    export_onnx(model, out, about, half=half, int8=int8)
     click.echo(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB)")
 
 
-def _setting(text: str) -> tuple[str, Any]:
+@click.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--clips", default=6_250, show_default=True, type=click.IntRange(1), help="Shots.")
+@click.option("--frames", default=16, show_default=True, type=click.IntRange(1), help="Of a shot.")
+@click.option("--seed", default=0, show_default=True, help="Other seeds, other hands and motions.")
+@click.option("--kind", default="compact", show_default=True, help="Recipe whose crops it holds.")
+@click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
+@click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Override a field.")
+def bank(
+    path: Path,
+    clips: int,
+    frames: int,
+    seed: int,
+    kind: str,
+    device: str,
+    settings: tuple[str, ...],
+) -> None:
+    r"""Render clips into one file to train on or to test with (needs cadstn[train]).
+
+    \b
+    cadstn bank train.bank --clips 6250 --frames 16 --seed 1
+    cadstn bank test.bank --clips 125 --frames 64 --seed 2
+    cadstn train temporal --data train.bank --out runs/temporal
+    """
+    need_train("cadstn bank")
+    from cadstn.recipes import override, recipe
+    from cadstn.train.stream_bank import stream_bank
+
+    chosen = override(recipe(kind), dict(setting(text) for text in settings))
+    with click.progressbar(length=clips * frames, label="rendering", file=sys.stderr) as bar:
+        made = stream_bank(
+            path, chosen.crop_rule(), seed=seed, clips=clips, frames=frames, device=device,
+            compiled=chosen.compiled, on_frames=bar.update,
+        )  # fmt: skip
+    click.echo(f"{path}: {len(made)} frames, {path.stat().st_size / 1e9:.2f} GB")
+
+
+@click.command()
+@click.option("--train", "train_path", type=click.Path(path_type=Path), required=True, help="Bank.")
+@click.option("--test", "test_path", type=click.Path(path_type=Path), required=True, help="Bank.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the runs.")
+@click.option("--kind", default="compact", show_default=True, help="Recipe to train all five with.")
+@click.option("--seeds", default=1, show_default=True, type=click.IntRange(1), help="How many.")
+@click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
+@click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Override a field.")
+def ablate(
+    train_path: Path,
+    test_path: Path,
+    out: Path,
+    kind: str,
+    seeds: int,
+    device: str,
+    settings: tuple[str, ...],
+) -> None:
+    r"""Train five networks on one bank and score them on another: tables IV and V.
+
+    With fixed weights 0.1 to 0.9, the best of them and an exponential average, both chosen on
+    held-out training shots. The same command goes on where it stopped.
+
+    \b
+    cadstn ablate --train train.bank --test test.bank --out runs/ablation --seeds 3
+    """
+    need_train("cadstn ablate")
+    from cadstn.data.bank import open_bank
+    from cadstn.recipes import override, recipe
+    from cadstn.train.ablation import ablate as run
+    from cadstn.train.ablation import format_tables
+
+    banks = open_bank(train_path), open_bank(test_path)
+    fields = {"compiled": False, **dict(setting(text) for text in settings)}
+    results = []
+    for seed in range(seeds):
+        chosen = override(recipe(kind, banks[0].about["set"]), {**fields, "seed": seed})
+        banks[0].check_rule(chosen.crop_rule())
+        total = sum(chosen.plan(stage).steps for stage in ("baseline", "sliced", *chosen.stages))
+        label = f"seed {seed}"
+        with click.progressbar(
+            length=total, label=label, file=sys.stderr, item_show_func=_told
+        ) as bar:
+            watch = partial(_advance, bar)
+            folder = out / f"seed-{seed}"
+            results.append(run(chosen, *banks, folder, device=device, watch=watch, tell=_tell))
+    click.echo(format_tables(results))
+
+
+def open_source(
+    name: str, data: str, split: str, settings: dict[str, Any], device: str, speak: bool = True
+) -> tuple[Recipe, Source]:
+    """Find the recipe and the samples that a command line asks for.
+
+    Args:
+        name: of the recipe.
+        data: ``synthetic``, a bank's file or a data set's folder.
+        split: of a data set.
+        settings: fields to override.
+        device: where samples go.
+        speak: show the making of a bank.
+
+    Raises:
+        CadstnError: for an unknown recipe or field, or data that is not what it claims.
+    """
+    from cadstn.recipes import override, recipe
+    from cadstn.train import BankSource, RenderedSource
+
+    if data == "synthetic":
+        chosen = override(recipe(name), settings)
+        return chosen, RenderedSource(chosen, device)
+    from cadstn.data.bank import build_bank, open_bank
+
+    path = Path(data)
+    if path.is_file():
+        bank = open_bank(path)
+        chosen = override(recipe(name, bank.about["set"]), settings)
+        bank.check_rule(chosen.crop_rule())
+        return chosen, BankSource(bank, chosen, device)
+    from cadstn.data import open_dataset
+
+    dataset = open_dataset(path, split)
+    chosen = override(recipe(name, dataset.name), settings)
+    with click.progressbar(
+        length=len(dataset), label="crops", file=sys.stderr, hidden=not speak
+    ) as bar:
+        bank = build_bank(dataset, chosen.crop_rule(), on_frames=bar.update)
+    return chosen, BankSource(bank, chosen, device)
+
+
+def setting(text: str) -> tuple[str, Any]:
     """Read FIELD=VALUE, the value as JSON or else as plain text."""
     name, equals, value = text.partition("=")
     if not equals:
@@ -83,6 +252,14 @@ def _setting(text: str) -> tuple[str, Any]:
         return name, json.loads(value)
     except json.JSONDecodeError:
         return name, value
+
+
+def _advance(bar: Any, progress: Progress) -> None:
+    bar.update(1, progress)
+
+
+def _tell(line: str) -> None:
+    click.echo(line, err=True)
 
 
 def _told(progress: Progress | None) -> str | None:

@@ -1,5 +1,7 @@
 """Score predictions: metrics, the data sets' protocols, files in and a table out. NumPy only."""
 
+from cadstn.evaluate.checks import FORMATS, Format
+from cadstn.evaluate.joints import lost_frames
 from cadstn.evaluate.metrics import (
     ACCURACY_MM,
     Scores,
@@ -7,14 +9,11 @@ from cadstn.evaluate.metrics import (
     accuracy,
     jitter,
     joint_errors_mm,
-    lost_frames,
     mean_error_mm,
     per_joint_error_mm,
     score,
 )
 from cadstn.evaluate.predictions import (
-    FORMATS,
-    Format,
     load_predictions,
     read_joints_npz,
     read_joints_text,

@@ -21,11 +21,10 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from cadstn.errors import CadstnError
-
-FloatArray = NDArray[np.float64]
+from cadstn.evaluate.joints import FloatArray, as_pair, as_prediction, lengths
 
 #: Thresholds that ``score`` reports the accuracy at, in mm.
 ACCURACY_MM = (20, 30, 40)
@@ -90,9 +89,8 @@ def joint_errors_mm(pred_xyz_mm: ArrayLike, truth_xyz_mm: ArrayLike) -> FloatArr
     >>> joint_errors_mm([[[3.0, 4.0, 0.0]]], [[[0.0, 0.0, 0.0]]]).tolist()
     [[5.0]]
     """
-    pred, truth = _pair(pred_xyz_mm, truth_xyz_mm)
-    errors: FloatArray = np.linalg.norm(pred - truth, axis=-1)
-    return errors
+    pred, truth = as_pair(pred_xyz_mm, truth_xyz_mm)
+    return lengths(pred - truth)
 
 
 def per_joint_error_mm(pred_xyz_mm: ArrayLike, truth_xyz_mm: ArrayLike) -> FloatArray:
@@ -132,13 +130,24 @@ def accuracy(
         CadstnError: as ``joint_errors_mm``.
     """
     worst_mm = joint_errors_mm(pred_xyz_mm, truth_xyz_mm).max(axis=1)
-    worst_mm = np.sort(np.where(np.isnan(worst_mm), np.inf, worst_mm))
+    return proportion_within(worst_mm, thresholds_mm)
+
+
+def proportion_within(values_mm: ArrayLike, thresholds_mm: ArrayLike) -> FloatArray:
+    """Fraction of frames within each threshold; a NaN, a lost frame, is within none.
+
+    Args:
+        values_mm: (N,) one error a frame, its worst joint's (eq. 9) or its mean.
+        thresholds_mm: (M,) mm, or one number.
+    """
+    values = np.asarray(values_mm, np.float64)
+    values = np.sort(np.where(np.isnan(values), np.inf, values))
     limits_mm = np.atleast_1d(np.asarray(thresholds_mm, dtype=np.float64))
     # One binary search for each threshold; "right" because eq. 9 counts an error equal to it. The
     # bound keeps lost frames out even of an infinite threshold.
-    within = np.searchsorted(worst_mm, limits_mm, side="right")
-    found = np.count_nonzero(np.isfinite(worst_mm))
-    return np.minimum(within, found) / len(worst_mm)
+    within = np.searchsorted(values, limits_mm, side="right")
+    found = np.count_nonzero(np.isfinite(values))
+    return np.minimum(within, found) / len(values)
 
 
 def acceleration_error(
@@ -161,9 +170,24 @@ def acceleration_error(
     Raises:
         CadstnError: as ``joint_errors_mm``, and if the cuts are negative or not increasing.
     """
-    pred, truth = _pair(pred_xyz_mm, truth_xyz_mm)
+    pred, truth = as_pair(pred_xyz_mm, truth_xyz_mm)
     # The second difference is linear: that of the difference is the difference of the two.
     return _mean_acceleration(pred - truth, cuts)
+
+
+def acceleration_errors(
+    pred_xyz_mm: ArrayLike, truth_xyz_mm: ArrayLike, cuts: Sequence[int] = ()
+) -> FloatArray:
+    """Mean over joints of |a_pred - a_true| of each frame; `acceleration_error` is their mean.
+
+    Returns:
+        (N,) mm/frame^2, NaN for frames whose two neighbours are not both in their shot and found.
+
+    Raises:
+        CadstnError: as ``acceleration_error``.
+    """
+    pred, truth = as_pair(pred_xyz_mm, truth_xyz_mm)
+    return _accelerations(pred - truth, cuts)
 
 
 def jitter(xyz_mm: ArrayLike, cuts: Sequence[int] = ()) -> float:
@@ -176,17 +200,7 @@ def jitter(xyz_mm: ArrayLike, cuts: Sequence[int] = ()) -> float:
     Raises:
         CadstnError: as ``acceleration_error``.
     """
-    return _mean_acceleration(_prediction(xyz_mm), cuts)
-
-
-def lost_frames(xyz_mm: ArrayLike) -> NDArray[np.bool_]:
-    """Which frames are lost: (N,) booleans from joints (N, K, 3).
-
-    Raises:
-        CadstnError: if the shape is wrong, or a value infinite, or a frame lost in part.
-    """
-    lost: NDArray[np.bool_] = np.isnan(_prediction(xyz_mm, "joints")[:, 0, 0])
-    return lost
+    return _mean_acceleration(as_prediction(xyz_mm), cuts)
 
 
 def score(
@@ -207,11 +221,13 @@ def score(
     Raises:
         CadstnError: as ``acceleration_error``.
     """
-    pred, truth = _pair(pred_xyz_mm, truth_xyz_mm)
-    errors = joint_errors_mm(pred, truth)
+    # Checked once and measured once: a file of 8,252 frames is scored while one looks at it.
+    pred, truth = as_pair(pred_xyz_mm, truth_xyz_mm)
+    difference = pred - truth
+    errors = lengths(difference)
     found = errors[~np.isnan(errors[:, 0])]
     per_joint = _per_joint(errors)
-    within = accuracy(pred, truth, ACCURACY_MM)
+    within = proportion_within(errors.max(axis=1), ACCURACY_MM)
     return Scores(
         frames=len(pred),
         of=len(pred) if of is None else of,
@@ -220,9 +236,9 @@ def score(
         median_error_mm=float(np.median(found)) if found.size else math.nan,
         per_joint_error_mm=tuple(float(e) for e in per_joint),
         accuracy={mm: float(a) for mm, a in zip(ACCURACY_MM, within, strict=True)},
-        acceleration_error_mm_frame2=acceleration_error(pred, truth, cuts),
-        jitter_mm_frame2=jitter(pred, cuts),
-        truth_jitter_mm_frame2=jitter(truth, cuts),
+        acceleration_error_mm_frame2=_mean_acceleration(difference, cuts),
+        jitter_mm_frame2=_mean_acceleration(pred, cuts),
+        truth_jitter_mm_frame2=_mean_acceleration(truth, cuts),
         cuts=tuple(int(c) for c in cuts if c < len(pred)),
     )
 
@@ -235,13 +251,20 @@ def _per_joint(errors: FloatArray) -> FloatArray:
 
 
 def _mean_acceleration(xyz_mm: FloatArray, cuts: Sequence[int]) -> float:
-    _check_cuts(cuts)
-    size = np.linalg.norm(xyz_mm[:-2] - 2 * xyz_mm[1:-1] + xyz_mm[2:], axis=-1)
-    # Row i spans frames i, i+1, i+2; NaN of a lost frame has spread to every row that spans it.
-    whole = ~np.isnan(size).any(axis=1)
-    for cut in cuts:
-        whole[max(cut - 2, 0) : cut] = False
+    size = _accelerations(xyz_mm, cuts)
+    whole = ~np.isnan(size)
     return float(size[whole].mean()) if whole.any() else math.nan
+
+
+def _accelerations(xyz_mm: FloatArray, cuts: Sequence[int]) -> FloatArray:
+    """Mean over joints of |a| of each frame, (N,); NaN where its three frames do not count."""
+    _check_cuts(cuts)
+    size = np.full(len(xyz_mm), np.nan)
+    # NaN of a lost frame spreads to every frame that it is a neighbour of.
+    size[1:-1] = lengths(xyz_mm[:-2] - 2 * xyz_mm[1:-1] + xyz_mm[2:]).mean(axis=1)
+    for cut in cuts:
+        size[max(cut - 1, 0) : cut + 1] = np.nan
+    return size
 
 
 def _check_cuts(cuts: Sequence[int]) -> None:
@@ -250,47 +273,6 @@ def _check_cuts(cuts: Sequence[int]) -> None:
             f"cuts are {list(cuts)}",
             mend="give increasing 0-based indices of the frames that begin a new shot",
         )
-
-
-def _joints(xyz_mm: ArrayLike, name: str) -> FloatArray:
-    array = np.asarray(xyz_mm, dtype=np.float64)
-    if array.ndim != 3 or array.shape[-1] != 3 or array.size == 0:
-        raise CadstnError(
-            f"{name} of shape {array.shape}", mend="give joints (frames, joints, 3) in mm"
-        )
-    return array
-
-
-def _prediction(xyz_mm: ArrayLike, name: str = "prediction") -> FloatArray:
-    pred = _joints(xyz_mm, name)
-    bad = np.isinf(pred).any(axis=(1, 2))
-    nan = np.isnan(pred)
-    bad |= nan.any(axis=(1, 2)) & ~nan.all(axis=(1, 2))
-    if bad.any():
-        frame = int(np.argmax(bad))
-        count = int(np.count_nonzero(~np.isfinite(pred[frame])))
-        raise CadstnError(
-            f"{name} of frame {frame}: {count} of {pred[frame].size} numbers are not finite",
-            mend="give finite joints, or NaN in all joints of a lost frame",
-        )
-    return pred
-
-
-def _pair(pred_xyz_mm: ArrayLike, truth_xyz_mm: ArrayLike) -> tuple[FloatArray, FloatArray]:
-    pred, truth = _prediction(pred_xyz_mm), _joints(truth_xyz_mm, "truth")
-    for axis, unit in ((1, "joints"), (0, "frames")):
-        if pred.shape[axis] != truth.shape[axis]:
-            raise CadstnError(
-                f"prediction has {pred.shape[axis]} {unit} where the truth has {truth.shape[axis]}",
-                mend=f"compare files of the same {unit}",
-            )
-    bad = ~np.isfinite(truth).all(axis=(1, 2))
-    if bad.any():
-        raise CadstnError(
-            f"truth of frame {int(np.argmax(bad))} is not finite",
-            mend="leave unlabelled frames out of both truth and prediction",
-        )
-    return pred, truth
 
 
 def _or_none(value: float) -> float | None:

@@ -12,18 +12,15 @@ import os
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from cadstn.errors import CadstnError, nearest_name
-from cadstn.evaluate.metrics import FloatArray, lost_frames
+from cadstn.evaluate.checks import FORMATS, Format, check_columns, check_names
+from cadstn.evaluate.joints import FloatArray, lost_frames
 from cadstn.evaluate.protocol import Protocol
-
-#: What the three numbers of a joint in a text file are: pixels and depth, or mm.
-Format = Literal["uvd", "xyz"]
-FORMATS: tuple[Format, ...] = ("uvd", "xyz")
 
 #: The array of an ``.npz`` file that holds the joints.
 NPZ_KEY = "joints_xyz_mm"
@@ -124,13 +121,21 @@ def read_joints_npz(path: str | os.PathLike[str]) -> FloatArray:
     return joints
 
 
-def read_npz_notes(path: str | os.PathLike[str]) -> dict[str, str]:
-    """Read what an ``.npz`` file says of its joints, those of ``skeleton`` and ``centre`` it has.
+def read_npz_notes(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read what an ``.npz`` file says of its joints.
 
-    Call it on a file that `read_joints_npz` accepts.
+    Call it on a file that `read_joints_npz` accepts. What it can say: ``skeleton``, ``centre``,
+    ``joint_names`` (K names) and ``cuts`` (frames that begin a new shot).
     """
     with np.load(path, allow_pickle=False) as archive:
-        return {key: str(archive[key]) for key in ("skeleton", "centre") if key in archive.files}
+        notes: dict[str, Any] = {
+            key: str(archive[key]) for key in ("skeleton", "centre") if key in archive.files
+        }
+        if "joint_names" in archive.files:
+            notes["joint_names"] = tuple(str(name) for name in archive["joint_names"].ravel())
+        if "cuts" in archive.files:
+            notes["cuts"] = tuple(int(cut) for cut in archive["cuts"].ravel())
+    return notes
 
 
 def load_predictions(
@@ -151,6 +156,13 @@ def load_predictions(
             for another number of joints than the protocol's.
     """
     path = Path(path)
+    if path.suffix == ".mat":
+        _must_exist(path)
+        raise CadstnError(
+            "a MATLAB file, which is not read as predictions",
+            where=path,
+            mend="write its joints as text, one frame a line, K x (u v d)",
+        )
     if fmt not in FORMATS:
         raise CadstnError(f"no format '{fmt}'", mend=nearest_name(fmt, FORMATS))
     if path.suffix == ".npz":
@@ -162,6 +174,7 @@ def load_predictions(
                 where=path,
                 mend="give the set that these joints belong to, or none for two .npz files",
             )
+        check_names(path, read_npz_notes(path), None if protocol is None else protocol.skeleton)
         return joints
     if protocol is None:
         _must_exist(path)
@@ -171,6 +184,7 @@ def load_predictions(
             mend="name its data set with --set nyu or --set icvl, or give .npz files",
         )
     table = read_joints_text(path, len(protocol.skeleton))
+    check_columns(path, table, protocol, fmt)
     if fmt == "xyz":
         return table
     return np.asarray(protocol.camera.to_xyz_mm(table), dtype=np.float64)

@@ -35,6 +35,11 @@ class Protocol:
     cuts: tuple[int, ...]
     cut_rule: str
 
+    @property
+    def title(self) -> str:
+        """The name as people write it: ``NYU``, ``rendered NYU``."""
+        return " ".join(w if w == "rendered" else w.upper() for w in self.name.split("-"))
+
 
 #: The field's published test sets. Sources: NYU, Tompson 2014, cuts measured in its test labels
 #: (frame 2440 is where the subject changes; exactly at these 17 the 14 joints move over 40 mm on

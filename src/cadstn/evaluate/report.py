@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 import os
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 
 from cadstn.camera import Camera
 from cadstn.errors import CadstnError
-from cadstn.evaluate.metrics import FloatArray, Scores, lost_frames, score
-from cadstn.evaluate.predictions import Format, load_predictions, read_npz_notes
+from cadstn.evaluate.checks import Format, check_reading
+from cadstn.evaluate.joints import FloatArray, lost_frames
+from cadstn.evaluate.metrics import Scores, score
+from cadstn.evaluate.predictions import load_predictions, read_npz_notes
 from cadstn.evaluate.protocol import Protocol, protocol
 from cadstn.skeleton import SKELETONS, Skeleton
 
@@ -57,13 +60,53 @@ def score_files(
     rules = None if set_name is None else protocol(set_name)
     pred = load_predictions(pred_path, rules, fmt)
     truth = load_predictions(truth_path, rules, truth_fmt)
-    _check_pair(pred_path, pred, truth_path, truth)
-    scores = score(pred, truth[: len(pred)], rules.cuts if rules else (), of=len(truth))
-    if Path(pred_path).suffix == ".npz":
-        notes = read_npz_notes(pred_path)
-        centre = centre or ("found" if notes.get("centre") == "found" else None)
-        skeleton = skeleton or SKELETONS.get(notes.get("skeleton", ""))
-    return scores, format_scores(scores, rules, skeleton=skeleton, centre=centre)
+    is_npz = Path(pred_path).suffix == ".npz"
+    notes = read_npz_notes(pred_path) if is_npz else {}
+    told = read_npz_notes(truth_path) if Path(truth_path).suffix == ".npz" else {}
+    if rules is None:
+        _check_same_skeleton(pred_path, notes, truth_path, told)
+    elif "cuts" in told:
+        rules = own_cuts(rules, len(truth), told["cuts"])
+    check_against_truth(pred_path, pred, truth_path, truth, rules, None if is_npz else fmt)
+    cuts = rules.cuts if rules else told.get("cuts", ())
+    scores = score(pred, truth[: len(pred)], cuts, of=len(truth))
+    known = {"truth": "truth", "found": "found"}.get(notes.get("centre", ""))
+    skeleton = skeleton or SKELETONS.get(notes.get("skeleton", ""))
+    return scores, format_scores(
+        scores, rules, skeleton=skeleton, centre=centre or cast("Centre | None", known)
+    )
+
+
+def own_cuts(rules: Protocol, frames: int, cuts: tuple[int, ...]) -> Protocol:
+    """Return a protocol for frames that are not the published test, with cuts of their own."""
+    return replace(
+        rules, test_frames=frames, cuts=cuts, cut_rule="the file of truth says a shot begins"
+    )
+
+
+def check_against_truth(
+    pred_path: object,
+    pred_xyz_mm: FloatArray,
+    truth_path: object,
+    truth_xyz_mm: FloatArray,
+    rules: Protocol | None = None,
+    fmt: Format | None = None,
+) -> None:
+    """Refuse two files that do not belong together, or that fit only when read otherwise.
+
+    Args:
+        pred_path: named in errors.
+        pred_xyz_mm: (N, K, 3).
+        truth_path: named in errors.
+        truth_xyz_mm: (M, K, 3), M at least N.
+        rules: the data set's, if there is one.
+        fmt: how a text prediction was read; None for ``.npz``.
+
+    Raises:
+        CadstnError: naming the file and the mend.
+    """
+    _check_pair(pred_path, pred_xyz_mm, truth_path, truth_xyz_mm)
+    check_reading(pred_path, pred_xyz_mm, truth_xyz_mm[: len(pred_xyz_mm)], rules, fmt)
 
 
 def format_scores(
@@ -165,6 +208,19 @@ def _check_pair(pred_path: object, pred: FloatArray, truth_path: object, truth: 
             f"frame {int(np.argmax(unlabelled))} (counted from 0) is NaN in a file of truth",
             where=truth_path,
             mend="leave unlabelled frames out of both files; have the two files changed places?",
+        )
+
+
+def _check_same_skeleton(
+    pred_path: object, notes: dict[str, Any], truth_path: object, told: dict[str, Any]
+) -> None:
+    """Refuse two conventions with as many joints: hand21 and msra21 differ in order."""
+    ours, theirs = notes.get("skeleton"), told.get("skeleton")
+    if ours and theirs and ours != theirs:
+        raise CadstnError(
+            f"holds joints of {ours} where {truth_path} holds {theirs}",
+            where=pred_path,
+            mend="compare files of the same joints",
         )
 
 

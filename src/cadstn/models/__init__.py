@@ -4,7 +4,7 @@ They map normalised crops to normalised joints and know no files, cameras or tra
 """
 
 from cadstn.models.baseline import Baseline, Sliced
-from cadstn.models.blocks import Lstm, LstmState
+from cadstn.models.blocks import Dropout, Lstm, LstmState
 from cadstn.models.cadstn import Cadstn, CadstnOutputs
 from cadstn.models.config import NetConfig
 from cadstn.models.fusion import Fusion, fuse
@@ -17,6 +17,7 @@ __all__ = [
     "Baseline",
     "Cadstn",
     "CadstnOutputs",
+    "Dropout",
     "Fusion",
     "Lstm",
     "LstmState",

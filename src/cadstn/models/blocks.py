@@ -5,6 +5,7 @@ Layer sizes are those of figures 3, 4, 5 and 9 of the paper. No batch normalisat
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -106,6 +107,27 @@ def sliced_trunk(config: NetConfig) -> Trunk:
     return Trunk(config, config.slices, mixing=True)
 
 
+class Dropout(nn.Dropout):
+    """Dropout whose mask can be given by the caller, row by row.
+
+    Torch's own draws from one generator for the whole batch, so that a row's mask depends on the
+    rows before it, and training on two devices on how the batch was cut. With `uniform` set, it
+    maps a width D to (N, D) numbers in [0, 1), one row for each of the N rows dropped, and each
+    call gives new ones.
+    """
+
+    def __init__(self, p: float) -> None:
+        super().__init__(p)
+        self.uniform: Callable[[int], Tensor] | None = None
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map features (..., D) to as many, some of them zero, the others 1 / (1 - p) as large."""
+        if self.uniform is None or not self.training or not self.p:
+            return super().forward(features)
+        kept = self.uniform(features.shape[-1]) >= self.p
+        return features * kept.view(features.shape) / (1 - self.p)
+
+
 class Dense(nn.Module):
     """Fully connected layer, ReLU, dropout."""
 
@@ -113,7 +135,7 @@ class Dense(nn.Module):
         """Build with Xavier weights."""
         super().__init__()
         self.linear = nn.Linear(inputs, outputs)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         xavier_(self.linear)
 
     def forward(self, features: Tensor) -> Tensor:

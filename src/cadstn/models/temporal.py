@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from cadstn.models.blocks import (
     Dense,
+    Dropout,
     Lstm,
     LstmState,
     as_images,
@@ -32,7 +33,7 @@ class Temporal(nn.Module):
         self.trunk = depth_trunk(config)
         self.fc1 = Dense(config.features, config.width, config.dropout)
         self.lstm = Lstm(config.width, config.hidden)
-        self.dropout = nn.Dropout(config.dropout_recurrent)
+        self.dropout = Dropout(config.dropout_recurrent)
         self.output = output_layer(config.hidden + config.width, config.joints, regression=False)
 
     def initial_state(self, batch: int, device: torch.device | str | None = None) -> LstmState:

@@ -67,6 +67,20 @@ class Draws:
         child._place = 0
         return child
 
+    def pick(self, rows: Tensor) -> Draws:
+        """Return the streams of some samples as they stand, (R,) int64 or (B,) bool."""
+        child = object.__new__(Draws)
+        child._key = self._key[rows]
+        child._place = self._place
+        return child
+
+    def join(self, other: Draws) -> Draws:
+        """Return these streams and then the others, all from where these stand."""
+        child = object.__new__(Draws)
+        child._key = torch.cat([self._key, other._key])
+        child._place = self._place
+        return child
+
     def repeat(self, frames: int) -> Draws:
         """Return streams for B * frames rows: row b * frames + t is a stream of its own."""
         child = object.__new__(Draws)

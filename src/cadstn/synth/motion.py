@@ -1,158 +1,262 @@
-"""Poses and motion of the hand: what it does and where it is, in numpy, from one generator.
+"""How hands move: between poses, turning and travelling, with rests and strokes.
 
-Everything here is a function of the generator that is passed in, so a sample depends on its seed
-alone. Ranges are our own choices; the limits are those of `cadstn.synth.hand.LIMITS_DEG`.
+A clip is a uniform cubic B-spline over control points that are drawn at random: twice
+differentiable everywhere, and never outside of what its control points span, so limits of joints
+and of the view hold between them too. How far apart control points are in time, how often the
+fingers change and how fast the hand travels are drawn once a clip, so calm and brisk ones occur.
+
+The ranges are our own choices, held against the labels of real recordings by
+``benchmarks/synth_motion.py``.
 """
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
+import torch
+from torch import Tensor
 
-from cadstn.synth.hand import ANGLES, LIMITS_DEG
+from cadstn.synth.clearance import clamp_angles, resolve
+from cadstn.synth.draws import Draws
+from cadstn.synth.hand import ANGLES, Shape
+from cadstn.synth.poses import Poses, detour, sample_poses
+from cadstn.synth.shape import constant
 
-Array = NDArray[np.float64]
-_LIMITS = np.deg2rad(np.array(LIMITS_DEG))
+#: Seconds from one control point to the next, (least, most); their logarithm is drawn evenly.
+KNOT_S = (0.05, 0.36)
+_DEG = math.pi / 180
 
 
 class Motion(NamedTuple):
     """Hands over time, one row a clip.
 
     Attributes:
-        angles: (B, T, 22) joint angles in radians.
+        angles: (B, T, A) joint angles in radians, in the order of `cadstn.synth.hand.ANGLES`.
         rotation: (B, T, 3, 3) palm frame -> camera frame.
         position_mm: (B, T, 3) of the palm's middle, camera frame.
     """
 
-    angles: Array
-    rotation: Array
-    position_mm: Array
+    angles: Tensor
+    rotation: Tensor
+    position_mm: Tensor
 
 
-def sample_angles(rng: np.random.Generator, count: int) -> Array:
-    """Draw ``count`` hand poses: open hands, fists, and every finger for itself.
+class Frustum(NamedTuple):
+    """Where the palm's middle may be: a box in the camera's view.
+
+    Attributes:
+        depth_mm: nearest and farthest.
+        slope_x: largest ``|x / z|``.
+        slope_y: largest ``|y / z|``.
+    """
+
+    depth_mm: tuple[float, float] = (250.0, 1200.0)
+    slope_x: float = 0.36
+    slope_y: float = 0.26
+
+
+#: Keeps hands mostly in the view of `cadstn.synth.write.SYNTH_CAMERA`.
+DEFAULT_FRUSTUM = Frustum()
+
+
+class Pace(NamedTuple):
+    """How brisk each clip is, all (B,).
+
+    Attributes:
+        knot_s: seconds from one control point to the next.
+        change: chance that the fingers change at a control point.
+        travel_mm_s: speed of the whole hand.
+        turn_deg_s: speed of its turning.
+        rest: chance that the hand stands still at a control point.
+    """
+
+    knot_s: Tensor
+    change: Tensor
+    travel_mm_s: Tensor
+    turn_deg_s: Tensor
+    rest: Tensor
+
+
+def sample_motion(
+    draws: Draws,
+    shape: Shape,
+    frames: int,
+    fps: float = 30.0,
+    *,
+    frustum: Frustum = DEFAULT_FRUSTUM,
+    resolved: bool = True,
+) -> Motion:
+    """Draw one clip a sample, the fingers clear of one another and of the palm.
+
+    The first frames of a longer clip are the shorter clip, and another frame rate shows the same
+    movement at other moments.
+
+    Args:
+        draws: one stream a clip; tensors are made on its device.
+        shape: of the hands, (B,) or (B, k) each; decides what touches what.
+        frames: how many.
+        fps: frames a second.
+        frustum: where the hand may go.
+        resolved: whether contact is resolved; for measuring what that does.
 
     Returns:
-        (count, 22) radians within the limits.
+        Motion of (B, frames).
     """
-    kind = rng.random((count, 1))
-    shared = rng.random((count, 1))
-    own = rng.beta(0.45, 0.6, (count, 4))  # mostly quite straight or quite bent
-    curl = np.where(kind < 0.2, 0.15 * shared, np.where(kind < 0.45, shared, own))
-    root = np.clip(curl + rng.normal(0, 0.12, (count, 4)), 0, 1)
-    pip = np.clip(curl + rng.normal(0, 0.12, (count, 4)), 0, 1)
-    hook = rng.random((count, 1)) < 0.08  # straight at the root, bent beyond
-    root = np.where(hook, 0.3 * root, root)
-    flex = -8 + 93 * root
-    bend = 100 * pip
-    dip = 0.65 * bend + rng.normal(0, 5, (count, 4))
-    spread = rng.uniform(-0.4, 1.1, (count, 1)) * np.array([11.0, 1.0, -8.0, -14.0])
-    splay = spread + rng.normal(0, 2.5, (count, 4))
-    fingers = np.stack([flex, splay, bend, dip], -1).reshape(count, 16)
+    pace = sample_pace(draws.fork("pace"))
+    span = (frames - 1) / fps / KNOT_S[0]
+    count = math.ceil(span) + 4  # a clip may begin anywhere between two control points
+    begin = draws.fork("begin").uniform()
+    time_s = torch.arange(frames, device=draws.device) / fps
+    at = begin[:, None] + time_s / pace.knot_s[:, None]
+    poses = _finger_controls(draws.fork("fingers"), pace, count)
+    place, turn = _hand_controls(draws.fork("hand"), pace, count, frustum)
+    controls = torch.cat([poses.angles, poses.pinch, place, turn], -1)
+    curve = spline(controls, at)
+    angles, pinch, place, turn = torch.split(curve, [len(ANGLES), 4, 3, 3], -1)
+    sway_mm, sway_rad = _sway(draws.fork("sway"), time_s)
+    depth = place[..., 2:].exp()
+    position = torch.cat([place[..., :2] * depth, depth], -1) + sway_mm
+    rotation = orientation(*(turn + sway_rad).unbind(-1))
+    if not resolved:
+        return Motion(clamp_angles(angles), rotation, position)
+    spread = Shape(*(field.repeat_interleave(frames, 0) for field in shape))
+    clear = resolve(angles.flatten(0, 1), spread, pinch.flatten(0, 1))
+    return Motion(clear.view_as(angles), rotation, position)
 
-    tucked = rng.random(count) < 0.35
-    thumb = np.stack(
-        [
-            np.where(tucked, rng.uniform(-12, 25, count), rng.uniform(15, 62, count)),
-            np.where(tucked, rng.uniform(25, 62, count), rng.uniform(0, 55, count)),
-            rng.uniform(-8, 50, count) * np.where(tucked, 1.0, 0.6),
-            rng.uniform(-12, 72, count) * np.where(tucked, 1.0, 0.6),
-        ],
-        -1,
+
+def sample_pace(draws: Draws) -> Pace:
+    """Draw how brisk clips are, from slow to as fast as hands go."""
+    vigour = draws.uniform()
+    low, high = (math.log(s) for s in KNOT_S)
+    # A brisk hand is brisk in all it does, yet not in step.
+    own = draws.uniform(4)
+    knot_s = (high + (low - high) * (0.7 * vigour + 0.3 * own[:, 0])).exp()
+    return Pace(
+        knot_s,
+        change=0.15 + 0.5 * own[:, 1],
+        travel_mm_s=26.0 * (2.2 * (0.6 * vigour + 0.4 * own[:, 2])).exp(),
+        turn_deg_s=14.0 * (2.2 * (0.6 * vigour + 0.4 * own[:, 3])).exp(),
+        rest=0.45 * (1 - vigour) * draws.uniform(),
     )
-    wrist = np.stack([rng.normal(-8, 28, count), rng.normal(0, 10, count)], -1)
-    angles = np.deg2rad(np.concatenate([fingers, thumb, wrist], -1))
-    return np.asarray(np.clip(angles, _LIMITS[:, 0], _LIMITS[:, 1]))
 
 
-def sample_rotation(rng: np.random.Generator, count: int) -> Array:
-    """Draw orientations of the palm, all directions, raised hands more often.
+def _finger_controls(draws: Draws, pace: Pace, count: int) -> Poses:
+    """Poses at the control points: held, or changed in all fingers or in some; (B, count, ...)."""
+    fresh = sample_poses(draws.fork("poses"), count)
+    u = draws.fork("change").uniform(count, 6)
+    changed = u[..., :1] < pace.change[:, None, None]
+    part = u[..., 1:] < torch.where(draws.fork("part").chance(0.5, count), 0.5, 1.0)[..., None]
+    changed = changed & part  # (B, count, 5): index, middle, ring, pinky, thumb
+    changed[:, 0] = True
+    step = torch.arange(count, device=u.device)[:, None]
+    since = torch.where(changed, step, 0).cummax(1).values
+    # The wrist goes with the thumb.
+    digits = since[..., :4].repeat_interleave(4, -1)
+    column = torch.cat([digits, since[..., 4:].expand(-1, -1, len(ANGLES) - 16)], -1)
+    angles = fresh.angles.gather(1, column)
+    # Tips meet only while finger and thumb are of one and the same pose.
+    pinch = fresh.pinch.gather(1, since[..., :4]) * (since[..., :4] == since[..., 4:])
+    return Poses(detour(angles), pinch)
+
+
+def _hand_controls(draws: Draws, pace: Pace, count: int, frustum: Frustum) -> tuple[Tensor, Tensor]:
+    """Control points of place (x/z, y/z, log z) and of turn, tilt, roll; each (B, count, 3)."""
+    start = draws.fork("start")
+    u = start.uniform(3)
+    near, far = (math.log(z) for z in frustum.depth_mm)
+    depth = near + (far - near) * (0.1 + 0.8 * u[:, 2])
+    noise = draws.fork("steps").normal(count + 2, 8)
+    # A stroke lasts several control points: a moving mean of independent pushes.
+    push = (noise[:, :-2] + 2 * noise[:, 1:-1] + noise[:, 2:]) / math.sqrt(6)
+    moving = draws.fork("rest").uniform(count) >= pace.rest[:, None]
+    vigour = (0.7 * push[..., 6:]).exp() * (moving * pace.knot_s[:, None])[..., None]
+    travel = push[..., :3] * vigour[..., :1] * (pace.travel_mm_s[:, None, None] / math.sqrt(3))
+    travel = travel / depth.exp()[:, None, None]
+    scale = constant((1.0, 0.6, 0.8), u) * (pace.turn_deg_s[:, None, None] * _DEG)
+    turn = start_turn(start)[:, None] + (push[..., 3:6] * vigour[..., 1:] * scale).cumsum(1)
+    low = constant((-frustum.slope_x, -frustum.slope_y, near), u)
+    high = constant((frustum.slope_x, frustum.slope_y, far), u)
+    begin = torch.stack([low[0] * (1 - 2 * u[:, 0]), low[1] * (1 - 2 * u[:, 1]), depth], -1)
+    place = fold(begin[:, None] + travel.cumsum(1), low, high)
+    ends = constant((-85 * _DEG, 85 * _DEG), u)
+    tilt = fold(turn[..., 1], ends[0], ends[1])
+    return place, torch.stack([turn[..., 0], tilt, turn[..., 2]], -1)
+
+
+def start_turn(draws: Draws) -> Tensor:
+    """Draw turn, tilt and roll of the palm in radians, (B, 3).
+
+    All directions occur; palm or back towards the camera and fingers up are the most frequent.
+    """
+    u, n = draws.uniform(4), draws.normal(3)
+    turn = torch.where(u[:, 0] < 0.4, 40 * n[:, 0], 180 + 40 * n[:, 0])
+    turn = torch.where(u[:, 0] < 0.7, turn, 360 * u[:, 1])
+    tilt = (34 * n[:, 1]).clamp(-85, 85)
+    roll = torch.where(u[:, 2] < 0.6, 35 * n[:, 2], 360 * u[:, 3] - 180)
+    return torch.stack([turn, tilt, roll], -1) * _DEG
+
+
+def fold(value: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """Reflect values at two walls, as often as needed, so that a walk stays between them."""
+    width = high - low
+    phase = torch.remainder(value - low, 2 * width)
+    return low + width - (phase - width).abs()
+
+
+def spline(controls: Tensor, at: Tensor) -> Tensor:
+    """Uniform cubic B-spline (de Boor 1978): twice differentiable, within its control points.
+
+    Args:
+        controls: (B, K, C).
+        at: (B, T) in control points from the first that has one before it, in [0, K - 3).
 
     Returns:
-        (count, 3, 3) palm frame -> camera frame.
+        (B, T, C).
     """
-    kind = rng.random(count)
-    turn = np.where(  # about the forearm: palm or back to the camera, or anything
-        kind < 0.45,
-        rng.normal(0, 40, count),
-        np.where(kind < 0.75, rng.normal(180, 40, count), rng.uniform(0, 360, count)),
+    left = at.floor()
+    x = (at - left)[..., None]
+    first = left.long().clamp(max=controls.shape[1] - 4)
+    rows = torch.arange(len(controls), device=controls.device)[:, None]
+    weights = (
+        (1 - x) ** 3 / 6,
+        (3 * x**3 - 6 * x**2 + 4) / 6,
+        (-3 * x**3 + 3 * x**2 + 3 * x + 1) / 6,
+        x**3 / 6,
     )
-    tilt = np.clip(rng.normal(0, 32, count), -85, 85)  # fingers away from or at the camera
-    upright = rng.random(count) < 0.6
-    roll = np.where(upright, rng.normal(0, 35, count), rng.uniform(-180, 180, count))
-    turn, tilt, roll = np.deg2rad(turn), np.deg2rad(tilt), np.deg2rad(roll)
-    # A right palm that faces the camera, fingers up: x stays, y and z turn round.
-    facing = np.diag([1.0, -1.0, -1.0])
-    return _about(2, roll) @ _about(0, tilt) @ _about(1, turn) @ facing
+    out = weights[0] * controls[rows, first]
+    for k in (1, 2, 3):
+        out = out + weights[k] * controls[rows, first + k]
+    return out
 
 
-def sample_motion(rng: np.random.Generator, count: int, frames: int, fps: float = 30.0) -> Motion:
-    """Draw ``count`` clips of smooth motion between poses, with rests and strokes.
+def _sway(draws: Draws, time_s: Tensor) -> tuple[Tensor, Tensor]:
+    """Sway and tremor of a hand held up: (B, T, 3) mm and (B, T, 3) radians.
 
-    The hand goes from key to key along a cosine, each lasting 0.25 to 1.4 s; at a key it may keep
-    its fingers, change a few, or take another pose, and it turns and travels meanwhile.
+    Slow sway of about a millimetre, and physiological tremor of some tenths at 7 to 12 Hz.
     """
-    span = rng.uniform(0.25, 1.4, (count, 1)) * fps
-    keys = int(np.ceil(frames / (0.25 * fps))) + 2
-    poses = np.empty((count, keys, len(ANGLES)))
-    turns = np.empty((count, keys, 3, 3))
-    places = np.empty((count, keys, 3))
-    poses[:, 0] = sample_angles(rng, count)
-    turns[:, 0] = sample_rotation(rng, count)
-    depth = rng.uniform(350, 1000, count)
-    places[:, 0] = np.stack(
-        [rng.uniform(-0.3, 0.3, count) * depth, rng.uniform(-0.25, 0.25, count) * depth, depth], -1
-    )
-    for k in range(1, keys):
-        fresh = sample_angles(rng, count)
-        kept = np.repeat(rng.random((count, 6)) < 0.5, (4, 4, 4, 4, 4, 2), axis=1)
-        kept |= rng.random((count, 1)) < 0.2
-        poses[:, k] = np.where(kept, poses[:, k - 1], fresh)
-        still = rng.random((count, 1)) < 0.3
-        axis = rng.normal(0, np.deg2rad(16), (count, 3)) * ~still
-        turns[:, k] = rotation_of(axis) @ turns[:, k - 1]
-        places[:, k] = places[:, k - 1] + rng.normal(0, 35, (count, 3)) * ~still
-        places[:, k, 2] = np.clip(places[:, k, 2], 320, 1100)
-    time = np.arange(frames) / span + rng.random((count, 1))
-    left = time.astype(int)
-    ease = (1 - np.cos(np.pi * (time - left)))[..., None] / 2
-    rows = np.arange(count)[:, None]
-    relative = turns[rows, left + 1] @ np.swapaxes(turns[rows, left], -1, -2)
-    return Motion(
-        poses[rows, left] * (1 - ease) + poses[rows, left + 1] * ease,
-        rotation_of(axis_of(relative) * ease) @ turns[rows, left],
-        places[rows, left] * (1 - ease) + places[rows, left + 1] * ease,
-    )
+    hertz = torch.cat([0.2 + draws.uniform(2), 7 + 5 * draws.uniform(1)], 1)
+    size = draws.uniform(3, 6) * constant((1.5, 0.6, 0.25), time_s)[:, None]
+    phase = 2 * math.pi * draws.uniform(3, 6)
+    angle = 2 * math.pi * hertz[:, None, :, None] * time_s[:, None, None] + phase[:, None]
+    wave = (size[:, None] * angle.sin()).sum(2)
+    return wave[..., :3], wave[..., 3:] * (0.5 * _DEG)
 
 
-def rotation_of(axis: Array) -> Array:
-    """Rodrigues' formula: rotation vectors (..., 3) in radians -> matrices (..., 3, 3)."""
-    angle = np.linalg.norm(axis, axis=-1)[..., None, None]
-    x, y, z = np.moveaxis(axis, -1, 0)
-    zero = np.zeros_like(x)
-    cross = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).reshape(*axis.shape, 3)
-    # sinc keeps both factors smooth at an angle of zero.
-    first = np.sinc(angle / np.pi)
-    second = np.sinc(angle / (2 * np.pi)) ** 2 / 2
-    return np.asarray(np.eye(3) + first * cross + second * cross @ cross)
+def orientation(turn: Tensor, tilt: Tensor, roll: Tensor) -> Tensor:
+    """Palm frame -> camera frame from three angles in radians, any shape; returns (..., 3, 3).
 
-
-def axis_of(rotation: Array) -> Array:
-    """Rotation matrices (..., 3, 3) -> rotation vectors, for angles below half a turn."""
-    skew = (rotation - np.swapaxes(rotation, -1, -2)) / 2
-    vector = np.stack([skew[..., 2, 1], skew[..., 0, 2], skew[..., 1, 0]], -1)
-    cosine = (np.trace(rotation, axis1=-2, axis2=-1) - 1) / 2
-    sine = np.linalg.norm(vector, axis=-1)
-    angle = np.arctan2(sine, cosine)
-    return np.asarray(
-        vector * np.where(sine > 1e-9, angle / np.maximum(sine, 1e-9), 1.0)[..., None]
-    )
-
-
-def _about(axis: int, angle: Array) -> Array:
-    """Rotations (N, 3, 3) about one coordinate axis."""
-    vector = np.zeros((len(angle), 3))
-    vector[:, axis] = angle
-    return rotation_of(vector)
+    With all three zero a right palm faces the camera, fingers up. ``turn`` is about the forearm
+    (180 degrees shows the back), ``tilt`` leans the fingers away from or at the camera, ``roll``
+    turns the picture.
+    """
+    ct, st, cx, sx, cz, sz = (
+        turn.cos(), turn.sin(), tilt.cos(), tilt.sin(), roll.cos(), roll.sin(),
+    )  # fmt: skip
+    # Rz(roll) Rx(tilt) Ry(turn) diag(1, -1, -1), written out.
+    rows = [
+        cz * ct - sz * sx * st, sz * cx, -cz * st - sz * sx * ct,
+        sz * ct + cz * sx * st, -cz * cx, -sz * st + cz * sx * ct,
+        -cx * st, -sx, -cx * ct,
+    ]  # fmt: skip
+    return torch.stack(rows, -1).view(*turn.shape, 3, 3)

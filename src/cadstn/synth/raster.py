@@ -1,25 +1,31 @@
-"""Depth of round cones by closed-form ray casting, in plain torch: one path for CPU and GPU.
+"""Depth of round cones and planes by closed-form ray casting, in plain torch: one path everywhere.
 
-A pixel's ray is ``p = z (dx, dy, 1)``, so the ray parameter is the depth itself. Every cone is cast
-only into a window around its own image, and the windows meet in one z-buffer.
+A pixel's ray is ``p = z (dx, dy, 1)``, so the ray parameter is the depth itself. What must be cast
+where is found from coarse to fine: a cone blown up by the width of a tile is met by the ray through
+the tile's middle wherever the cone itself is met by any ray of the tile. So the one formula culls
+blocks, then tiles, and then gives the depth of the few (tile, cone) pairs that are left. A tile's
+cones are ranked, and rank by rank the nearest depth is kept: no scattering, no padding.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from cadstn.camera import Camera
-from cadstn.synth.hand import Cones
-
-# Small enough that the intermediates of one piece stay in a processor's cache.
-_PIXELS_AT_ONCE = 1 << 16
+from cadstn.synth.cone import coefficients, enter
+from cadstn.synth.surface import Cones
 
 _FLOORED = 0.75
+_TILE, _BLOCK = 8, 4  # pixels along a tile, tiles along a block
+# Frames are cast a few at a time: memory stays bounded, and a processor's cache is of use.
+_PIXELS_AT_ONCE = {"cpu": 1 << 20, "cuda": 1 << 25}
+_RAYS_AT_ONCE = 1 << 16  # uncompiled: the intermediates of one piece stay in the cache
+_BIG = 1e9
 
 
 class View(NamedTuple):
@@ -36,9 +42,9 @@ class View(NamedTuple):
     width: int
 
 
-def camera_view(camera: Camera, batch: int = 1) -> View:
+def camera_view(camera: Camera, batch: int = 1, device: torch.device | str = "cpu") -> View:
     """Rays through the pixels of a camera, pixel (0, 0) at u = v = 0."""
-    one = torch.ones(batch)
+    one = torch.ones(batch, device=device)
     return View(
         -camera.cx / camera.fx * one,
         -camera.cy / camera.fy * one,
@@ -66,114 +72,211 @@ def crop_view(centers_mm: Tensor, cube_mm: float, size: int) -> View:
     return View(centers_mm[:, 0] / z + left, centers_mm[:, 1] / z + left, step, step, size, size)
 
 
-def cast(cones: Cones, view: View, *, tile: int = 16, compiled: bool = False) -> Tensor:
-    """Nearest depth of any cone along every ray.
+def cast(
+    cones: Cones,
+    view: View,
+    *,
+    planes: Tensor | None = None,
+    far_mm: Tensor | None = None,
+    compiled: bool = False,
+) -> Tensor:
+    """Nearest depth of anything along every ray.
 
     Args:
-        cones: (B, P) round cones in the camera frame, wholly in front of the camera.
-        view: the rays.
-        tile: windows are rounded up to a multiple of this, so that few sizes occur.
-        compiled: use torch.compile, several times faster after half a minute; needs a C++ compiler.
+        cones: (B, P) round cones in the camera frame; what lies behind the camera is not seen, and
+            the camera must not be inside of one.
+        view: the rays, (B,).
+        planes: (B, Q, 4) nx, ny, nz and offset in mm: the plane ``n . p = offset``; an infinite
+            offset leaves it out.
+        far_mm: (B,) cones that lie wholly beyond may be left out.
+        compiled: use torch.compile, several times faster after a quarter of a minute; needs a C++
+            compiler.
 
     Returns:
-        (B, height, width) depth in mm, ``inf`` where no cone is hit.
+        (B, height, width) depth in mm, ``inf`` where nothing is hit.
     """
+    budget = _PIXELS_AT_ONCE.get(cones.ra.device.type, _PIXELS_AT_ONCE["cpu"])
+    at_once = max(1, budget // (view.height * view.width))
+    if far_mm is not None:
+        cones = _without_far(cones, far_mm)
+    if planes is None:
+        planes = cones.ra.new_zeros(len(cones.ra), 0, 4)
+    grids = torch.stack(view[:4], 1)
+    parts = []
+    for first in range(0, len(grids), at_once):
+        rows = slice(first, first + at_once)
+        some = Cones(*(field[rows] for field in cones))
+        size = view.height, view.width
+        parts.append(_cast(some, planes[rows], grids[rows], size, compiled))
+    if len(parts) == 1:
+        return parts[0]
+    return torch.cat([grids.new_empty(0, view.height, view.width), *parts])
+
+
+def _without_far(cones: Cones, far_mm: Tensor) -> Cones:
+    """Put cones beyond a depth where they cost nothing: behind the camera."""
+    nearest = torch.minimum(cones.a[..., 2] - cones.ra, cones.b[..., 2] - cones.rb)
+    beyond = (nearest > far_mm[:, None])[..., None]
+    behind = cones.a.new_tensor([0.0, 0.0, -_BIG])
+    return cones._replace(
+        a=torch.where(beyond, behind, cones.a), b=torch.where(beyond, behind, cones.b)
+    )
+
+
+def _cast(
+    cones: Cones, planes: Tensor, grids: Tensor, size: tuple[int, int], compiled: bool
+) -> Tensor:
+    """Cast a few frames with the rays of ``grids`` (B, 4); see the module's own text."""
     batch, count = cones.ra.shape
     device = cones.ra.device
-    solve = _compiled_cone_depth() if compiled else _cone_depth
-    at_once = _PIXELS_AT_ONCE << 4 if compiled else _PIXELS_AT_ONCE
-    depth = cones.ra.new_full((batch * view.height * view.width,), torch.inf)
-    lo, hi = _bounds(cones, view)
-    limit = torch.tensor([view.width, view.height], device=device)
-    need = ((hi - lo).clamp(min=1) + tile - 1).div(tile, rounding_mode="floor").long() * tile
-    need = torch.minimum(need, limit)
-    corner = torch.minimum(lo.clamp(min=0).long(), limit - need)
-    seen = ((hi > 0) & (lo < limit)).all(-1)
-    # Cones whose windows have one size are cast together, whichever hand they belong to.
-    for wide, high in torch.unique(need[seen], dim=0).tolist():
-        chosen = (seen & (need[..., 0] == wide) & (need[..., 1] == high)).flatten().nonzero()[:, 0]
-        for part in chosen.split(max(1, at_once // (wide * high))):
-            owner = part.div(count, rounding_mode="floor")
-            left, top = corner.view(-1, 2)[part].unbind(-1)
-            j = left[:, None] + torch.arange(wide, device=device)
-            i = top[:, None] + torch.arange(high, device=device)
-            dx = view.x0[owner, None] + j * view.step_x[owner, None]
-            dy = view.y0[owner, None] + i * view.step_y[owner, None]
-            hit = solve(
-                dx[:, None, :], dy[:, :, None],
-                cones.a.flatten(0, 1)[part], cones.b.flatten(0, 1)[part],
-                cones.ra.flatten()[part], cones.rb.flatten()[part],
-            )  # fmt: skip
-            row = (owner[:, None] * view.height + i) * view.width
-            index = row[:, :, None] + j[:, None, :]
-            depth.scatter_reduce_(0, index.flatten(), hit.flatten(), "amin")
-    return depth.view(batch, view.height, view.width)
+    edge, inner = _TILE * _BLOCK, _BLOCK * _BLOCK
+    high, wide = -(-size[0] // edge), -(-size[1] // edge)
+    blocks = high * wide
+
+    # Which blocks may each cone touch? Rows are (frame, cone), columns blocks.
+    rays = _rays(grids, 0, 0, edge).repeat_interleave(count, 0)
+    fat = coefficients(_blown_up(cones, grids, edge))
+    met = _depths(rays, _grid(high, wide, device), fat, -torch.inf, compiled) < torch.inf
+    met = met.view(batch, count, blocks).transpose(1, 2)
+    frame, block, cone = met.nonzero().unbind(1)
+    cone = frame * count + cone
+    group = frame * blocks + block
+    group_start = _starts(met.sum(-1).flatten())
+
+    # Which tiles of those blocks? Rows are (frame, block, cone), columns tiles.
+    top, left = block // wide * edge, block % wide * edge
+    fat = coefficients(_blown_up(cones, grids, _TILE))
+    rays, fat = run(_block_rows, compiled)(grids, frame, top, left, fat, cone)
+    within = _depths(rays, _grid(_BLOCK, _BLOCK, device), fat, -torch.inf, compiled) < torch.inf
+
+    # Rank of each cone among those of its tile, by counting down the columns.
+    below = torch.cat([within.new_zeros(1, inner, dtype=torch.long), within.cumsum(0)])
+    start = below.index_select(0, group_start)
+    seen = (start[1:] - start[:-1]).flatten()
+    # Tiles with many cones first: those that have an r-th cone are then the first so many.
+    order = seen.argsort(descending=True)
+    place = torch.empty_like(order)
+    place[order] = torch.arange(len(order), device=device)
+    ranked = _at_least(seen)
+    pairs = within.flatten().nonzero()[:, 0]
+    row = run(_row_of, compiled)(pairs, below, start, group, _starts(ranked), place)
+    pairs = torch.empty_like(pairs).scatter_(0, row, pairs)
+
+    exact = coefficients(cones)
+    rays, exact = run(_tile_rows, compiled)(grids, frame, top, left, exact, cone, pairs)
+    depths = _depths(rays, _grid(_TILE, _TILE, device), exact, 0.0, compiled)
+    nearest = depths.new_full((len(order), _TILE * _TILE), torch.inf)
+    first = 0
+    for many in ranked.tolist():
+        torch.minimum(nearest[:many], depths[first : first + many], out=nearest[:many])
+        first += many
+    tiles = run(_pick, compiled)(nearest, place)
+    whole = tiles.view(batch, high, wide, _BLOCK, _BLOCK, _TILE, _TILE)
+    whole = whole.permute(0, 1, 3, 5, 2, 4, 6).reshape(batch, high * edge, wide * edge)
+    image: Tensor = whole[:, : size[0], : size[1]]
+    if planes.shape[1]:
+        image = run(_before_planes, compiled)(image, grids, planes)
+    return image
 
 
-def _bounds(cones: Cones, view: View) -> tuple[Tensor, Tensor]:
-    """First and one-past-last pixel (B, P, 2) that a cone can touch, unclamped."""
-    # A ball at lateral distance x, depth z reaches at most to the slope (|x| + r) / (z - r).
-    lows, highs = [], []
-    for axis, origin, step in ((0, view.x0, view.step_x), (1, view.y0, view.step_y)):
-        ends = []
-        for point, radius in ((cones.a, cones.ra), (cones.b, cones.rb)):
-            x, near, far = point[..., axis], point[..., 2] - radius, point[..., 2] + radius
-            low, high = x - radius, x + radius
-            ends.append(torch.stack([low / near, low / far, high / near, high / far]))
-        slopes = (torch.cat(ends) - origin[None, :, None]) / step[None, :, None]
-        lows.append(slopes.amin(0).floor())
-        highs.append(slopes.amax(0).ceil() + 1)
-    return torch.stack(lows, -1), torch.stack(highs, -1)
+def _rays(grids: Tensor, top: Tensor | int, left: Tensor | int, edge: int) -> Tensor:
+    """Rays (N, 4) through the middles of squares of ``edge`` pixels, from a pixel on."""
+    x0, y0, step_x, step_y = grids.unbind(1)
+    middle = (edge - 1) / 2
+    x, y = x0 + (left + middle) * step_x, y0 + (top + middle) * step_y
+    return torch.stack([x, y, edge * step_x, edge * step_y], 1)
 
 
-def _cone_depth(dx: Tensor, dy: Tensor, a: Tensor, b: Tensor, ra: Tensor, rb: Tensor) -> Tensor:
-    """Depth (B, h, w) at which rays meet one round cone a batch entry; ``inf`` where they miss.
+def _block_rows(
+    grids: Tensor, frame: Tensor, top: Tensor, left: Tensor, table: Tensor, cone: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Rays (N, 4) and coefficients (N, 13) for the tiles of each (block, cone)."""
+    return _rays(grids[frame], top, left, _TILE), table[cone]
 
-    The surface is the envelope of balls with centre ``a + s (b - a)`` and radius
-    ``ra - s (ra - rb)``. A point on it makes ``f(s) = |p - c(s)|^2 - r(s)^2`` zero at the ``s``
-    where ``f`` is smallest, which leaves a quadratic in the depth; beyond the ends it is a ball.
+
+def _tile_rows(
+    grids: Tensor, frame: Tensor, top: Tensor, left: Tensor, table: Tensor, cone: Tensor,
+    pairs: Tensor,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Rays (N, 4) and coefficients (N, 13) for the pixels of each (tile, cone)."""
+    pair, tile = pairs // _BLOCK**2, pairs % _BLOCK**2
+    down, across = tile // _BLOCK * _TILE, tile % _BLOCK * _TILE
+    return _rays(grids[frame[pair]], top[pair] + down, left[pair] + across, 1), table[cone[pair]]
+
+
+def _row_of(
+    pairs: Tensor, below: Tensor, start: Tensor, group: Tensor, rank_start: Tensor, place: Tensor
+) -> Tensor:
+    """Where (N,) each (tile, cone) belongs: rank by rank, each in the order of the tiles."""
+    pair, tile = pairs // _BLOCK**2, pairs % _BLOCK**2
+    mine = group[pair]
+    rank = below[pair, tile] - start[mine, tile]
+    return rank_start[rank] + place[mine * _BLOCK**2 + tile]
+
+
+def _pick(rows: Tensor, order: Tensor) -> Tensor:
+    return rows[order]
+
+
+def _before_planes(depth: Tensor, grids: Tensor, planes: Tensor) -> Tensor:
+    """Nearest of a depth (B, H, W) and of planes (B, Q, 4)."""
+    row = torch.arange(depth.shape[1], device=depth.device)[:, None]
+    column = torch.arange(depth.shape[2], device=depth.device)
+    x0, y0, step_x, step_y = grids[:, :, None, None].unbind(1)
+    dx, dy = x0 + column * step_x, y0 + row * step_y
+    for plane in planes.unbind(1):
+        nx, ny, nz, offset = plane[:, :, None, None].unbind(1)
+        hit = offset / (nx * dx + ny * dy + nz)
+        depth = torch.where((hit > 0) & (hit < depth), hit, depth)
+    return depth
+
+
+def _grid(high: int, wide: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Rows and columns (high * wide,) of a grid's cells, as floats."""
+    cell = torch.arange(high * wide, device=device)
+    return (cell // wide).float(), (cell % wide).float()
+
+
+def _at_least(counts: Tensor) -> Tensor:
+    """How many of the counts are at least 1, at least 2, ... up to the largest."""
+    return torch.bincount(counts).flip(0).cumsum(0).flip(0)[1:]
+
+
+def _starts(counts: Tensor) -> Tensor:
+    """Where each of some groups begins that lie one behind the other, and where the last ends."""
+    return torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+
+
+def _blown_up(cones: Cones, grids: Tensor, edge: int) -> Cones:
+    """Cones that the ray through a square's middle meets where any ray of the square met one.
+
+    ``edge`` pixels along the square. At depth z its rays lie within z times half its diagonal.
     """
-    a, b, ra, rb = a[:, None, None], b[:, None, None], ra[:, None, None], rb[:, None, None]
-    axis = b - a
-    taper = ra - rb
-    k = (axis * axis).sum(-1) - taper * taper
-    k = torch.where(k > 1e-6, k, torch.nan)  # one ball inside the other: there is no side between
-    # Depth is counted from a's own depth, so that squares stay small and float32 suffices.
-    wx, wy = dx * a[..., 2] - a[..., 0], dy * a[..., 2] - a[..., 1]
-    dd = dx * dx + dy * dy + 1
-    wd = wx * dx + wy * dy
-    ww = wx * wx + wy * wy
-    m0 = wx * axis[..., 0] + wy * axis[..., 1] - ra * taper
-    m1 = dx * axis[..., 0] + dy * axis[..., 1] + axis[..., 2]
+    half = torch.hypot(grids[:, 2:3], grids[:, 3:4]) * ((edge - 1) / 2 * 1.001)
+    far = torch.maximum(cones.a[..., 2] + cones.ra, cones.b[..., 2] + cones.rb).clamp(min=0)
+    more = half * far + 0.02
+    return cones._replace(ra=cones.ra + more, rb=cones.rb + more)
 
-    qa = dd - m1 * m1 / k
-    qb = wd - m0 * m1 / k
-    qc = ww - ra * ra - m0 * m0 / k
-    root = _root(qb * qb - qa * qc)
-    best = torch.full_like(root, torch.inf)
-    for s in ((-qb - root) / qa, (-qb + root) / qa):
-        along = (m0 + s * m1) / k
-        best = torch.where((along >= 0) & (along <= 1) & (s < best), s, best)
-    ball_a = (-wd - _root(wd * wd - dd * (ww - ra * ra))) / dd
-    best = torch.where(ball_a < best, ball_a, best)
-    vx, vy, vz = wx - axis[..., 0], wy - axis[..., 1], -axis[..., 2]
-    vd = vx * dx + vy * dy + vz
-    vv = vx * vx + vy * vy + vz * vz
-    ball_b = (-vd - _root(vd * vd - dd * (vv - rb * rb))) / dd
-    best = torch.where(ball_b < best, ball_b, best)
-    depth = best + a[..., 2]
-    return torch.where(depth > 0, depth, torch.inf)
+
+def _depths(
+    rays: Tensor, grid: tuple[Tensor, Tensor], cones: Tensor, least: float, compiled: bool
+) -> Tensor:
+    """Depth (N, M) of N cones (N, 13) along M rays each, of grids (N, 4); see `enter`."""
+    floor = torch.full((), least, device=rays.device)
+    if compiled:
+        found: Tensor = run(enter, True)(rays, *grid, cones, floor)
+        return found
+    at_once = max(1, _RAYS_AT_ONCE // len(grid[0]))
+    rows = zip(torch.split(rays, at_once), torch.split(cones, at_once), strict=True)
+    return torch.cat([enter(part, *grid, own, floor) for part, own in rows])
+
+
+def run(function: Callable[..., Any], compiled: bool) -> Callable[..., Any]:
+    """Return a function as it is, or compiled for tensors of any size."""
+    return _compiled(function) if compiled else function
 
 
 @functools.cache
-def _compiled_cone_depth() -> Callable[..., Tensor]:
-    """One compiled kernel for windows of every size."""
-    return torch.compile(_cone_depth, dynamic=True)
-
-
-def _root(square: Tensor) -> Tensor:
-    """Square root, NaN below zero: a ray that misses then fails every comparison.
-
-    Processors take the root of a negative number many times slower than that of zero.
-    """
-    return torch.where(square < 0, torch.nan, square.clamp(min=0).sqrt())
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """One compiled kernel for any number of rows and pixels."""
+    return torch.compile(function, dynamic=True)

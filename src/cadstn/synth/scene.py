@@ -1,131 +1,220 @@
-"""A hand in a scene: forearm, sometimes a body, a head or a wall behind; crops of it, labelled."""
+"""A hand in a scene: its arm, another hand, what it holds, and what is behind it."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
-from cadstn.synth.hand import Cones, Shape, forward
-from cadstn.synth.motion import Motion, sample_motion
-from cadstn.synth.raster import cast, crop_view
-from cadstn.synth.sensor import degrade
+from cadstn.synth.draws import Draws
+from cadstn.synth.hand import forward
+from cadstn.synth.motion import DEFAULT_FRUSTUM, Frustum, Motion, sample_motion
+from cadstn.synth.shape import Shape, sample_shape
+from cadstn.synth.surface import CONE_PARTS, Cones
+from cadstn.synth.surroundings import (
+    HELD_CONES,
+    hide,
+    join,
+    sample_held,
+    sample_person,
+    sample_planes,
+    swing_arm,
+    upper_arm,
+)
+
+PALM_MIDDLE_MM = 75.0
+"""From the wrist to what travels and turns in place, along the palm's y."""
+
+SECOND = 0.15
+"""Chance of a second hand."""
+
+_CLEAR_MM = 80.0  # nothing comes nearer to the camera
+_ARM = 4  # cones of wrist and forearm, a hand's last
+
+#: Cones of a hand without its arm.
+HAND_CONES = len(CONE_PARTS) - _ARM
+
+#: In a scene's cones: the labelled hand with its whole arm, and the other one.
+OWN, OTHER = slice(HAND_CONES + _ARM + 1), slice(HAND_CONES + _ARM + 1 + HELD_CONES + 2, None)
 
 
 class Scene(NamedTuple):
-    """Clips of one hand each, flattened to B * T frames.
+    """Clips of one labelled hand each, flattened to B * T frames, camera frame.
 
     Attributes:
-        joints_xyz_mm: (B * T, 21, 3) camera frame.
-        cones: of hand, forearm and background, camera frame.
+        joints_xyz_mm: (B * T, 21, 3) mm.
+        cones: (B * T, P) of everything but planes: the labelled hand (`HAND_CONES`), its arm, what
+            it holds, chest and head, and the other hand; what is not there is behind the camera.
+        planes: (B * T, 2, 4) wall and table, see `cadstn.synth.raster.cast`.
         left: (B,) 1 for a left hand.
+        elbow_mm: (B * T, 3) end of the forearm.
     """
 
     joints_xyz_mm: Tensor
     cones: Cones
+    planes: Tensor
     left: Tensor
+    elbow_mm: Tensor
 
 
-class Clips(NamedTuple):
-    """A labelled batch, as the networks take it.
+class Hand(NamedTuple):
+    """One hand a frame (N frames), camera frame: joints, its cones, and those of its whole arm."""
 
-    Attributes:
-        crops: (B, T, M, M) normalised depth in [-1, 1], +1 where empty or behind the cube.
-        joints: (B, T, 21, 3) relative to the crop's centre, in units of half a cube.
-        centers_mm: (B, T, 3) centre of each crop's cube, camera frame.
+    joints_xyz_mm: Tensor
+    hand: Cones
+    arm: Cones
+
+
+def sample_scene(
+    draws: Draws,
+    frames: int,
+    fps: float = 30.0,
+    *,
+    frustum: Frustum = DEFAULT_FRUSTUM,
+    shape: Shape | None = None,
+) -> Scene:
+    """Draw a clip of ``frames`` frames for every sample, of given hands or any: `build_scene`."""
+    shape = sample_shape(draws.fork("shape")) if shape is None else shape
+    second = draws.fork("second")
+    rows = second.chance(SECOND).nonzero()[:, 0]
+    others = Shape(*(field[rows] for field in shape))
+    shape = Shape(*map(torch.cat, zip(shape, others._replace(left=1 - others.left), strict=True)))
+    # All hands together: a call for the few second ones would cost as much as one for all.
+    moving = draws.fork("motion").join(second.pick(rows).fork("motion"))
+    motion = sample_motion(moving, shape, frames, fps, frustum=frustum)
+    return build_scene(draws, motion, shape, rows)
+
+
+def build_scene(draws: Draws, motion: Motion, shape: Shape, second: Tensor | None = None) -> Scene:
+    """Put hands that move as told into the camera's frame, each in surroundings of its own.
+
+    Args:
+        draws: B streams.
+        motion: of B clips, and then of R second hands.
+        shape: of B + R hands.
+        second: (R,) in whose clips the second hands are; none if there are none.
     """
-
-    crops: Tensor
-    joints: Tensor
-    centers_mm: Tensor
-
-
-def sample_shape(rng: np.random.Generator, count: int) -> Shape:
-    """Draw hands from child to large adult, left and right."""
-
-    def tensor(values: np.ndarray) -> Tensor:
-        return torch.from_numpy(values.astype(np.float32))
-
-    return Shape(
-        size=tensor(rng.uniform(0.82, 1.12, count)),
-        length=tensor(rng.uniform(0.93, 1.09, count)),
-        girth=tensor(rng.uniform(0.88, 1.2, count)),
-        palm=tensor(rng.uniform(0.9, 1.1, count)),
-        arm=tensor(np.where(rng.random(count) < 0.7, 1.0, 1.45) * rng.uniform(0.85, 1.15, count)),
-        left=tensor((rng.random(count) < 0.5).astype(float)),
-    )
+    batch, frames = len(draws), motion.angles.shape[1]
+    rows = motion.angles.new_zeros(0, dtype=torch.long) if second is None else second
+    # A second hand starts where the first is; from there it is pushed aside.
+    position = motion.position_mm
+    travel = position[batch:] - position[batch:, :1]
+    beside = position[rows, :1] + 0.5 * travel
+    hands = place_hands(motion._replace(position_mm=torch.cat([position[:batch], beside])), shape)
+    own, other = _cut(hands, slice(batch * frames)), _cut(hands, slice(batch * frames, None))
+    rotation = motion.rotation[:batch].flatten(0, 1)
+    held = sample_held(draws.fork("held"), own.joints_xyz_mm, own.hand, rotation, frames)
+    planes = sample_planes(draws.fork("planes"), join(own.hand, _first(own.arm, _ARM)), frames)
+    left, palm = shape.left[:batch], position[:batch].flatten(0, 1)
+    person, shoulders = sample_person(draws.fork("person"), palm, own.arm.b[:, -1], left, frames)
+    own = _from_shoulder(own, shoulders[:, 0])
+    beside_it = _second_hands(draws.fork("second hand"), own, other, shoulders[:, 1], rows, frames)
+    cones = join(own.hand, own.arm, held, person, beside_it)
+    elbow = own.arm.b[:, 2:_ARM].mean(1)
+    return Scene(own.joints_xyz_mm, cones, planes.repeat_interleave(frames, 0), left, elbow)
 
 
-def sample_scene(rng: np.random.Generator, count: int, frames: int, fps: float = 30.0) -> Scene:
-    """Draw ``count`` clips of ``frames`` frames; everything follows from the generator."""
-    return build_scene(rng, sample_motion(rng, count, frames, fps), sample_shape(rng, count))
-
-
-def build_scene(rng: np.random.Generator, motion: Motion, shape: Shape) -> Scene:
-    """Place hands that move as told into the camera's frame, each with a background of its own."""
+def place_hands(motion: Motion, shape: Shape) -> Hand:
+    """Bend B hands as told and put them where they are, arms and all: B * T frames."""
     frames = motion.angles.shape[1]
-
-    def flat(values: np.ndarray) -> Tensor:
-        return torch.from_numpy(values.reshape(-1, *values.shape[2:]).astype(np.float32))
-
-    spread = Shape(*(field.repeat_interleave(frames) for field in shape))
-    joints, hand = forward(flat(motion.angles), spread)
-    rotation = flat(motion.rotation)
-    # The palm's middle, not the wrist, is what travels and turns in place.
-    offset = flat(motion.position_mm) - rotation @ torch.tensor([0.0, 75.0, 0.0])
+    spread = Shape(*(field.repeat_interleave(frames, 0) for field in shape))
+    joints, cones = forward(motion.angles.flatten(0, 1), spread)
+    rotation = motion.rotation.flatten(0, 1)
+    offset = motion.position_mm.flatten(0, 1) - PALM_MIDDLE_MM * rotation[:, :, 1]
 
     def place(points: Tensor) -> Tensor:
         return points @ rotation.mT + offset[:, None]
 
-    arm_a, arm_b = place(hand.a[:, -2:]), place(hand.b[:, -2:])
-    # An arm between camera and hand would hide the hand it belongs to.
-    arm_b[..., 2] = torch.maximum(arm_b[..., 2], arm_a[..., 2] - 50.0)
-    behind = _background(rng, motion.position_mm[:, 0])
-    behind = Cones(*(field.repeat_interleave(frames, 0) for field in behind))
-    cones = Cones(
-        torch.cat([place(hand.a[:, :-2]), arm_a, behind.a], 1),
-        torch.cat([place(hand.b[:, :-2]), arm_b, behind.b], 1),
-        torch.cat([hand.ra, behind.ra], 1),
-        torch.cat([hand.rb, behind.rb], 1),
-    )
-    return Scene(place(joints), cones, shape.left)
+    cones = cones._replace(a=place(cones.a), b=place(cones.b))
+    joints = place(joints)
+    hand, arm = (Cones(*(f[:, rows] for f in cones)) for rows in (slice(-_ARM), slice(-_ARM, None)))
+    arm = swing_arm(arm, joints[:, 0])
+    return Hand(joints, hand, join(arm, upper_arm(arm)))
 
 
-def _background(rng: np.random.Generator, hand_mm: np.ndarray) -> Cones:
-    """Body, head and wall as three huge cones, each present by chance; absent ones lie far away."""
-    count = len(hand_mm)
-    gap = rng.uniform(25, 260, (count, 1))
-    body_r = rng.uniform(110, 190, (count, 1))
-    side = rng.normal(0, 130, (count, 1))
-    x, y, z = hand_mm[:, :1], hand_mm[:, 1:2], hand_mm[:, 2:]
-    chest = np.concatenate([x + side, y + rng.uniform(-120, 200, (count, 1)), z + gap + body_r], 1)
-    lean = rng.normal(0, 80, (count, 3)) + np.array([0.0, 450.0, 0.0])
-    head_r = rng.uniform(80, 105, (count, 1))
-    head = np.concatenate(
-        [x + rng.normal(0, 90, (count, 1)), y + rng.normal(0, 90, (count, 1)), z + gap + head_r], 1
-    )
-    wall_r = np.full((count, 1), 3000.0)
-    away = rng.normal(0, 0.25, (count, 3)) + np.array([0.0, 0.0, 1.0])
-    away /= np.linalg.norm(away, axis=1, keepdims=True)
-    wall = hand_mm + away * (wall_r + rng.uniform(60, 200, (count, 1)))
-    a = np.stack([chest, head, wall], 1)
-    b = np.stack([chest + lean, head + np.array([0.0, 60.0, 0.0]), wall + 1.0], 1)
-    radius = np.concatenate([body_r, head_r, wall_r], 1)
-    there = rng.random((count, 3)) < np.array([0.4, 0.25, 0.08])
-    far = np.array([0.0, 0.0, 1e6])
-    a = np.where(there[..., None], a, far)
-    b = np.where(there[..., None], b, far)
-    radius = np.where(there, radius, 1.0)
-    return Cones(*(torch.from_numpy(v.astype(np.float32)) for v in (a, b, radius, radius)))
+def _cut(hand: Hand, rows: slice) -> Hand:
+    joints, *cones = hand
+    return Hand(joints[rows], *(Cones(*(field[rows] for field in c)) for c in cones))
 
 
-def sample_centers(rng: np.random.Generator, joints_xyz_mm: Tensor, frames: int) -> Tensor:
+def _first(cones: Cones, count: int) -> Cones:
+    return Cones(*(field[:, :count] for field in cones))
+
+
+def _from_shoulder(hand: Hand, shoulder: Tensor) -> Hand:
+    """Let an arm begin at a shoulder (N, 3) of somebody."""
+    ends = torch.cat([hand.arm.b[:, :-1], shoulder[:, None]], 1)
+    return hand._replace(arm=hand.arm._replace(b=ends))
+
+
+def _second_hands(
+    draws: Draws, own: Hand, other: Hand, shoulder: Tensor, rows: Tensor, frames: int
+) -> Cones:
+    """Push second hands beside, behind or against the first: (B * T, P), behind the camera if none.
+
+    Args:
+        draws: B streams.
+        own: of B * T frames.
+        other: of R * T frames, where the first hands are.
+        shoulder: (B * T, 3) where their arms begin.
+        rows: (R,) in whose clips they are.
+        frames: T.
+    """
+    nothing = own.joints_xyz_mm.new_zeros(len(draws) * frames, len(CONE_PARTS) + 1, 3)
+    radius = torch.ones_like(nothing[..., 0])
+    cones = hide(Cones(nothing, nothing, radius, radius.clone()), radius < 0)
+    draws = draws.pick(rows)
+    aside = draws.normal(3) * nothing.new_tensor([1.0, 1.0, 0.5])
+    aside = normalize(aside + nothing.new_tensor([0.0, 0.0, 0.3]), dim=-1)
+    touching = draws.chance(0.35)
+    close, apart = draws.uniform(low=0, high=4), draws.uniform(low=4, high=160)
+    gap = torch.where(touching, close, apart)
+    spread = (rows[:, None] * frames + torch.arange(frames, device=rows.device)).flatten()
+    mine = Cones(*(field[spread] for field in own.hand))
+    push = _push(mine, other.hand, aside.repeat_interleave(frames, 0))
+    push = push.view(-1, frames).amax(1) + gap
+    shift = (push[:, None] * aside).repeat_interleave(frames, 0)[:, None]
+    whole = join(other.hand, _from_shoulder(other, shoulder[spread] - shift[:, 0]).arm)
+    whole = whole._replace(a=whole.a + shift, b=whole.b + shift)
+    nearest = torch.minimum(whole.a[..., 2] - whole.ra, whole.b[..., 2] - whole.rb).amin(1)
+    fits = (nearest.view(-1, frames).amin(1) > _CLEAR_MM).repeat_interleave(frames)
+    for field, part in zip(cones, hide(whole, fits), strict=True):
+        field[spread] = part
+    return cones
+
+
+def _push(one: Cones, other: Cones, aside: Tensor) -> Tensor:
+    """How far (N,) mm to push other cones along unit vectors (N, 3) so that they clear the first.
+
+    Balls along the cones, pair by pair: ``|p + t aside|`` reaches the sum of the radii at the
+    larger root of a quadratic.
+    """
+
+    def balls(cones: Cones) -> tuple[Tensor, Tensor]:
+        shares = (0.0, 1 / 3, 2 / 3, 1.0)
+        centers = [cones.a + share * (cones.b - cones.a) for share in shares]
+        radii = [cones.ra + share * (cones.rb - cones.ra) for share in shares]
+        return torch.cat(centers, 1), torch.cat(radii, 1)
+
+    # From a point between, so that the squares that are subtracted are small.
+    middle = one.a.mean(1, keepdim=True)
+    (p, r), (q, s) = balls(one), balls(other)
+    p, q = p - middle, q - middle
+    along = (q @ aside[..., None]).mT - p @ aside[..., None]
+    square = torch.baddbmm((p * p).sum(-1)[:, :, None], p, q.mT, alpha=-2)
+    square = along.square() - square.add_((q * q).sum(-1)[:, None])
+    square = square.add_((r[:, :, None] + s[:, None]).square_())
+    root = torch.where(square > 0, square.clamp_(min=0).sqrt() - along, 0.0)
+    return root.flatten(1).amax(1).clamp(min=0)
+
+
+def sample_centers(draws: Draws, joints_xyz_mm: Tensor, frames: int) -> Tensor:
     """Where a tracker would put the cube: near the mean joint of the frame before.
 
     Args:
-        rng: source of randomness.
+        draws: B streams.
         joints_xyz_mm: (B * T, K, 3).
         frames: T.
 
@@ -133,52 +222,9 @@ def sample_centers(rng: np.random.Generator, joints_xyz_mm: Tensor, frames: int)
         (B * T, 3) mm.
     """
     mean = joints_xyz_mm.mean(1).view(-1, frames, 3)
-    count = len(mean)
     before = torch.cat([mean[:, :1], mean[:, :-1]], 1)
     # Most crops follow a good guess; some start from a poor one, as a finder's first may be.
-    poor = rng.random((count, 1, 1)) < 0.25
-    bias = rng.normal(0, 1, (count, 1, 3)) * np.where(poor, 26.0, 9.0)
-    shake = rng.normal(0, 2.5, (count, frames, 3))
-    jitter = torch.from_numpy((bias + shake).astype(np.float32))
-    return (before + jitter).flatten(0, 1)
-
-
-def sample_clips(
-    seed: tuple[int, ...],
-    count: int,
-    frames: int,
-    *,
-    cube_mm: float = 250.0,
-    size: int = 128,
-    device: torch.device | str = "cpu",
-    compiled: bool = False,
-    clean: bool = False,
-) -> Clips:
-    """Render one labelled batch, a pure function of the seed.
-
-    Args:
-        seed: for instance (seed of the run, split, step).
-        count: clips.
-        frames: frames a clip.
-        cube_mm: edge of the crop's cube.
-        size: pixels along the crop's edge.
-        device: where to render and leave the batch.
-        compiled: see `cadstn.synth.raster.cast`.
-        clean: leave out the sensor's noise.
-    """
-    rng = np.random.default_rng(seed)
-    scene = sample_scene(rng, count, frames)
-    centers = sample_centers(rng, scene.joints_xyz_mm, frames).to(device)
-    cones = Cones(*(field.to(device) for field in scene.cones))
-    depth = cast(cones, crop_view(centers, cube_mm, size), compiled=compiled)
-    if not clean:
-        generator = torch.Generator(device).manual_seed(int(rng.integers(1 << 62)))
-        depth = degrade(depth, generator)
-    half = cube_mm / 2
-    crops = ((depth - centers[:, None, None, 2]) / half).clamp(-1, 1)
-    joints = (scene.joints_xyz_mm.to(device) - centers[:, None]) / half
-    return Clips(
-        crops.view(count, frames, size, size),
-        joints.view(count, frames, -1, 3),
-        centers.view(count, frames, 3),
-    )
+    poor = draws.chance(0.25, 1, 1)
+    bias = draws.normal(1, 3) * torch.where(poor, 26.0, 9.0)
+    shake = draws.normal(frames, 3, std=2.5)
+    return (before + bias + shake).flatten(0, 1)

@@ -1,27 +1,29 @@
-"""Rendered recordings on disk: a hand in a scene, as a camera would have stored it."""
+"""Rendered recordings on disk: whole, or going on where they were interrupted."""
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
+from cadstn._version import __version__
 from cadstn.camera import Camera
+from cadstn.errors import CadstnError
 from cadstn.recording import write_recording
+from cadstn.recording.files import told_of, write_png
 from cadstn.skeleton import HAND21
-from cadstn.synth.hand import Cones
-from cadstn.synth.raster import camera_view, cast
-from cadstn.synth.scene import Scene, sample_scene
-from cadstn.synth.sensor import degrade
+from cadstn.synth.frames import DISTANCE_MM, Sequence
+from cadstn.synth.sensors import sensor as named_sensor
 
 #: A small time-of-flight camera of our own making: what `cadstn synth` records with.
 SYNTH_CAMERA = Camera(285.0, 285.0, 160.0, 120.0, 320, 240)
 _SPLIT = 2  # recordings never share a random stream with training (0) or validation (1)
-_TOGETHER = 8
-_FOREARM = slice(-5, -3)  # before body, head and wall, which come last
+_ORDER = "synth.json"
 
 
 def write_synthetic(
@@ -30,62 +32,97 @@ def write_synthetic(
     frames: int,
     seed: int,
     camera: Camera = SYNTH_CAMERA,
+    sensor: str | None = None,
+    distance_mm: tuple[float, float] = DISTANCE_MM,
     on_frame: Callable[[], None] = lambda: None,
 ) -> None:
     """Render one recording of a moving hand, with its truth beside it.
+
+    A folder is gathered under the name ``PATH.part`` and renamed when it is whole: an interrupted
+    run keeps its finished frames there, and the same call goes on behind them. An ``.npz`` file is
+    gathered in memory.
 
     Args:
         path: folder (or ``.npz`` file) to write, see `cadstn.recording.write_recording`.
         frames: how many.
         seed: the recording is a function of it.
-        camera: that records; depth16 encoding.
+        camera: that records, with its size.
+        sensor: name of the sensor that measures (`cadstn.synth.sensors.SENSORS`); one drawn from
+            the seed if none is given.
+        distance_mm: nearest and farthest distance of the hand.
         on_frame: called after each frame, for a progress bar.
 
     Raises:
-        CadstnError: if the path is taken.
+        CadstnError: if the path is taken, the unfinished part is of another order, the camera sees
+            no hand, the distances make no sense, or the disk is full.
     """
-    rng = np.random.default_rng((seed, _SPLIT))
-    scene = _with_upper_arm(sample_scene(rng, 1, frames, camera.fps))
-    noise = int(rng.integers(1 << 62))
-    write_recording(
-        path,
-        _images(scene, camera, noise, on_frame),
-        camera,
-        truth_xyz_mm=scene.joints_xyz_mm.numpy(),
-        skeleton=HAND21,
-    )
+    if frames < 1:
+        raise CadstnError(f"{frames} frames", mend="give at least one")
+    measures = named_sensor(sensor) if sensor else None
+    moving = Sequence((seed, _SPLIT), 0, camera, frames, sensor=measures, distance_mm=distance_mm)
 
-
-def _with_upper_arm(scene: Scene) -> Scene:
-    """Go on from the elbow, on and down and away: no arm in a frame ends in a stub."""
-    cones = scene.cones
-    elbow = (cones.b[:, _FOREARM].sum(1) / 2)[:, None]
-    forearm = elbow - cones.a[:, _FOREARM].mean(1, keepdim=True)
-    upper = torch.nn.functional.normalize(forearm, dim=-1) * 180.0 + torch.tensor(
-        [0.0, 150.0, 150.0]
-    )
-    shoulder = elbow + upper
-    radius = cones.rb[:, _FOREARM].amax(1, keepdim=True) * 1.5
-    return scene._replace(
-        cones=Cones(
-            torch.cat([cones.a, elbow], 1),
-            torch.cat([cones.b, shoulder], 1),
-            torch.cat([cones.ra, radius], 1),
-            torch.cat([cones.rb, radius * 1.15], 1),
-        )
-    )
-
-
-def _images(
-    scene: Scene, camera: Camera, seed: int, on_frame: Callable[[], None]
-) -> Iterator[NDArray[np.uint16]]:
-    """Raw frames, a few rendered together."""
-    generator = torch.Generator().manual_seed(seed)
-    for first in range(0, len(scene.joints_xyz_mm), _TOGETHER):
-        cones = Cones(*(field[first : first + _TOGETHER] for field in scene.cones))
-        depth = cast(cones, camera_view(camera, len(cones.ra)))
-        depth = degrade(depth, generator, sensor=torch.Generator().manual_seed(seed))
-        units = (depth / camera.depth_unit_mm).round().nan_to_num(posinf=0).clamp(0, 65534)
-        for image in units.numpy():
-            yield image.astype(np.uint16)
+    def rendered(first: int) -> Iterator[NDArray[np.uint16]]:
+        for units in moving.render(range(first, frames)):
+            yield units
             on_frame()
+
+    if path.suffix == ".npz":
+        write_recording(
+            path, rendered(0), camera, truth_xyz_mm=moving.joints_xyz_mm, skeleton=HAND21
+        )
+        return
+    order = {
+        "version": __version__, "frames": frames, "seed": seed, "camera": camera.to_json(),
+        "sensor": sensor, "distance_mm": list(distance_mm),
+    }  # fmt: skip
+    with told_of(path):
+        part, done = _unfinished(path, order)
+        for _ in range(done):
+            on_frame()
+    for place, units in enumerate(rendered(done), done):
+        with told_of(path):
+            _write_whole(part / f"{place:06d}.png", units, camera)
+    with told_of(path):
+        (part / "camera.json").write_text(camera.to_json(), encoding="utf-8")
+        np.savez_compressed(
+            part / "truth.npz", joints_xyz_mm=moving.joints_xyz_mm, skeleton=np.array(HAND21.name)
+        )
+        (part / _ORDER).unlink()
+        if path.is_dir():
+            path.rmdir()  # empty
+        os.replace(part, path)
+
+
+def _unfinished(path: Path, order: dict[str, Any]) -> tuple[Path, int]:
+    """Return the folder to gather in, and how many frames it holds already.
+
+    Raises:
+        CadstnError: if ``path`` is taken, or what is there was begun with other arguments.
+    """
+    if any(path.iterdir()) if path.is_dir() else path.exists():
+        raise CadstnError("is already there", mend="give a new name, or delete it")
+    part = path.with_name(path.name + ".part")
+    told = part / _ORDER
+    if not part.exists():
+        part.mkdir(parents=True)
+        told.write_text(json.dumps(order), encoding="utf-8")
+    if not told.is_file() or told.read_text(encoding="utf-8") != json.dumps(order):
+        raise CadstnError(
+            "is the unfinished part of another recording",
+            where=part,
+            mend="give the command that began it, or delete it",
+        )
+    done = 0
+    while (part / f"{done:06d}.png").is_file():
+        done += 1
+    return part, done
+
+
+def _write_whole(file: Path, units: NDArray[np.uint16], camera: Camera) -> None:
+    """Write a frame so that a file of its name is never cut off."""
+    temporary = file.with_suffix(".tmp")
+    try:
+        write_png(temporary, units, camera)
+        os.replace(temporary, file)
+    finally:
+        temporary.unlink(missing_ok=True)

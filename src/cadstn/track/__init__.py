@@ -1,6 +1,26 @@
 """Tracking: from depth frames to joints, with the network that ships or one of your own."""
 
+from cadstn.track.hands import HandsTracker
 from cadstn.track.runtime import Network, load_network
-from cadstn.track.tracker import Hand, Tracker, TrackState
+from cadstn.track.tracker import (
+    WINDOW,
+    Hand,
+    Tracker,
+    TrackState,
+    View,
+    track_batch,
+    track_step,
+)
 
-__all__ = ["Hand", "Network", "TrackState", "Tracker", "load_network"]
+__all__ = [
+    "WINDOW",
+    "Hand",
+    "HandsTracker",
+    "Network",
+    "TrackState",
+    "Tracker",
+    "View",
+    "load_network",
+    "track_batch",
+    "track_step",
+]

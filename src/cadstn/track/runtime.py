@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -11,11 +13,20 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cadstn.errors import CadstnError
+from cadstn.errors import CadstnError, nearest_name
 from cadstn.skeleton import Skeleton, skeleton
 
 Float32 = NDArray[np.float32]
 SHIPPED = "hand21.onnx"
+#: What can run a network, the fastest first: a name for people, and onnxruntime's own.
+PROVIDERS = {
+    "tensorrt": "TensorrtExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "openvino": "OpenVINOExecutionProvider",
+    "cpu": "CPUExecutionProvider",
+}
+#: More threads than this do not make one small network faster.
+_MOST_THREADS = 4
 _MEND = "give a file made by 'cadstn export', or leave --weights out to use the shipped ones"
 
 
@@ -45,12 +56,13 @@ class Network:
     """A loaded network and what its file says of itself.
 
     Attributes:
-        session: onnxruntime's.
+        session: onnxruntime's, or anything with its ``run``.
         skeleton: joint convention of its output.
         cube_mm: edge of the cube it was trained on.
         size: M, pixels along a crop's edge.
         hidden: length of the recurrent state.
         about: everything in the file's metadata.
+        provider: one of `PROVIDERS`.
     """
 
     session: Any
@@ -59,6 +71,12 @@ class Network:
     size: int
     hidden: int
     about: dict[str, str]
+    provider: str = "cpu"
+
+    @property
+    def precision(self) -> str:
+        """Precision of its arithmetic: ``float32`` or ``int8``."""
+        return self.about.get("precision", "float32")
 
     def initial_state(self, batch: int = 1) -> StreamState:
         """Return the state of streams that have seen nothing."""
@@ -72,34 +90,100 @@ class Network:
         )
         return Step(joints, w1, StreamState(h, c))
 
+    def look(self, asked: Sequence[tuple[Float32, StreamState]]) -> list[Step]:
+        """Run crops (M, M) of several streams, each with its own memory, in one call.
 
-def load_network(path: str | Path | None = None) -> Network:
-    """Load an exported network; without a path, the one that ships with the package.
+        An int8 network scales its activations by the largest of the whole batch; there each stream
+        runs by itself, so that none feels another.
+        """
+        if len(asked) == 1 or self.precision == "int8":
+            return [self.step(crop[None], state) for crop, state in asked]
+        crops = np.stack([crop for crop, _ in asked])
+        h, c = (np.concatenate([state[part] for _, state in asked]) for part in (0, 1))
+        out = self.step(crops, StreamState(h, c))
+        rows = [slice(i, i + 1) for i in range(len(asked))]
+        return [
+            Step(out.joints[r], out.w1[r], StreamState(out.state.h[r], out.state.c[r]))
+            for r in rows
+        ]
 
-    Raises:
-        CadstnError: if the file is missing, is not ONNX, was not exported by this project, or
-            its number of joints is not that of the skeleton it names.
-    """
-    if path is None:
-        with resources.as_file(resources.files("cadstn") / "weights" / SHIPPED) as shipped:
-            return _load(shipped)
-    return _load(Path(path))
 
-
-def _load(path: Path) -> Network:
+def available_providers() -> list[str]:
+    """Name those of `PROVIDERS` that this onnxruntime has, the fastest first."""
     import onnxruntime as ort
 
+    have = set(ort.get_available_providers())
+    return [name for name, long in PROVIDERS.items() if long in have]
+
+
+def load_network(
+    path: str | Path | None = None, *, provider: str | None = None, threads: int | None = None
+) -> Network:
+    """Load an exported network; without a path, the one that ships with the package.
+
+    Args:
+        path: an ONNX file of `cadstn export`.
+        provider: one of `PROVIDERS`; None takes the first that is installed and can run it.
+        threads: for the CPU; None takes what this process may use, four at most.
+
+    Raises:
+        CadstnError: if the file is missing, is not ONNX, was not exported by this project, its
+            number of joints is not that of the skeleton it names, or the provider is not there.
+    """
+    chosen = _providers(provider)
+    if path is None:
+        with resources.as_file(resources.files("cadstn") / "weights" / SHIPPED) as shipped:
+            return _load(shipped, chosen, threads)
+    return _load(Path(path), chosen, threads)
+
+
+def _providers(asked: str | None) -> list[str]:
+    if asked is None:
+        return available_providers()
+    if asked not in PROVIDERS:
+        raise CadstnError(f"no provider '{asked}'", mend=nearest_name(asked, PROVIDERS))
+    if asked not in available_providers():
+        raise CadstnError(
+            f"onnxruntime has no {PROVIDERS[asked]}",
+            mend=f"it has {', '.join(available_providers())}; see 'cadstn doctor'",
+        )
+    return [asked]
+
+
+def _session(path: Path, providers: list[str], threads: int | None) -> tuple[Any, str]:
+    """Open a session on the first provider that takes the network."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = threads or min(_MOST_THREADS, _processors())
+    # Threads that spin between two frames take the processor from whoever makes the frames.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    errors = []
+    for name in providers:
+        try:
+            chain = [PROVIDERS[name]] + ([] if name == "cpu" else [PROVIDERS["cpu"]])
+            session = ort.InferenceSession(str(path), sess_options=options, providers=chain)
+        except Exception as error:  # onnxruntime's own errors share no public base class
+            errors.append(str(error).splitlines()[0] if str(error) else type(error).__name__)
+            continue
+        # A provider whose library is missing is silently left out by onnxruntime.
+        if session.get_providers()[0] == PROVIDERS[name] or len(providers) == 1:
+            return session, name
+    raise CadstnError(f"not an ONNX network ({errors[-1]})", where=path, mend=_MEND)
+
+
+def _processors() -> int:
+    """How many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _load(path: Path, providers: list[str], threads: int | None) -> Network:
     if not path.is_file():
         raise CadstnError("no such weights file", where=path, mend=_MEND)
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    try:
-        session = ort.InferenceSession(
-            str(path), sess_options=options, providers=["CPUExecutionProvider"]
-        )
-    except Exception as error:  # onnxruntime's own errors share no public base class
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CadstnError(f"not an ONNX network ({first})", where=path, mend=_MEND) from None
+    session, provider = _session(path, providers, threads)
     about = dict(session.get_modelmeta().custom_metadata_map)
     try:
         config = json.loads(about["config"])
@@ -111,6 +195,7 @@ def _load(path: Path) -> Network:
             int(config["size"]),
             int(config["hidden"]),
             about,
+            provider,
         )
         count = int(config["joints"])
     except (KeyError, ValueError, TypeError, CadstnError) as error:

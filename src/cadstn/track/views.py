@@ -27,7 +27,12 @@ _WHITE = (255, 255, 255)
 
 
 def overlay(
-    depth_mm: DepthMm, camera: Camera, hand: Hand, skeleton: Skeleton, caption: str = ""
+    depth_mm: DepthMm,
+    camera: Camera,
+    hand: Hand,
+    skeleton: Skeleton,
+    caption: str = "",
+    others: Sequence[Hand] = (),
 ) -> Image:
     """Draw a frame with its hand, and the cube that was looked at enlarged beside it.
 
@@ -37,29 +42,33 @@ def overlay(
         hand: what was tracked in it.
         skeleton: of the hand's joints.
         caption: a line written at the top.
+        others: more hands, drawn into the frame alone.
 
     Returns:
         (480, about 480 W / H + 480, 3) uint8, blue green red.
     """
     height, width = depth_mm.shape
     scale = HEIGHT / height
-    grey = _shade(depth_mm)
+    grey = shade(depth_mm)
     size = (2 * round(width * scale / 2), HEIGHT)  # video wants even sizes
     frame = np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_NEAREST), np.uint8)
     close = np.full((HEIGHT, HEIGHT, 3), 40, np.uint8)
     if hand.found:
         uv = camera.to_uvd(hand.joints_mm)[:, :2]
-        _draw(frame, (uv + 0.5) * scale, skeleton, 2)
+        draw_joints(frame, (uv + 0.5) * scale, skeleton, 2)
         u, v, z = camera.to_uvd(hand.center_mm)
         half = hand.cube_mm / 2 * np.array([camera.fx, camera.fy]) / z
         zoom = HEIGHT / (2 * half)
         corner = np.array([u, v]) - half
         warp = np.array([[zoom[0], 0, -corner[0] * zoom[0]], [0, zoom[1], -corner[1] * zoom[1]]])
-        near = _shade(depth_mm, float(z))
+        near = shade(depth_mm, float(z))
         close = np.asarray(cv2.warpAffine(near, warp, (HEIGHT, HEIGHT), flags=0), np.uint8)
-        _draw(close, (uv - corner) * zoom, skeleton, 3)
+        draw_joints(close, (uv - corner) * zoom, skeleton, 3)
         low, high = corner * scale, (corner + 2 * half) * scale
         cv2.rectangle(frame, _pixel(low), _pixel(high), _WHITE, 1)
+    for other in others:
+        if other.found:
+            draw_joints(frame, (camera.to_uvd(other.joints_mm)[:, :2] + 0.5) * scale, skeleton, 2)
     picture = np.asarray(np.hstack([frame, close]), np.uint8)
     cv2.putText(picture, caption, (10, 24), cv2.FONT_HERSHEY_SIMPLEX, 0.6, _WHITE, 1, cv2.LINE_AA)
     return picture
@@ -76,8 +85,9 @@ def contact_sheet(pictures: Sequence[Image], columns: int = 3, width: int = 640)
     return np.asarray(np.vstack(rows), np.uint8)
 
 
-def _shade(depth_mm: DepthMm, center_mm: float | None = None) -> Image:
+def shade(depth_mm: DepthMm, center_mm: float | None = None) -> Image:
     """Depth as grey, near is bright; black where nothing was measured."""
+    depth_mm = np.nan_to_num(depth_mm, nan=0, posinf=0, neginf=0)
     measured = depth_mm > 0
     if center_mm is None:
         near = float(np.percentile(depth_mm[measured], 1)) if measured.any() else 0.0
@@ -89,7 +99,7 @@ def _shade(depth_mm: DepthMm, center_mm: float | None = None) -> Image:
     return np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), np.uint8)
 
 
-def _draw(image: Image, uv: NDArray[np.floating], skeleton: Skeleton, thick: int) -> None:
+def draw_joints(image: Image, uv: NDArray[np.floating], skeleton: Skeleton, thick: int) -> None:
     """Draw bones and joints in place, in their finger's colour."""
     colour = {j: _COLOURS[f] for f, chain in skeleton.fingers.items() for j in chain}
     for start, end in skeleton.bones:

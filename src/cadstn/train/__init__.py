@@ -1,5 +1,22 @@
 """Algorithm 1: train the spatial, the temporal and the fusion network, in this order."""
 
-from cadstn.train.loop import Progress, load_model, train
+from cadstn.train.guards import Stopped
+from cadstn.train.loading import load_model, load_networks
+from cadstn.train.loop import train
+from cadstn.train.networks import assemble, predict
+from cadstn.train.source import BankSource, Batch, RenderedSource, Source
+from cadstn.train.watching import Progress
 
-__all__ = ["Progress", "load_model", "train"]
+__all__ = [
+    "BankSource",
+    "Batch",
+    "Progress",
+    "RenderedSource",
+    "Source",
+    "Stopped",
+    "assemble",
+    "load_model",
+    "load_networks",
+    "predict",
+    "train",
+]

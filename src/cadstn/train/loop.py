@@ -1,261 +1,276 @@
-"""The training loop: one stage at a time, resumable, randomness a function of (seed, step)."""
+"""The training loop: stage after stage, resumable; all randomness is a function of (seed, step).
+
+More exactly of (seed, sample number), where samples are counted through all steps: which process
+takes a sample, and in which batch it comes, changes nothing.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
+import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from cadstn._version import __version__
 from cadstn.errors import CadstnError
-from cadstn.models import (
-    Cadstn,
-    fuse,
-    half_squared,
-    inference_state,
-    pose_distance,
-    spatial_loss,
+from cadstn.recipes import Recipe
+from cadstn.train.guards import Losses, Stopped, memory_told, stoppable
+from cadstn.train.memory import keep_memory
+from cadstn.train.networks import (
+    NUMBERS,
+    Networks,
+    begin,
+    build,
+    parameter_groups,
+    predict,
+    set_dropout,
+    stage_loss,
 )
-from cadstn.recipes import STAGES, Recipe
-from cadstn.synth.scene import Clips, sample_clips
-from cadstn.train.state import (
-    check_recipe,
-    load_checkpoint,
-    read_tensors,
-    save_checkpoint,
-    write_tensors,
-)
+from cadstn.train.ranks import Ranks, join
+from cadstn.train.source import Batch, RenderedSource, Source
+from cadstn.train.state import check_same, read_tensors, resume, save_checkpoint, write_tensors
+from cadstn.train.watching import Log, Progress
 
-_TRAIN, _VALIDATE = 0, 1
-_VALIDATION_CLIPS = 16
-
-
-@dataclass(frozen=True)
-class Progress:
-    """What a watcher is told after a step.
-
-    Attributes:
-        stage: ``spatial``, ``temporal`` or ``fusion``.
-        step, steps: how far it is, and how far it goes.
-        loss: of this step, in units of half a cube.
-        error_mm: mean joint error on held-out rendered clips, when it was measured last.
-        images_per_s: images of the last steps over the time they took, rendering included.
-    """
-
-    stage: str
-    step: int
-    steps: int
-    loss: float
-    error_mm: float
-    images_per_s: float
-
+CHECKPOINT_EVERY = 500
+_FINAL = 4  # times as many frames are validated at a stage's end
+_WINDOW = 20  # steps that the told speed is of
+_LAG = 20  # steps that a GPU may run ahead of the check of its losses
 
 Watcher = Callable[[Progress], None]
+
+
+@dataclass
+class _Run:
+    """What one call of `train` works with."""
+
+    recipe: Recipe
+    out: Path
+    source: Source
+    device: str
+    ranks: Ranks
+    checkpoint_every: int
+    watch: Watcher
+    tell: Callable[[str], None]
+    stop: threading.Event
+
+    @property
+    def about(self) -> dict[str, str]:
+        return {
+            "recipe": self.recipe.to_json(),
+            "version": __version__,
+            "data": self.source.fingerprint,
+        }
 
 
 def train(
     recipe: Recipe,
     out: Path,
     *,
+    source: Source | None = None,
     device: str = "cpu",
-    checkpoint_every: int = 500,
+    checkpoint_every: int = CHECKPOINT_EVERY,
     watch: Watcher = lambda progress: None,
-) -> Cadstn:
-    """Run the three stages of Algorithm 1, going on from wherever ``out`` stands.
+    tell: Callable[[str], None] = lambda line: None,
+) -> Networks:
+    """Train the stages of a recipe in order, going on from wherever ``out`` stands.
+
+    Under torchrun every process calls it alike; see `cadstn.train.ranks`.
 
     Args:
         recipe: what to train.
-        out: folder for the weights of each stage, ``spatial``, ``temporal`` and
-            ``fusion.safetensors``, the checkpoints between and ``log.jsonl``.
-        device: where to train and render.
+        out: folder for the weights of each stage, ``spatial.safetensors`` and so on, checkpoints
+            between, ``recipe.json``, ``log.jsonl`` and TensorBoard's files.
+        source: where samples come from; none for hands rendered as they are needed.
+        device: where to train and render: ``cpu`` or ``cuda``.
         checkpoint_every: steps between checkpoints and validations.
         watch: called after every step.
+        tell: called with what a user should know, such as a damaged checkpoint passed over.
 
     Returns:
-        The trained model in evaluation mode.
+        The trained networks by stage, in evaluation mode.
 
     Raises:
-        CadstnError: if ``out`` holds another recipe's work, or the loss stops being finite.
+        CadstnError: if ``out`` holds another recipe's work, the loss stops being finite, a batch
+            does not fit in memory or a file cannot be written.
+        Stopped: after SIGTERM, with everything saved.
     """
-    torch.manual_seed(recipe.seed)
-    # On a CPU a training step takes two thirds of the time with channels last.
-    model = Cadstn(recipe.net, auxiliary=True).to(device)
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in its stubs
-    for number, stage in enumerate(STAGES):
-        done = out / f"{stage}.safetensors"
-        part = getattr(model, stage)
-        if done.is_file():
-            tensors, about = read_tensors(done)
-            check_recipe(done, about, recipe.to_json())
-            part.load_state_dict(tensors)
-        else:
-            _start_from_spatial(model, stage, recipe)
-            _train_stage(model, stage, number, recipe, out, device, checkpoint_every, watch)
-            about = {"recipe": recipe.to_json(), "version": __version__, "stage": stage}
-            write_tensors(done, part.state_dict(), about)
-            (out / f"{stage}.checkpoint.safetensors").unlink(missing_ok=True)
-    return model.eval()
+    ranks, device = join(device)
+    if torch.device(device).type == "cpu":
+        keep_memory()
+    with stoppable() as stop:
+        run = _Run(
+            recipe, out, source or RenderedSource(recipe, device), device, ranks,
+            checkpoint_every, watch, tell, stop,
+        )  # fmt: skip
+        networks = build(recipe, device)
+        for stage in recipe.stages:
+            _finish_stage(run, networks, stage)
+    return {stage: network.eval() for stage, network in networks.items()}
 
 
-def load_model(out: Path) -> tuple[Cadstn, Recipe]:
-    """Read a finished run: the model as it is at inference, and its recipe.
-
-    Raises:
-        CadstnError: if a stage is missing or damaged.
-    """
-    path = out / "spatial.safetensors"
-    _, about = read_tensors(path)
-    if "recipe" not in about:
-        raise CadstnError("names no recipe", where=path, mend="give a folder of 'cadstn train'")
-    recipe = Recipe.from_json(about["recipe"])
-    model = Cadstn(recipe.net)
-    for stage in STAGES:
-        tensors, about = read_tensors(out / f"{stage}.safetensors")
-        check_recipe(out / f"{stage}.safetensors", about, recipe.to_json())
-        getattr(model, stage).load_state_dict(inference_state(tensors))
-    return model.eval(), recipe
-
-
-def stage_loss(model: Cadstn, stage: str, clips: Clips, recipe: Recipe) -> Tensor:
-    """Loss of one stage on one batch; only that stage's network takes part in the gradient.
-
-    Args:
-        model: all three networks.
-        stage: which one is trained.
-        clips: crops (B, T, M, M) with their joints.
-        recipe: names the loss.
-    """
-    distance = {"pose_distance": pose_distance, "half_squared": half_squared}[recipe.loss]
-    if stage == "spatial":
-        outputs = model.spatial.forward_train(clips.crops.flatten(0, 1))
-        return spatial_loss(outputs, clips.joints.flatten(0, 1), distance)
-    if stage == "temporal":
-        joints, _ = model.temporal(clips.crops)
-        return distance(joints, clips.joints)
-    frames = clips.crops.flatten(0, 1)
-    with torch.no_grad():
-        temporal, _ = model.temporal(clips.crops)
-        spatial = model.spatial(frames).view_as(temporal)
-    w1 = model.fusion(frames).view_as(temporal)
-    return distance(fuse(w1, temporal, spatial), clips.joints)
-
-
-def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
-    """Adam's learning rate at a step of a stage that has ``steps``."""
+def learning_rate(recipe: Recipe, stage: str, step: int) -> float:
+    """Adam's learning rate at a step of a stage."""
+    plan = recipe.plan(stage)
     if recipe.schedule == "cosine":
-        return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * step / steps))
-    return recipe.learning_rate * recipe.decay ** (step // recipe.decay_every)
+        return plan.learning_rate * 0.5 * (1 + math.cos(math.pi * step / plan.steps))
+    return plan.learning_rate * recipe.decay ** (step // recipe.decay_every)
 
 
 @torch.no_grad()
-def validation_error_mm(model: Cadstn, stage: str, recipe: Recipe, device: str) -> float:
-    """Mean joint error in mm of one stage's network on rendered clips that are never trained on.
+def validation_error_mm(
+    networks: Networks, stage: str, recipe: Recipe, source: Source, frames: int
+) -> tuple[float, Batch | None, Tensor | None]:
+    """Mean joint error in mm on held-out clips; leaves the networks in evaluation mode.
 
-    Leaves the model in evaluation mode.
+    Returns:
+        The error (NaN where nothing is held out), and the first batch with its predictions.
     """
-    clips = _batch(recipe, (recipe.seed, _VALIDATE), _VALIDATION_CLIPS, 16, device)
-    model.eval()
-    if stage == "spatial":
-        joints = model.spatial(clips.crops.flatten(0, 1)).view_as(clips.joints)
-    elif stage == "temporal":
-        joints = model.temporal(clips.crops)[0]
-    else:
-        joints = model(clips.crops).joints
-    return float((joints - clips.joints).norm(dim=-1).mean()) * recipe.cube_mm / 2
+    for network in networks.values():
+        network.eval()
+    total, count = 0.0, 0
+    first: tuple[Batch, Tensor] | None = None
+    for batch in source.validation(frames, recipe.clip):
+        joints = predict(networks, stage, batch.crops)
+        first = first or (batch, joints)
+        half_mm = (batch.cube_mm / 2).view(-1, 1, 1)
+        error_mm = (joints - batch.joints).norm(dim=-1) * half_mm
+        total, count = total + float(error_mm.sum()), count + error_mm.numel()
+    batch_, joints_ = first or (None, None)
+    return (total / count if count else math.nan), batch_, joints_
 
 
-def _train_stage(
-    model: Cadstn,
-    stage: str,
-    number: int,
-    recipe: Recipe,
-    out: Path,
-    device: str,
-    checkpoint_every: int,
-    watch: Watcher,
-) -> None:
-    part: nn.Module = getattr(model, stage)
-    optimizer = torch.optim.Adam(
-        part.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
-    )
-    path = out / f"{stage}.checkpoint.safetensors"
-    start = load_checkpoint(path, part, optimizer, recipe.to_json()) if path.is_file() else 0
-    steps = recipe.steps(stage)
-    # The networks of the other stages are frozen: no dropout, no gradient, no change.
-    model.eval()
-    part.train()
-    frames = 1 if stage == "spatial" else recipe.clip
-    error_mm, began, last = math.nan, time.perf_counter(), start
-    for step in range(start, steps):
-        seed = (recipe.seed, _TRAIN, number, step)
-        torch.manual_seed(_mix(seed))
-        clips = _batch(recipe, seed, recipe.batch // frames, frames, device)
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(recipe, step, steps)
-        optimizer.zero_grad()
-        loss = stage_loss(model, stage, clips, recipe)
-        torch.autograd.backward(loss)
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise CadstnError(
-                f"loss is {value} at step {step} of the {stage} stage",
-                where=out,
-                mend="lower learning_rate; the last checkpoint is still good",
-            )
-        optimizer.step()
-        speed = recipe.batch * (step + 1 - last) / (time.perf_counter() - began)
-        if (step + 1) % checkpoint_every == 0 or step + 1 == steps:
-            error_mm = validation_error_mm(model, stage, recipe, device)
-            part.train()
-            save_checkpoint(path, part, optimizer, step + 1, recipe.to_json())
-            _log(out, stage, step + 1, value, error_mm, speed)
-            began, last = time.perf_counter(), step + 1
-        watch(Progress(stage, step + 1, steps, value, error_mm, speed))
-
-
-def _batch(recipe: Recipe, seed: tuple[int, ...], clips: int, frames: int, device: str) -> Clips:
-    return sample_clips(
-        seed,
-        clips,
-        frames,
-        cube_mm=recipe.cube_mm,
-        size=recipe.net.size,
-        device=device,
-        compiled=recipe.compiled,
-    )
-
-
-def _start_from_spatial(model: Cadstn, stage: str, recipe: Recipe) -> None:
-    """Begin a later stage with the convolutions and FC1 that the spatial network has learned."""
-    if recipe.temporal_start != "spatial" or stage == "spatial":
+def _finish_stage(run: _Run, networks: Networks, stage: str) -> None:
+    """Load a stage that is done, or train it to its end and write its weights."""
+    done = run.out / f"{stage}.safetensors"
+    if done.is_file():
+        tensors, theirs = read_tensors(done)
+        check_same(done, theirs, run.about, stage)
+        networks[stage].load_state_dict(tensors)
         return
-    spatial, part = model.spatial, getattr(model, stage)
-    part.trunk.load_state_dict(spatial.depth_trunk.state_dict())
-    first = part.fc1 if stage == "temporal" else part.head.fc1
-    first.load_state_dict(spatial.fc1.state_dict())
+    if run.ranks.first:
+        _write_recipe(run)
+    begin(networks, stage, run.recipe)
+    with memory_told(run.recipe, stage):
+        _train_stage(run, networks, stage)
+    if run.ranks.first:
+        state = networks[stage].state_dict()
+        write_tensors(done, state, {**run.about, "stage": stage})
+        for checkpoint in run.out.glob(f"{stage}.*.checkpoint.safetensors"):
+            checkpoint.unlink()
+    run.ranks.wait()
 
 
-def _mix(seed: tuple[int, ...]) -> int:
-    """One number for torch's generator from the numbers that name a step."""
-    mixed = 0
-    for part in seed:
-        mixed = (mixed * 1_000_003 + part + 1) % (1 << 62)
-    return mixed
+def _train_stage(run: _Run, networks: Networks, stage: str) -> None:
+    recipe, ranks, part = run.recipe, run.ranks, networks[stage]
+    plan, frames = recipe.plan(stage), recipe.frames(stage)
+    clips = plan.batch // frames
+    optimizer = torch.optim.Adam(
+        parameter_groups(part, recipe),
+        lr=plan.learning_rate,
+        weight_decay=recipe.weight_decay,
+        fused=True,
+    )
+    start = resume(run.out, stage, part, optimizer, run.about, run.tell)
+    log = Log(run.out, stage, start) if ranks.first else None
+    losses = Losses(run.out, stage, lag=0 if run.device == "cpu" else _LAG)
+    ready(networks, stage)
+    error_mm = math.nan
+    clock = deque([time.perf_counter()], maxlen=_WINDOW + 1)
+    for step in range(start, plan.steps):
+        rate = learning_rate(recipe, stage, step)
+        for group in optimizer.param_groups:
+            group["lr"] = rate * group["rate"]
+        rows = ranks.rows(step, clips)
+        loss, stop = _gradients(run, networks, stage, rows, clips)
+        losses.check(step, loss)
+        optimizer.step()
+        clock.append(time.perf_counter())
+        speed = plan.batch * (len(clock) - 1) / (clock[-1] - clock[0])
+        stopping = bool(stop)
+        measured = not stopping and (
+            (step + 1) % run.checkpoint_every == 0 or step + 1 == plan.steps
+        )
+        if measured or stopping:
+            losses.check_all()
+            if ranks.first:
+                save_checkpoint(run.out, stage, part, optimizer, step + 1, run.about)
+        if measured and log:
+            wanted = recipe.validation_frames * (_FINAL if step + 1 == plan.steps else 1)
+            error_mm, batch, joints = validation_error_mm(
+                networks, stage, recipe, run.source, wanted
+            )
+            if batch is not None and joints is not None:
+                log.sheet(batch, joints, recipe.skeleton, step + 1)
+            ready(networks, stage)
+        if log:
+            progress = Progress(
+                stage, step + 1, plan.steps, losses.last, rate, error_mm, speed, measured
+            )
+            log.write(progress)
+            run.watch(progress)
+        if measured:  # validation is no training
+            clock = deque([time.perf_counter()], maxlen=_WINDOW + 1)
+        if stopping:
+            raise Stopped(stage, step + 1)
+    if log:
+        log.close()
 
 
-def _log(out: Path, stage: str, step: int, loss: float, error_mm: float, speed: float) -> None:
-    line = {
-        "stage": stage,
-        "step": step,
-        "loss": round(loss, 5),
-        "error_mm": round(error_mm, 3),
-        "images_per_s": round(speed, 1),
-    }
-    with (out / "log.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
+def ready(networks: Networks, stage: str) -> None:
+    """Put one stage's network into training mode; the others are frozen: no dropout, no change."""
+    for name, network in networks.items():
+        network.train(name == stage)
+
+
+def _gradients(
+    run: _Run, networks: Networks, stage: str, rows: Tensor, clips: int
+) -> tuple[Tensor, bool]:
+    """Leave the global batch's gradients in the network; return its loss, and whether to stop."""
+    part = networks[stage]
+    part.zero_grad(set_to_none=True)
+    batch = run.source.clips(NUMBERS[stage], rows, run.recipe.frames(stage))
+    set_dropout(part, run.recipe, stage, rows.to(run.device))
+    with mixed_precision(run.recipe, run.device):
+        loss = stage_loss(networks, stage, batch, run.recipe)
+    # A mean over the rows of this rank becomes its part of the mean over all.
+    loss = loss * (len(rows) / clips)
+    torch.autograd.backward(loss)
+    whole = loss.detach()
+    if run.ranks.size == 1:
+        return whole, run.stop.is_set()
+    # Every rank must stop after the same step: the wish travels with the gradients.
+    flag = torch.tensor(float(run.stop.is_set()), device=run.device)
+    gradients = [p.grad for p in part.parameters() if p.grad is not None]
+    run.ranks.add_up([*gradients, whole, flag])
+    return whole, bool(flag > 0)
+
+
+def mixed_precision(recipe: Recipe, device: str) -> contextlib.AbstractContextManager[object]:
+    """Products in bfloat16 where the recipe says so; sums, weights and Adam stay in float32."""
+    return torch.autocast(
+        torch.device(device).type, torch.bfloat16, enabled=recipe.precision == "bf16"
+    )
+
+
+def _write_recipe(run: _Run) -> None:
+    """Put configuration, code version and data beside the weights, for people to read."""
+    about: dict[str, Any] = {**run.about, "recipe": json.loads(run.recipe.to_json())}
+    path = run.out / "recipe.json"
+    temporary = path.with_suffix(".tmp")
+    try:
+        run.out.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(json.dumps(about, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        raise CadstnError(
+            f"cannot be written ({error.strerror})", where=path, mend="give another --out"
+        ) from None

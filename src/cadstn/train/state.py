@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -13,16 +13,32 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from cadstn.errors import CadstnError
+from cadstn.recipes import NETWORKS, STAGES, Recipe
+
+_KEPT = 2
+_SUFFIX = ".checkpoint.safetensors"
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> None:
-    """Write tensors and text beside them in one file, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write tensors and text beside them in one file, whole or not at all.
+
+    Raises:
+        CadstnError: if it cannot be written, for instance because the disk is full.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         whole = {name: tensor.detach().contiguous().clone() for name, tensor in tensors.items()}
         save_file(whole, temporary, metadata=dict(about))
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())  # the rename must not overtake the contents
         temporary.replace(path)
+    except (OSError, SafetensorError) as error:
+        raise CadstnError(
+            f"cannot be written ({error})",
+            where=path,
+            mend="make room and give the same command again; what was saved before is whole",
+        ) from None
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -46,26 +62,71 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         ) from None
 
 
+def checkpoints(out: Path, stage: str) -> list[Path]:
+    """The checkpoints of a stage, newest first."""
+    return sorted(out.glob(f"{stage}.*{_SUFFIX}"), reverse=True)
+
+
 def save_checkpoint(
-    path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, step: int, recipe: str
+    out: Path,
+    stage: str,
+    model: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    step: int,
+    about: Mapping[str, str],
 ) -> None:
-    """Save all that a stage needs to go on: weights, Adam's moments, the next step's number."""
+    """Save all that a stage needs to go on: weights, Adam's moments, the next step's number.
+
+    The newest two are kept: should the last be damaged, there is the one before.
+    """
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     for index, values in optimizer.state_dict()["state"].items():
         tensors |= {f"adam.{index}.{key}": value for key, value in values.items()}
-    write_tensors(path, tensors, {"step": str(step), "recipe": recipe})
+    path = out / f"{stage}.{step:08d}{_SUFFIX}"
+    write_tensors(path, tensors, {**about, "step": str(step)})
+    for old in checkpoints(out, stage)[_KEPT:]:
+        old.unlink()
 
 
-def load_checkpoint(
-    path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, recipe: str
+def resume(
+    out: Path,
+    stage: str,
+    model: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    about: Mapping[str, str],
+    tell: Callable[[str], None],
 ) -> int:
-    """Restore a stage and return the step to go on with.
+    """Restore a stage from its newest whole checkpoint and return the step to go on with.
+
+    Args:
+        out: the run's folder.
+        stage: its name.
+        model: takes the weights.
+        optimizer: takes Adam's moments.
+        about: names the recipe and the data, which must be the checkpoint's.
+        tell: told of every damaged checkpoint that is passed over.
+
+    Returns:
+        0 where there is no checkpoint.
 
     Raises:
-        CadstnError: if the file is damaged or was made by another recipe.
+        CadstnError: if the newest whole one was made by another recipe or with other data.
     """
-    tensors, about = read_tensors(path)
-    check_recipe(path, about, recipe)
+    for path in checkpoints(out, stage):
+        try:
+            tensors, theirs = read_tensors(path)
+        except CadstnError as error:
+            tell(f"passed over: {path}: {error.what}")
+            continue
+        check_same(path, theirs, about, stage)
+        _restore(tensors, model, optimizer)
+        return int(theirs["step"])
+    return 0
+
+
+def _restore(
+    tensors: Mapping[str, Tensor], model: torch.nn.Module, optimizer: torch.optim.Optimizer
+) -> None:
     model.load_state_dict(
         {name[6:]: value for name, value in tensors.items() if name.startswith("model.")}
     )
@@ -74,18 +135,80 @@ def load_checkpoint(
         if name.startswith("adam."):
             _, index, key = name.split(".", 2)
             moments.setdefault(int(index), {})[key] = value
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    for number, own in moments.items():
+        for key, value in own.items():
+            if value.shape == parameters[number].shape:
+                # Laid out like the parameter: the fused Adam walks both by memory, not by index.
+                own[key] = torch.empty_like(parameters[number]).copy_(value)
     optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
-    return int(about["step"])
 
 
-def check_recipe(path: Path, about: Mapping[str, str], recipe: str) -> None:
-    """Refuse weights of another recipe, naming the first field that differs."""
-    theirs, ours = json.loads(about.get("recipe", "{}")), json.loads(recipe)
-    differ = [name for name in ours if theirs.get(name) != ours[name]]
+def stage_fields(recipe: str, stage: str) -> dict[str, object]:
+    """The fields of a recipe's JSON that decide what one stage gives.
+
+    Not among them are its name and network, how it is watched, and the stages that it does not
+    build on: so spatial weights trained alone serve the whole, and later stages can be changed.
+    """
+    fields: dict[str, object] = json.loads(recipe)
+    for name in ("name", "network", "data", "validation_frames"):
+        fields.pop(name, None)
+    if stage == "fusion":
+        needed = {*STAGES, fields.get("temporal_start"), fields.get("fusion_start")}
+    elif stage == "temporal":
+        needed = {"temporal", fields.get("temporal_start")}
+    else:
+        needed = {stage}
+    for other in {*NETWORKS, *STAGES} - needed:
+        fields.pop(other, None)
+    later = {"fusion": (), "temporal": ("fusion_start", "gate")}
+    for name in later.get(
+        stage, ("fusion_start", "gate", "temporal_start", "temporal_frozen", "lstm_rate")
+    ):
+        fields.pop(name, None)
+    return fields
+
+
+def check_same(path: Path, theirs: Mapping[str, str], ours: Mapping[str, str], stage: str) -> None:
+    """Refuse weights of another recipe or other data, naming the first field that differs.
+
+    Args:
+        path: where they lie.
+        theirs: the text beside them.
+        ours: ``recipe`` as JSON and ``data``.
+        stage: whose weights they are.
+    """
+    mend = "use another --out, or the recipe that this folder began with"
+    # Through Recipe: fields of other versions are refused by name.
+    if "recipe" not in theirs:
+        raise CadstnError("names no recipe", where=path, mend="give a folder of 'cadstn train'")
+    their_fields = stage_fields(Recipe.from_json(theirs["recipe"]).to_json(), stage)
+    our_fields = stage_fields(ours["recipe"], stage)
+    differ = _differences(their_fields, our_fields)
     if differ:
-        name = differ[0]
+        name, a, b = differ[0]
+        raise CadstnError(f"made with {name} = {a}, not {b}", where=path, mend=mend)
+    if theirs.get("data") != ours.get("data"):
         raise CadstnError(
-            f"made with {name} = {theirs.get(name)}, not {ours[name]}",
+            f"made with data {_short(theirs.get('data'))}, not {_short(ours.get('data'))}",
             where=path,
-            mend="use another --out, or the recipe that this folder began with",
+            mend="use another --out, or the data that this folder began with",
         )
+
+
+def _short(fingerprint: str | None) -> str:
+    return str(fingerprint)[:12]
+
+
+def _differences(
+    theirs: Mapping[str, object], ours: Mapping[str, object]
+) -> list[tuple[str, object, object]]:
+    """Fields that differ, those of nested parts by their dotted names."""
+    found: list[tuple[str, object, object]] = []
+    for name in sorted({*theirs, *ours}):
+        a, b = theirs.get(name), ours.get(name)
+        if isinstance(a, dict) and isinstance(b, dict):
+            found += [(f"{name}.{inner}", x, y) for inner, x, y in _differences(a, b)]
+        elif a != b:
+            found.append((name, a, b))
+    return found

@@ -1,0 +1,219 @@
+"""The compute graphs of the field's other networks, beside ours: same runtime, same run.
+
+    python benchmarks/peers.py [--threads 2] [--calls 30] [--skip v2v]
+
+Re-created at their published sizes with random weights, for their speed alone; layers as described
+in the papers, no code of theirs: A2J (Xiong et al., ICCV 2019: ResNet-50 with its last two stages
+at stride 16, 176 x 176, three branches of four 3x3 convolutions of 256 and an output layer for 16
+anchors a cell), AWR (Huang et al., AAAI 2020: ResNet-18, three deconvolutions of 256, four maps a
+joint at 32 x 32 from 128 x 128), V2V-PoseNet (Moon et al., CVPR 2018: an encoder and decoder of 3D
+residual blocks on 88^3 voxels), DeepPrior++ (Oberweger and Lepetit, ICCVW 2017: a ResNet of four
+stages of five bottleneck blocks on 128 x 128, two layers of 1024, a bottleneck of 30).
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from cadstn.bench.track import paper_sized
+from cadstn.track.runtime import load_network
+
+JOINTS = 14
+
+
+def conv(i: int, o: int, k: int, stride: int = 1, dilation: int = 1) -> nn.Sequential:
+    # Batch normalisation is folded into the convolution by every runtime: a bias stands for it.
+    return nn.Sequential(
+        nn.Conv2d(i, o, k, stride, dilation * (k // 2), dilation), nn.ReLU(inplace=True)
+    )
+
+
+class Block(nn.Module):
+    """A residual block: two 3x3 (basic), or 1x1, 3x3, 1x1 (bottleneck)."""
+
+    def __init__(self, i: int, mid: int, o: int, stride: int = 1, dilation: int = 1) -> None:
+        super().__init__()
+        if mid == o:
+            self.body = nn.Sequential(
+                conv(i, mid, 3, stride, dilation), nn.Conv2d(mid, o, 3, 1, dilation, dilation)
+            )
+        else:
+            self.body = nn.Sequential(
+                conv(i, mid, 1), conv(mid, mid, 3, stride, dilation), nn.Conv2d(mid, o, 1)
+            )
+        same = stride == 1 and i == o
+        self.skip = nn.Identity() if same else nn.Conv2d(i, o, 1, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(self.body(x) + self.skip(x))
+
+
+def stage(i: int, mid: int, o: int, count: int, stride: int, dilation: int = 1) -> nn.Sequential:
+    first = Block(i, mid, o, stride, dilation)
+    return nn.Sequential(first, *(Block(o, mid, o, 1, dilation) for _ in range(count - 1)))
+
+
+def branch(i: int, o: int) -> nn.Sequential:
+    return nn.Sequential(conv(i, 256, 3), *(conv(256, 256, 3) for _ in range(3)),
+                         nn.Conv2d(256, o, 3, padding=1))  # fmt: skip
+
+
+class A2J(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(conv(3, 64, 7, 2), nn.MaxPool2d(3, 2, 1),
+                                  stage(64, 64, 256, 3, 1), stage(256, 128, 512, 4, 2),
+                                  stage(512, 256, 1024, 6, 2))  # fmt: skip
+        self.last = stage(1024, 512, 2048, 3, 1, dilation=2)
+        self.offset, self.depth = branch(2048, 16 * JOINTS * 2), branch(2048, 16 * JOINTS)
+        self.response = branch(1024, 16 * JOINTS)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        common = self.stem(x)
+        last = self.last(common)
+        return self.offset(last), self.depth(last), self.response(common)
+
+
+def awr() -> nn.Module:
+    def up(i: int) -> nn.Sequential:
+        return nn.Sequential(nn.ConvTranspose2d(i, 256, 4, 2, 1), nn.ReLU(inplace=True))
+
+    return nn.Sequential(
+        conv(1, 64, 7, 2), nn.MaxPool2d(3, 2, 1), stage(64, 64, 64, 2, 1),
+        stage(64, 128, 128, 2, 2), stage(128, 256, 256, 2, 2), stage(256, 512, 512, 2, 2),
+        up(512), up(256), up(256), nn.Conv2d(256, 4 * JOINTS, 1),
+    )  # fmt: skip
+
+
+def deep_prior() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(1, 32, 5, padding=2), nn.MaxPool2d(2), stage(32, 16, 64, 5, 2),
+        stage(64, 32, 128, 5, 2), stage(128, 64, 256, 5, 2), stage(256, 64, 256, 5, 1),
+        nn.Flatten(), nn.Linear(256 * 64, 1024), nn.ReLU(), nn.Linear(1024, 1024), nn.ReLU(),
+        nn.Linear(1024, 30), nn.Linear(30, 3 * JOINTS),
+    )  # fmt: skip
+
+
+class Block3(nn.Module):
+    def __init__(self, i: int, o: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv3d(i, o, 3, padding=1), nn.ReLU(),
+                                  nn.Conv3d(o, o, 3, padding=1))  # fmt: skip
+        self.skip = nn.Identity() if i == o else nn.Conv3d(i, o, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(self.body(x) + self.skip(x))
+
+
+class V2V(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.front = nn.Sequential(nn.Conv3d(1, 16, 7, padding=3), nn.ReLU(), nn.MaxPool3d(2),
+                                   Block3(16, 32), Block3(32, 32), Block3(32, 32))  # fmt: skip
+        self.down1, self.mid1 = nn.MaxPool3d(2), Block3(32, 64)
+        self.down2, self.mid2 = nn.MaxPool3d(2), Block3(64, 128)
+        self.deep, self.rise2 = Block3(128, 128), Block3(128, 128)
+        self.up2, self.rise1 = nn.ConvTranspose3d(128, 64, 2, 2), Block3(64, 64)
+        self.up1 = nn.ConvTranspose3d(64, 32, 2, 2)
+        self.skip1, self.skip2 = Block3(32, 32), Block3(64, 64)
+        self.back = nn.Sequential(Block3(32, 32), nn.Conv3d(32, 32, 1), nn.ReLU(),
+                                  nn.Conv3d(32, 32, 1), nn.ReLU(),
+                                  nn.Conv3d(32, JOINTS, 1))  # fmt: skip
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.front(x)
+        y = self.mid1(self.down1(x))
+        z = self.rise2(self.deep(self.mid2(self.down2(y))))
+        y = self.rise1(torch.relu(self.up2(z)) + self.skip2(y))
+        out: Tensor = self.back(torch.relu(self.up1(y)) + self.skip1(x))
+        return out
+
+
+PEERS = {
+    "a2j": ("A2J, ResNet-50, 176x176", A2J, (1, 3, 176, 176)),
+    "awr": ("AWR, ResNet-18, 128x128", awr, (1, 1, 128, 128)),
+    "v2v": ("V2V-PoseNet, 88^3", V2V, (1, 1, 88, 88, 88)),
+    "deepprior": ("DeepPrior++, 128x128", deep_prior, (1, 1, 128, 128)),
+}
+
+
+def gflop(model: nn.Module, example: Tensor) -> float:
+    """Twice the multiply-adds of convolutions and dense layers, counted as they run."""
+    total = 0
+
+    def count(layer: nn.Module, given: tuple[Tensor], out: Tensor) -> None:
+        nonlocal total
+        weight = layer.weight
+        assert isinstance(weight, Tensor)
+        transposed = isinstance(layer, (nn.ConvTranspose2d, nn.ConvTranspose3d))
+        places = given[0] if transposed else out
+        total += 2 * weight.numel() * (places.numel() // places.shape[1])
+
+    kinds = (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d, nn.Linear)
+    hooks = [m.register_forward_hook(count) for m in model.modules() if isinstance(m, kinds)]
+    with torch.no_grad():
+        model(example)
+    for hook in hooks:
+        hook.remove()
+    return total / 1e9
+
+
+def main() -> None:
+    import onnxruntime as ort
+
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--calls", type=int, default=30)
+    parser.add_argument("--skip", nargs="*", default=[], choices=[*PEERS])
+    chosen = parser.parse_args()
+    # One thread's own processor time leaves out what other programs take.
+    clock = time.thread_time if chosen.threads == 1 else time.perf_counter
+    runs = {}
+    with tempfile.TemporaryDirectory() as folder:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads, options.log_severity_level = chosen.threads, 3
+        for key, (name, make, shape) in PEERS.items():
+            if key in chosen.skip:
+                continue
+            model, example = make().eval(), torch.rand(shape)
+            path = Path(folder) / f"{key}.onnx"
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                torch.onnx.export(model, (example,), str(path), dynamo=False)
+            session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            feed = {session.get_inputs()[0].name: example.numpy()}
+            runs[f"{name} ({gflop(model, example):.2f} GFLOP)"] = (session, feed)
+        ours = {
+            "cadstn, the paper's sizes, float32": paper_sized(Path(folder)),
+            "cadstn, the paper's sizes, int8": paper_sized(Path(folder), int8=True),
+            "cadstn, the shipped weights": None,
+        }
+        for name, file in ours.items():
+            network = load_network(file, threads=chosen.threads)
+            state = network.initial_state()
+            crop = np.ones((1, network.size, network.size), np.float32)
+            crop[0, 40:90, 30:100] = np.linspace(-0.5, 0.5, 70)
+            runs[name] = (network.session, {"crops": crop, "h": state.h, "c": state.c})
+        took: dict[str, list[float]] = {name: [] for name in runs}
+        for _ in range(chosen.calls):  # turn by turn: a busy moment hits all of them
+            for name, (session, feed) in runs.items():
+                began = clock()
+                session.run(None, feed)
+                took[name].append((clock() - began) * 1000)
+    print(f"{platform.processor() or platform.machine()}, {chosen.threads} threads, ms a frame")
+    for name, values in took.items():
+        p50, p99 = np.percentile(values[2:], [50, 99])
+        print(f"{name:<50} min {min(values[2:]):8.2f}  p50 {p50:8.2f}  p99 {p99:8.2f}")
+
+
+if __name__ == "__main__":
+    main()

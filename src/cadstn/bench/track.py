@@ -1,0 +1,270 @@
+"""How fast tracking is, stage by stage: from the depth frame to millimetres, batch 1."""
+
+from __future__ import annotations
+
+import platform
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+
+from cadstn.camera import Camera, DepthMm
+from cadstn.errors import CadstnError
+from cadstn.track import tracker as tracking
+from cadstn.track.runtime import Network, load_network
+from cadstn.track.tracker import Tracker
+
+#: Functions of `cadstn.track.tracker` that are timed by themselves, and what to call them.
+_STAGES = {
+    "crop_cube": "crop",
+    "skin_share": "agreement",
+    "still_there": "check (every 10th frame)",
+    "find_hand": "search (when lost)",
+}
+_NETWORK = "network"
+_WARM = 20
+
+
+class Timing(NamedTuple):
+    """Milliseconds of one stage: how often it ran, median and 99th percentile."""
+
+    calls: int
+    p50: float
+    p99: float
+
+
+def demo_frames(width: int = 640) -> list[tuple[DepthMm, Camera]]:
+    """The recording that ships with the package, enlarged to a width in pixels."""
+    from cadstn.track.sources import open_source
+
+    frames = []
+    for frame in open_source("demo"):
+        times = width / frame.camera.width
+        size = (width, round(frame.camera.height * times))
+        camera = Camera(
+            frame.camera.fx * times,
+            frame.camera.fy * times,
+            frame.camera.cx * times,
+            frame.camera.cy * times,
+            *size,
+        )
+        depth = cv2.resize(frame.depth_mm, size, interpolation=cv2.INTER_NEAREST)
+        frames.append((np.asarray(depth, np.float32), camera))
+    return frames
+
+
+def bench_tracking(
+    network: Network,
+    frames: list[tuple[DepthMm, Camera]],
+    on_frame: Callable[[], None] = lambda: None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, Timing]:
+    """Track frames one by one and time each stage.
+
+    Args:
+        network: to run.
+        frames: (H, W) mm, each with its camera.
+        on_frame: called after each frame, for a progress bar.
+        clock: seconds; `time.thread_time` leaves out what other programs take, and is right only
+            with one thread.
+
+    Returns:
+        Timings by stage; "a frame" is all of it, "all but the network" what its name says.
+    """
+    took: dict[str, list[float]] = {_NETWORK: []}
+    network_alone = took[_NETWORK]
+    tracker = Tracker(
+        replace(network, session=_TimedSession(network.session, network_alone, clock))
+    )
+    total: list[float] = []
+    rest: list[float] = []
+    with _stages_timed(took, clock):
+        for number, (depth_mm, camera) in enumerate(frames):
+            if number == _WARM:
+                for values in took.values():
+                    values.clear()
+                total.clear()
+                rest.clear()
+            before = len(network_alone)
+            began = clock()
+            tracker.update(depth_mm, camera)
+            total.append((clock() - began) * 1000)
+            rest.append(total[-1] - sum(network_alone[before:]))
+            on_frame()
+    took = {"a frame": total, "all but the network": rest, **took}
+    return {name: _timing(values) for name, values in took.items() if values}
+
+
+def bench_start() -> dict[str, float]:
+    """Seconds of a fresh Python: to import the package, and to the first result."""
+    import subprocess
+    import sys
+
+    code = (
+        "import time; a = time.perf_counter(); import cadstn; b = time.perf_counter()\n"
+        "import numpy as np\n"
+        "f = np.full((240, 320), 900, np.float32); f[80:160, 120:180] = 500\n"
+        "t = cadstn.Tracker(); t.update(f, cadstn.Camera(285, 285, 160, 120))\n"
+        "print(b - a, time.perf_counter() - a)"
+    )
+    runs = [
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        for _ in range(3)
+    ]
+    imported, first = np.median([[float(v) for v in run.stdout.split()] for run in runs], axis=0)
+    return {"import_s": float(imported), "first_result_s": float(first)}
+
+
+def bench_graph(
+    path: Path, calls: int = 60, threads: int = 2, clock: Callable[[], float] = time.perf_counter
+) -> Timing:
+    """Time an ONNX graph alone on zeros, batch 1, on onnxruntime's CPU provider."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = threads, 3
+    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    feed = {
+        i.name: np.zeros([d if isinstance(d, int) else 1 for d in i.shape], np.float32)
+        for i in session.get_inputs()
+    }
+    took = []
+    for _ in range(calls + 3):
+        began = clock()
+        session.run(None, feed)
+        took.append((clock() - began) * 1000)
+    return _timing(took[3:])
+
+
+def paper_sized(folder: Path, *, int8: bool = False) -> Path:
+    """Export the paper's networks at full size with random weights: for their speed alone.
+
+    Raises:
+        CadstnError: if PyTorch is missing.
+    """
+    try:
+        import torch
+
+        from cadstn.export import export_onnx
+        from cadstn.models import Cadstn, NetConfig
+    except ImportError:
+        raise CadstnError(
+            "the paper's sizes are exported for this, which needs PyTorch",
+            mend="pip install 'cadstn[train]'",
+        ) from None
+    path = folder / f"paper{'-int8' if int8 else ''}.onnx"
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = Cadstn(NetConfig(joints=21))
+    export_onnx(model, path, {"skeleton": "hand21", "cube_mm": "250"}, int8=int8)
+    return path
+
+
+def bench_track(
+    *, width: int = 640, paper: bool = True, threads: int | None = None
+) -> dict[str, Any]:
+    """Everything ``cadstn bench track`` prints, fit for JSON."""
+    clock = time.thread_time if threads == 1 else time.perf_counter
+    frames = demo_frames(width)
+    report: dict[str, Any] = {
+        "machine": f"{platform.system()} {platform.machine()}",
+        "frame": f"{frames[0][1].width}x{frames[0][1].height}",
+        "clock": "processor time" if threads == 1 else "wall time",
+        "start": bench_start(),
+        "networks": {},
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        sources: dict[str, Path | None] = {"shipped": None}
+        if paper:
+            sources["paper's size, float32"] = paper_sized(Path(folder))
+            sources["paper's size, int8"] = paper_sized(Path(folder), int8=True)
+        for name, path in sources.items():
+            network = load_network(path, threads=threads)
+            # Random weights say nothing of where a hand is: what they cost is timed by itself.
+            timings = (
+                bench_tracking(network, frames, clock=clock)
+                if path is None
+                else {_NETWORK: _network_alone(network, clock)}
+            )
+            report["networks"][name] = {k: t._asdict() for k, t in timings.items()}
+    return report
+
+
+def report_lines(report: Mapping[str, Any]) -> list[str]:
+    """Lay the report out as a table."""
+    start = report["start"]
+    lines = [
+        f"{report['machine']}, {report['frame']} frames, batch 1, {report['clock']}",
+        f"import cadstn {start['import_s']:.2f} s, first result after "
+        f"{start['first_result_s']:.2f} s",
+        f"{'':<50}{'calls':>7}{'p50 ms':>9}{'p99 ms':>9}{'frames/s':>10}",
+    ]
+    for name, stages in report["networks"].items():
+        for stage, t in stages.items():
+            rate = f"{1000 / t['p50']:.0f}" if stage in ("a frame", _NETWORK) else ""
+            label = f"{name}: {stage}"
+            lines.append(f"{label:<50}{t['calls']:>7}{t['p50']:>9.2f}{t['p99']:>9.2f}{rate:>10}")
+    return lines
+
+
+class _TimedSession(NamedTuple):
+    """A session whose runs are timed."""
+
+    session: Any
+    took: list[float]
+    clock: Callable[[], float]
+
+    def run(self, outputs: Any, feed: Any) -> Any:
+        """Run it."""
+        began = self.clock()
+        out = self.session.run(outputs, feed)
+        self.took.append((self.clock() - began) * 1000)
+        return out
+
+
+def _network_alone(network: Network, clock: Callable[[], float], calls: int = 100) -> Timing:
+    crop = np.ones((1, network.size, network.size), np.float32)
+    quarter = network.size // 4
+    crop[0, quarter:-quarter, quarter:-quarter] = np.linspace(-0.5, 0.5, network.size - 2 * quarter)
+    state, took = network.initial_state(), []
+    for _ in range(calls + 5):
+        began = clock()
+        state = network.step(crop, state).state
+        took.append((clock() - began) * 1000)
+    return _timing(took[5:])
+
+
+@contextmanager
+def _stages_timed(took: dict[str, list[float]], clock: Callable[[], float]) -> Iterator[None]:
+    """Time the functions the tracker calls, for as long as this lasts."""
+    own = {name: getattr(tracking, name) for name in _STAGES}
+
+    def timed(name: str) -> Callable[..., Any]:
+        values = took.setdefault(_STAGES[name], [])
+
+        def call(*given: Any, **named: Any) -> Any:
+            began = clock()
+            out = own[name](*given, **named)
+            values.append((clock() - began) * 1000)
+            return out
+
+        return call
+
+    try:
+        for name in own:
+            setattr(tracking, name, timed(name))
+        yield
+    finally:
+        for name, function in own.items():
+            setattr(tracking, name, function)
+
+
+def _timing(values: list[float]) -> Timing:
+    p50, p99 = np.percentile(values, [50, 99]).tolist()
+    return Timing(len(values), p50, p99)

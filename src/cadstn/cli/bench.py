@@ -1,0 +1,100 @@
+"""Commands that measure speed on this machine: bench track, bench train, bench synth."""
+
+from __future__ import annotations
+
+import json
+import platform
+
+import click
+
+from cadstn.cli.shared import need_train
+
+
+@click.group()
+def bench() -> None:
+    """Measure how fast this machine is; progress goes to stderr, figures to stdout."""
+
+
+@bench.command("track")
+@click.option("--width", default=640, show_default=True, help="Of the frames, in pixels.")
+@click.option("--paper/--no-paper", default=True, help="The paper's sizes too (needs PyTorch).")
+@click.option("--threads", type=click.IntRange(1), help="1 measures processor time, not the clock.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def track(width: int, paper: bool, threads: int | None, as_json: bool) -> None:
+    """Time tracking, from the depth frame to millimetres, stage by stage, batch 1."""
+    from cadstn.bench.track import bench_track, report_lines
+
+    report = bench_track(width=width, paper=paper, threads=threads)
+    click.echo(json.dumps(report, indent=2) if as_json else "\n".join(report_lines(report)))
+
+
+@bench.command("train")
+@click.argument("name", metavar="RECIPE", default="compact")
+@click.option("--data", default="synthetic", show_default=True, help="As for 'cadstn train'.")
+@click.option("--split", default="train", show_default=True, help="As for 'cadstn train'.")
+@click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
+@click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Override a field.")
+@click.option("--rounds", default=5, show_default=True, type=click.IntRange(1), help="Steps timed.")
+@click.option("--plain/--no-plain", default=True, help="Measure a plain eager loop beside it.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def train(
+    name: str,
+    data: str,
+    split: str,
+    device: str,
+    settings: tuple[str, ...],
+    rounds: int,
+    plain: bool,
+    as_json: bool,
+) -> None:
+    r"""Time the training of a recipe: samples a second, where they go, the whole schedule.
+
+    Beside it, turn by turn, a plain loop: eager fp32 with PyTorch's defaults, the same networks.
+
+    \b
+    cadstn bench train compact
+    cadstn bench train cadstn.nyu.paper --data data/nyu --device cuda
+    """
+    need_train("cadstn bench train")
+    import torch
+
+    from cadstn.bench.train import bench_train, format_speeds
+    from cadstn.cli.training import open_source, setting
+
+    fields = dict(setting(text) for text in settings)
+    recipe, source = open_source(name, data, split, fields, device)
+
+    def told(speed: object) -> None:
+        click.echo(f"measured {getattr(speed, 'stage', '')}", err=True)
+
+    speeds = bench_train(recipe, source, rounds=rounds, device=device, plain=plain, told=told)
+    if as_json:
+        click.echo(json.dumps([speed.to_dict() for speed in speeds], indent=2))
+        return
+    place = torch.cuda.get_device_name() if device.startswith("cuda") else platform.processor()
+    click.echo(f"{recipe.name} on {place or platform.machine()}, {torch.get_num_threads()} threads")
+    click.echo(format_speeds(speeds))
+
+
+@bench.command("synth")
+@click.option(
+    "--batch", "batches", multiple=True, type=click.IntRange(1), default=(64, 256),
+    show_default=True, help="Images at once; may be given several times.",
+)  # fmt: skip
+@click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
+@click.option("--workers", default=2, show_default=True, type=click.IntRange(1), help="Threads.")
+@click.option("--rounds", default=5, show_default=True, type=click.IntRange(1), help="Timed.")
+@click.option("--compiled/--eager", default=True, help="With torch.compile, as a training has it.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def synth(
+    batches: tuple[int, ...], device: str, workers: int, rounds: int, compiled: bool, as_json: bool
+) -> None:
+    """Time the rendering of crops and frames, and the oracle it is checked by."""
+    need_train("cadstn bench synth")
+    from cadstn.bench.synth import bench_synth, report_lines
+
+    report = bench_synth(
+        batches, device=device, compiled=compiled, workers=workers, rounds=rounds,
+        told=lambda line: click.echo(line, err=True),
+    )  # fmt: skip
+    click.echo(json.dumps(report, indent=2) if as_json else "\n".join(report_lines(report)))

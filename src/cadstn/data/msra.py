@@ -1,0 +1,214 @@
+"""MSRA15 hand gesture (Sun et al., "Cascaded Hand Pose Regression", CVPR 2015).
+
+``P0`` to ``P8``, in each one folder a gesture, in it ``000000_depth.bin`` and on (six int32: width,
+height, left, top, right, bottom; then float32 depth in mm of that box, rows first) and
+``joint.txt`` (a count, then 21 x (x, y, z) a line in mm). There y points up and z is negative; here
+y points down and z is positive as everywhere.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cadstn.camera import KNOWN_CAMERAS, Camera, DepthMm
+from cadstn.data.dataset import Dataset, Joints, change_starts
+from cadstn.data.files import parse_numbers, read_lines, write_text, write_whole
+from cadstn.errors import CadstnError
+from cadstn.recording.files import told_of
+from cadstn.skeleton import MSRA21
+
+CAMERA = KNOWN_CAMERAS["msra"]
+SUBJECTS = tuple(f"P{number}" for number in range(9))
+GESTURES = (*"123456789", "I", "IP", "L", "MP", "RP", "T", "TIP", "Y")
+#: One subject, every one, or what leaving one out trains and tests on.
+SPLITS = (
+    "all",
+    *SUBJECTS,
+    *(f"train-{subject}" for subject in SUBJECTS),
+    *(f"test-{subject}" for subject in SUBJECTS),
+)
+CUT_RULE = "a gesture of a subject begins"
+#: Frames with wrong pictures or labels. Source: the list in DeepPrior++'s importer.
+FAULTY: dict[str, tuple[int, ...]] = {
+    "P2/TIP": (172, 173, 174),
+    "P2/MP": (173, 174, 175, *range(345, 355), 356, 359, 360),
+    "P3/T": (120, 489),
+    "P8/4": (168,),
+}
+_HEADER = 24
+_TO_OURS = np.array([1.0, -1.0, -1.0])
+_MEND = "copy it again from the set's archive"
+_LABEL_MEND = "a count, then 21 x (x y z) a line; copy it again from the set's archive"
+
+
+def frame_name(index: int) -> str:
+    """Name of the frame with a 0-based index."""
+    return f"{index:06d}_depth.bin"
+
+
+def subjects_in(root: Path) -> tuple[str, ...]:
+    """Those of the nine subjects that are there."""
+    return tuple(subject for subject in SUBJECTS if (root / subject).is_dir())
+
+
+def subjects_of(split: str, there: tuple[str, ...]) -> tuple[str, ...]:
+    """Subjects that a split is made of, out of those there."""
+    kind, _, subject = split.rpartition("-")
+    if kind == "train":
+        return tuple(other for other in there if other != subject)
+    if split == "all":
+        return there
+    return tuple(other for other in there if other == subject)
+
+
+def open_msra(root: Path, split: str) -> Dataset:
+    """Open some subjects.
+
+    Args:
+        root: the folder that holds ``P0`` to ``P8``.
+        split: one of `SPLITS`; ``train-P3`` is everybody but P3, ``test-P3`` the same as ``P3``.
+
+    Raises:
+        CadstnError: if a subject's folder, a gesture's labels or their frames are missing, or a
+            label makes no sense.
+    """
+    names: list[str] = []
+    faulty: list[str] = []
+    tables, sequences, subjects = [], [], []
+    for subject in subjects_of(split, subjects_in(root)):
+        for gesture in _gestures(root / subject):
+            sequence = f"{subject}/{gesture}"
+            folder = root / sequence
+            joints = read_labels(folder / "joint.txt")
+            count = len(joints)
+            if not (folder / frame_name(0)).is_file() and not any(folder.glob("*_depth.bin")):
+                raise CadstnError(
+                    f"has the labels of {count} frames but not {frame_name(0)}",
+                    where=folder,
+                    mend="unpack the whole set: the frames lie beside joint.txt",
+                )
+            names += [f"{sequence}/{frame_name(i)}" for i in range(count)]
+            faulty += [f"{sequence}/{frame_name(i)}" for i in FAULTY.get(sequence, ()) if i < count]
+            tables.append(joints)
+            sequences += [sequence] * count
+            subjects += [subject] * count
+    xyz = np.concatenate(tables) if tables else np.empty((0, 21, 3))
+    return Dataset(
+        name="msra",
+        split=split,
+        layout="MSRA15: P0 to P8, a folder a gesture",
+        folder=root,
+        camera=CAMERA,
+        skeleton=MSRA21,
+        scored=tuple(range(21)),
+        scored_skeleton=MSRA21,
+        center_joint=5,
+        names=tuple(names),
+        joints_uvd=np.asarray(CAMERA.to_uvd(xyz), np.float64),
+        joints_xyz_mm=xyz,
+        sequences=tuple(sequences),
+        subjects=tuple(subjects),
+        starts=change_starts(tuple(sequences)),
+        cut_rule=CUT_RULE,
+        read=read_bin,
+        faulty=tuple(faulty),
+    )
+
+
+def _gestures(folder: Path) -> list[str]:
+    """Folders of gestures, the set's own first and in its order."""
+    with told_of(folder):
+        there = {entry.name for entry in folder.iterdir() if (entry / "joint.txt").is_file()}
+    if not there:
+        raise CadstnError(
+            "no gesture with a joint.txt in it", where=folder, mend="unpack the whole set"
+        )
+    return [g for g in GESTURES if g in there] + sorted(there.difference(GESTURES))
+
+
+def read_labels(file: Path) -> Joints:
+    """Read a ``joint.txt``: (N, 21, 3) mm in our frame (y down, z forward).
+
+    Raises:
+        CadstnError: naming file and line, where the count and the lines disagree or a line is not
+            63 finite numbers.
+    """
+    first, *rows = read_lines(file, _LABEL_MEND)
+    if not re.fullmatch(r"\d{1,9}", first):
+        raise CadstnError(f"line 1 is '{first[:40]}', not a count", where=file, mend=_LABEL_MEND)
+    if int(first) != len(rows):
+        raise CadstnError(
+            f"line 1 says {first} frames where {len(rows)} follow", where=file, mend=_LABEL_MEND
+        )
+    table = parse_numbers(file, rows, 63, first_line=2, mend=_LABEL_MEND)
+    joints: Joints = table.reshape(-1, 21, 3) * _TO_OURS
+    if len(joints) and not (joints[..., 2] > 0).all():
+        line = 2 + int(np.argwhere(joints[..., 2] <= 0)[0, 0])
+        raise CadstnError(
+            f"line {line}: a joint's z is not negative, so it lies behind the camera",
+            where=file,
+            mend=_LABEL_MEND,
+        )
+    return joints
+
+
+def read_bin(file: Path, camera: Camera) -> DepthMm:
+    """Read one ``.bin``: (H, W) mm, 0 outside its box.
+
+    Raises:
+        CadstnError: naming the file, if it is cut off, or its box does not lie in the image.
+    """
+    with told_of(file):
+        data = file.read_bytes()
+        if len(data) < _HEADER:
+            raise CadstnError(f"cut off after {len(data)} bytes", mend=_MEND)
+        width, height, left, top, right, bottom = np.frombuffer(data, "<i4", 6).tolist()
+        camera.sized(width, height)
+        if not (0 <= left <= right <= width and 0 <= top <= bottom <= height):
+            raise CadstnError(
+                f"its box ({left}, {top}) to ({right}, {bottom}) is not in {width}x{height}",
+                mend=_MEND,
+            )
+        need = _HEADER + 4 * (right - left) * (bottom - top)
+        if len(data) != need:
+            raise CadstnError(f"holds {len(data)} bytes, its box needs {need}", mend=_MEND)
+        box = np.frombuffer(data, "<f4", offset=_HEADER).reshape(bottom - top, right - left)
+        depth = np.zeros((height, width), np.float32)
+        depth[top:bottom, left:right] = box
+        # What is not a distance was not measured.
+        depth[~np.isfinite(depth) | (depth < 0) | np.isin(depth, camera.invalid)] = 0.0
+        if not depth.any():
+            raise CadstnError("nothing measured in its box", mend="leave this frame out")
+        return depth
+
+
+def write_bin(file: Path, depth_mm: NDArray[np.float32]) -> None:
+    """Write one frame, whole or not at all: the box around what was measured.
+
+    Args:
+        file: to write.
+        depth_mm: (H, W) mm, 0 where nothing was measured or the hand is not.
+    """
+    rows, columns = np.flatnonzero(depth_mm.any(1)), np.flatnonzero(depth_mm.any(0))
+    top, bottom = (int(rows[0]), int(rows[-1]) + 1) if len(rows) else (0, 0)
+    left, right = (int(columns[0]), int(columns[-1]) + 1) if len(columns) else (0, 0)
+    height, width = depth_mm.shape
+    header = np.array([width, height, left, top, right, bottom], "<i4").tobytes()
+    box = np.ascontiguousarray(depth_mm[top:bottom, left:right], "<f4").tobytes()
+    write_whole(file, lambda path: path.write_bytes(header + box))
+
+
+def write_labels(file: Path, joints_xyz_mm: Joints) -> None:
+    """Write a ``joint.txt``.
+
+    Args:
+        file: to write.
+        joints_xyz_mm: (N, 21, 3) in our frame; three decimals are kept.
+    """
+    rows = (joints_xyz_mm * _TO_OURS).reshape(len(joints_xyz_mm), -1)
+    lines = (" ".join(f"{value:.3f}" for value in row) for row in rows.tolist())
+    write_text(file, f"{len(rows)}\n" + "".join(f"{line}\n" for line in lines))

@@ -1,0 +1,162 @@
+"""NYU hand pose (Tompson et al., "Real-Time Continuous Pose Recovery of Human Hands", TOG 2014).
+
+``train/`` and ``test/`` hold ``depth_1_0000001.png`` and on (8-bit RGB, depth in mm = green * 256 +
+blue; cameras 2 and 3 likewise) and ``joint_data.mat`` with ``joint_names`` (36), ``joint_uvd`` and
+``joint_xyz`` (3 cameras, N, 36, 3). In the latter y points up; here it points down as everywhere.
+The field uses camera 1 and 14 of the joints.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cadstn.camera import KNOWN_CAMERAS
+from cadstn.data.dataset import Dataset, Joints, jump_starts
+from cadstn.data.files import load_mat, scipy_io, write_whole
+from cadstn.errors import CadstnError
+from cadstn.recording.files import read_png, told_of, write_png
+from cadstn.skeleton import NYU14, NYU14_OF_36, NYU36
+
+CAMERA = KNOWN_CAMERAS["nyu"]
+LABELS = "joint_data.mat"
+SPLITS = ("train", "test")
+CUT_RULE = "the 14 scored joints jump over 40 mm on average"
+
+#: In the test set of 8,252 frames the second subject begins here (0-based).
+SECOND_SUBJECT = 2440
+TEST_FRAMES = 8252
+
+_MEND = "unpack it again from nyu_hand_dataset_v2.zip"
+
+
+def frame_name(index: int, camera: int = 1) -> str:
+    """Name of the frame with a 0-based index; the files count from 1."""
+    return f"depth_{camera}_{index + 1:07d}.png"
+
+
+def open_nyu(root: Path, split: str) -> Dataset:
+    """Open one split.
+
+    Args:
+        root: the folder that holds ``train`` and ``test``.
+        split: ``train`` or ``test``.
+
+    Raises:
+        CadstnError: if the split or its labels are missing or damaged, or no frame is there.
+    """
+    folder = root / split
+    uvd = read_labels(folder / LABELS, "joint_uvd", cameras=(0,))[0]
+    names = tuple(frame_name(i) for i in range(len(uvd)))
+    if names and not (folder / names[0]).exists() and not (folder / names[-1]).exists():
+        raise CadstnError(
+            f"has the labels of {len(names)} frames but not {names[0]}",
+            where=folder,
+            mend="unpack the whole set: the frames lie beside joint_data.mat",
+        )
+    # Not joint_xyz of the file: through the one camera that everybody's predictions go through.
+    xyz = np.asarray(CAMERA.to_xyz_mm(uvd), np.float64)
+    whole_test = split == "test" and len(names) == TEST_FRAMES
+    if split == "train" or whole_test:
+        second = SECOND_SUBJECT if whole_test else len(names)
+        subjects = ("1",) * second + ("2",) * (len(names) - second)
+    else:
+        subjects = ("unknown",) * len(names)
+    return Dataset(
+        name="nyu",
+        split=split,
+        layout="NYU: train and test, camera 1",
+        folder=folder,
+        camera=CAMERA,
+        skeleton=NYU36,
+        scored=NYU14_OF_36,
+        scored_skeleton=NYU14,
+        center_joint=NYU14_OF_36[13],
+        names=names,
+        joints_uvd=uvd,
+        joints_xyz_mm=xyz,
+        sequences=(split,) * len(names),
+        subjects=subjects,
+        starts=jump_starts(xyz[:, list(NYU14_OF_36)]),
+        cut_rule=CUT_RULE,
+        read=read_png,
+    )
+
+
+def read_labels(file: Path, key: str, cameras: tuple[int, ...] = (0, 1, 2)) -> Joints:
+    """Read ``joint_uvd`` or ``joint_xyz`` of a ``joint_data.mat``.
+
+    Args:
+        file: MATLAB v5 (also what MATLAB calls v7).
+        key: which of the two.
+        cameras: 0-based, which of the three.
+
+    Returns:
+        (cameras, N, 36, 3) u px, v px, d mm or x, y (up), z in mm, as in the file.
+
+    Raises:
+        CadstnError: naming the file, if it is missing, not such a file, or of another shape.
+    """
+    with told_of(file):
+        if not file.is_file():
+            raise CadstnError("no such file", mend=_MEND)
+        arrays = load_mat(file, (key, "joint_names"), _MEND)
+        if key not in arrays:
+            raise CadstnError(f"lacks {key}", mend=_MEND)
+        names = tuple(str(np.squeeze(name)) for name in np.ravel(arrays.get("joint_names", ())))
+        if names and names != NYU36.joints:
+            raise CadstnError(
+                f"its joint_names begin {', '.join(names[:3])} and are not NYU's 36 in order",
+                mend=_MEND,
+            )
+        joints = arrays[key]
+        if joints.ndim != 4 or joints.shape[0] != 3 or joints.shape[2:] != (36, 3):
+            raise CadstnError(
+                f"{key} is {'x'.join(map(str, joints.shape))}, expected 3xNx36x3", mend=_MEND
+            )
+        if joints.dtype.kind != "f":
+            raise CadstnError(f"{key} holds {joints.dtype}, expected numbers", mend=_MEND)
+        # One camera after the other: together it is ten times slower in the file's order.
+        chosen = np.stack([np.array(joints[camera], np.float64) for camera in cameras])
+        if not np.isfinite(chosen).all():
+            frame = int(np.argwhere(~np.isfinite(chosen))[0, 1])
+            raise CadstnError(f"{key} of frame {frame + 1} is not finite", mend=_MEND)
+        return chosen
+
+
+def write_frame(folder: Path, index: int, depth_mm: NDArray[np.uint16], camera: int = 1) -> None:
+    """Write ``depth_C_NNNNNNN.png``, whole or not at all.
+
+    Args:
+        folder: of the split.
+        index: 0-based.
+        depth_mm: (480, 640), 0 where nothing was measured.
+        camera: 1 to 3.
+    """
+    write_whole(folder / frame_name(index, camera), lambda path: write_png(path, depth_mm, CAMERA))
+
+
+def write_labels(folder: Path, joints_uvd: Joints, joints_xyz_mm: Joints) -> None:
+    """Write ``joint_data.mat`` as Tompson's script does.
+
+    Args:
+        folder: of the split.
+        joints_uvd: (3, N, 36, 3) u px, v px, d mm in each camera.
+        joints_xyz_mm: (3, N, 36, 3) in each camera's own frame, y down; the file has it up.
+    """
+    io = scipy_io()
+    names = np.empty((1, len(NYU36.joints)), object)
+    names[0] = NYU36.joints
+    values = {
+        "joint_names": names,
+        "joint_uvd": np.asarray(joints_uvd, np.float64),
+        "joint_xyz": joints_xyz_mm * np.array([1.0, -1.0, 1.0]),
+    }
+
+    def write(path: Path) -> None:
+        with path.open("wb") as file:  # savemat would append .mat to another name
+            io.savemat(file, values, do_compression=True)
+
+    write_whole(folder / LABELS, write)

@@ -1,0 +1,206 @@
+"""Files that are read without complaint and yet mean something else: recognised, and said.
+
+Metres, x y z where u v d was meant, y pointing up, joints in another order: none of these is
+guessed at and put right, because a guess that is wrong once makes every number doubtful.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+
+from cadstn.camera import Camera
+from cadstn.errors import CadstnError
+from cadstn.evaluate.joints import FloatArray
+from cadstn.evaluate.metrics import joint_errors_mm
+from cadstn.evaluate.protocol import Protocol
+from cadstn.skeleton import SKELETONS, Skeleton
+
+#: What the three numbers of a joint in a text file are: pixels and depth, or mm.
+Format = Literal["uvd", "xyz"]
+FORMATS: tuple[Format, ...] = ("uvd", "xyz")
+
+# No sensor of the field measures nearer: a smaller number is in metres.
+_NEAREST_MM = 20.0
+# A hand may reach out of the image, but not with most of its joints in most frames.
+_MOST_OUTSIDE = 0.3
+# Below this mean error a file is what it says; above, another reading must be three times better.
+_PLAUSIBLE_MM = 50.0
+_FRAMES = 200
+
+
+def check_columns(path: object, table: FloatArray, rules: Protocol, fmt: Format) -> None:
+    """Refuse a text file whose numbers cannot be what they are said to be, by their range alone.
+
+    Args:
+        path: named in the error.
+        table: (N, K, 3) as in the file, NaN in lost frames.
+        rules: whose camera the numbers belong to.
+        fmt: what they are said to be.
+
+    Raises:
+        CadstnError: if depths are in metres or negative, or pixels lie outside the image.
+    """
+    found = table[~np.isnan(table[:, 0, 0])]
+    if not len(found):
+        return
+    depth = float(np.median(found[..., 2]))
+    letter = "d" if fmt == "uvd" else "z"
+    if 0 < depth < _NEAREST_MM:
+        raise CadstnError(
+            f"its {letter} of {depth:.3g} in the middle looks like metres, not mm",
+            where=path,
+            mend=f"write {letter}{'' if fmt == 'uvd' else ', x and y'} in mm: times 1000",
+        )
+    if depth <= 0:
+        raise CadstnError(
+            f"its {letter} of {depth:.4g} in the middle lies behind the camera",
+            where=path,
+            mend=f"give {letter} in mm, positive in front of the camera",
+        )
+    if fmt == "uvd":
+        outside = _outside(found, rules.camera)
+        if outside > _MOST_OUTSIDE:
+            size = f"{rules.camera.width}x{rules.camera.height}"
+            raise CadstnError(
+                f"{100 * outside:.0f} % of its u v lie outside {rules.name}'s image of {size}: "
+                "does it hold x y z in mm?",
+                where=path,
+                mend="say so with --format xyz (cadstn compare: FILE:xyz), or check the set",
+            )
+
+
+def check_names(path: object, notes: Mapping[str, Any], skeleton: Skeleton | None) -> None:
+    """Refuse an ``.npz`` file that names other joints, or the same ones in another order.
+
+    Args:
+        path: named in the error.
+        notes: as of `read_npz_notes`.
+        skeleton: the joints that are expected; None trusts the one that the file names.
+
+    Raises:
+        CadstnError: naming the first joint that differs.
+    """
+    named = notes.get("skeleton", "")
+    if skeleton is not None and named in SKELETONS and named != skeleton.name:
+        raise CadstnError(
+            f"holds joints of {named} where {skeleton.name} is expected",
+            where=path,
+            mend="give the set that these joints belong to",
+        )
+    skeleton = skeleton or SKELETONS.get(named)
+    names = notes.get("joint_names")
+    if names is None or skeleton is None or names == skeleton.joints:
+        return
+    pairs = enumerate(zip(names, skeleton.joints, strict=False))
+    place = next((i for i, (a, b) in pairs if a != b), min(len(names), len(skeleton)))
+    theirs = names[place] if place < len(names) else "missing"
+    ours = skeleton.joints[place] if place < len(skeleton) else "none"
+    raise CadstnError(
+        f"names its joint {place} '{theirs}' where {skeleton.name} has '{ours}'",
+        where=path,
+        mend=f"put the joints in the order {', '.join(skeleton.joints)}",
+    )
+
+
+def check_reading(
+    path: object,
+    pred_xyz_mm: FloatArray,
+    truth_xyz_mm: FloatArray,
+    rules: Protocol | None,
+    fmt: Format | None,
+) -> None:
+    """Refuse a prediction that fits its truth only when it is read in another way.
+
+    Args:
+        path: named in the error.
+        pred_xyz_mm: (N, K, 3) as it was read, NaN in lost frames.
+        truth_xyz_mm: (N, K, 3).
+        rules: the data set's, if there is one.
+        fmt: how a text file was read; None for ``.npz``.
+
+    Raises:
+        CadstnError: saying which other reading fits three times better.
+    """
+    found = np.flatnonzero(~np.isnan(pred_xyz_mm[:, 0, 0]))
+    if not len(found):
+        return
+    some = found[:: max(1, len(found) // _FRAMES)]
+    pred, truth = pred_xyz_mm[some], truth_xyz_mm[some]
+    error_mm = float(joint_errors_mm(pred, truth).mean())
+    if error_mm > _PLAUSIBLE_MM:
+        for what, other, mend in _readings(pred, rules, fmt):
+            if not np.isfinite(other).all():
+                continue
+            other_mm = float(joint_errors_mm(other, truth).mean())
+            if other_mm < error_mm / 3:
+                raise CadstnError(
+                    f"mean error {error_mm:.0f} mm as it was read, {other_mm:.1f} mm with {what}",
+                    where=path,
+                    mend=mend,
+                )
+    _check_order(path, pred, truth, None if rules is None else rules.skeleton)
+
+
+def _readings(
+    pred: FloatArray, rules: Protocol | None, fmt: Format | None
+) -> list[tuple[str, FloatArray, str]]:
+    """Other things that the same numbers could mean, each in mm, with the mend of the mistake."""
+    axes = "x right, y down, z forward"
+    readings = [
+        ("metres for mm", pred * 1000, "give millimetres"),
+        ("y turned round", pred * (1, -1, 1), f"give {axes}"),
+        ("y and z turned round", pred * (1, -1, -1), f"give {axes}"),
+        ("x turned round", pred * (-1, 1, 1), f"give {axes}"),
+    ]
+    if rules is None or fmt is None:
+        return [*readings, ("x and y exchanged", pred[..., [1, 0, 2]], "exchange the columns")]
+    uvd = np.asarray(rules.camera.to_uvd(pred), np.float64)
+    if fmt == "uvd":
+        swapped = np.asarray(rules.camera.to_xyz_mm(uvd[..., [1, 0, 2]]), np.float64)
+        return [
+            ("its columns as x y z in mm", uvd, "--format xyz (cadstn compare: FILE:xyz)"),
+            ("u and v exchanged", swapped, "exchange the columns"),
+            *readings,
+        ]
+    pixels = np.asarray(rules.camera.to_xyz_mm(pred), np.float64)
+    return [
+        ("its columns as u v d", pixels, "leave out --format xyz (cadstn compare: FILE alone)"),
+        ("x and y exchanged", pred[..., [1, 0, 2]], "exchange the columns"),
+        *readings,
+    ]
+
+
+def _check_order(
+    path: object, pred: FloatArray, truth: FloatArray, skeleton: Skeleton | None
+) -> None:
+    """Refuse joints that are each nearest to another joint's truth, as a permutation."""
+    far = np.stack(
+        [np.linalg.norm(pred[:, k, None] - truth, axis=-1).mean(0) for k in range(pred.shape[1])]
+    )
+    nearest = far.argmin(axis=1)
+    count = len(nearest)
+    if len(set(nearest.tolist())) < count or (nearest == np.arange(count)).all():
+        return
+    own, other = float(np.diag(far).mean()), float(far.min(axis=1).mean())
+    if other > own / 2:
+        return
+    k = int(np.argmax(nearest != np.arange(count)))
+    names = skeleton.joints if skeleton else tuple(f"joint {i}" for i in range(count))
+    raise CadstnError(
+        f"its joint {k} lies where the truth has {names[nearest[k]]}, not {names[k]} "
+        f"(mean error {own:.0f} mm, {other:.1f} mm in another order)",
+        where=path,
+        mend="put its joints in this order: " + ", ".join(names),
+    )
+
+
+def _outside(uvd: FloatArray, camera: Camera) -> float:
+    """Share of joints whose pixel lies outside the image; 0 where the camera's size is unknown."""
+    if not camera.width:
+        return 0.0
+    u, v = uvd[..., 0], uvd[..., 1]
+    outside = (u < 0) | (u > camera.width) | (v < 0) | (v > camera.height)
+    return float(outside.mean())

@@ -1,0 +1,163 @@
+"""Any number of prediction files against one truth: what the tables and figures are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cadstn.errors import CadstnError
+from cadstn.evaluate.checks import FORMATS, Format
+from cadstn.evaluate.intervals import Interval, bootstrap
+from cadstn.evaluate.joints import FloatArray
+from cadstn.evaluate.metrics import Scores, acceleration_errors, joint_errors_mm, score
+from cadstn.evaluate.predictions import load_predictions, read_npz_notes
+from cadstn.evaluate.protocol import Protocol
+from cadstn.evaluate.published import method_name
+from cadstn.evaluate.report import check_against_truth
+
+_TRUTH_STEMS = ("groundtruth", "truth")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One method's predictions and what they score.
+
+    Attributes:
+        name: of the method; its colour in every figure goes by it.
+        pred_xyz_mm: (N, K, 3), NaN in lost frames; fewer frames than the truth are its first.
+        errors_mm: (N, K).
+        scores: see `Scores`.
+        error: mean error with its 95 % interval.
+        acceleration: acceleration error with its 95 % interval.
+        centre: ``truth``, ``found``, or ``not told``.
+    """
+
+    name: str
+    pred_xyz_mm: FloatArray
+    errors_mm: FloatArray
+    scores: Scores
+    error: Interval
+    acceleration: Interval
+    centre: str = "not told"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Methods on one test set.
+
+    Attributes:
+        rules: camera, joints and cuts.
+        truth_xyz_mm: (N, K, 3).
+        entries: the methods, in the order given.
+    """
+
+    rules: Protocol
+    truth_xyz_mm: FloatArray
+    entries: tuple[Entry, ...]
+
+    def get(self, name: str) -> Entry | None:
+        """Return the method of a name, if it is there."""
+        return next((entry for entry in self.entries if entry.name == name), None)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file to compare: ``[NAME=]FILE[:uvd|:xyz]`` on the command line."""
+
+    name: str
+    path: Path
+    fmt: Format
+
+
+def parse_source(text: str, fmt: Format = "uvd") -> Source:
+    """Read ``[NAME=]FILE[:uvd|:xyz]``.
+
+    >>> parse_source("mine=runs/a.txt:xyz")
+    Source(name='mine', path=PosixPath('runs/a.txt'), fmt='xyz')
+    """
+    name, equals, rest = text.partition("=")
+    # A path may hold the sign itself; a name of one's own never is a path.
+    if not equals or "/" in name or Path(text).is_file():
+        name, rest = "", text
+    file, colon, ending = rest.rpartition(":")
+    known = next((known for known in FORMATS if colon and ending == known), None)
+    path = Path(file if known else rest)
+    return Source(name or method_name(path), path, known or fmt)
+
+
+def compare_files(
+    sources: Sequence[Source], rules: Protocol, truth: Path | None = None
+) -> Comparison:
+    """Read and score files.
+
+    Args:
+        sources: the predictions. One called ``groundtruth`` is the truth if none is given.
+        rules: the data set's.
+        truth: a file of truth; without it ``groundtruth.txt`` beside the first file.
+
+    Raises:
+        CadstnError: as the readers; if there is no truth, no prediction, or a name comes twice.
+    """
+    truths = [s for s in sources if s.path.stem in _TRUTH_STEMS]
+    sources = [s for s in sources if s not in truths]
+    if not sources:
+        raise CadstnError("no file of predictions", mend="give some: cadstn compare FILE...")
+    if truth is None:
+        truth = truths[0].path if truths else sources[0].path.parent / "groundtruth.txt"
+    if not truth.is_file():
+        raise CadstnError("no such file of truth", where=truth, mend="name it with --truth FILE")
+    _check_names(sources)
+    truth_xyz_mm = load_predictions(truth, rules)
+    entries = []
+    for source in sources:
+        pred = load_predictions(source.path, rules, source.fmt)
+        text = source.path.suffix != ".npz"
+        check_against_truth(
+            source.path, pred, truth, truth_xyz_mm, rules, source.fmt if text else None
+        )
+        centre = "not told" if text else read_npz_notes(source.path).get("centre", "not told")
+        entries.append(make_entry(source.name, pred, truth_xyz_mm, rules, centre))
+    return Comparison(rules, truth_xyz_mm, tuple(entries))
+
+
+def make_entry(
+    name: str,
+    pred_xyz_mm: FloatArray,
+    truth_xyz_mm: FloatArray,
+    rules: Protocol,
+    centre: str = "not told",
+) -> Entry:
+    """Score one method's joints (N, K, 3) against the first N frames of the truth."""
+    truth = truth_xyz_mm[: len(pred_xyz_mm)]
+    errors = joint_errors_mm(pred_xyz_mm, truth)
+    return Entry(
+        name=name,
+        pred_xyz_mm=pred_xyz_mm,
+        errors_mm=errors,
+        scores=score(pred_xyz_mm, truth, rules.cuts, of=len(truth_xyz_mm)),
+        error=bootstrap(errors.mean(axis=1), rules.cuts),
+        acceleration=bootstrap(acceleration_errors(pred_xyz_mm, truth, rules.cuts), rules.cuts),
+        centre=centre,
+    )
+
+
+def difference(entry: Entry, other: Entry, cuts: Sequence[int]) -> Interval:
+    """Mean of how much larger ``entry``'s error is, in mm, over the frames that both cover."""
+    count = min(len(entry.errors_mm), len(other.errors_mm))
+    gap = entry.errors_mm[:count].mean(axis=1) - other.errors_mm[:count].mean(axis=1)
+    return bootstrap(np.asarray(gap, np.float64), cuts)
+
+
+def _check_names(sources: Sequence[Source]) -> None:
+    seen: dict[str, Path] = {}
+    for source in sources:
+        if source.name in seen:
+            raise CadstnError(
+                f"called '{source.name}' like {seen[source.name]}",
+                where=source.path,
+                mend=f"name one of them: NAME={source.path}",
+            )
+        seen[source.name] = source.path

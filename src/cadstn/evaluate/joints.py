@@ -1,0 +1,70 @@
+"""Joints as arrays: what every function that scores takes, and refuses."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from cadstn.errors import CadstnError
+
+FloatArray = NDArray[np.float64]
+
+
+def lost_frames(xyz_mm: ArrayLike) -> NDArray[np.bool_]:
+    """Which frames are lost: (N,) booleans from joints (N, K, 3).
+
+    Raises:
+        CadstnError: if the shape is wrong, or a value infinite, or a frame lost in part.
+    """
+    lost: NDArray[np.bool_] = np.isnan(as_prediction(xyz_mm, "joints")[:, 0, 0])
+    return lost
+
+
+def as_joints(xyz_mm: ArrayLike, name: str) -> FloatArray:
+    """Joints (N, K, 3) as float64; raises CadstnError, naming them, for another shape."""
+    array = np.asarray(xyz_mm, dtype=np.float64)
+    if array.ndim != 3 or array.shape[-1] != 3 or array.size == 0:
+        raise CadstnError(
+            f"{name} of shape {array.shape}", mend="give joints (frames, joints, 3) in mm"
+        )
+    return array
+
+
+def as_prediction(xyz_mm: ArrayLike, name: str = "prediction") -> FloatArray:
+    """Joints (N, K, 3) whose frames are finite, or NaN throughout; raises CadstnError else."""
+    pred = as_joints(xyz_mm, name)
+    bad = np.isinf(pred).any(axis=(1, 2))
+    nan = np.isnan(pred)
+    bad |= nan.any(axis=(1, 2)) & ~nan.all(axis=(1, 2))
+    if bad.any():
+        frame = int(np.argmax(bad))
+        count = int(np.count_nonzero(~np.isfinite(pred[frame])))
+        raise CadstnError(
+            f"{name} of frame {frame}: {count} of {pred[frame].size} numbers are not finite",
+            mend="give finite joints, or NaN in all joints of a lost frame",
+        )
+    return pred
+
+
+def as_pair(pred_xyz_mm: ArrayLike, truth_xyz_mm: ArrayLike) -> tuple[FloatArray, FloatArray]:
+    """A prediction and its truth of one shape, the truth finite; raises CadstnError else."""
+    pred, truth = as_prediction(pred_xyz_mm), as_joints(truth_xyz_mm, "truth")
+    for axis, unit in ((1, "joints"), (0, "frames")):
+        if pred.shape[axis] != truth.shape[axis]:
+            raise CadstnError(
+                f"prediction has {pred.shape[axis]} {unit} where the truth has {truth.shape[axis]}",
+                mend=f"compare files of the same {unit}",
+            )
+    bad = ~np.isfinite(truth).all(axis=(1, 2))
+    if bad.any():
+        raise CadstnError(
+            f"truth of frame {int(np.argmax(bad))} is not finite",
+            mend="leave unlabelled frames out of both truth and prediction",
+        )
+    return pred, truth
+
+
+def lengths(vectors: FloatArray) -> FloatArray:
+    """Norms of (..., 3): a third of the time of np.linalg.norm."""
+    squares: FloatArray = np.einsum("...i,...i", vectors, vectors)
+    return np.sqrt(squares)

@@ -1,0 +1,234 @@
+"""Figures as PNG bytes, drawn by matplotlib, which is imported only when one is drawn.
+
+A method has the same colour in every figure; the authors' own predictions are dashed. Widths suit a
+README of some 830 pixels.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cadstn.errors import CadstnError
+from cadstn.evaluate.joints import FloatArray
+from cadstn.evaluate.metrics import proportion_within
+from cadstn.evaluate.published import colour_of, dash_of
+from cadstn.skeleton import Skeleton
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+#: Thresholds of the curves of figures 6 and 10, in mm.
+CURVE_MM: FloatArray = np.arange(0.0, 80.5, 0.5)
+
+_DPI = 110
+_MARKS = "osD^vP*Xhp<>"
+_FINGERS = ("thumb", "index", "middle", "ring", "pinky")
+
+
+def good_frames(
+    errors_mm: Mapping[str, FloatArray], title: str, *, of: Literal["max", "mean"] = "max"
+) -> bytes:
+    """Proportion of good frames over thresholds from 0 to 80 mm (figures 6a, 6b and 10a).
+
+    Args:
+        errors_mm: method -> (N, K) distances, NaN in lost frames.
+        title: of the figure.
+        of: ``max``, a frame is good if its worst joint is within the threshold (eq. 9); or
+            ``mean``, if the mean over its joints is.
+    """
+    figure, axes = _figure(8.0, 5.0)
+    reduce = np.max if of == "max" else np.mean
+    for name, errors in errors_mm.items():
+        within = 100 * proportion_within(reduce(errors, axis=1), CURVE_MM)
+        axes.plot(CURVE_MM, within, dash_of(name), color=colour_of(name), label=name, lw=1.8)
+    which = "largest" if of == "max" else "mean"
+    axes.set(
+        title=title, xlim=(0, 80), ylim=(0, 100), ylabel="frames within the threshold, %",
+        xlabel=f"threshold on the {which} joint error, mm",
+    )  # fmt: skip
+    axes.set_xticks(range(0, 81, 10))
+    axes.set_yticks(range(0, 101, 10))
+    axes.legend(loc="lower right", framealpha=0.95)
+    return _png(figure)
+
+
+def per_joint(errors_mm: Mapping[str, Sequence[float]], skeleton: Skeleton, title: str) -> bytes:
+    """Mean error of each joint (figures 6c, 6d and 10b), with the mean over joints at the end.
+
+    Args:
+        errors_mm: method -> K mean errors.
+        skeleton: names the joints.
+        title: of the figure.
+    """
+    figure, axes = _figure(9.0, 5.0)
+    labels, order = joint_labels(skeleton)
+    places = np.arange(len(order) + 1)
+    spread = 0.62 / max(1, len(errors_mm) - 1)
+    highest = 0.0
+    for i, (name, errors) in enumerate(errors_mm.items()):
+        values = np.append(np.asarray(errors)[order], np.mean(errors))
+        offset = (i - (len(errors_mm) - 1) / 2) * spread
+        hollow = "none" if dash_of(name) == "--" else colour_of(name)
+        axes.plot(
+            places + offset, values, _MARKS[i % len(_MARKS)], color=colour_of(name), label=name,
+            ms=6, mfc=hollow, ls="none",
+        )  # fmt: skip
+        highest = max(highest, float(np.nanmax(values, initial=0.0)))
+    for edge in places[1:]:
+        axes.axvline(edge - 0.5, color="#dddddd", lw=1.6 if edge == places[-1] else 0.8, zorder=0)
+    axes.set_xticks(places, [*(labels[k] for k in order), "mean"])
+    axes.grid(False, axis="x")
+    axes.set(
+        title=title, xlim=(-0.5, len(places) - 0.5), ylabel="mean joint error, mm",
+        ylim=(0, highest * 1.08 or 1),
+        xlabel="joint (C palm, W wrist, T thumb, I index, M middle, R ring, P pinky)",
+    )  # fmt: skip
+    # Beneath the axes: over the points a legend of eight would always hide some.
+    _legend_below(figure, axes, len(errors_mm))
+    return _png(figure)
+
+
+def bars(
+    groups: Sequence[str], values: Mapping[str, Sequence[float]], title: str, xlabel: str,
+    ylabel: str,
+) -> bytes:  # fmt: skip
+    """Bars of each method side by side in each group; a group without a number has no bar."""
+    figure, axes = _figure(8.0, 4.2)
+    places = np.arange(len(groups))
+    width = 0.84 / max(1, len(values))
+    for i, (name, numbers) in enumerate(values.items()):
+        offset = (i - (len(values) - 1) / 2) * width
+        shape = "" if dash_of(name) == "-" else "///"
+        axes.bar(
+            places + offset, np.nan_to_num(numbers), width * 0.92, color=colour_of(name),
+            label=name, hatch=shape, edgecolor="white", lw=0.3,
+        )  # fmt: skip
+    axes.set_xticks(places, groups)
+    axes.grid(False, axis="x")
+    axes.set(title=title, xlabel=xlabel, ylabel=ylabel)
+    _legend_below(figure, axes, len(values))
+    return _png(figure)
+
+
+def fixed_weights(
+    weights: Sequence[float], errors_mm: Sequence[float], levels_mm: Mapping[str, float], title: str
+) -> bytes:
+    """Mean error over the fixed weight of the temporal prediction (table V), with other bars.
+
+    Args:
+        weights: M of them.
+        errors_mm: M mean errors.
+        levels_mm: what to draw as level lines: method -> mean error.
+        title: of the figure.
+    """
+    figure, axes = _figure(8.0, 4.2)
+    axes.plot(weights, errors_mm, "o-", color="#444444", label="fixed weight", lw=1.8, ms=5)
+    for i, (name, value) in enumerate(levels_mm.items()):
+        style = ("-", "--", ":", "-.")[i % 4]
+        label = f"{name}: {value:.2f} mm"
+        axes.axhline(value, ls=style, color=colour_of(name), label=label, lw=1.6)
+    axes.set(
+        title=title, xlabel="weight w of the temporal prediction", ylabel="mean joint error, mm",
+        xlim=(0, 1),
+    )  # fmt: skip
+    axes.set_xticks(np.arange(0, 1.01, 0.1))
+    _legend_below(figure, axes, 1 + len(levels_mm))
+    return _png(figure)
+
+
+def fusion_weights(w1: NDArray[np.floating[Any]], skeleton: Skeleton, title: str) -> bytes:
+    """Where fusion trusts the temporal network: per joint, and over time.
+
+    Args:
+        w1: (N, K) weight of the temporal prediction, mean over the three coordinates.
+        skeleton: names the joints.
+        title: of the figure.
+    """
+    figure = _blank(9.0, 6.0)
+    upper, lower = figure.subplots(2, 1, height_ratios=(1, 1.25))
+    labels, order = joint_labels(skeleton)
+    sorted_w1 = w1[:, order]
+    shown = sorted_w1[~np.isnan(sorted_w1).any(axis=1)]
+    low, middle, high = np.percentile(shown, (5, 50, 95), axis=0)
+    places = np.arange(len(order))
+    upper.vlines(places, low, high, color="#56B4E9", lw=7)
+    upper.plot(places, middle, "o", color="#0072B2", ms=6)
+    upper.set_xticks(places, [labels[k] for k in order])
+    upper.set(
+        title=f"{title}\nmedian (dot) and 5 to 95 % of frames (bar)", ylim=(0, 1),
+        ylabel="weight of temporal",
+    )  # fmt: skip
+    upper.grid(False, axis="x")
+    image = lower.imshow(
+        sorted_w1.T, aspect="auto", vmin=0, vmax=1, cmap="viridis", interpolation="nearest"
+    )
+    lower.set_yticks(places, [labels[k].replace("\n", " ") for k in order], fontsize=8)
+    lower.grid(False)
+    lower.set(xlabel="frame", ylabel="joint")
+    figure.colorbar(image, ax=lower, label="weight of temporal", fraction=0.04, pad=0.02)
+    # Invisible, but it keeps both halves equally wide.
+    figure.colorbar(image, ax=upper, fraction=0.04, pad=0.02).ax.set_visible(False)
+    return _png(figure)
+
+
+def joint_labels(skeleton: Skeleton) -> tuple[list[str], list[int]]:
+    r"""Short names of the joints as the paper has them, and its order: palm, fingers, wrist.
+
+    >>> from cadstn.skeleton import ICVL16
+    >>> labels, order = joint_labels(ICVL16)
+    >>> [labels[k] for k in order][:5]
+    ['C', 'T\nroot', 'T\nmid', 'T\ntip', 'I\nroot']
+    """
+    labels, rank = [], []
+    for k, name in enumerate(skeleton.joints):
+        finger, _, part = name.partition("_")
+        if finger in skeleton.fingers:
+            labels.append(f"{finger[0].upper()}\n{part}")
+            rank.append((1 + _FINGERS.index(finger), skeleton.fingers[finger].index(k)))
+        elif finger == "palm":
+            labels.append("C")
+            rank.append((0, 0))
+        else:
+            labels.append(f"W{part}" if part else "W")
+            rank.append((9, k))
+    return labels, sorted(range(len(labels)), key=lambda k: rank[k])
+
+
+def _figure(width: float, height: float) -> tuple[Figure, Axes]:
+    figure = _blank(width, height)
+    axes = figure.add_subplot()
+    axes.grid(color="#e4e4e4", lw=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _blank(width: float, height: float) -> Figure:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise CadstnError(
+            "figures need matplotlib", mend="pip install 'cadstn[plots]', or give no --out"
+        ) from None
+    return Figure(figsize=(width, height), dpi=_DPI, layout="constrained")
+
+
+def _legend_below(figure: Figure, axes: Axes, entries: int) -> None:
+    handles, names = axes.get_legend_handles_labels()
+    columns = min(4, entries) if max(map(len, names)) < 24 else min(3, entries)
+    columns = math.ceil(entries / math.ceil(entries / columns))
+    figure.legend(handles, names, loc="outside lower center", ncols=columns, frameon=False)
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    # Without the version and time in it, the same numbers give the same file.
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()

@@ -1,0 +1,20 @@
+"""Complete training configurations, each a function that returns one."""
+
+from cadstn.recipes.named import KINDS, SETS, compact, paper, recipe, released, tiny
+from cadstn.recipes.recipe import NETWORKS, STAGES, Augment, Plan, Recipe, override
+
+__all__ = [
+    "KINDS",
+    "NETWORKS",
+    "SETS",
+    "STAGES",
+    "Augment",
+    "Plan",
+    "Recipe",
+    "compact",
+    "override",
+    "paper",
+    "recipe",
+    "released",
+    "tiny",
+]

@@ -1,0 +1,145 @@
+"""All predictions for one data set, scored: what its part of the report is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cadstn.data.dataset import Dataset
+from cadstn.evaluate import PROTOCOLS, Protocol
+from cadstn.evaluate.compare import Comparison, Entry, make_entry
+from cadstn.evaluate.report import Centre
+from cadstn.reproduce.predict import Predictions
+from cadstn.reproduce.training import Trained
+from cadstn.skeleton import Skeleton, skeleton
+
+FloatArray = NDArray[np.float64]
+CENTRES: tuple[Centre, ...] = ("truth", "found")
+
+#: What tables call the networks; their order is table IV's.
+NAMES = {
+    "sliced": "Sliced 3D Input", "baseline": "Baseline", "temporal": "Temporal",
+    "spatial": "Spatial", "cadstn": "CADSTN",
+}  # fmt: skip
+ENDLESS = "endless"
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One training and test split, and what was predicted; ICVL and NYU have one, MSRA15 nine.
+
+    Attributes:
+        train, test: the splits.
+        trained: the run.
+        predictions: by centre, then by ``baseline``, ``sliced``, ``cadstn`` and ``endless``.
+    """
+
+    train: Dataset
+    test: Dataset
+    trained: Trained
+    predictions: dict[Centre, dict[str, Predictions]]
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """One data set's results.
+
+    Attributes:
+        folds: what they come from.
+        rules: camera, joints and cuts of all test frames in a row.
+        published_test: whether these are as many frames as the field's own test set.
+        rendered: whether a set of `cadstn synth` stands in for the real one.
+        networks: the five, by centre.
+        endless: CADSTN whose temporal state goes on through a shot, by centre.
+        hidden: (N, K) as of `cadstn.evaluate.analysis.hidden_joints`.
+        w1: (N, J) weight of the temporal prediction with the true centre; None without.
+        w1_skeleton: names its joints.
+        fixed_weight: best on validation; of nine folds the mean.
+    """
+
+    folds: tuple[Fold, ...]
+    rules: Protocol
+    published_test: bool
+    rendered: bool
+    networks: dict[Centre, Comparison]
+    endless: dict[Centre, Entry]
+    hidden: NDArray[np.int8]
+    w1: FloatArray | None
+    w1_skeleton: Skeleton
+    fixed_weight: float | None
+
+
+def evaluate(folds: Sequence[Fold], *, rendered: bool = False) -> Evaluated:
+    """Score all networks over the test frames of all folds in a row."""
+    rules, published = rules_of([fold.test for fold in folds], rendered=rendered)
+    scored = list(folds[0].test.scored)
+    truth = np.concatenate([fold.test.joints_xyz_mm[:, scored] for fold in folds])
+    networks, endless = {}, {}
+    for centre in CENTRES:
+        joints = _joints_by_name(folds, centre)
+        last = make_entry("CADSTN, endless", joints.pop(ENDLESS), truth, rules, centre)
+        endless[centre] = last
+        networks[centre] = Comparison(
+            rules,
+            truth,
+            tuple(make_entry(NAMES[name], joints[name], truth, rules, centre) for name in NAMES),
+        )
+    whole = [fold.predictions["truth"]["cadstn"] for fold in folds]
+    weights = [part.w1 for part in whole if part.w1 is not None]
+    chosen = [w for fold in folds if (w := fold.trained.fixed_weight) is not None]
+    return Evaluated(
+        folds=tuple(folds),
+        rules=rules,
+        published_test=published,
+        rendered=rendered,
+        networks=networks,
+        endless=endless,
+        hidden=np.concatenate([part.hidden for part in whole]),
+        w1=np.concatenate(weights) if len(weights) == len(whole) else None,
+        w1_skeleton=skeleton(whole[0].w1_skeleton),
+        fixed_weight=float(np.mean(chosen)) if chosen else None,
+    )
+
+
+def rules_of(tests: Sequence[Dataset], *, rendered: bool = False) -> tuple[Protocol, bool]:
+    """The protocol of test splits put in a row, and whether it is the field's published one."""
+    first = tests[0]
+    count = sum(len(test) for test in tests)
+    known = PROTOCOLS.get(first.name)
+    cuts: list[int] = []
+    start = 0
+    for test in tests:
+        cuts += [start + int(shot) for shot in test.shots() if start + shot > 0]
+        start += len(test)
+    own = Protocol(
+        name=f"rendered-{first.name}" if rendered else first.name,
+        camera=first.camera,
+        skeleton=first.scored_skeleton,
+        joint_subset=_subset(first),
+        test_frames=count,
+        cuts=tuple(cuts),
+        cut_rule=first.cut_rule,
+    )
+    published = known is not None and count == known.test_frames and not rendered
+    return (replace(known, cuts=own.cuts) if known and published else own), published
+
+
+def _subset(dataset: Dataset) -> str:
+    if len(dataset.scored) == len(dataset.skeleton):
+        return f"all {len(dataset.scored)} labels"
+    return f"labels {', '.join(map(str, dataset.scored))} of {len(dataset.skeleton)}"
+
+
+def _joints_by_name(folds: Sequence[Fold], centre: Centre) -> dict[str, FloatArray]:
+    """Joints (N, K, 3) of the five networks and of the endless one, folds in a row."""
+    found: dict[str, list[FloatArray]] = {name: [] for name in (*NAMES, ENDLESS)}
+    for fold in folds:
+        parts = fold.predictions[centre]
+        for name, predictions in parts.items():
+            found[name].append(predictions.joints_xyz_mm)
+        for part, joints in parts["cadstn"].parts_xyz_mm.items():
+            found[part].append(joints)
+    return {name: np.concatenate(joints) for name, joints in found.items()}

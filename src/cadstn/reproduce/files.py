@@ -1,0 +1,131 @@
+"""Predictions and truth on disk: the field's text, or .npz with everything that is known."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from cadstn.data.dataset import Dataset
+from cadstn.errors import CadstnError
+from cadstn.evaluate import write_joints_uvd
+from cadstn.evaluate.predictions import read_joints_npz, read_npz_notes
+from cadstn.evaluate.report import Centre
+from cadstn.reproduce.predict import Predictions
+from cadstn.skeleton import skeleton
+
+
+def write_predictions(path: Path, predictions: Predictions, dataset: Dataset) -> None:
+    """Write predictions as the field's text (.txt), or with all their parts (.npz).
+
+    Raises:
+        CadstnError: if the ending is neither, or the file cannot be written.
+    """
+    if path.suffix == ".txt":
+        _make_folder(path)
+        write_joints_uvd(path, dataset.camera.to_uvd(predictions.joints_xyz_mm))
+    elif path.suffix == ".npz":
+        _make_folder(path)
+        _write_npz(path, predictions)
+    else:
+        raise CadstnError("neither .txt nor .npz", where=path, mend="give --out FILE.txt")
+
+
+def write_truth(path: Path, dataset: Dataset) -> None:
+    """Write the joints that the field scores, as text or, with the shots' first frames, as .npz.
+
+    Raises:
+        CadstnError: if the ending is neither, or the file cannot be written.
+    """
+    truth_xyz_mm = dataset.joints_xyz_mm[:, list(dataset.scored)]
+    _make_folder(path)
+    if path.suffix == ".txt":
+        write_joints_uvd(path, dataset.camera.to_uvd(truth_xyz_mm))
+    elif path.suffix == ".npz":
+        skeleton = dataset.scored_skeleton
+        arrays = {
+            "joints_xyz_mm": truth_xyz_mm,
+            "skeleton": skeleton.name,
+            "joint_names": np.array(skeleton.joints),
+            "cuts": dataset.shots()[1:],
+        }
+        _save(path, arrays)
+    else:
+        raise CadstnError("neither .txt nor .npz", where=path, mend="give --truth FILE.npz")
+
+
+def read_predictions(path: Path) -> Predictions:
+    """Read what `write_predictions` wrote as .npz.
+
+    Raises:
+        CadstnError: if it is missing, damaged or another program's.
+    """
+    joints = read_joints_npz(path)
+    notes = read_npz_notes(path)
+    with np.load(path, allow_pickle=False) as archive:
+        if "key" not in archive.files:
+            raise CadstnError("not written by cadstn predict", where=path, mend="delete it")
+        parts = {
+            part: archive[f"{part}_xyz_mm"]
+            for part in ("spatial", "temporal")
+            if f"{part}_xyz_mm" in archive.files
+        }
+        return Predictions(
+            network=str(archive["network"]),
+            skeleton=skeleton(notes["skeleton"]),
+            joints_xyz_mm=joints,
+            centre=cast(Centre, notes["centre"]),
+            window=int(archive["window"]),
+            cuts=notes["cuts"],
+            key=str(archive["key"]),
+            centers_mm=archive["centers_mm"],
+            hidden=archive["hidden"],
+            parts_xyz_mm=parts,
+            w1=archive["w1"] if "w1" in archive.files else None,
+            w1_skeleton=str(archive["w1_skeleton"]),
+        )
+
+
+def _write_npz(path: Path, p: Predictions) -> None:
+    arrays: dict[str, Any] = {
+        "joints_xyz_mm": p.joints_xyz_mm.astype(np.float32),
+        "skeleton": p.skeleton.name,
+        "joint_names": np.array(p.skeleton.joints),
+        "centre": p.centre,
+        "window": p.window,
+        "cuts": np.array(p.cuts, np.int64),
+        "network": p.network,
+        "key": p.key,
+        "centers_mm": p.centers_mm,
+        "hidden": p.hidden,
+        "w1_skeleton": p.w1_skeleton,
+        **{f"{part}_xyz_mm": xyz.astype(np.float32) for part, xyz in p.parts_xyz_mm.items()},
+    }
+    if p.w1 is not None:
+        arrays["w1"] = p.w1.astype(np.float32)
+    _save(path, arrays)
+
+
+def _save(path: Path, arrays: dict[str, Any]) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            np.savez_compressed(file, **arrays)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise CadstnError(
+            f"cannot write ({error.strerror})", where=path, mend="give a file in a folder you own"
+        ) from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CadstnError(
+            f"cannot make the folder ({error.strerror})", where=path, mend="give another --out"
+        ) from None

@@ -1,0 +1,224 @@
+"""Predict the frames of a data set: crops around the truth's centre or the found one, to joints.
+
+The temporal network sees windows of T = 16 frames without overlap, its state fresh at each, as the
+released definitions test it; or, ``window=0``, goes on through a whole shot, as a tracker does.
+Neither ever crosses a cut.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from cadstn.convention import convert
+from cadstn.crop import Crop, crop_cube
+from cadstn.data.bank import CropRule, crop_sample, mass_center
+from cadstn.data.dataset import Dataset, Sample
+from cadstn.errors import CadstnError
+from cadstn.evaluate.analysis import hidden_joints
+from cadstn.evaluate.report import Centre
+from cadstn.locate import find_hand
+from cadstn.reproduce.predictor import Outputs, Predictor
+from cadstn.skeleton import HAND21, NYU14_OF_36, Skeleton
+
+FloatArray = NDArray[np.float64]
+_CHUNK = 16  # frames that go through the networks together when there are no windows
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Joints of one network for all frames of a split.
+
+    Attributes:
+        network: see `Predictor`.
+        skeleton: of the joints.
+        joints_xyz_mm: (N, K, 3) camera frame, NaN in frames without a hand.
+        centre: which crop centre was used.
+        window: frames after which the temporal network forgets; 0 for never within a shot.
+        cuts: frames that begin a new shot.
+        key: names data, weights, centre and window: another one means other predictions.
+        centers_mm: (N, 3) of the crops.
+        hidden: (N, K) as of `cadstn.evaluate.analysis.hidden_joints`.
+        parts_xyz_mm: the two predictions that fusion mixed, ``spatial`` and ``temporal``.
+        w1: (N, J) weight of the temporal prediction, mean over coordinates, of the J joints that
+            ``w1_skeleton`` names; None without fusion.
+        w1_skeleton: the network's own joints.
+    """
+
+    network: str
+    skeleton: Skeleton
+    joints_xyz_mm: FloatArray
+    centre: Centre
+    window: int
+    cuts: tuple[int, ...]
+    key: str
+    centers_mm: FloatArray
+    hidden: NDArray[np.int8]
+    parts_xyz_mm: dict[str, FloatArray] = field(default_factory=dict)
+    w1: FloatArray | None = None
+    w1_skeleton: str = ""
+
+
+def predict(
+    predictors: dict[str, tuple[Predictor, int]],
+    dataset: Dataset,
+    centre: Centre,
+    *,
+    on_frames: Callable[[int], None] = lambda count: None,
+) -> dict[str, Predictions]:
+    """Predict a split with several networks that share their crops.
+
+    Args:
+        predictors: name -> the network and its window, 0 for none.
+        dataset: the split.
+        centre: where crops are put.
+        on_frames: told how many more frames are done.
+
+    Returns:
+        The predictions by the same names, as the joints that the field scores.
+
+    Raises:
+        CadstnError: if a frame cannot be read, the networks' crops differ, or their joints cannot
+            be made into those of the set.
+    """
+    rules = {predictor.rule.to_json(): predictor.rule for predictor, _ in predictors.values()}
+    if len(rules) > 1:
+        raise CadstnError(
+            "networks with different crops in one pass", mend="predict with one after the other"
+        )
+    for predictor, _ in predictors.values():
+        _check_joints(predictor.skeleton, dataset)
+    rule = next(iter(rules.values()))
+    count, scored = len(dataset), list(dataset.scored)
+    truth = dataset.joints_xyz_mm[:, scored]
+    centers = np.full((count, 3), np.nan)
+    hidden = np.empty((count, len(scored)), np.int8)
+    raw: dict[str, dict[str, FloatArray]] = {name: {} for name in predictors}
+    states: dict[str, Any] = {}
+    for first, last, fresh in _spans(dataset, {window for _, window in predictors.values()}):
+        crops: list[Crop | None] = []
+        for i in range(first, last):
+            sample = dataset[i]
+            before = centers[i - 1] if i > first or not fresh else None
+            crops.append(_crop(sample, rule, dataset, centre, before))
+            hidden[i] = hidden_joints(truth[i], sample.depth_mm, sample.camera)
+            cut = crops[-1]
+            if cut is not None:
+                centers[i] = cut.center_xyz_mm
+        images = np.stack([_image(cut, rule.size) for cut in crops])
+        for name, (predictor, window) in predictors.items():
+            again = fresh or (window > 0 and (first - _shot_start(dataset, first)) % window == 0)
+            out, states[name] = predictor.run(images, None if again else states.get(name))
+            _store(raw[name], out, crops, first, count)
+        on_frames(last - first)
+    cuts = tuple(int(start) for start in dataset.shots()[1:])
+    return {
+        name: Predictions(
+            network=predictor.network,
+            skeleton=dataset.scored_skeleton,
+            joints_xyz_mm=_as_scored(raw[name]["joints"], predictor.skeleton, dataset),
+            centre=centre,
+            window=window,
+            cuts=cuts,
+            key=prediction_key(predictor, window, dataset, centre),
+            centers_mm=centers,
+            hidden=hidden,
+            parts_xyz_mm={
+                part: _as_scored(raw[name][part], predictor.skeleton, dataset)
+                for part in ("spatial", "temporal")
+                if part in raw[name]
+            },
+            w1=raw[name]["w1"].mean(-1) if "w1" in raw[name] else None,
+            w1_skeleton=predictor.skeleton.name,
+        )
+        for name, (predictor, window) in predictors.items()
+    }
+
+
+def prediction_key(predictor: Predictor, window: int, dataset: Dataset, centre: Centre) -> str:
+    """Name everything that predictions depend on."""
+    return f"{predictor.key[:16]} {dataset.fingerprint()[:16]} {centre} {window}"
+
+
+def _spans(dataset: Dataset, windows: set[int]) -> Iterator[tuple[int, int, bool]]:
+    """Stretches (first, last, begins a shot) that no window and no shot ends within."""
+    lengths = sorted({window for window in windows if window}) or [_CHUNK]
+    step = int(np.gcd.reduce(lengths))
+    shots = [*dataset.shots().tolist(), len(dataset)]
+    for start, stop in itertools.pairwise(shots):
+        for first in range(start, stop, step):
+            yield first, min(first + step, stop), first == start
+
+
+def _shot_start(dataset: Dataset, frame: int) -> int:
+    shots = dataset.shots()
+    return int(shots[np.searchsorted(shots, frame, side="right") - 1])
+
+
+def _crop(
+    sample: Sample,
+    rule: CropRule,
+    dataset: Dataset,
+    centre: Centre,
+    before: FloatArray | None,
+) -> Crop | None:
+    """Cut one frame; None where no hand is found."""
+    cube_mm = rule.cube_of(sample.subject)
+    if centre == "truth":
+        if rule.center == "tracked":  # a tracker puts its cube at the mean of the joints
+            middle = sample.joints_xyz_mm[list(dataset.scored)].mean(0)
+            return crop_cube(sample.depth_mm, sample.camera, middle, cube_mm, rule.size)
+        return crop_sample(sample, rule, dataset.center_joint)
+    keep = before if before is not None and np.isfinite(before).all() else None
+    place = find_hand(sample.depth_mm, sample.camera, keep_xyz_mm=keep)
+    if place is None:
+        return None
+    center: ArrayLike = place.center_xyz_mm
+    if rule.center == "mass":
+        center = mass_center(sample.depth_mm, sample.camera, center, cube_mm)
+    return crop_cube(sample.depth_mm, sample.camera, center, cube_mm, rule.size)
+
+
+def _image(crop: Crop | None, size: int) -> NDArray[np.float32]:
+    # Where no hand was found the temporal network is shown an empty crop, as time goes on.
+    return np.ones((size, size), np.float32) if crop is None else crop.image
+
+
+def _store(
+    into: dict[str, FloatArray], out: Outputs, crops: list[Crop | None], first: int, count: int
+) -> None:
+    """Put a stretch of outputs in its place, joints in mm."""
+    for name, values in zip(Outputs._fields, out, strict=True):
+        if values is None:
+            continue
+        array = into.setdefault(name, np.full((count, *values.shape[1:]), np.nan))
+        for i, crop in enumerate(crops):
+            if crop is not None:
+                array[first + i] = values[i] if name == "w1" else crop.to_mm(values[i])
+
+
+def _check_joints(ours: Skeleton, dataset: Dataset) -> None:
+    wanted = dataset.scored_skeleton
+    if ours.name not in (wanted.name, HAND21.name) and (ours.name, wanted.name) != _NYU:
+        raise CadstnError(
+            f"a network of {ours.name} joints cannot be scored on {dataset.name} ({wanted.name})",
+            mend=f"train with --set skeleton={wanted.name}, or use one of hand21 joints",
+        )
+
+
+_NYU = ("nyu36", "nyu14")
+
+
+def _as_scored(joints: FloatArray, ours: Skeleton, dataset: Dataset) -> FloatArray:
+    """Make a network's joints into those that the field scores."""
+    wanted = dataset.scored_skeleton.name
+    if ours.name == wanted:
+        return joints
+    if (ours.name, wanted) == _NYU:
+        return joints[:, list(NYU14_OF_36)]
+    return np.asarray(convert(joints, wanted), np.float64)

@@ -1,0 +1,184 @@
+"""Networks that turn crops into joints: a folder of `cadstn train`, or an exported file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cadstn.data.bank import CropRule
+from cadstn.errors import CadstnError, nearest_name
+from cadstn.skeleton import Skeleton, skeleton
+
+if TYPE_CHECKING:
+    from cadstn.models import LstmState
+    from cadstn.recipes import Recipe
+    from cadstn.track.runtime import Network, StreamState
+    from cadstn.train.networks import Networks
+
+Float32 = NDArray[np.float32]
+
+_PAPER_CLIP = 16
+
+#: Which weights of a run's folder give a network's predictions.
+STAGE_OF = {
+    "cadstn": "fusion", "spatial": "spatial", "temporal": "temporal", "baseline": "baseline",
+    "sliced": "sliced",
+}  # fmt: skip
+
+
+class Outputs(NamedTuple):
+    """What a network says of T frames, relative to each crop's centre, in half cubes.
+
+    Attributes:
+        joints: (T, K, 3).
+        spatial, temporal: (T, K, 3), the two predictions that fusion mixed; None without fusion.
+        w1: (T, K, 3), the weight of the temporal prediction; None without fusion.
+    """
+
+    joints: Float32
+    spatial: Float32 | None = None
+    temporal: Float32 | None = None
+    w1: Float32 | None = None
+
+
+class Predictor(Protocol):
+    """A network ready to predict.
+
+    Attributes:
+        network: ``cadstn``, ``spatial``, ``temporal``, ``baseline`` or ``sliced``.
+        skeleton: joints of its output.
+        rule: how its crops are cut.
+        clip: T, the window that its temporal network was trained on.
+        key: names its weights; other weights have another one.
+    """
+
+    network: str
+    skeleton: Skeleton
+    rule: CropRule
+    clip: int
+    key: str
+
+    def run(self, crops: Float32, state: Any) -> tuple[Outputs, Any]:
+        """Predict frames in order.
+
+        Args:
+            crops: (T, M, M) normalised depth.
+            state: what the frames before left; None begins afresh.
+
+        Returns:
+            The joints, and the state for the frames that follow.
+        """
+
+
+class RunPredictor:
+    """Networks of a folder of `cadstn train`, in PyTorch."""
+
+    def __init__(
+        self, networks: Networks, recipe: Recipe, network: str, key: str, device: str = "cpu"
+    ) -> None:
+        from cadstn.train import assemble
+
+        self.network, self.key, self._device = network, key, device
+        self.skeleton, self.rule = skeleton(recipe.skeleton), recipe.crop_rule()
+        self.clip = recipe.clip
+        self._networks = {name: part.to(device).eval() for name, part in networks.items()}
+        self._whole = assemble(self._networks, recipe) if network == "cadstn" else None
+
+    def run(self, crops: Float32, state: LstmState | None) -> tuple[Outputs, LstmState | None]:
+        """See `Predictor`."""
+        import torch
+
+        clip = torch.from_numpy(crops)[None].to(self._device)
+        with torch.inference_mode():
+            if self._whole is not None:
+                out = self._whole(clip, state)
+                parts = (out.joints, out.spatial, out.temporal, out.w1)
+                return Outputs(*(part[0].cpu().numpy() for part in parts)), out.state
+            part = self._networks[STAGE_OF[self.network]]
+            if self.network == "temporal":
+                joints, state = part(clip, state)
+                return Outputs(joints[0].cpu().numpy()), state
+            return Outputs(part(clip[0]).cpu().numpy()), None
+
+
+class FilePredictor:
+    """An exported network (.onnx), frame after frame; it tells no parts but the weights."""
+
+    def __init__(self, network: Network, key: str) -> None:
+        self.network, self.key, self._network = "cadstn", key, network
+        self.skeleton = network.skeleton
+        self.clip = json.loads(network.about.get("recipe", "{}")).get("clip", _PAPER_CLIP)
+        self.rule = CropRule(network.skeleton.name, network.cube_mm, {}, network.size, "tracked")
+
+    def run(self, crops: Float32, state: StreamState | None) -> tuple[Outputs, StreamState]:
+        """See `Predictor`."""
+        state = self._network.initial_state() if state is None else state
+        joints, w1 = [], []
+        for crop in crops:
+            out = self._network.step(crop[None], state)
+            state = out.state
+            joints.append(out.joints[0])
+            w1.append(out.w1[0])
+        return Outputs(np.stack(joints), w1=np.stack(w1)), state
+
+
+def load_predictor(path: Path | None, network: str | None = None, device: str = "cpu") -> Predictor:
+    """Load a run's folder or an exported network.
+
+    Args:
+        path: a folder of `cadstn train`, an .onnx file, or None for the network that ships.
+        network: which of the folder's networks; None for the largest that is there.
+        device: ``cpu`` or ``cuda``, for a folder.
+
+    Raises:
+        CadstnError: if there is no such network, or it cannot be used.
+    """
+    if path is not None and not path.exists():
+        raise CadstnError("no such run or weights", where=path, mend="cadstn train ... --out RUN")
+    if path is None or path.is_file():
+        if network not in (None, "cadstn"):
+            raise CadstnError(
+                f"an exported network is the whole, not '{network}'",
+                where=path,
+                mend="give the folder of the training run",
+            )
+        from cadstn.track.runtime import load_network
+
+        loaded = load_network(path)
+        return FilePredictor(loaded, "shipped" if path is None else _key([path]))
+    return _load_run(path, network, device)
+
+
+def _load_run(path: Path, network: str | None, device: str) -> RunPredictor:
+    there = [name for name, stage in STAGE_OF.items() if (path / f"{stage}.safetensors").is_file()]
+    if not there:
+        raise CadstnError(
+            "holds no finished network", where=path, mend="train first: cadstn train ... --out RUN"
+        )
+    if network is not None and network not in there:
+        raise CadstnError(
+            f"holds no finished '{network}'", where=path, mend=nearest_name(network, there)
+        )
+    network = network or there[0]
+    try:
+        from cadstn.train import load_networks
+    except ImportError:
+        raise CadstnError(
+            "a training run needs PyTorch", where=path, mend="pip install 'cadstn[train]'"
+        ) from None
+    networks, recipe = load_networks(path, STAGE_OF[network])
+    files = [path / f"{stage}.safetensors" for stage in networks]
+    return RunPredictor(networks, recipe, network, _key(files), device)
+
+
+def _key(files: list[Path]) -> str:
+    import hashlib
+
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.read_bytes())
+    return digest.hexdigest()

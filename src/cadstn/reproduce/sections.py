@@ -1,0 +1,249 @@
+"""The part of the report that one data set gets: every table and figure of the paper, and more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from cadstn.data.dataset import Dataset
+from cadstn.errors import CadstnError
+from cadstn.evaluate import plots
+from cadstn.evaluate.ablation import fusion_bars, networks_table
+from cadstn.evaluate.analysis import error_by_visibility
+from cadstn.evaluate.compare import Comparison, Entry, difference, make_entry
+from cadstn.evaluate.page import Block, Heading, Picture, Table, Text
+from cadstn.evaluate.predictions import load_predictions
+from cadstn.evaluate.published import method_name
+from cadstn.evaluate.sections import (
+    bins_table,
+    curves,
+    methods_table,
+    motion,
+    rules_text,
+    short_note,
+)
+from cadstn.reproduce.evaluated import CENTRES, Evaluated
+from cadstn.reproduce.pictures import (
+    clearest_frame,
+    example_frames,
+    examples_picture,
+    joints_picture,
+)
+
+#: A prediction of other methods that is farther off than this on average belongs to other frames.
+_FOREIGN_MM = 60.0
+
+
+def data_table(sets: Sequence[Evaluated]) -> Table:
+    """Table I: what was found on disk."""
+    rows = []
+    for found in sets:
+        trains = [fold.train for fold in found.folds]
+        tests = [fold.test for fold in found.folds]
+        camera = tests[0].camera
+        rows.append((
+            found.rules.title,
+            _frames(trains),
+            _frames(tests),
+            f"{camera.width} × {camera.height}",
+            f"{len(tests[0].skeleton)} ({len(tests[0].scored)} scored)",
+            f"{sum(len(d.left_out) for d in (*trains, *tests))}",
+        ))  # fmt: skip
+    return Table(
+        "Data found on disk (table I)",
+        ("set", "train", "test", "resolution", "joints", "labels left out"),
+        tuple(rows),
+        "Frames, in brackets recordings and shots. The paper's table: NYU 72k (1), 8k (2), "
+        "640 × 480, 36; ICVL 22k (10), 1.6k (2), 320 × 240, 16.",
+    )
+
+
+def set_blocks(found: Evaluated, published: Path | None = None) -> list[Block]:
+    """Everything on one data set.
+
+    Args:
+        found: its results.
+        published: a folder of other methods' prediction files of this set's test.
+
+    Raises:
+        CadstnError: if a published file does not fit the test frames.
+    """
+    truth = found.networks["truth"]
+    blocks: list[Block] = [Heading(found.rules.title), rules_text(truth), _training_text(found)]
+    if not found.published_test:
+        what = "rendered by cadstn synth" if found.rendered else "not the field's own test set"
+        blocks.append(Text(
+            f"These {len(truth.truth_xyz_mm)} test frames are {what}: the paper's figures, which "
+            "are of the real NYU, cannot be held against them, and are quoted for the order alone."
+        ))  # fmt: skip
+    others = _with_others(found, published)
+    blocks.append(methods_table(others, quoted=found.published_test))
+    blocks += curves(others, "6", "all-") if others is not truth else []
+    blocks.append(networks_table(truth))
+    blocks += curves(truth, "10" if others is not truth else "6 and 10")
+    blocks += fusion_bars(truth, chosen=found.fixed_weight)
+    blocks += _fusion_weights(found)
+    blocks.append(centres_table(found))
+    blocks += motion(truth)
+    blocks += _visibility(found)
+    return [*blocks, *_hands(found)]
+
+
+def centres_table(found: Evaluated) -> Table:
+    """Error with the centre from truth and with the centre found, and with endless memory."""
+    names = [entry.name for entry in found.networks["truth"].entries]
+    rows = []
+    for name in (*names, found.endless["truth"].name):
+        by_truth, by_found = (_entry(found, centre, name) for centre in CENTRES)
+        gap = difference(by_found, by_truth, found.rules.cuts)
+        rows.append((
+            name,
+            f"{by_truth.scores.mean_error_mm:.2f}", str(by_truth.error),
+            f"{by_found.scores.mean_error_mm:.2f}", str(by_found.error),
+            f"{gap.mean:+.2f} ({gap.low:+.2f} to {gap.high:+.2f})",
+            f"{100 * by_truth.scores.accuracy[40]:.1f}",
+            f"{100 * by_found.scores.accuracy[40]:.1f}",
+            f"{by_found.scores.lost}",
+        ))  # fmt: skip
+    window = found.folds[0].trained.recipe.clip
+    return Table(
+        f"Crop centre from the truth and found in the image, {found.rules.title}",
+        ("network", "truth, mm", "95 %", "found, mm", "95 %", "found - truth, mm",
+         "truth ≤ 40 mm, %", "found ≤ 40 mm, %", "no hand found"),
+        tuple(rows),
+        "Errors leave out frames in which no hand was found; accuracies count them as wrong. "
+        f"Temporal state: fresh every {window} frames; 'endless': through a whole shot. "
+        + short_note(found.networks["truth"]).replace("centre truth", "centre as the column says"),
+    )  # fmt: skip
+
+
+def _entry(found: Evaluated, centre: str, name: str) -> Entry:
+    centre_ = next(known for known in CENTRES if known == centre)
+    return found.networks[centre_].get(name) or found.endless[centre_]
+
+
+def _training_text(found: Evaluated) -> Text:
+    recipe = found.folds[0].trained.recipe
+    plans = ", ".join(
+        f"{stage} {recipe.plan(stage).steps:,} steps of {recipe.plan(stage).batch}"
+        for stage in ("baseline", "sliced", "spatial", "temporal", "fusion")
+    )
+    joint = found.folds[0].test.skeleton.joints[found.folds[0].test.center_joint]
+    around = {
+        "mass": "the surface's centre of mass near",
+        "joint": "",
+        "tracked": "the mean of all joints, not",
+    }[recipe.crop_rule().center]
+    cubes = "".join(f", {mm:g} for subject {who}" for who, mm in recipe.cubes_mm.items())
+    return Text(
+        f"Networks: recipe {recipe.name}, {recipe.net.size} × {recipe.net.size} crops, channels "
+        f"{recipe.net.channels}, width {recipe.net.width}, seed {recipe.seed}; {plans}. Crops: "
+        f"cube of {recipe.cube_mm:g} mm{cubes}, around {around} the true {joint} (centre 'truth'),"
+        " or the place where the hand was found in the image (centre 'found')."
+    )
+
+
+def _with_others(found: Evaluated, published: Path | None) -> Comparison:
+    """Our whole method among others' files, or the five networks where there are none."""
+    truth = found.networks["truth"]
+    files = sorted(published.glob("*.txt")) if published else []
+    files = [file for file in files if file.stem != "groundtruth"]
+    if not files:
+        return truth
+    entries = []
+    for file in files:
+        pred = load_predictions(file, found.rules)
+        if len(pred) > len(truth.truth_xyz_mm):
+            raise CadstnError(
+                f"holds {len(pred)} frames where this test has {len(truth.truth_xyz_mm)}",
+                where=file,
+                mend="leave --published out: these are predictions for other frames",
+            )
+        entry = make_entry(method_name(file), pred, truth.truth_xyz_mm, found.rules)
+        if entry.scores.mean_error_mm > _FOREIGN_MM:
+            raise CadstnError(
+                f"is {entry.scores.mean_error_mm:.0f} mm off these frames on average",
+                where=file,
+                mend="leave --published out: these are predictions for other frames",
+            )
+        entries.append(entry)
+    ours = truth.get("CADSTN")
+    assert ours is not None
+    return Comparison(found.rules, truth.truth_xyz_mm, (*entries, ours))
+
+
+def _fusion_weights(found: Evaluated) -> list[Block]:
+    if found.w1 is None:
+        return []
+    name = found.rules.name
+    mean, spread = float(np.nanmean(found.w1)), float(np.nanstd(found.w1))
+    title = f"{found.rules.title}: weight that fusion gives the temporal prediction"
+    shut = (found.w1 < 0.05).mean() + (found.w1 > 0.95).mean()
+    return [
+        Picture(
+            f"{name}-fusion-weights.png",
+            partial(plots.fusion_weights, found.w1, found.w1_skeleton, title),
+            f"{title}, per joint and over the test's frames.",
+        ),
+        Text(
+            f"Mean weight of the temporal prediction {mean:.3f}, standard deviation {spread:.3f}; "
+            f"{100 * shut:.1f} % of all weights lie below 0.05 or above 0.95. Crop centre: truth."
+        ),
+    ]
+
+
+def _visibility(found: Evaluated) -> list[Block]:
+    name = found.rules.name
+    title = f"{found.rules.title}: mean error by whether the camera sees the joint"
+    table, values = bins_table(
+        found.networks["truth"],
+        lambda entry: error_by_visibility(entry.errors_mm, found.hidden),
+        f"{title}, mm",
+        "From the truth's depth against the surface at its pixel.",
+    )
+    groups = [column.rsplit(" (", 1)[0] for column in table.header[1:]]
+    draw = partial(plots.bars, groups, values, title, "", "mean joint error, mm")
+    return [table, Picture(f"{name}-by-visibility.png", draw, f"{title}.")]
+
+
+def _hands(found: Evaluated) -> list[Block]:
+    """Figures 7 and 8."""
+    name = found.rules.name
+    whole = found.networks["truth"].get("CADSTN")
+    assert whole is not None
+    chosen = example_frames(whole.errors_mm)
+    placed = [(*_place(found, frame), whole.pred_xyz_mm[frame], words) for frame, words in chosen]
+    clear = clearest_frame(found.networks["truth"].truth_xyz_mm, found.hidden)
+    return [
+        Picture(
+            f"{name}-joints.png",
+            partial(joints_picture, *_place(found, clear)),
+            f"The joints that are scored, {found.rules.title} (figure 7): the true ones of test "
+            f"frame {clear}.",
+        ),
+        Picture(
+            f"{name}-examples.png",
+            partial(examples_picture, placed, found.rules.skeleton),
+            f"CADSTN on {found.rules.title} (figure 8): two of the best, the typical and the worst "
+            f"frames by mean error, test frames {', '.join(str(frame) for frame, _ in chosen)}; "
+            "centre from truth.",
+        ),
+    ]
+
+
+def _place(found: Evaluated, frame: int) -> tuple[Dataset, int]:
+    """Which split a frame of all folds in a row is in, and where."""
+    for fold in found.folds:
+        if frame < len(fold.test):
+            return fold.test, frame
+        frame -= len(fold.test)
+    raise IndexError(frame)
+
+
+def _frames(parts: Sequence[Dataset]) -> str:
+    recordings = len({sequence for part in parts for sequence in part.sequences})
+    shots = sum(len(part.shots()) for part in parts)
+    return f"{sum(len(part) for part in parts):,} ({recordings}; {shots})"

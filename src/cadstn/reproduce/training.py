@@ -1,0 +1,118 @@
+"""Train what a report needs and is not there yet, and what is chosen on validation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cadstn.data.dataset import Dataset
+from cadstn.evaluate.analysis import best_fixed_weight
+
+if TYPE_CHECKING:
+    from cadstn.recipes import Recipe
+    from cadstn.train import Progress, Source
+
+#: What is trained, in this order; the last one is three stages.
+TRAINED = ("baseline", "sliced", "cadstn")
+_VALIDATION_FRAMES = 2048
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A run that holds all five networks.
+
+    Attributes:
+        folder: of the weights.
+        recipe: of the whole.
+        fixed_weight: of the temporal prediction, best on held-out training shots; None where
+            nothing was held out.
+        frames: held-out frames that it was chosen on.
+    """
+
+    folder: Path
+    recipe: Recipe
+    fixed_weight: float | None
+    frames: int
+
+
+def train_missing(
+    dataset: Dataset,
+    folder: Path,
+    kind: str,
+    settings: Mapping[str, Any],
+    *,
+    device: str = "cpu",
+    watch: Callable[[Progress, int, int], None] = lambda progress, done, total: None,
+    on_crops: Callable[[int], None] = lambda count: None,
+) -> Trained:
+    """Train the five networks of table IV on one split, or go on where that stopped.
+
+    Args:
+        dataset: the training split.
+        folder: where the run is kept; stages that are finished there are not trained again.
+        kind: of the recipe: ``paper``, ``released``, ``compact`` or ``tiny``.
+        settings: recipe fields to override.
+        device: ``cpu`` or ``cuda``.
+        watch: told after every step, with the steps done and to do in all.
+        on_crops: told how many more crops are cut.
+
+    Raises:
+        CadstnError: as `cadstn.train.train`; if the folder holds another recipe's work.
+    """
+    from cadstn.data.bank import build_bank
+    from cadstn.recipes import override, recipe
+    from cadstn.train import BankSource, train
+
+    recipes = {
+        name: override(recipe(f"{name}.{dataset.name}.{kind}"), dict(settings)) for name in TRAINED
+    }
+    whole = recipes["cadstn"]
+    bank = build_bank(dataset, whole.crop_rule(), on_frames=on_crops)
+    source = BankSource(bank, whole, device)
+    total = sum(chosen.plan(stage).steps for chosen in recipes.values() for stage in chosen.stages)
+    before = 0
+    for chosen in recipes.values():
+        steps = {stage: chosen.plan(stage).steps for stage in chosen.stages}
+
+        def tell(progress: Progress, start: int = before, steps: dict[str, int] = steps) -> None:
+            earlier = [steps[s] for s in list(steps)[: list(steps).index(progress.stage)]]
+            watch(progress, start + sum(earlier) + progress.step, total)
+
+        train(chosen, folder, source=source, device=device, watch=tell)
+        before += sum(steps.values())
+    weight, frames = _fixed_weight(folder, source, whole, device)
+    return Trained(folder, whole, weight, frames)
+
+
+def _fixed_weight(
+    folder: Path, source: Source, recipe: Recipe, device: str
+) -> tuple[float | None, int]:
+    """Choose table V's weight where it is honest to choose it: on held-out training shots."""
+    import torch
+
+    from cadstn.train import load_networks
+    from cadstn.train.networks import predict
+
+    networks, _ = load_networks(folder, "fusion")
+    networks = {name: network.to(device) for name, network in networks.items()}
+    parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    with torch.inference_mode():
+        for batch in source.validation(_VALIDATION_FRAMES, recipe.clip):
+            half_mm = (batch.cube_mm / 2).view(-1, 1, 1, 1)
+            three = (
+                predict(networks, "temporal", batch.crops),
+                predict(networks, "spatial", batch.crops),
+                batch.joints,
+            )
+            temporal, spatial, truth = (
+                (joints * half_mm).flatten(0, 1).cpu().double().numpy() for joints in three
+            )
+            parts.append((temporal, spatial, truth))
+    if not parts:
+        return None, 0
+    temporal, spatial, truth = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return best_fixed_weight(temporal, spatial, truth), len(truth)

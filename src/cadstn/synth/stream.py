@@ -1,0 +1,141 @@
+"""The endless stream of labelled crops: sample i of a seed, whatever batch it is asked in."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from cadstn.convention import convert
+from cadstn.errors import CadstnError
+from cadstn.synth.draws import Draws
+from cadstn.synth.raster import cast, crop_view, run
+from cadstn.synth.scene import OTHER, OWN, Scene, sample_centers, sample_scene
+from cadstn.synth.sensor import degrade
+from cadstn.synth.sensors import Sensor, sample_sensor
+from cadstn.synth.surroundings import hide
+
+# What lies this far behind the cube can still show in flying pixels; what lies farther cannot.
+_BEHIND_MM = 400.0
+
+
+class Clips(NamedTuple):
+    """A labelled batch, as the networks take it.
+
+    Attributes:
+        crops: (B, T, M, M) normalised depth in [-1, 1], +1 where empty or behind the cube.
+        joints: (B, T, K, 3) relative to the crop's centre, in units of half a cube; of a hand that
+            is not there they mean nothing.
+        centers_mm: (B, T, 3) centre of each crop's cube, camera frame.
+        left: (B,) 1 for a left hand, 0 for a right one.
+        present: (B,) 1 where there is a hand in the crops, 0 where there is none.
+    """
+
+    crops: Tensor
+    joints: Tensor
+    centers_mm: Tensor
+    left: Tensor
+    present: Tensor
+
+
+def sample_clips(
+    seed: tuple[int, ...],
+    index: Tensor,
+    frames: int,
+    *,
+    cube_mm: float = 250.0,
+    size: int = 128,
+    skeleton: str = "hand21",
+    device: torch.device | str = "cpu",
+    compiled: bool = False,
+    clean: bool = False,
+    fps: float = 30.0,
+    hands: float = 1.0,
+) -> Clips:
+    """Render labelled clips; each is a pure function of (seed, its index).
+
+    On a processor, uncompiled, sample i has the same bits in every batch; elsewhere it is the same
+    within rounding.
+
+    Args:
+        seed: for instance (seed of the run, split).
+        index: (B,) int64, which samples.
+        frames: frames a clip.
+        cube_mm: edge of the crop's cube.
+        size: pixels along the crop's edge.
+        skeleton: convention of the joints, see `cadstn.convention.convert`.
+        device: where to render and leave the batch.
+        compiled: use torch.compile, several times faster after a minute; needs a C++ compiler.
+        clean: leave out the sensor's noise.
+        fps: frames a second.
+        hands: share of clips that show a hand.
+
+    Raises:
+        CadstnError: a size, cube or share that makes no sense, or an unknown skeleton.
+    """
+    _check(frames, cube_mm, size, hands)
+    draws = Draws(seed, index.to(device))
+    scene = sample_scene(draws.fork("scene"), frames, fps)
+    centers = sample_centers(draws.fork("centers"), scene.joints_xyz_mm, frames)
+    present = torch.ones_like(scene.left)
+    if hands < 1:
+        scene, centers, present = _without_hands(draws.fork("hands"), scene, centers, hands)
+    view = crop_view(centers, cube_mm, size)
+    half = cube_mm / 2
+    far = centers[:, 2] + half + _BEHIND_MM
+    depth = cast(scene.cones, view, planes=scene.planes, far_mm=far, compiled=compiled)
+    if not clean:
+        own = sample_sensor(draws.fork("sensor"))
+        sensor = Sensor(*(field.repeat_interleave(frames, 0) for field in own))
+        # A hand out of its sensor's range would be a label without an image.
+        reached = torch.maximum(sensor.range_mm, centers[:, 2] + half)
+        sensor = sensor._replace(range_mm=reached)
+        noise = draws.fork("noise").repeat(frames)
+        depth = degrade(depth, noise, sensor, angle_per_pixel=view.step_x, compiled=compiled)
+    crops = run(_normalised, compiled)(depth, centers[:, 2], half)
+    joints = convert((scene.joints_xyz_mm - centers[:, None]) / half, skeleton)
+    return Clips(
+        crops.view(-1, frames, size, size),
+        joints.view(len(index), frames, -1, 3),
+        centers.view(-1, frames, 3),
+        scene.left,
+        present,
+    )
+
+
+def _normalised(depth_mm: Tensor, center_mm: Tensor, half_mm: float) -> Tensor:
+    """Depth (N, M, M) as `cadstn.crop` has it, around the cubes' middles (N,)."""
+    return ((depth_mm - center_mm[:, None, None]) / half_mm).clamp(-1, 1)
+
+
+def _without_hands(
+    draws: Draws, scene: Scene, centers: Tensor, hands: float
+) -> tuple[Scene, Tensor, Tensor]:
+    """Take the hand out of some clips: look at the elbow instead, or remove hand and arm."""
+    frames = len(centers) // len(draws)
+    present = draws.chance(hands)
+    elbow = draws.chance(0.5) & ~present
+    removed = ~present & ~elbow
+    jitter = draws.normal(frames, 3, std=2.5) + draws.normal(1, 3, std=15.0)
+
+    def spread(flag: Tensor) -> Tensor:
+        return flag.repeat_interleave(frames)
+
+    centers = torch.where(spread(elbow)[:, None], scene.elbow_mm + jitter.flatten(0, 1), centers)
+    there = torch.ones_like(scene.cones.ra, dtype=torch.bool)
+    there[:, OWN] = ~spread(removed)[:, None]
+    there[:, OTHER] = spread(present)[:, None]
+    cones = hide(scene.cones, there)
+    return scene._replace(cones=cones), centers, present.to(scene.left.dtype)
+
+
+def _check(frames: int, cube_mm: float, size: int, hands: float) -> None:
+    for name, value, low, high in (
+        ("frames", frames, 1, 1_000_000),
+        ("cube_mm", cube_mm, 20, 5000),
+        ("size", size, 4, 4096),
+        ("hands", hands, 0, 1),
+    ):
+        if not low <= value <= high:
+            raise CadstnError(f"{name} is {value}", mend=f"give {name} from {low} to {high}")

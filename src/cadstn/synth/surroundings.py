@@ -1,0 +1,218 @@
+"""What is around a hand: an upper arm, a body and a head, a wall, a table, something that is held.
+
+All in the camera frame, in millimetres, still during a clip unless the hand carries it. Sizes and
+chances are our own estimates of what people and rooms are like.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from cadstn.synth.draws import Draws
+from cadstn.synth.surface import Cones
+
+BODY, HEAD, WALL, TABLE, HELD = 0.4, 0.2, 0.35, 0.25, 0.15
+"""Chances that there is one; of body and head, that they are close behind the hand."""
+
+HELD_CONES = 4
+_TOWARDS = 0.3  # sine of the angle at which an arm may come towards the camera, at most
+_LEAST_MM, _LARGEST_MM = 5.0, 42.0
+_CAMERA_ABOVE_MM = 60.0
+
+
+def join(*cones: Cones) -> Cones:
+    """Return all cones (B, P) of several sets."""
+    return Cones(*(torch.cat(fields, 1) for fields in zip(*cones, strict=True)))
+
+
+def hide(cones: Cones, there: Tensor) -> Cones:
+    """Put cones (B, P) behind the camera where ``there`` (B,) or (B, P) is false."""
+    there = there if there.ndim == 2 else there[:, None]
+    behind = cones.a.new_tensor([0.0, 0.0, -1e6])
+    return cones._replace(
+        a=torch.where(there[..., None], cones.a, behind),
+        b=torch.where(there[..., None], cones.b, behind),
+    )
+
+
+def swing_arm(arm: Cones, wrist: Tensor) -> Cones:
+    """Turn an arm about the wrist where it would come straight at the camera and hide its hand.
+
+    Args:
+        arm: (B, 4) cones of wrist and forearm, the forearm's two last.
+        wrist: (B, 3) mm.
+    """
+    down = normalize(arm.b[:, -2:].mean(1) - wrist, dim=-1)
+    ray = normalize(wrist, dim=-1)
+    towards = -(down * ray).sum(-1, keepdim=True)
+    # An arm exactly along the ray has no side of its own: it then goes down.
+    aside = down + towards * ray + ray.new_tensor([0.0, 1e-3, 0.0])
+    aside = normalize(aside - (aside * ray).sum(-1, keepdim=True) * ray, dim=-1)
+    turned = aside * (1 - _TOWARDS**2) ** 0.5 - _TOWARDS * ray
+    new = torch.where(towards > _TOWARDS, turned, down)
+
+    def turn(points: Tensor) -> Tensor:
+        away = points - wrist[:, None]
+        along = (away * down[:, None]).sum(-1, keepdim=True)
+        beside = away - along * down[:, None]
+        beside = beside - (beside * new[:, None]).sum(-1, keepdim=True) * new[:, None]
+        return wrist[:, None] + along * new[:, None] + beside
+
+    return arm._replace(a=turn(arm.a), b=turn(arm.b))
+
+
+def upper_arm(arm: Cones) -> Cones:
+    """Go on (B, 1) from the elbow, on and down and away: no arm in a frame ends in a stub."""
+    elbow = arm.b[:, -2:].mean(1, keepdim=True)
+    forearm = normalize(elbow - arm.a[:, :2].mean(1, keepdim=True), dim=-1)
+    shoulder = elbow + 180.0 * forearm + elbow.new_tensor([0.0, 150.0, 150.0])
+    radius = arm.rb[:, -2:].amax(1, keepdim=True) * 1.35
+    return Cones(elbow, shoulder, radius, radius * 1.15)
+
+
+def sample_person(
+    draws: Draws, hand_mm: Tensor, shoulder_mm: Tensor, left: Tensor, frames: int
+) -> tuple[Cones, Tensor]:
+    """Draw whose arm it is: chest and head, some of them close behind the hand.
+
+    Args:
+        draws: B streams.
+        hand_mm: (B * T, 3) the palm's middle.
+        shoulder_mm: (B * T, 3) where the arm would end that is free to end anywhere.
+        left: (B,) 1 for a left hand.
+        frames: T.
+
+    Returns:
+        chest and head (B * T, 2), and their shoulders (B * T, 2, 3): the hand's, and the other.
+    """
+    batch = len(left)
+    chest_r, head_r = draws.uniform(low=110, high=190), draws.uniform(low=78, high=102)
+    radius = torch.stack([chest_r, head_r], 1)
+    near = draws.uniform(2) < radius.new_tensor([BODY, HEAD])
+    gap = draws.uniform(low=25, high=320)
+    aside = draws.normal(2) * draws.uniform(1, low=60, high=160)
+    height = torch.stack([draws.uniform(low=-120, high=220), draws.normal(std=90)], 1)
+    back = torch.stack([gap, gap * draws.uniform()], 1) + radius
+    lean, nod = draws.normal(3, std=80), draws.normal(3, std=25)
+    hand, shoulder = hand_mm.view(batch, frames, 3), shoulder_mm.view(batch, frames, 3)
+    behind = hand[:, :1] + torch.stack([aside, height, back], -1)  # (B, 2, 3), still
+    # Facing the camera, the left shoulder is to the right in the image.
+    outward = torch.stack([(2 * left - 1) * (chest_r + 20), 0 * left - 40, 0 * left - 40], -1)
+    flip = outward.new_tensor([1.0, -1.0, -1.0])  # to the other shoulder: x alone turns round
+    swayed = (shoulder + shoulder.mean(1, keepdim=True)) / 2
+    own = swayed - outward[:, None]
+    clear = (chest_r + draws.uniform(low=80, high=450))[:, None]
+    farthest = hand[..., 2].amax(1, keepdim=True) + clear
+    own = torch.cat([own[..., :2], torch.maximum(own[..., 2:], farthest[..., None])], -1)
+    chest = torch.where(near[:, 0, None, None], behind[:, :1], own)
+    neck = torch.stack([0 * left, -(chest_r + 0.9 * head_r), 0 * left], -1) + nod
+    head = torch.where(near[:, 1, None, None], behind[:, 1:], chest + neck[:, None])
+    a = torch.stack([chest, head], 2)
+    down = torch.stack([lean + lean.new_tensor([0.0, 700.0, 0.0]), 0.6 * nod], 1)
+    down[:, 1, 1] += 60.0
+    spread = radius[:, None].expand(-1, frames, -1).flatten(0, 1)
+    shoulders = torch.stack([chest + outward[:, None], chest - flip * outward[:, None]], 2)
+    b = a + down[:, None]
+    return Cones(a.flatten(0, 1), b.flatten(0, 1), spread, spread), shoulders.flatten(0, 1)
+
+
+def sample_planes(draws: Draws, cones: Cones, frames: int) -> Tensor:
+    """Draw a wall and a table that hand and arm stay in front of.
+
+    Args:
+        draws: B streams.
+        cones: (B * T, P) of hand and arm.
+        frames: T.
+
+    Returns:
+        (B, 2, 4) planes as `cadstn.synth.raster.cast` takes them, facing the camera; those that
+        are not there have an infinite offset.
+    """
+    wall = draws.normal(3, std=0.25) * cones.a.new_tensor([1.0, 1.0, 0.0])
+    # From a table seen straight from above to one whose edge is almost turned to the camera.
+    tilt, roll = draws.uniform(low=0.1, high=1.45), draws.normal(std=0.25)
+    table = torch.stack([tilt.sin() * roll.sin(), -tilt.sin() * roll.cos(), -tilt.cos()], -1)
+    normal = torch.stack([wall - wall.new_tensor([0.0, 0.0, 1.0]), table], 1)
+    normal = normalize(normal, dim=-1)
+    spread = normal.repeat_interleave(frames, 0)[:, :, None]
+    ends = ((cones.a, cones.ra), (cones.b, cones.rb))
+    lows = [((spread * p[:, None]).sum(-1) - r[:, None]).amin(-1) for p, r in ends]
+    lowest = torch.minimum(*lows).view(-1, frames, 2).amin(1)
+    gap = torch.stack([
+        draws.uniform(low=3.7, high=7.3).exp(),  # 40 to 1,500 mm
+        draws.uniform(low=0.5, high=5.0).exp(),
+    ], 1)  # fmt: skip
+    offset = (lowest - gap).clamp(max=-_CAMERA_ABOVE_MM)
+    there = draws.uniform(2) < gap.new_tensor([WALL, TABLE])
+    return torch.cat([normal, torch.where(there, offset, torch.inf)[..., None]], -1)
+
+
+def sample_held(draws: Draws, joints: Tensor, hand: Cones, rotation: Tensor, frames: int) -> Cones:
+    """Draw what a hand holds: a ball, a bar, a bottle or a box between thumb and fingers.
+
+    It is as thick as there is room at the clip's narrowest moment: it touches and never cuts into
+    the hand. Where there is no room there is nothing.
+
+    Args:
+        draws: B streams.
+        joints: (B * T, 21, 3) mm.
+        hand: (B * T, P) cones without the arm.
+        rotation: (B * T, 3, 3) palm frame -> camera frame.
+        frames: T.
+    """
+    wrist = joints[:, :1]
+
+    def still(points: Tensor) -> Tensor:
+        """Put points (B * T, N, 3) at their clip's mean place in the palm's frame."""
+        own = (points - wrist) @ rotation
+        mean = own.view(-1, frames, *own.shape[1:]).mean(1)
+        return mean.repeat_interleave(frames, 0) @ rotation.mT + wrist
+
+    kind = draws.choice([1, 1, 1, 1])
+    reach = torch.where(kind == 0, 0.0, draws.uniform(low=25, high=75))
+    tilt = draws.normal(std=0.3)
+    axis = torch.stack([tilt.cos(), tilt.sin(), torch.zeros_like(tilt)], -1)
+    there = draws.chance(HELD)
+    axis, reach, kind, there = (
+        field.repeat_interleave(frames, 0) for field in (axis, reach, kind, there)
+    )
+    middle = still((joints[:, 4:5] + joints[:, [8, 12]].mean(1, keepdim=True)) / 2)
+    direction = axis[:, None] @ rotation.mT * reach[:, None, None]
+    along = torch.linspace(-1, 1, 7, device=joints.device)[:, None]
+    room = _room(middle + along * direction, hand).amin(1)
+    room = room.view(-1, frames).amin(1).repeat_interleave(frames, 0)
+    radius = (room - 0.5).clamp(max=_LARGEST_MM)
+    a, b = middle - direction, middle + direction
+    neck = b + 0.5 * direction
+    out = rotation[:, None, :, 2] * radius[:, None, None] * 0.45
+    side = torch.linalg.cross(out, normalize(direction + 1e-6, dim=-1))
+    corners = torch.cat([out + side, out - side, -out + side, -out - side], 1)
+    box = (kind == 3)[:, None]
+    used = torch.stack([kind >= 0, (kind == 2) | box[:, 0], box[:, 0], box[:, 0]], 1)
+    first = torch.cat([a, b, a, a], 1)
+    second = torch.cat([b, neck, b, b], 1)
+    first = torch.where(box[..., None], a + corners, first)
+    second = torch.where(box[..., None], b + corners, second)
+    thick = radius[:, None].expand(-1, HELD_CONES)
+    thin = torch.where(box, 0.36, thick.new_tensor([1.0, 0.8, 1.0, 1.0]))
+    end = torch.where(box, 0.36, thick.new_tensor([1.0, 0.4, 1.0, 1.0]))
+    used = used & (there & (radius > _LEAST_MM))[:, None]
+    return hide(Cones(first, second, thick * thin, thick * end), used)
+
+
+def _room(points: Tensor, cones: Cones) -> Tensor:
+    """Distance (B, N) in mm of points (B, N, 3) to the nearest surface of cones (B, P).
+
+    A cone's surface is taken at the foot of the perpendicular: at most a few tenths of a millimetre
+    from the nearest point at a finger's taper.
+    """
+    axis = cones.b - cones.a
+    away = points[:, :, None] - cones.a[:, None]
+    square = (axis * axis).sum(-1).clamp(min=1e-6)[:, None]
+    share = ((away * axis[:, None]).sum(-1) / square).clamp(0, 1)
+    gap = (away - share[..., None] * axis[:, None]).norm(dim=-1)
+    radius = cones.ra[:, None] + share * (cones.rb - cones.ra)[:, None]
+    nearest: Tensor = (gap - radius).amin(-1)
+    return nearest

@@ -1,0 +1,97 @@
+"""Orbbec cameras, through pyorbbecsdk2 (an extra).
+
+Written against the library's names and signatures; it has not met a camera yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+
+from cadstn.camera import Camera
+from cadstn.errors import CadstnError
+from cadstn.track.sources.frames import BaseSource, LiveFrame, needs
+
+_PLUG = "plug it in and check its udev rules; 'cadstn doctor' lists what is found"
+
+
+class Orbbec(BaseSource):
+    """Depth of the first Orbbec camera; intrinsics and depth unit are its own, read once.
+
+    Args:
+        timeout_s: a camera that is silent for so long has been unplugged.
+
+    Raises:
+        CadstnError: if pyorbbecsdk2 is missing, there is no camera, or it will not start.
+    """
+
+    live = True
+    name = "Orbbec"
+
+    def __init__(self, timeout_s: float = 5.0) -> None:
+        ob = _library()
+        self._timeout_ms = round(timeout_s * 1000)
+        try:
+            self._pipeline = ob.Pipeline()
+            profiles = self._pipeline.get_stream_profile_list(ob.OBSensorType.DEPTH_SENSOR)
+            profile = profiles.get_default_video_stream_profile()
+            config = ob.Config()
+            config.enable_stream(profile)
+            self._lens, self._fps = profile.get_intrinsic(), float(profile.get_fps())
+            self._pipeline.start(config)
+        except Exception as error:  # the library's OBError is no public base class
+            raise CadstnError(f"will not start ({error})", where=self.name, mend=_PLUG) from None
+
+    def close(self) -> None:
+        """Stop the camera."""
+        with suppress(Exception):  # it has been unplugged
+            self._pipeline.stop()
+
+    def __iter__(self) -> Iterator[LiveFrame]:
+        camera: Camera | None = None
+        first = given = 0
+        while True:
+            frames = self._pipeline.wait_for_frames(self._timeout_ms)
+            if frames is None:
+                raise CadstnError("stopped", where=self.name, mend=_PLUG)
+            frame = frames.get_depth_frame()
+            if frame is None:
+                continue
+            if camera is None:  # the unit comes with the first frame and stays
+                camera = camera_of(self._lens, frame.get_depth_scale(), self._fps)
+                first = frame.get_index()
+            shape = (frame.get_height(), frame.get_width())
+            raw = np.frombuffer(frame.get_data(), np.uint16).reshape(shape)
+            index = frame.get_index() - first
+            yield LiveFrame(
+                camera.depth_mm(raw),
+                camera.sized(shape[1], shape[0]),
+                frame.get_timestamp() / 1000,
+                index,
+                max(0, index - given),
+            )
+            given += 1
+
+
+def camera_of(lens: Any, unit_mm: float, fps: float) -> Camera:
+    """Read an ``OBCameraIntrinsic``; ``unit_mm`` is its frames' depth scale, millimetres."""
+    return Camera(
+        lens.fx, lens.fy, lens.cx, lens.cy, lens.width, lens.height, depth_unit_mm=unit_mm, fps=fps
+    )
+
+
+def found() -> list[str]:
+    """Name the Orbbec cameras that are plugged in."""
+    devices = _library().Context().query_devices()
+    return [devices.get_device_name_by_index(i) for i in range(devices.get_count())]
+
+
+def _library() -> Any:
+    try:
+        import pyorbbecsdk
+    except ImportError as cause:
+        raise needs("orbbec", "pyorbbecsdk2", cause) from None
+    return pyorbbecsdk

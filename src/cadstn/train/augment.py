@@ -1,0 +1,221 @@
+"""Crops turned, scaled and moved on the device, and their labels with them, exactly.
+
+An affine map of the image plane belongs to a map of space that keeps every point's depth: a pixel
+shows the direction x/z, y/z from the camera, so a point goes where its new pixel points to, at the
+depth it had. Around a centre on the camera's axis that is a rotation; beside it there is some
+shear, as there is in the image.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from cadstn.recipes import Recipe
+from cadstn.synth.draws import Draws
+
+if TYPE_CHECKING:
+    from cadstn.train.source import Batch
+
+CENTER_PX = 1.25
+"""Pixels from an image's middle to where its cube's centre is seen, right and down: half a pixel
+because pixels have a width, 0.75 because DeepPrior's crop floors (see `synth.raster.crop_view`)."""
+
+# Turns by 0, 90, 180 and 270 degrees, then flips left-right and upside-down.
+_TURNS = torch.tensor(
+    [
+        [[1, 0], [0, 1]], [[0, -1], [1, 0]], [[-1, 0], [0, -1]], [[0, 1], [-1, 0]],
+        [[-1, 0], [0, 1]], [[1, 0], [0, -1]],
+    ],
+    dtype=torch.float32,
+)  # fmt: skip
+
+
+def turn_codes(turns: str, seed: tuple[int, ...], items: Tensor, copy: Tensor) -> Tensor:
+    """How each item's extra copy is turned: the same way whenever it comes up.
+
+    Args:
+        turns: ``none``, ``paper`` (90, 180, 270 degrees, two flips) or ``released`` (turns alone).
+        seed: names the run.
+        items: (B,) int64 number of the image or clip.
+        copy: (B,) bool, whether this is the extra copy; the original stays as it is.
+
+    Returns:
+        (B,) int64 into the six turns and flips, 0 for none.
+    """
+    kinds = {"none": 1, "paper": 5, "released": 3}[turns]
+    drawn = 1 + Draws(seed, items).choice([1.0] * kinds)
+    return torch.where(copy, drawn, torch.zeros_like(drawn))
+
+
+def augment(
+    batch: Batch, recipe: Recipe, seed: tuple[int, ...], rows: Tensor, codes: Tensor | None
+) -> Batch:
+    """Turn, scale, move and shake a batch; all frames of a clip alike.
+
+    Args:
+        batch: crops with labels.
+        recipe: says how much.
+        seed: names run and stage.
+        rows: (B,) int64 sample numbers: draws are a function of them.
+        codes: (B,) fixed turns, as `turn_codes` gives; none for no turn.
+    """
+    how, device = recipe.augment, batch.crops.device
+    draws = Draws(seed, rows.to(device))
+    linear = torch.eye(2, device=device).expand(len(rows), 2, 2)
+    if codes is not None:
+        linear = _TURNS.to(device)[codes.to(device)]
+    turned = transform(batch, linear, torch.zeros(len(rows), 2, device=device))
+    if not how.continuous:
+        return turned
+    most = math.radians(how.rotate_deg)
+    angle = draws.fork("rotate").uniform(low=-most, high=most)
+    scale = draws.fork("scale").uniform(low=1 - how.scale, high=1 + how.scale)
+    shift_mm = draws.fork("shift").normal(3, std=how.shift_mm)
+    moved = recenter(turned, shift_mm, scale, angle)
+    if how.noise_mm:
+        moved = shake(moved, draws.fork("noise"), how.noise_mm)
+    return moved
+
+
+def transform(batch: Batch, linear: Tensor, offset: Tensor) -> Batch:
+    """Send the pixel q of each image to ``linear @ q + offset``, and the labels with it.
+
+    Args:
+        batch: crops with labels; centres and cubes stay.
+        linear: (B, 2, 2) of x right, y down.
+        offset: (B, 2) pixels; q counts from the image's middle.
+    """
+    crops = resample(batch.crops, linear, offset)
+    pixel = to_pixels(batch.joints, batch.centers_mm, batch.cube_mm, batch.crops.shape[-1])
+    pixel = pixel @ linear.mT[:, None] + offset[:, None, None]
+    joints = from_pixels(
+        pixel, batch.joints[..., 2], batch.centers_mm, batch.cube_mm, batch.crops.shape[-1]
+    )
+    return batch._replace(crops=crops, joints=joints)
+
+
+def recenter(batch: Batch, shift_mm: Tensor, scale: Tensor, angle: Tensor) -> Batch:
+    """Cut the cube elsewhere, larger or smaller, then turn the image around the new centre.
+
+    What was outside the old crop is empty in the new one.
+
+    Args:
+        batch: crops with labels.
+        shift_mm: (B, 3) of the cube's centre.
+        scale: (B,) of the cube's edge.
+        angle: (B,) radians, clockwise in the image.
+    """
+    size = batch.crops.shape[-1]
+    centers_mm = batch.centers_mm + shift_mm[:, None]
+    cube_mm = batch.cube_mm * scale
+    old, new = (_pixels_per_unit(c, e, size)[..., None] for c, e in
+                ((batch.centers_mm, batch.cube_mm), (centers_mm, cube_mm)))  # fmt: skip
+    sine, cosine = angle.sin(), angle.cos()
+    turn = torch.stack([cosine, -sine, sine, cosine], -1).view(-1, 1, 2, 2)
+    # q -> direction -> pixel of the new crop -> turned around where its centre is seen.
+    linear = turn * (new / old)[..., None]
+    moved = _direction(batch.centers_mm) - _direction(centers_mm)
+    carried = (turn @ (moved * new)[..., None])[..., 0]
+    offset = CENTER_PX - (linear @ _seen(linear))[..., 0] + carried
+    crops = resample(
+        batch.crops.flatten(0, 1)[:, None], linear.flatten(0, 1), offset.flatten(0, 1)
+    ).view_as(batch.crops)
+    half = (batch.cube_mm / 2)[:, None]
+    new_half = (cube_mm / 2)[:, None]
+    ahead_mm = batch.centers_mm[..., 2] - centers_mm[..., 2]
+    depth = (crops * half[..., None, None] + ahead_mm[..., None, None]) / new_half[..., None, None]
+    crops = torch.where(crops < 1, depth, 1.0).clamp(-1, 1)
+    pixel = to_pixels(batch.joints, batch.centers_mm, batch.cube_mm, size)
+    pixel = pixel @ linear.mT + offset[..., None, :]
+    deep = (batch.joints[..., 2] * half[..., None] + ahead_mm[..., None]) / new_half[..., None]
+    joints = from_pixels(pixel, deep, centers_mm, cube_mm, size)
+    return type(batch)(crops, joints, centers_mm, cube_mm)
+
+
+def shake(batch: Batch, draws: Draws, noise_mm: float) -> Batch:
+    """Add Gauss noise to the depth of surface pixels; none appears, disappears or leaves the cube.
+
+    Args:
+        batch: crops with labels.
+        draws: of the B samples.
+        noise_mm: standard deviation.
+    """
+    crops = batch.crops
+    noise = draws.normal(*crops.shape[1:], std=noise_mm) * (2 / batch.cube_mm).view(-1, 1, 1, 1)
+    # Just below +1, which means that there is no surface.
+    shaken = (crops + noise).clamp(-1, 1 - 2.0**-16)
+    return batch._replace(crops=torch.where((crops < 1) & (crops > -1), shaken, crops))
+
+
+def resample(images: Tensor, linear: Tensor, offset: Tensor) -> Tensor:
+    """Move pixels by an affine map, nearest neighbour; +1 where the map brings nothing.
+
+    Args:
+        images: (B, T, M, M).
+        linear: (B, 2, 2) and
+        offset: (B, 2): the pixel q from the middle goes to linear @ q + offset.
+    """
+    size = images.shape[-1]
+    middle = (size - 1) / 2
+    line = torch.arange(size, device=images.device, dtype=torch.float32) - middle
+    target = torch.stack(torch.meshgrid(line, line, indexing="xy"), -1).view(1, -1, 2)
+    # Where a target pixel comes from; 2x2 by hand, since a solver would synchronise.
+    (a, b), (c, d) = (row.unbind(-1) for row in linear.unbind(-2))
+    inverse = torch.stack([d, -b, -c, a], -1).view(-1, 2, 2) / (a * d - b * c).view(-1, 1, 1)
+    source = ((target - offset[:, None]) @ inverse.mT + middle).round().long()
+    inside = ((source >= 0) & (source < size)).all(-1)
+    index = (source[..., 1] * size + source[..., 0]).clamp(0, size * size - 1)
+    flat = images.flatten(2)
+    found = flat.gather(2, index[:, None].expand(-1, flat.shape[1], -1))
+    return torch.where(inside[:, None], found, 1.0).view_as(images)
+
+
+def to_pixels(joints: Tensor, centers_mm: Tensor, cube_mm: Tensor, size: int) -> Tensor:
+    """Where normalised joints are seen: (B, T, K, 2) pixels from the image's middle.
+
+    Args:
+        joints: (B, T, K, 3) relative to the centre, in half cubes.
+        centers_mm: (B, T, 3).
+        cube_mm: (B,).
+        size: M.
+    """
+    points = joints * (cube_mm / 2).view(-1, 1, 1, 1) + centers_mm[..., None, :]
+    away = points[..., :2] / points[..., 2:] - _direction(centers_mm)[..., None, :]
+    return CENTER_PX + away * _pixels_per_unit(centers_mm, cube_mm, size)[..., None, None]
+
+
+def from_pixels(
+    pixels: Tensor, deep: Tensor, centers_mm: Tensor, cube_mm: Tensor, size: int
+) -> Tensor:
+    """Undo `to_pixels`, given how deep each joint lies.
+
+    Args:
+        pixels: (B, T, K, 2) from the image's middle.
+        deep: (B, T, K) relative to the centre, in half cubes.
+        centers_mm: (B, T, 3).
+        cube_mm: (B,).
+        size: M.
+    """
+    half = (cube_mm / 2).view(-1, 1, 1)
+    scale = _pixels_per_unit(centers_mm, cube_mm, size)[..., None, None]
+    direction = _direction(centers_mm)[..., None, :] + (pixels - CENTER_PX) / scale
+    z_mm = deep * half + centers_mm[..., 2:]
+    xy = (direction * z_mm[..., None] - centers_mm[..., None, :2]) / half[..., None]
+    return torch.cat([xy, deep[..., None]], -1)
+
+
+def _direction(points_mm: Tensor) -> Tensor:
+    return points_mm[..., :2] / points_mm[..., 2:]
+
+
+def _pixels_per_unit(centers_mm: Tensor, cube_mm: Tensor, size: int) -> Tensor:
+    """Pixels (B, T) that one unit of x/z spans: the cube's edge spans the image at its centre."""
+    return centers_mm[..., 2] * size / cube_mm[:, None]
+
+
+def _seen(like: Tensor) -> Tensor:
+    return torch.full((2, 1), CENTER_PX, device=like.device)

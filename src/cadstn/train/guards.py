@@ -1,0 +1,92 @@
+"""What can end a training early: SIGTERM, a loss that is not finite, memory that runs out."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import signal
+import threading
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from cadstn.errors import CadstnError
+from cadstn.recipes import Recipe
+
+
+class Stopped(Exception):  # noqa: N818  # not an error: SIGTERM was obeyed
+    """Training was asked to stop, has saved its state and can go on."""
+
+    def __init__(self, stage: str, step: int) -> None:
+        super().__init__(f"stopped after step {step} of the {stage} stage")
+
+
+class Losses:
+    """Checks losses some steps after they were made, so that a GPU need not be waited for.
+
+    Args:
+        out: the run's folder, for the message.
+        stage: its name.
+        lag: how many steps may pass.
+    """
+
+    def __init__(self, out: Path, stage: str, lag: int) -> None:
+        self._out, self._stage, self._lag = out, stage, lag
+        self._waiting: deque[tuple[int, Tensor]] = deque()
+        self.last = math.nan
+
+    def check(self, step: int, loss: Tensor) -> None:
+        """Add a step's loss, and check that of ``lag`` steps before; raises CadstnError."""
+        self._waiting.append((step, loss))
+        while len(self._waiting) > self._lag:
+            self._check_oldest()
+
+    def check_all(self) -> None:
+        """Check all that wait; raises CadstnError, naming the step."""
+        while self._waiting:
+            self._check_oldest()
+
+    def _check_oldest(self) -> None:
+        step, loss = self._waiting.popleft()
+        self.last = float(loss)
+        if not math.isfinite(self.last):
+            raise CadstnError(
+                f"loss is {self.last} at step {step} of the {self._stage} stage",
+                where=self._out,
+                mend=f"lower {self._stage}.learning_rate; the last checkpoint is still good",
+            )
+
+
+@contextlib.contextmanager
+def stoppable() -> Iterator[threading.Event]:
+    """Turn SIGTERM into an event that is looked at after every step."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop  # only the main thread may handle signals
+        return
+    before = signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextlib.contextmanager
+def memory_told(recipe: Recipe, stage: str) -> Iterator[None]:
+    """Say in one line that a batch does not fit in memory."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        short = isinstance(error, (torch.OutOfMemoryError, MemoryError))
+        if not short and "allocate memory" not in str(error):
+            raise
+        batch = recipe.plan(stage).batch
+        smaller = max(recipe.frames(stage), batch // 2)
+        raise CadstnError(
+            f"a batch of {batch} images does not fit in memory",
+            where=f"{stage} stage",
+            mend=f"--set {stage}.batch={smaller}, or train on more ranks",
+        ) from None

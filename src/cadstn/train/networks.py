@@ -1,0 +1,159 @@
+"""The networks of a run, by stage: how they begin, what each stage minimises, what it predicts."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from cadstn.models import (
+    Baseline,
+    Cadstn,
+    Dropout,
+    Fusion,
+    Sliced,
+    Spatial,
+    Temporal,
+    fuse,
+    half_squared,
+    pose_distance,
+    spatial_loss,
+)
+from cadstn.recipes import Recipe
+from cadstn.synth.draws import Draws
+from cadstn.train.source import DROPOUT, Batch
+
+NUMBERS = {"spatial": 0, "temporal": 1, "fusion": 2, "baseline": 3, "sliced": 4}
+"""What a stage is called in a seed."""
+
+Networks = dict[str, nn.Module]
+
+
+def build(recipe: Recipe, device: str) -> Networks:
+    """Make the networks of a recipe's stages, each with weights that its seed and name decide."""
+    networks: Networks = {}
+    for stage in recipe.stages:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(_seed(recipe.seed, NUMBERS[stage]))
+            network = make(stage, recipe)
+        # On a CPU a training step takes two thirds of the time with channels last.
+        networks[stage] = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in its stubs
+    return networks
+
+
+def begin(networks: Networks, stage: str, recipe: Recipe) -> None:
+    """Give a stage the convolutions and FC1 of the trained network that it starts from."""
+    start = getattr(recipe, f"{stage}_start", "scratch")
+    if start == "scratch":
+        return
+    part, other = networks[stage], networks[start]
+    trunk = other.depth_trunk if isinstance(other, Spatial) else other.trunk
+    first = other.fc1 if isinstance(other, Spatial) else other.head.fc1  # type: ignore[union-attr]
+    _copy(trunk, part.trunk)
+    _copy(first, part.fc1 if isinstance(part, Temporal) else part.head.fc1)  # type: ignore[union-attr]
+
+
+def parameter_groups(network: nn.Module, recipe: Recipe) -> list[dict[str, object]]:
+    """What Adam changes, with each group's multiple of the learning rate as ``rate``.
+
+    Layers that a frozen temporal start gave are left out, and stop asking for gradients.
+    """
+    if not isinstance(network, Temporal):
+        return [{"params": list(network.parameters()), "rate": 1.0}]
+    if recipe.temporal_frozen:
+        network.trunk.requires_grad_(False)
+        network.fc1.requires_grad_(False)
+    lstm = list(network.lstm.parameters())
+    inside = {id(parameter) for parameter in lstm}
+    others = [p for p in network.parameters() if p.requires_grad and id(p) not in inside]
+    return [{"params": others, "rate": 1.0}, {"params": lstm, "rate": recipe.lstm_rate}]
+
+
+def set_dropout(network: nn.Module, recipe: Recipe, stage: str, rows: Tensor) -> None:
+    """Let every dropout mask be a function of seed, stage, layer and sample number.
+
+    Args:
+        network: of the stage.
+        recipe: names the seed.
+        stage: its name.
+        rows: (B,) int64 sample numbers, on the network's device.
+    """
+    draws = Draws((recipe.seed, DROPOUT, NUMBERS[stage]), rows)
+    for name, layer in network.named_modules():
+        if isinstance(layer, Dropout) and layer.p:
+            layer.uniform = draws.fork(name).repeat(recipe.frames(stage)).uniform
+
+
+def stage_loss(networks: Networks, stage: str, batch: Batch, recipe: Recipe) -> Tensor:
+    """Loss of one stage on one batch; only that stage's network takes part in the gradient."""
+    distance = {"pose_distance": pose_distance, "half_squared": half_squared}[recipe.loss]
+    network, crops = networks[stage], batch.crops
+    if isinstance(network, Spatial):
+        outputs = network.forward_train(crops.flatten(0, 1))
+        return spatial_loss(outputs, batch.joints.flatten(0, 1), distance)
+    if isinstance(network, Temporal):
+        joints, _ = network(crops)
+        return distance(joints, batch.joints)
+    if isinstance(network, Fusion):
+        with torch.no_grad():
+            temporal, spatial = (
+                predict(networks, "temporal", crops),
+                predict(networks, "spatial", crops),
+            )
+        w1 = network(crops.flatten(0, 1)).view_as(temporal)
+        return distance(fuse(w1, temporal, spatial), batch.joints)
+    return distance(network(crops.flatten(0, 1)), batch.joints.flatten(0, 1))
+
+
+def predict(networks: Networks, stage: str, crops: Tensor) -> Tensor:
+    """Joints (B, T, K, 3) that the networks up to a stage see in clips (B, T, M, M)."""
+    network = networks[stage]
+    if isinstance(network, Temporal):
+        joints: Tensor = network(crops)[0]
+        return joints
+    found: Tensor = network(crops.flatten(0, 1)).view(*crops.shape[:2], -1, 3)
+    if isinstance(network, Fusion):
+        others = (predict(networks, other, crops) for other in ("temporal", "spatial"))
+        return fuse(found, *others)
+    return found
+
+
+def assemble(networks: Networks, recipe: Recipe) -> Cadstn:
+    """Put the three networks of Algorithm 1 together, in evaluation mode, without copying."""
+    with torch.device("meta"):
+        model = Cadstn(recipe.net, auxiliary=True)
+    for stage in ("spatial", "temporal", "fusion"):
+        setattr(model, stage, networks[stage])
+    return model.eval()
+
+
+def make(stage: str, recipe: Recipe, *, auxiliary: bool = True) -> nn.Module:
+    """Make a stage's network from torch's own random numbers.
+
+    Args:
+        stage: its name.
+        recipe: names the sizes and the gate's start.
+        auxiliary: with the paths that only the spatial network's training needs.
+    """
+    if stage == "spatial":
+        return Spatial(recipe.net, auxiliary=auxiliary)
+    if stage == "fusion":
+        network = Fusion(recipe.net)
+        # The gate's weight before it has seen anything: sigmoid(bias).
+        nn.init.constant_(network.head.output.bias, math.log(recipe.gate / (1 - recipe.gate)))
+        return network
+    kinds = {"baseline": Baseline, "sliced": Sliced, "temporal": Temporal}
+    made: nn.Module = kinds[stage](recipe.net)
+    return made
+
+
+def _copy(source: object, target: object) -> None:
+    assert isinstance(source, nn.Module)
+    assert isinstance(target, nn.Module)
+    target.load_state_dict(source.state_dict())
+
+
+def _seed(*words: int) -> int:
+    return int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> 2)

@@ -1,0 +1,88 @@
+"""Several processes as one: each takes its rows of the global batch, gradients are summed.
+
+Under ``torchrun`` the environment says who is who; without it there is one rank. What a step
+computes does not depend on how many there are, but for the order of the sum.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, distributed
+
+from cadstn.errors import CadstnError
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Which of how many processes this is."""
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this one writes files and speaks."""
+        return self.rank == 0
+
+    def rows(self, step: int, batch: int) -> Tensor:
+        """Sample numbers (int64, on the CPU) that this rank takes of a step's ``batch``."""
+        low, high = (batch * (self.rank + i) // self.size for i in (0, 1))
+        return torch.arange(step * batch + low, step * batch + high)
+
+    def add_up(self, tensors: Sequence[Tensor]) -> None:
+        """Replace tensors of one device by their sums over all ranks, in one message."""
+        if self.size == 1:
+            return
+        flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
+        distributed.all_reduce(flat)
+        at = 0
+        for tensor in tensors:
+            tensor.copy_(flat[at : at + tensor.numel()].view_as(tensor))
+            at += tensor.numel()
+
+    def share(self, tensors: Iterable[Tensor]) -> None:
+        """Give every rank the first one's values."""
+        if self.size > 1:
+            for tensor in tensors:
+                # Channels-last weights are not contiguous, which a broadcast asks for.
+                whole = tensor.detach().contiguous()
+                distributed.broadcast(whole, 0)
+                tensor.detach().copy_(whole)
+
+    def wait(self) -> None:
+        """Wait until every rank has come here."""
+        if self.size > 1:
+            distributed.barrier()
+
+
+def join(device: str) -> tuple[Ranks, str]:
+    """Join the processes that torchrun started; returns the rank and its device.
+
+    Raises:
+        CadstnError: if there are more ranks on this machine than devices.
+    """
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1:
+        return Ranks(), device
+    local = int(os.environ.get("LOCAL_RANK", "0"))
+    if device == "cuda":
+        if local >= torch.cuda.device_count():
+            raise CadstnError(
+                f"rank {local} of this machine has no GPU of its own",
+                mend=f"torchrun --nproc-per-node {torch.cuda.device_count()}",
+            )
+        torch.cuda.set_device(local)
+        device = f"cuda:{local}"
+    if not distributed.is_initialized():
+        distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+    return Ranks(distributed.get_rank(), size), device
+
+
+def leave() -> None:
+    """Part from the other processes, if there are any."""
+    if distributed.is_initialized():
+        distributed.destroy_process_group()

@@ -1,0 +1,204 @@
+"""Where samples come from: rendered as they are needed, or a bank of crops on the device.
+
+A source is asked by sample number, which counts on from the first step of a stage to its last.
+What number n is depends on nothing else: not on the batch it is in, nor on who asks for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cadstn.data.bank import Bank
+from cadstn.errors import CadstnError
+from cadstn.recipes import Recipe
+from cadstn.synth.stream import sample_clips
+from cadstn.train.augment import augment, turn_codes
+
+TRAIN, VALIDATE, AUGMENT, DROPOUT, ORDER = range(5)
+"""Second word of every seed: what the numbers are for."""
+
+_AT_ONCE = 4  # clips validated together: 64 frames, the size that training renders
+
+
+class Batch(NamedTuple):
+    """A labelled batch, as the networks take it.
+
+    Attributes:
+        crops: (B, T, M, M) normalised depth in [-1, 1], +1 where empty or behind the cube.
+        joints: (B, T, K, 3) relative to the crop's centre, in units of half a cube.
+        centers_mm: (B, T, 3) centre of each crop's cube, camera frame.
+        cube_mm: (B,) edge of the cube.
+    """
+
+    crops: Tensor
+    joints: Tensor
+    centers_mm: Tensor
+    cube_mm: Tensor
+
+
+class Source(Protocol):
+    """What the loop needs of data."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Names the data: another one means other data."""
+
+    def clips(self, stage: int, rows: Tensor, frames: int) -> Batch:
+        """Return training samples by number.
+
+        Args:
+            stage: number of the stage, which has an order of its own.
+            rows: (B,) int64 on the CPU, sample numbers.
+            frames: frames a sample.
+        """
+
+    def validation(self, frames: int, clip: int) -> Iterator[Batch]:
+        """Yield at most ``frames`` held-out frames in clips of ``clip``, always the same ones."""
+
+
+class RenderedSource:
+    """Hands rendered as they are needed; no frame is ever seen twice.
+
+    Args:
+        recipe: names seed, cube, size and skeleton.
+        device: where to render.
+    """
+
+    def __init__(self, recipe: Recipe, device: str) -> None:
+        self.recipe, self.device = recipe, device
+        self.fingerprint = "rendered"
+
+    def clips(self, stage: int, rows: Tensor, frames: int) -> Batch:
+        """See `Source`."""
+        batch = self._render((self.recipe.seed, TRAIN, stage), rows, frames)
+        if not self.recipe.augment.continuous:
+            return batch
+        return augment(batch, self.recipe, (self.recipe.seed, AUGMENT, stage), rows, None)
+
+    def validation(self, frames: int, clip: int) -> Iterator[Batch]:
+        """See `Source`."""
+        for rows in torch.split(torch.arange(max(1, frames // clip)), _AT_ONCE):
+            yield self._render((self.recipe.seed, VALIDATE), rows, clip)
+
+    def _render(self, seed: tuple[int, ...], rows: Tensor, frames: int) -> Batch:
+        recipe = self.recipe
+        clips = sample_clips(
+            seed,
+            rows,
+            frames,
+            cube_mm=recipe.cube_mm,
+            size=recipe.net.size,
+            skeleton=recipe.skeleton,
+            device=self.device,
+            compiled=recipe.compiled,
+        )
+        cubes = clips.joints.new_full((len(rows),), recipe.cube_mm)
+        return Batch(clips.crops, clips.joints, clips.centers_mm, cubes)
+
+
+class BankSource:
+    """Crops prepared once, all on the device (on a CPU: mapped from the file).
+
+    Args:
+        bank: crops with labels and shots; its last shots by a fixed shuffle are held out.
+        recipe: names seed, augmentation and the share that is held out.
+        device: where samples go.
+        resident: copy the whole bank to the device first; otherwise batches are copied.
+    """
+
+    def __init__(self, bank: Bank, recipe: Recipe, device: str, *, resident: bool = True) -> None:
+        self.bank, self.recipe, self.device = bank, recipe, device
+        self.fingerprint = bank.fingerprint
+        # Signed, because torch cannot index the unsigned type everywhere.
+        crops = torch.from_numpy(bank.crops.view(np.int16))
+        place = device if resident and device != "cpu" else "cpu"
+        self._crops = crops.to(place)
+        self._joints = torch.from_numpy(bank.joints).to(place)
+        self._centers_mm = torch.from_numpy(bank.centers_mm).to(place)
+        self._cube_mm = torch.from_numpy(bank.cube_mm).to(place)
+        self._held_out = held_out_shots(bank.shots, recipe.holdout)
+        self._starts = lru_cache(maxsize=4)(self._find_starts)
+        self._order = lru_cache(maxsize=4)(self._shuffle)
+
+    def clips(self, stage: int, rows: Tensor, frames: int) -> Batch:
+        """See `Source`."""
+        turns = self.recipe.augment.turns
+        starts = self._starts(frames, False)
+        count = len(starts) * (1 if turns == "none" else 2)
+        chosen = torch.empty_like(rows)
+        for epoch in range(int(rows[0]) // count, int(rows[-1]) // count + 1):
+            mine = rows.div(count, rounding_mode="floor") == epoch
+            chosen[mine] = self._order(stage, epoch, count)[rows[mine] % count]
+        # The second half of the items are the turned or flipped copies, always the same way.
+        place, copy = chosen % len(starts), chosen >= len(starts)
+        batch = self._gather(starts[place], frames)
+        if turns == "none" and not self.recipe.augment.continuous:
+            return batch
+        codes = turn_codes(turns, (self.recipe.seed, AUGMENT), place, copy)
+        return augment(batch, self.recipe, (self.recipe.seed, AUGMENT, stage), rows, codes)
+
+    def validation(self, frames: int, clip: int) -> Iterator[Batch]:
+        """See `Source`."""
+        starts = self._starts(clip, True)
+        # Clips spread over all that is held out, not its first shot alone.
+        wanted = max(1, min(len(starts), frames // clip))
+        picked = torch.linspace(0, len(starts) - 1, wanted).long() if len(starts) else starts
+        for part in torch.split(starts[picked], _AT_ONCE):
+            yield self._gather(part, clip)
+
+    def _gather(self, starts: Tensor, frames: int) -> Batch:
+        index = (starts[:, None] + torch.arange(frames)).to(self._crops.device)
+        crops = self._crops[index].to(self.device).int().bitwise_and_(0xFFFF)
+        return Batch(
+            crops.float().mul_(2 / 0xFFFF).sub_(1),
+            self._joints[index].to(self.device),
+            self._centers_mm[index].to(self.device),
+            self._cube_mm[index[:, 0]].to(self.device),
+        )
+
+    def _find_starts(self, frames: int, held_out: bool) -> Tensor:
+        """Where clips can start: all places in training, every T-th of a shot in validation."""
+        shots = self.bank.shots
+        first, last = shot_bounds(shots)
+        mine = np.isin(shots[first], self._held_out) == held_out
+        step = frames if held_out else 1
+        places = [
+            np.arange(a, b - frames + 1, step) for a, b in zip(first[mine], last[mine], strict=True)
+        ]
+        starts = np.concatenate(places) if places else np.empty(0, np.int64)
+        if not len(starts) and not held_out:
+            raise CadstnError(
+                f"no shot of {frames} frames to train on",
+                where=self.bank.path,
+                mend="give longer recordings, or set clip lower",
+            )
+        return torch.from_numpy(starts.astype(np.int64))
+
+    def _shuffle(self, stage: int, epoch: int, count: int) -> Tensor:
+        seed = np.random.SeedSequence((self.recipe.seed, ORDER, stage, epoch)).generate_state(1)
+        return torch.randperm(count, generator=torch.Generator().manual_seed(int(seed[0])))
+
+
+def shot_bounds(shots: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """First index of every run of equal shot numbers (N,), and the index after its last."""
+    first = np.flatnonzero(np.concatenate([[True], shots[1:] != shots[:-1]]))
+    return first, np.append(first[1:], len(shots))
+
+
+def held_out_shots(shots: np.ndarray, share: float) -> np.ndarray:
+    """Shot numbers kept for validation: the same for every seed, so that runs can be compared.
+
+    Args:
+        shots: (N,) shot number of every frame.
+        share: of the shots; at least one is taken, unless it is 0 or there is only one shot.
+    """
+    numbers = np.unique(shots)
+    count = min(max(round(share * len(numbers)), 1), len(numbers) - 1) if share else 0
+    shuffled: np.ndarray = np.random.default_rng(0).permutation(numbers)
+    return shuffled[:count]

@@ -1,0 +1,112 @@
+"""Small data sets in each layout, with random depth and joints that project into the image."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from cadstn.camera import Camera
+from cadstn.data import icvl, msra, nyu
+
+Depth = NDArray[np.uint16]
+Joints = NDArray[np.float64]
+
+
+def some_depth(camera: Camera, count: int, seed: int = 0) -> Depth:
+    """(count, H, W) mm with a hole of unmeasured pixels."""
+    rng = np.random.default_rng(seed)
+    depth = rng.integers(400, 900, (count, camera.height, camera.width)).astype(np.uint16)
+    depth[:, 5:9, 7:11] = 0
+    return depth
+
+
+def some_joints(camera: Camera, frames: int, joints: int, seed: int = 0) -> Joints:
+    """(frames, joints, 3) of u px, v px, d mm in the middle of the image, moving slowly."""
+    rng = np.random.default_rng(seed)
+    u = rng.uniform(0.3, 0.7, (1, joints)) * camera.width + np.arange(frames)[:, None] * 0.5
+    v = rng.uniform(0.3, 0.7, (1, joints)) * camera.height + np.zeros((frames, 1))
+    d = rng.uniform(500, 600, (1, joints)) + np.zeros((frames, 1))
+    return np.stack([u, v, d], -1)
+
+
+@pytest.fixture
+def make_nyu(tmp_path: Path) -> Callable[..., tuple[Path, Depth, Joints]]:
+    """Write one split: root, depth and camera 1's joints."""
+
+    def make(split: str = "test", frames: int = 6) -> tuple[Path, Depth, Joints]:
+        folder = tmp_path / "nyu" / split
+        folder.mkdir(parents=True)
+        depth = some_depth(nyu.CAMERA, frames)
+        uvd = np.stack([some_joints(nyu.CAMERA, frames, 36, seed) for seed in range(3)])
+        for index in range(frames):
+            nyu.write_frame(folder, index, depth[index])
+        nyu.write_labels(folder, uvd, np.asarray(nyu.CAMERA.to_xyz_mm(uvd)))
+        return tmp_path / "nyu", depth, uvd[0]
+
+    return make
+
+
+@pytest.fixture
+def make_icvl(tmp_path: Path) -> Callable[..., tuple[Path, Depth, Joints]]:
+    """Write one split in one of its layouts: root, depth and joints; two recordings of 4 and 2."""
+
+    def make(split: str = "test", layout: int = 0) -> tuple[Path, Depth, Joints]:
+        root = tmp_path / "icvl"
+        chosen = icvl.LAYOUTS[split][layout]
+        names = [f"201401011200/image_{i:04d}.png" for i in range(4)]
+        names += [f"201402021200/image_{i:04d}.png" for i in range(2)]
+        depth, uvd = some_depth(icvl.CAMERA, 6), some_joints(icvl.CAMERA, 6, 16)
+        for name, image in zip(names, depth, strict=True):
+            icvl.write_frame(root / chosen.depth, name, image)
+        (root / chosen.labels[0]).parent.mkdir(parents=True, exist_ok=True)
+        if len(chosen.labels) == 1:
+            icvl.write_labels(root / chosen.labels[0], names, uvd)
+        else:
+            icvl.write_labels(root / chosen.labels[0], names[:4], uvd[:4])
+            icvl.write_labels(root / chosen.labels[1], names[4:], uvd[4:])
+        return root, depth, uvd
+
+    return make
+
+
+@pytest.fixture
+def make_msra(tmp_path: Path) -> Callable[..., tuple[Path, NDArray[np.float32], Joints]]:
+    """Write subjects with two gestures of 3 frames each: root, depth and joints of all frames."""
+
+    def make(subjects: tuple[str, ...] = ("P0", "P3")) -> tuple[Path, Any, Joints]:
+        root = tmp_path / "msra"
+        depths: list[NDArray[np.float32]] = []
+        joints: list[Joints] = []
+        for subject in subjects:
+            for gesture in ("1", "TIP"):
+                folder = root / subject / gesture
+                folder.mkdir(parents=True)
+                depth = np.zeros((3, 240, 320), np.float32)
+                rng = np.random.default_rng(len(depths))
+                depth[:, 40:90, 100:180] = rng.uniform(400, 600, (3, 50, 80))
+                uvd = some_joints(msra.CAMERA, 3, 21)
+                xyz = np.asarray(msra.CAMERA.to_xyz_mm(uvd), np.float64)
+                for index in range(3):
+                    msra.write_bin(folder / msra.frame_name(index), depth[index])
+                msra.write_labels(folder / "joint.txt", xyz)
+                depths.append(depth)
+                joints.append(xyz)
+        return root, np.concatenate(depths), np.concatenate(joints)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of others' data; the test is skipped where it is absent."""
+    beside = Path(__file__).resolve().parents[3] / "shared"
+    folder = Path(os.environ.get("CADSTN_SHARED", beside))
+    if not folder.is_dir():
+        pytest.skip(f"no data of others at {folder} (set CADSTN_SHARED)")
+    return folder

@@ -1,0 +1,162 @@
+"""Files that mean something else than they are read as: recognised, named, never guessed at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from cadstn.errors import CadstnError
+from cadstn.evaluate.predictions import load_predictions, write_joints_uvd
+from cadstn.evaluate.protocol import protocol
+from cadstn.evaluate.report import score_files
+from cadstn.skeleton import ICVL16, MSRA21
+
+ICVL = protocol("icvl")
+
+
+def hands(frames: int = 40) -> NDArray[np.float64]:
+    """Truth of moving hands: (N, 16, 3) mm, joints some 20 mm apart, off the camera's axis."""
+    rng = np.random.default_rng(3)
+    shape = rng.normal(0, 35, (16, 3))
+    where = np.cumsum(rng.normal(0, 2, (frames, 1, 3)), axis=0)
+    return shape + where + (25.0, -30.0, 420.0)
+
+
+def files(tmp_path: Path, written: NDArray[np.float64]) -> tuple[Path, Path]:
+    """A prediction of these numbers as they are, and a file of truth of `hands`."""
+    pred, truth = tmp_path / "pred.txt", tmp_path / "truth.txt"
+    write_joints_uvd(pred, written)
+    write_joints_uvd(truth, ICVL.camera.to_uvd(hands()))
+    return pred, truth
+
+
+def refused(pred: Path, truth: Path, fmt: str = "uvd") -> str:
+    with pytest.raises(CadstnError) as caught:
+        score_files(pred, truth, "icvl", "xyz" if fmt == "xyz" else "uvd")
+    error = caught.value
+    assert Path(str(error.where)) == pred
+    assert error.mend
+    assert "\n" not in str(error)
+    return str(error)
+
+
+def noisy() -> NDArray[np.float64]:
+    return hands() + np.random.default_rng(4).normal(0, 4, (40, 16, 3))
+
+
+def test_right_files_pass(tmp_path: Path) -> None:
+    for fmt, written in (("uvd", ICVL.camera.to_uvd(noisy())), ("xyz", noisy())):
+        pred, truth = files(tmp_path, np.asarray(written))
+        scores, _ = score_files(pred, truth, "icvl", "xyz" if fmt == "xyz" else "uvd")
+        assert scores.mean_error_mm == pytest.approx(6.4, abs=0.5)
+
+
+def test_a_bad_network_is_still_scored(tmp_path: Path) -> None:
+    # Far off in no way that another reading would explain.
+    pred, truth = files(tmp_path, hands() + np.array([120.0, 0, 0]))
+    scores, text = score_files(pred, truth, "icvl", "xyz")
+    assert scores.mean_error_mm == pytest.approx(120, abs=0.1)
+    assert "note: over 100 mm is rarely a network's doing" in text
+
+
+def test_metres(tmp_path: Path) -> None:
+    uvd = np.array(ICVL.camera.to_uvd(noisy()), np.float64) * (1, 1, 1e-3)
+    said = refused(*files(tmp_path, uvd))
+    assert "its d of 0.4" in said
+    assert "looks like metres, not mm" in said
+    said = refused(*files(tmp_path, noisy() / 1000), "xyz")
+    assert "looks like metres" in said
+    assert "write z, x and y in mm" in said
+    # As .npz there is no range to go by, but the truth tells.
+    np.savez(tmp_path / "a.npz", joints_xyz_mm=noisy() / 1000)
+    np.savez(tmp_path / "b.npz", joints_xyz_mm=hands())
+    with pytest.raises(CadstnError, match=r"a\.npz: mean error 4\d\d mm .* with metres for mm; g"):
+        score_files(tmp_path / "a.npz", tmp_path / "b.npz")
+
+
+def test_xyz_for_uvd_and_back(tmp_path: Path) -> None:
+    said = refused(*files(tmp_path, noisy()))
+    assert "of its u v lie outside icvl's image of 320x240: does it hold x y z in mm?" in said
+    assert "--format xyz" in said
+    uvd = np.asarray(ICVL.camera.to_uvd(noisy()), np.float64)
+    said = refused(*files(tmp_path, uvd), "xyz")
+    assert "with its columns as u v d; leave out --format xyz" in said
+    # x and y that happen to lie inside the image are told by the truth.
+    inside = np.abs(noisy()) + np.array([60.0, 60, 0])
+    pred = tmp_path / "inside.txt"
+    truth = tmp_path / "inside_truth.txt"
+    write_joints_uvd(pred, inside)
+    write_joints_uvd(truth, ICVL.camera.to_uvd(inside))
+    said = refused(pred, truth)
+    assert "0.0 mm with its columns as x y z in mm" in said
+
+
+def test_behind_the_camera_and_turned_axes(tmp_path: Path) -> None:
+    said = refused(*files(tmp_path, noisy() * (1, -1, -1)), "xyz")
+    assert "lies behind the camera" in said
+    far_up = hands() + np.array([0.0, -80, 0])
+    write_joints_uvd(tmp_path / "truth.txt", ICVL.camera.to_uvd(far_up))
+    write_joints_uvd(tmp_path / "pred.txt", far_up * (1, -1, 1))
+    said = refused(tmp_path / "pred.txt", tmp_path / "truth.txt", "xyz")
+    assert "with y turned round; give x right, y down, z forward" in said
+
+
+def test_exchanged_columns(tmp_path: Path) -> None:
+    truth_mm = hands() + np.array([60.0, -40, 0])
+    swapped = np.asarray(ICVL.camera.to_uvd(truth_mm))[..., [1, 0, 2]]
+    write_joints_uvd(tmp_path / "truth.txt", ICVL.camera.to_uvd(truth_mm))
+    write_joints_uvd(tmp_path / "pred.txt", swapped)
+    said = refused(tmp_path / "pred.txt", tmp_path / "truth.txt")
+    assert "with u and v exchanged; exchange the columns" in said
+
+
+def test_joints_in_another_order(tmp_path: Path) -> None:
+    order = [0, *range(13, 16), *range(4, 13), *range(1, 4)]  # thumb and pinky exchanged
+    said = refused(*files(tmp_path, np.asarray(ICVL.camera.to_uvd(noisy()[:, order]), np.float64)))
+    assert "its joint 1 lies where the truth has pinky_root, not thumb_root" in said
+    assert "put its joints in this order: palm, thumb_root" in said
+
+
+def test_named_joints_in_another_order(tmp_path: Path) -> None:
+    names = np.array(ICVL16.joints)
+    names[[1, 2]] = names[[2, 1]]
+    path = tmp_path / "named.npz"
+    np.savez(path, joints_xyz_mm=noisy(), skeleton="icvl16", joint_names=names)
+    with pytest.raises(CadstnError, match=r"named\.npz: names its joint 1 'thumb_mid' where icvl"):
+        load_predictions(path, ICVL)
+    np.savez(path, joints_xyz_mm=noisy(), skeleton="icvl16", joint_names=names[:15])
+    with pytest.raises(CadstnError, match="names its joint 1"):
+        load_predictions(path)
+    np.savez(path, joints_xyz_mm=noisy(), skeleton="icvl16", joint_names=ICVL16.joints)
+    assert load_predictions(path, ICVL).shape == (40, 16, 3)
+
+
+def test_two_conventions_with_as_many_joints(tmp_path: Path) -> None:
+    joints = np.random.default_rng(0).normal(300, 50, (5, 21, 3))
+    np.savez(tmp_path / "a.npz", joints_xyz_mm=joints, skeleton="hand21")
+    np.savez(tmp_path / "b.npz", joints_xyz_mm=joints, skeleton=MSRA21.name)
+    with pytest.raises(CadstnError, match=r"a\.npz: holds joints of hand21 where .* holds msra21"):
+        score_files(tmp_path / "a.npz", tmp_path / "b.npz")
+
+
+def test_a_matlab_file(tmp_path: Path) -> None:
+    path = tmp_path / "joint_data.mat"
+    path.write_bytes(b"MATLAB 5.0 MAT-file")
+    with pytest.raises(CadstnError, match=r"joint_data\.mat: a MATLAB file, which is not read as"):
+        load_predictions(path, ICVL)
+
+
+def test_cuts_of_the_file_of_truth_count(tmp_path: Path) -> None:
+    # Two shots far apart: with the cut nothing accelerates.
+    truth = np.zeros((8, 16, 3)) + hands(1)
+    truth[4:] += (200.0, 0, 0)
+    np.savez(tmp_path / "pred.npz", joints_xyz_mm=truth + np.array([1.0, 0, 0]))
+    np.savez(tmp_path / "truth.npz", joints_xyz_mm=truth, cuts=[4], skeleton="icvl16")
+    for name in (None, "icvl"):
+        scores, text = score_files(tmp_path / "pred.npz", tmp_path / "truth.npz", name)
+        assert scores.cuts == (4,)
+        assert scores.truth_jitter_mm_frame2 == 0
+    assert "2 shots, cut where the file of truth says a shot begins" in text

@@ -1,0 +1,143 @@
+"""Predictions of a data set: right places, right windows, either centre, and what is written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cadstn.data import open_dataset
+from cadstn.data.bank import CropRule
+from cadstn.errors import CadstnError
+from cadstn.evaluate import joint_errors_mm, load_predictions, protocol, score_files
+from cadstn.reproduce import load_predictor, predict, read_predictions, write_predictions
+from cadstn.reproduce.predictor import Outputs
+from cadstn.skeleton import HAND21, ICVL16, MSRA21, Skeleton
+
+
+class Echo:
+    """A stand-in for a network: every joint at the cube's centre, and what its state counted."""
+
+    network, key, clip = "cadstn", "echo", 8
+
+    def __init__(self, skeleton: Skeleton = ICVL16, center: str = "joint") -> None:
+        self.skeleton = skeleton
+        self.rule = CropRule(skeleton.name, 250.0, {}, 32, center)
+        self.counts: list[int] = []
+
+    def run(self, crops: Any, state: int | None) -> tuple[Outputs, int]:
+        shape = (len(crops), len(self.skeleton), 3)
+        state = state or 0
+        self.counts += range(state + 1, state + len(crops) + 1)
+        joints = np.zeros(shape, np.float32)
+        w1 = np.full(shape, 0.25, np.float32)
+        return Outputs(joints, joints, joints, w1), state + len(crops)
+
+
+def test_joints_come_back_in_mm_around_the_true_centre(small_icvl: Path) -> None:
+    dataset = open_dataset(small_icvl, "test")
+    seen: list[int] = []
+    done = predict({"a": (Echo(), 8)}, dataset, "truth", on_frames=seen.append)["a"]
+    assert sum(seen) == len(dataset) == 40
+    # The palm is the joint that crops are put at, so it is predicted exactly.
+    assert joint_errors_mm(done.joints_xyz_mm, dataset.joints_xyz_mm)[:, 0].max() < 1e-9
+    assert done.centers_mm == pytest.approx(dataset.joints_xyz_mm[:, 0])
+    assert done.cuts == (20,)
+    assert (done.hidden == 0).mean() > 0.9
+    assert done.w1 is not None
+    assert done.w1.shape == (40, 16)
+    assert set(done.parts_xyz_mm) == {"spatial", "temporal"}
+
+
+def test_windows_forget_and_shots_are_never_crossed(small_icvl: Path) -> None:
+    dataset = open_dataset(small_icvl, "test")
+    windowed, endless = Echo(), Echo()
+    predict({"w": (windowed, 8), "e": (endless, 0)}, dataset, "truth")
+    # Shots of 20 frames: windows of 8, 8 and 4.
+    assert windowed.counts == [*range(1, 9), *range(1, 9), *range(1, 5)] * 2
+    assert endless.counts == [*range(1, 21)] * 2
+    odd = Echo()
+    predict({"w": (odd, 6), "e": (Echo(), 4)}, dataset, "truth")
+    assert odd.counts == [*range(1, 7)] * 3 + [1, 2] + [*range(1, 7)] * 3 + [1, 2]
+
+
+def test_the_found_centre_knows_nothing_of_the_truth(small_icvl: Path) -> None:
+    dataset = open_dataset(small_icvl, "test")
+    done = predict({"a": (Echo(center="mass"), 8)}, dataset, "found")["a"]
+    off = np.linalg.norm(done.centers_mm - dataset.joints_xyz_mm.mean(1), axis=-1)
+    assert np.nanmedian(off) < 60
+    # Moving the labels moves crops around the truth, not those around what was found.
+    moved = open_dataset(small_icvl, "test")
+    moved.joints_xyz_mm[...] += (30.0, 0, 0)
+    again = predict({"a": (Echo(center="mass"), 8)}, moved, "found")["a"]
+    assert np.array_equal(again.centers_mm, done.centers_mm, equal_nan=True)
+    truth = predict({"a": (Echo(), 8)}, moved, "truth")["a"]
+    assert truth.centers_mm == pytest.approx(moved.joints_xyz_mm[:, 0])
+
+
+def test_frames_without_a_hand_are_lost(small_icvl: Path, tmp_path: Path) -> None:
+    dataset = open_dataset(small_icvl, "test")
+    object.__setattr__(dataset, "read", lambda path, camera: np.zeros((240, 320), np.float32))
+    done = predict({"a": (Echo(), 8)}, dataset, "found")["a"]
+    assert np.isnan(done.joints_xyz_mm).all()
+    assert (done.hidden == 2).all()
+    write_predictions(tmp_path / "lost.txt", done, dataset)
+    assert (tmp_path / "lost.txt").read_text().splitlines()[0] == " ".join(["nan"] * 48)
+
+
+def test_other_joints_are_converted_or_refused(small_icvl: Path) -> None:
+    dataset = open_dataset(small_icvl, "test")
+    done = predict({"a": (Echo(HAND21, "tracked"), 8)}, dataset, "truth")["a"]
+    assert done.joints_xyz_mm.shape == (40, 16, 3)
+    assert done.w1 is not None
+    assert (done.w1.shape, done.w1_skeleton) == ((40, 21), "hand21")
+    # A tracker's cube lies at the mean of the joints.
+    assert done.centers_mm == pytest.approx(dataset.joints_xyz_mm.mean(1))
+    with pytest.raises(CadstnError, match=r"msra21 joints cannot be scored on icvl \(icvl16"):
+        predict({"a": (Echo(MSRA21), 8)}, dataset, "truth")
+    with pytest.raises(CadstnError, match="networks with different crops in one pass"):
+        predict({"a": (Echo(), 8), "b": (Echo(center="mass"), 8)}, dataset, "truth")
+
+
+def test_written_and_read_again(small_icvl: Path, tmp_path: Path) -> None:
+    dataset = open_dataset(small_icvl, "test")
+    done = predict({"a": (Echo(), 8)}, dataset, "truth")["a"]
+    write_predictions(tmp_path / "new" / "a.npz", done, dataset)
+    write_predictions(tmp_path / "new" / "a.txt", done, dataset)
+    back = read_predictions(tmp_path / "new" / "a.npz")
+    assert (back.key, back.cuts, back.centre, back.window) == (done.key, (20,), "truth", 8)
+    assert back.joints_xyz_mm == pytest.approx(done.joints_xyz_mm, abs=1e-3)
+    assert back.w1 == pytest.approx(done.w1)
+    # Three decimals of a pixel and of a millimetre.
+    text = load_predictions(tmp_path / "new" / "a.txt", protocol("icvl"))
+    assert text == pytest.approx(done.joints_xyz_mm, abs=3e-3)
+    scores, said = score_files(tmp_path / "new" / "a.npz", tmp_path / "new" / "a.npz")
+    assert scores.cuts == (20,)
+    assert "crop centre         truth" in said
+    with pytest.raises(CadstnError, match=r"a\.csv: neither \.txt nor \.npz"):
+        write_predictions(tmp_path / "a.csv", done, dataset)
+    np.savez(tmp_path / "other.npz", joints_xyz_mm=np.zeros((1, 2, 3)))
+    with pytest.raises(CadstnError, match="not written by cadstn predict; delete it"):
+        read_predictions(tmp_path / "other.npz")
+
+
+def test_the_shipped_network_predicts_a_set(small_icvl: Path) -> None:
+    dataset = open_dataset(small_icvl, "test")
+    predictor = load_predictor(None)
+    done = predict({"it": (predictor, predictor.clip)}, dataset, "truth")["it"]
+    assert np.isfinite(done.joints_xyz_mm).all()
+    assert done.joints_xyz_mm.shape == (40, 16, 3)
+
+
+def test_what_cannot_be_loaded(tmp_path: Path) -> None:
+    with pytest.raises(CadstnError, match="nowhere: no such run or weights; cadstn train"):
+        load_predictor(tmp_path / "nowhere")
+    with pytest.raises(CadstnError, match="holds no finished network; train first"):
+        load_predictor(tmp_path)
+    (tmp_path / "spatial.safetensors").write_bytes(b"")
+    with pytest.raises(CadstnError, match="holds no finished 'temporal'; known: spatial"):
+        load_predictor(tmp_path, "temporal")
+    with pytest.raises(CadstnError, match="an exported network is the whole, not 'spatial'"):
+        load_predictor(None, "spatial")

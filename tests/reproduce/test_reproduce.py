@@ -1,0 +1,132 @@
+"""The whole road on a few drawn frames: train five networks, predict, score, one page."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from cadstn.cli import cli
+from cadstn.data import open_dataset
+from cadstn.errors import CadstnError
+from cadstn.evaluate import read_joints_npz, score_files
+from cadstn.reproduce.evaluated import rules_of
+from cadstn.reproduce.pictures import example_frames
+
+pytest.importorskip("torch")
+pytest.importorskip("matplotlib")
+
+STAGES = ("baseline", "sliced", "spatial", "temporal", "fusion")
+
+
+@pytest.fixture(scope="module")
+def made(small_icvl: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], Path, str]:
+    """The command, its folder and what it said."""
+    folder = tmp_path_factory.mktemp("made")
+    fields = [f"{stage}.steps=2" for stage in STAGES] + ["validation_frames=16", "holdout=0.5"]
+    args = ["reproduce", "--data", str(small_icvl), "--out", str(folder / "out")]
+    args += ["--recipe", "tiny"]
+    for field in fields:
+        args += ["--set", field]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CADSTN_CACHE", str(folder / "cache"))
+        result = CliRunner().invoke(cli, args, catch_exceptions=False)
+    assert result.exit_code == 0
+    return args, folder, result.output
+
+
+def test_one_page_with_every_table_and_figure(made: tuple[list[str], Path, str]) -> None:
+    out = made[1] / "out"
+    page = (out / "report.html").read_text(encoding="utf-8")
+    markdown = (out / "report.md").read_text(encoding="utf-8")
+    for word in ("(table I)", "(table IV)", "(table V)", "(figure 6 and 10)", "(figure 7)",
+                 "(figure 8)", "best on validation", "best on this test (oracle)",
+                 "exponential average 0.9", "CADSTN, endless", "hidden by over 40 mm",
+                 "found - truth, mm",
+                 "16 joints, fx 241.42 px, 2 shots, crop centre truth"):  # fmt: skip
+        assert word in page
+        assert word in markdown
+    pictures = re.findall(r"\]\((.+?\.png)\)", markdown)
+    assert len(pictures) == page.count("data:image/png;base64,") == 10
+    assert all((out / name).stat().st_size < 150_000 for name in pictures)
+    assert not re.search(r'(?:src|href)="(?!data:)', page)
+    assert str(made[1]) not in page
+
+
+def test_its_numbers_are_those_of_its_files(made: tuple[list[str], Path, str], small_icvl: Path,
+                                            tmp_path: Path) -> None:  # fmt: skip
+    out = made[1] / "out"
+    folder = out / "predictions" / "icvl"
+    names = {f"{c}-{n}" for c in ("truth", "found") for n in
+             ("baseline", "sliced", "cadstn", "endless")}  # fmt: skip
+    assert {path.stem for path in folder.iterdir()} == names
+    truth = tmp_path / "truth.npz"
+    args = ["predict", str(out / "runs" / "icvl"), "--data", str(small_icvl), "--centre", "truth",
+            "--out", str(tmp_path / "again.txt"), "--truth", str(truth)]  # fmt: skip
+    result = CliRunner().invoke(cli, args, catch_exceptions=False)
+    scores, _ = score_files(folder / "truth-cadstn.txt", truth, "icvl")
+    again, _ = score_files(tmp_path / "again.txt", truth, "icvl")
+    assert again.mean_error_mm == scores.mean_error_mm
+    assert f"mean error {scores.mean_error_mm:.2f} mm" in result.output
+    # The file of truth says where the shots begin.
+    assert scores.cuts == (20,)
+    steady = f"acceleration error {scores.acceleration_error_mm_frame2:.2f} mm/frame^2"
+    assert steady in result.output
+    assert "centre truth, 16 joints, 2 shots, window 8" in result.output
+    row = re.search(r"\| \*\*CADSTN\*\* \| \*\*14.83\*\* \| \*\*([\d.]+)\*\*",
+                    (out / "report.md").read_text(encoding="utf-8"))  # fmt: skip
+    assert row is not None
+    assert float(row[1]) == pytest.approx(scores.mean_error_mm, abs=2e-3)
+
+
+def test_what_is_done_is_not_done_again(
+    made: tuple[list[str], Path, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    args, folder, _ = made
+    monkeypatch.setenv("CADSTN_CACHE", str(folder / "cache"))
+    kept = [*(folder / "out" / "runs").rglob("*.safetensors"),
+            *(folder / "out" / "predictions").rglob("truth-*.npz")]  # fmt: skip
+    lost = folder / "out" / "predictions" / "icvl" / "found-sliced.npz"
+    before = {path: path.stat().st_mtime_ns for path in kept}
+    joints = read_joints_npz(lost)
+    # A damaged file is predicted again, to the same joints; all else stays as it was.
+    lost.write_bytes(lost.read_bytes()[:200])
+    assert CliRunner().invoke(cli, args, catch_exceptions=False).exit_code == 0
+    assert {path: path.stat().st_mtime_ns for path in kept} == before
+    assert len(before) == 5 + 4
+    assert read_joints_npz(lost) == pytest.approx(joints)
+
+
+def test_folders_that_hold_no_set(small_icvl: Path, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    for paths, words in (
+        ([empty], "holds no data set that is known"),
+        ([small_icvl, small_icvl], "a second icvl; give each set once"),
+    ):
+        args = [word for path in paths for word in ("--data", str(path))]
+        result = CliRunner().invoke(cli, ["reproduce", *args, "--out", str(tmp_path / "out")])
+        assert isinstance(result.exception, CadstnError)
+        assert words in str(result.exception)
+    assert not (tmp_path / "out").exists()
+
+
+def test_rules_of_folds_in_a_row(small_icvl: Path) -> None:
+    test = open_dataset(small_icvl, "test")
+    rules, published = rules_of([test, test])
+    assert rules.cuts == (20, 40, 60)
+    assert (rules.test_frames, rules.title, published) == (80, "ICVL", False)
+    assert rules_of([test], rendered=True)[0].title == "rendered ICVL"
+
+
+def test_examples_are_best_typical_and_worst() -> None:
+    import numpy as np
+
+    mean = np.arange(200.0)
+    mean[7] = np.nan
+    chosen = example_frames(np.repeat(mean[:, None], 3, axis=1))
+    assert [frame for frame, _ in chosen] == [0, 10, 100, 90, 199, 189]
+    assert chosen[0][1] == "best: 0.0 mm"
+    assert example_frames(np.full((4, 3), np.nan)) == []

@@ -1,0 +1,211 @@
+"""Rendered data sets: read back bit for bit, go on where they stopped, truths on the hands."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from cadstn.cli import cli
+from cadstn.convention import convert
+from cadstn.data import icvl, msra, nyu, open_dataset
+from cadstn.errors import CadstnError
+from cadstn.recording.files import read_png
+from cadstn.synth import datasets
+from cadstn.synth.datasets import LAYOUTS, Shot, camera_pose, plan, write_dataset
+from cadstn.synth.frames import Sequence
+
+SEED = 11
+
+
+def write(path: Path, layout: str, train: int, test: int, all_cameras: bool = False) -> None:
+    write_dataset(path, layout, train=train, test=test, seed=SEED, all_cameras=all_cameras)
+
+
+def rendered(layout: str, shot: Shot) -> Sequence:
+    return datasets._sequence(LAYOUTS[layout], shot, SEED)
+
+
+def contents(path: Path) -> dict[str, bytes]:
+    """Every file below a folder; a .mat without the date in its header."""
+    return {
+        str(file.relative_to(path)): file.read_bytes()[128 if file.suffix == ".mat" else 0 :]
+        for file in sorted(path.rglob("*"))
+        if file.is_file()
+    }
+
+
+def test_icvl_is_read_back_bit_for_bit(tmp_path: Path) -> None:
+    layout = "icvl-old"
+    write(tmp_path, layout, 10, 4)
+    train, test = open_dataset(tmp_path, "train"), open_dataset(tmp_path, "test")
+    assert len(train) + len(train.left_out) == 10
+    assert len(set(train.subjects)) >= 9
+    assert set(train.subjects).isdisjoint(test.subjects)
+    assert test.sequences == ("test_seq_1",) * 2 + ("test_seq_2",) * 2
+    assert test.shots().tolist() == [0, 2]
+    shots = [shot for shot in plan(layout, 10, 4) if shot.split == "test"]
+    for number, shot in enumerate(shots):
+        sequence = rendered(layout, shot)
+        truth = convert(sequence.joints_xyz_mm.astype(np.float64), "icvl16")
+        for t, depth in enumerate(sequence.render()):
+            sample = test[2 * number + t]
+            np.testing.assert_array_equal(sample.depth_mm, depth)
+            np.testing.assert_allclose(
+                sample.joints_uvd, icvl.CAMERA.to_uvd(truth[t]), atol=0.00051
+            )
+
+
+def test_msra_is_read_back_bit_for_bit(tmp_path: Path) -> None:
+    write(tmp_path, "msra", 9, 0)
+    dataset = open_dataset(tmp_path, "all")
+    assert dataset.sequences == tuple(f"P{k}/1" for k in range(9))
+    for index, shot in enumerate(plan("msra", 9, 0)[:3]):
+        sequence, sample = rendered("msra", shot), dataset[index]
+        truth = convert(sequence.joints_xyz_mm.astype(np.float64), "msra21")
+        np.testing.assert_allclose(sample.joints_xyz_mm, truth[0], atol=0.00051)
+        (whole,) = sequence.render()
+        kept = sample.depth_mm > 0
+        np.testing.assert_array_equal(sample.depth_mm[kept], whole[kept])
+        # What was cut away is not in the cube; what was kept is.
+        points = msra.CAMERA.to_xyz_mm(
+            np.stack([*np.indices(whole.shape)[::-1], whole], -1).astype(np.float64)
+        )
+        near = (np.abs(points - truth[0, 5]) < 100).all(-1) & (whole > 0)
+        np.testing.assert_array_equal(kept, near)
+
+
+def test_nyu_and_its_three_cameras(tmp_path: Path) -> None:
+    write(tmp_path, "nyu", 2, 4, all_cameras=True)
+    dataset = open_dataset(tmp_path, "test")
+    shot = plan("nyu", 2, 4)[2]
+    (depth,) = rendered("nyu", shot).render()
+    np.testing.assert_array_equal(dataset[0].depth_mm, depth)
+    assert dataset.shots().tolist() == [0, 1, 2, 3]
+
+    folder = tmp_path / "test"
+    uvd = nyu.read_labels(folder / nyu.LABELS, "joint_uvd")
+    xyz = nyu.read_labels(folder / nyu.LABELS, "joint_xyz") * (1, -1, 1)
+    behind = []
+    for view in range(3):
+        place, turn = camera_pose(view)
+        np.testing.assert_allclose(turn @ turn.T, np.eye(3), atol=1e-12)
+        np.testing.assert_allclose(xyz[view], (xyz[0] - place) @ turn.T, atol=1e-9)
+        for t in range(4):
+            image = read_png(folder / nyu.frame_name(t, view + 1), nyu.CAMERA)
+            u, v = uvd[view, t, :, :2].round().astype(int).T
+            held = (u >= 0) & (u < 640) & (v >= 0) & (v < 480)
+            behind.append(uvd[view, t, held, 2] - image[v[held], u[held]])
+    # Labels of another camera's would fall on the background, far in front of it; these lie in
+    # the hand, or in what hides it.
+    for view in range(3):
+        distances = np.concatenate(behind[4 * view : 4 * view + 4])
+        assert ((distances > -5) & (distances < 150)).mean() > 0.9
+        assert 5 < np.median(distances) < 60
+
+
+def test_an_interrupted_set_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "whole", "icvl", 11, 2)
+    original: Callable[..., None] = icvl.write_frame
+    written: list[str] = []
+
+    def full(folder: Path, name: str, depth: object) -> None:
+        if len(written) == 7:
+            raise CadstnError("cannot read or write (No space left on device)", where=folder)
+        written.append(name)
+        original(folder, name, depth)
+
+    monkeypatch.setattr(icvl, "write_frame", full)
+    with pytest.raises(CadstnError, match="No space left") as caught:
+        write(tmp_path / "set", "icvl", 11, 2)
+    assert "\n" not in str(caught.value)
+    monkeypatch.undo()
+    # Without labels it is no set yet, but what is there stays.
+    with pytest.raises(CadstnError):
+        open_dataset(tmp_path / "set", "train")
+    first = contents(tmp_path / "set")
+    assert len(first) == 8
+    counted: list[int] = []
+    write_dataset(tmp_path / "set", "icvl", train=11, test=2, seed=SEED, on_frames=counted.append)
+    assert sum(counted) == 13
+    whole = contents(tmp_path / "whole")
+    assert contents(tmp_path / "set") == whole
+    assert first.items() <= whole.items()
+
+
+def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: Path, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(CadstnError, match=r"image_0000.png: .*No space left on device.*; check"):
+        write(tmp_path, "icvl", 10, 2)
+    monkeypatch.undo()
+    assert not list(tmp_path.rglob("*.png"))
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_a_folder_with_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("")
+    with pytest.raises(CadstnError, match="is not empty; give a new folder"):
+        write(tmp_path, "icvl", 10, 2)
+    (tmp_path / "mine.txt").rename(tmp_path / "synth.json")
+    with pytest.raises(CadstnError, match="was begun with other settings"):
+        write(tmp_path, "icvl", 10, 2)
+
+
+@pytest.mark.parametrize(
+    ("layout", "train", "test"), [("nyu", 72757, 8252), ("icvl", 5000, 1596), ("msra", 76500, 0)]
+)
+def test_plans_have_every_frame_once(layout: str, train: int, test: int) -> None:
+    shots = plan(layout, train, test)
+    assert shots == plan(layout, train, test)
+    assert [shot.number for shot in shots] == list(range(len(shots)))
+    assert all(0 < shot.frames <= 500 for shot in shots)
+    numbers = [
+        (shot.split, shot.sequence, shot.first + t) for shot in shots for t in range(shot.frames)
+    ]
+    assert len(set(numbers)) == len(numbers) == train + test
+    of_split = {
+        split: {s.subject for s in shots if s.split == split} for split in ("train", "test")
+    }
+    assert not of_split["train"] & of_split["test"]
+    if layout == "msra":
+        assert len({shot.sequence for shot in shots}) == 9 * 17
+    else:
+        assert len(of_split["test"]) == 2
+
+
+def test_what_makes_no_sense_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CadstnError, match="too few for icvl; give at least 10 and 2"):
+        write(tmp_path, "icvl", 3, 1)
+    assert not list(tmp_path.iterdir())
+    for words, said in (
+        (["--layout", "msra", "--test", "3"], "--test means nothing to --layout msra"),
+        (["--train", "3"], "--train means nothing to --layout recording; it takes --frames"),
+        (["--layout", "icvl", "--all-cameras"], "--all-cameras means nothing to --layout icvl"),
+    ):
+        result = CliRunner().invoke(cli, ["synth", str(tmp_path / "new"), *words])
+        assert said in str(result.exception)
+
+
+def test_the_command_writes_and_can_be_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["synth", str(tmp_path / "set"), "--layout", "icvl", "--train", "10", "--test", "2"]
+
+    def stop(*args: object, **kwargs: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(datasets, "write_dataset", stop)
+        result = CliRunner().invoke(cli, words)
+        assert "set: interrupted; what is finished is kept" in str(result.exception)
+    result = CliRunner().invoke(cli, words)
+    assert result.exit_code == 0, result.output
+    assert f"wrote 12 frames to {tmp_path / 'set'}\nnext: cadstn data check" in result.output
+    assert len(open_dataset(tmp_path / "set", "test")) == 2

@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import errno
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from cadstn.camera import Camera
+from cadstn.crop import crop_cube
+from cadstn.errors import CadstnError
+from cadstn.recording import open_recording
+from cadstn.recording.files import write_png
+from cadstn.synth import write
+from cadstn.synth.draws import Draws
+from cadstn.synth.frames import Sequence, view_frustum
+from cadstn.synth.raster import cast, crop_view
+from cadstn.synth.scene import sample_scene
+from cadstn.synth.sensors import sensor
+from cadstn.synth.write import SYNTH_CAMERA, write_synthetic
+
+SMALL = Camera(71.0, 71.0, 40.0, 30.0, 80, 60)
+
+
+def files(path: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in sorted(path.glob("*.png"))}
+
+
+def test_any_frames_in_any_order_are_the_same() -> None:
+    one = Sequence((3, 2), 5, SMALL, 9)
+    whole = list(one.render(together=4))
+    assert len(whole) == len(one) == 9
+    for place, frame in zip((7, 2, 3), one.render((7, 2, 3), together=1), strict=True):
+        np.testing.assert_array_equal(frame, whole[place])
+    again = list(Sequence((3, 2), 5, SMALL, 9).render(range(4, 9)))
+    np.testing.assert_array_equal(np.stack(again), np.stack(whole[4:]))
+    other = next(Sequence((3, 2), 6, SMALL, 9).render(range(1)))
+    assert (other != whole[0]).any()
+
+
+def test_frames_show_the_labelled_hand() -> None:
+    """Cut out by the tracker's crop they are what the renderer draws straight into a crop."""
+    ideal = sensor("ideal")
+    camera = replace(SYNTH_CAMERA, depth_unit_mm=0.1)
+    # What is drawn is what `Sequence` draws: the same seed, index and place in the view.
+    moving = Sequence((4, 2), 0, camera, 3, sensor=ideal, distance_mm=(400.0, 600.0))
+    draws = Draws((4, 2), torch.tensor([0])).fork("scene")
+    scene = sample_scene(draws, 3, camera.fps, frustum=view_frustum(camera, (400.0, 600.0)))
+    np.testing.assert_array_equal(scene.joints_xyz_mm.numpy(), moving.joints_xyz_mm)
+    for t, units in enumerate(moving.render()):
+        center = moving.joints_xyz_mm[t].mean(0)
+        depth = units.astype(np.float32) * np.float32(camera.depth_unit_mm)
+        crop = crop_cube(depth, camera, center, 250.0, 128).image
+        cones = type(scene.cones)(*(field[t : t + 1] for field in scene.cones))
+        view = crop_view(torch.from_numpy(center)[None], 250.0, 128)
+        drawn = cast(cones, view, planes=scene.planes[t : t + 1])[0].numpy()
+        drawn = ((drawn - center[2]) / 125).clip(-1, 1)
+        hand = (crop < 0.99) & (drawn < 0.99)
+        assert hand.mean() > 0.05
+        # A frame's pixel is up to 2 mm of a crop's, and outlines differ by one.
+        assert ((crop < 0.99) == (drawn < 0.99)).mean() > 0.95
+        assert np.median(np.abs(crop - drawn)[hand]) * 125 < 1.5
+
+
+def test_hands_are_in_view() -> None:
+    camera = Camera(300.0, 300.0, 210.0, 70.0, 320, 240)  # an axis far from the middle
+    for index in range(6):
+        truth = camera.to_uvd(Sequence((1,), index, camera, 30).joints_xyz_mm)
+        u, v = truth[..., 9, 0], truth[..., 9, 1]
+        assert ((u > 0) & (u < 319) & (v > 0) & (v < 239)).mean() > 0.9
+        assert ((truth[..., 2] > 100) & (truth[..., 2] < 1500)).all()
+
+
+@pytest.mark.parametrize(
+    ("camera", "distance_mm", "told"),
+    [
+        (SMALL, (-300.0, 500.0), "-300 to 500 mm"),
+        (SMALL, (50.0, 500.0), "from 50 to 500 mm"),
+        (SMALL, (500.0, 400.0), "from 500 to 400 mm"),
+        (SMALL, (300.0, 1e9), "1e\\+09 mm"),
+        (SMALL, (float("nan"), 500.0), "nan"),
+        (replace(SMALL, width=0), (300.0, 500.0), "0x60 pixels"),
+        (replace(SMALL, width=100_000), (300.0, 500.0), "100000x60"),
+        (replace(SMALL, cx=-200.0), (300.0, 500.0), "no hand in view"),
+        (replace(SMALL, fx=9000.0, fy=9000.0), (300.0, 500.0), "no hand in view"),
+        (replace(SMALL, depth_unit_mm=0.001), (300.0, 500.0), "end before 500 mm"),
+    ],
+)
+def test_nonsense_is_one_line_and_writes_nothing(
+    tmp_path: Path, camera: Camera, distance_mm: tuple[float, float], told: str
+) -> None:
+    with pytest.raises(CadstnError, match=told) as error:
+        write_synthetic(tmp_path / "a", frames=2, seed=0, camera=camera, distance_mm=distance_mm)
+    assert "\n" not in str(error.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_interrupted_run_goes_on_and_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
+    made = 0
+
+    def interrupt() -> None:
+        nonlocal made
+        made += 1
+        if made == 4:
+            raise KeyboardInterrupt
+
+    arguments: dict[str, Any] = {"frames": 7, "seed": 3, "camera": SMALL}
+    with pytest.raises(KeyboardInterrupt):
+        write_synthetic(tmp_path / "a", **arguments, on_frame=interrupt)
+    assert not (tmp_path / "a").exists()
+    kept = files(tmp_path / "a.part")
+    assert 3 <= len(kept) < 7
+    oldest = {name: (tmp_path / "a.part" / name).stat().st_mtime_ns for name in kept}
+    told = []
+    write_synthetic(tmp_path / "a", **arguments, on_frame=lambda: told.append(1))
+    assert len(told) == 7  # the bar counts what was there
+    assert not (tmp_path / "a.part").exists()
+    for name, time in oldest.items():
+        assert (tmp_path / "a" / name).stat().st_mtime_ns == time  # not made again
+    write_synthetic(tmp_path / "b", **arguments)
+    assert files(tmp_path / "a") == files(tmp_path / "b")
+    assert {f.name for f in (tmp_path / "a").iterdir()} == {
+        *(f"{i:06d}.png" for i in range(7)), "camera.json", "truth.npz",
+    }  # fmt: skip
+    recording = open_recording(tmp_path / "a")
+    assert len(recording) == 7
+    truth = np.load(tmp_path / "b" / "truth.npz")["joints_xyz_mm"]
+    np.testing.assert_array_equal(np.asarray(recording.truth_xyz_mm, np.float32), truth)
+
+
+def test_full_disk_is_one_line_and_what_is_finished_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, count = write_png, 0
+
+    def full(file: Path, units: Any, camera: Camera) -> None:
+        nonlocal count
+        count += 1
+        if count == 3:
+            file.write_bytes(b"half a fra")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(file, units, camera)
+
+    monkeypatch.setattr(write, "write_png", full)
+    with pytest.raises(CadstnError, match="No space left on device") as error:
+        write_synthetic(tmp_path / "a", frames=4, seed=3, camera=SMALL)
+    assert "\n" not in str(error.value)
+    assert len(files(tmp_path / "a.part")) == 2  # no half a frame
+    monkeypatch.setattr(write, "write_png", real)
+    write_synthetic(tmp_path / "a", frames=4, seed=3, camera=SMALL)
+    assert len(open_recording(tmp_path / "a")) == 4
+
+
+def test_part_of_another_order_is_not_gone_on_with(tmp_path: Path) -> None:
+    part = tmp_path / "a.part"
+    part.mkdir()
+    (part / "synth.json").write_text(json.dumps({"frames": 9}))
+    with pytest.raises(CadstnError, match="unfinished part of another recording"):
+        write_synthetic(tmp_path / "a", frames=2, seed=0, camera=SMALL)
+    (part / "synth.json").write_text("{")  # cut off
+    with pytest.raises(CadstnError, match="unfinished part of another recording"):
+        write_synthetic(tmp_path / "a", frames=2, seed=0, camera=SMALL)
+
+
+def test_path_that_is_taken_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "mine").write_text("x")
+    with pytest.raises(CadstnError, match="is already there"):
+        write_synthetic(tmp_path / "a", frames=2, seed=0, camera=SMALL)
+    assert (tmp_path / "a" / "mine").read_text() == "x"
+
+
+def test_one_file(tmp_path: Path) -> None:
+    write_synthetic(tmp_path / "a.npz", frames=2, seed=3, camera=SMALL)
+    write_synthetic(tmp_path / "a", frames=2, seed=3, camera=SMALL)
+    one, two = open_recording(tmp_path / "a.npz"), open_recording(tmp_path / "a")
+    for a, b in zip(one, two, strict=True):
+        np.testing.assert_array_equal(a.depth, b.depth)

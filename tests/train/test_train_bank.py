@@ -1,0 +1,230 @@
+from __future__ import annotations
+
+import dataclasses
+import errno
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner, Result
+from safetensors import safe_open
+
+from cadstn.camera import Camera
+from cadstn.cli import cli
+from cadstn.crop import crop_cube
+from cadstn.data.bank import (
+    Bank,
+    CropRule,
+    build_bank,
+    default_path,
+    mass_center,
+    open_bank,
+    quantise,
+    write_bank,
+)
+from cadstn.data.dataset import Dataset
+from cadstn.errors import CadstnError
+from cadstn.skeleton import ICVL16
+from cadstn.synth.stream import sample_clips
+from cadstn.train.stream_bank import stream_bank
+
+CAMERA = Camera(241.42, 241.42, 160, 120, 320, 240)
+RULE = CropRule("icvl16", 200.0, {"small": 150.0}, 32)
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Dataset:
+    """Seventy frames of a ball with a thin stick, of two subjects, in three shots."""
+    rng = np.random.default_rng(0)
+    centers = np.array([0.0, 0.0, 400.0]) + rng.normal(0, 25, (70, 3))
+    joints = centers[:, None] + rng.normal(0, 30, (70, 16, 3))
+    joints[:, 3] = centers
+    folder = tmp_path / "set"
+    folder.mkdir()
+    names = tuple(f"{i:03d}.png" for i in range(70))
+    line_u, line_v = np.meshgrid(np.arange(320), np.arange(240))
+    for name, center in zip(names, centers, strict=True):
+        u, v, z = CAMERA.to_uvd(center)
+        disc = (line_u - u) ** 2 + (line_v - v) ** 2 < 30**2
+        depth = np.where(disc, z - 15, 0)
+        depth[:, :8] = 1600  # a wall beyond what DeepPrior looks at
+        cv2.imwrite(str(folder / name), depth.astype(np.uint16))
+    starts = np.zeros(70, bool)
+    starts[[0, 30, 45]] = True
+
+    def read(file: Path, camera: Camera) -> Any:
+        image = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
+        if image is None:
+            raise CadstnError("cannot be read", where=file)
+        return image.astype(np.float32)
+
+    return Dataset(
+        name="icvl", split="train", layout="toy", folder=folder, camera=CAMERA, skeleton=ICVL16,
+        scored=tuple(range(16)), scored_skeleton=ICVL16, center_joint=3, names=names,
+        joints_uvd=np.asarray(CAMERA.to_uvd(joints)), joints_xyz_mm=joints,
+        sequences=("a",) * 45 + ("b",) * 25, subjects=("big",) * 30 + ("small",) * 40,
+        starts=starts, cut_rule="toy", read=read,
+    )  # fmt: skip
+
+
+def test_bank_holds_the_crops_of_every_frame(dataset: Dataset, tmp_path: Path) -> None:
+    done: list[int] = []
+    bank = build_bank(dataset, RULE, tmp_path / "a.bank", on_frames=done.append)
+    assert sum(done) == len(bank) == 70
+    assert list(bank.shots) == [0] * 30 + [1] * 15 + [2] * 25
+    assert list(bank.cube_mm) == [200] * 30 + [150] * 40
+    for i in (0, 33, 64, 69):
+        sample = dataset[i]
+        cube = 200 if i < 30 else 150
+        center = mass_center(sample.depth_mm, CAMERA, sample.joints_xyz_mm[3], cube)
+        crop = crop_cube(sample.depth_mm, CAMERA, center, cube, 32)
+        assert np.array_equal(bank.crops[i], quantise(crop.image))
+        assert np.abs(bank.crops[i] / 32767.5 - 1 - crop.image).max() < 2e-5
+        labels = bank.joints[i] * (cube / 2) + bank.centers_mm[i]
+        assert labels == pytest.approx(sample.joints_xyz_mm, abs=1e-2)
+
+
+def test_center_of_mass_is_that_of_the_surface(dataset: Dataset) -> None:
+    sample = dataset[5]
+    z_surface = float(np.median(sample.depth_mm[(sample.depth_mm > 0) & (sample.depth_mm < 1500)]))
+    found = CAMERA.to_uvd(mass_center(sample.depth_mm, CAMERA, sample.joints_xyz_mm[3], 200))
+    truth = CAMERA.to_uvd(sample.joints_xyz_mm[3])
+    assert found == pytest.approx([truth[0], truth[1], z_surface], abs=0.6)
+    empty = np.zeros((240, 320), np.float32)
+    assert list(mass_center(empty, CAMERA, [1, 2, 300], 200)) == [1, 2, 300]
+
+
+def test_bank_is_made_once_and_another_rule_makes_another(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CADSTN_CACHE", str(tmp_path / "cache"))
+    first = build_bank(dataset, RULE)
+    made = first.path.stat().st_mtime_ns
+    assert first.path == default_path(dataset, RULE)
+    assert build_bank(dataset, RULE).path.stat().st_mtime_ns == made
+    other = build_bank(dataset, dataclasses.replace(RULE, center="joint"))
+    assert other.path != first.path
+    assert other.fingerprint != first.fingerprint
+    assert len(list((tmp_path / "cache").iterdir())) == 2
+    assert not np.array_equal(other.crops, first.crops)
+
+
+def test_bank_of_another_rule_or_other_data_is_refused(dataset: Dataset, tmp_path: Path) -> None:
+    path = tmp_path / "a.bank"
+    build_bank(dataset, RULE, path)
+    with pytest.raises(
+        CadstnError, match=r"a\.bank: a bank of crops with cube_mm = 200.0, not 250"
+    ):
+        build_bank(dataset, dataclasses.replace(RULE, cube_mm=250.0), path)
+    moved = dataclasses.replace(dataset, joints_xyz_mm=dataset.joints_xyz_mm + 1)
+    with pytest.raises(CadstnError, match="a bank of other frames or labels"):
+        build_bank(moved, RULE, path)
+    with pytest.raises(CadstnError, match=r"icvl has no joints of 'nyu14'; set skeleton to icvl16"):
+        build_bank(dataset, dataclasses.replace(RULE, skeleton="nyu14"), tmp_path / "b.bank")
+    with pytest.raises(CadstnError, match="no centre 'palm'"):
+        dataclasses.replace(RULE, center="palm")
+
+
+def test_frame_that_cannot_be_read_leaves_no_bank(dataset: Dataset, tmp_path: Path) -> None:
+    (dataset.folder / "066.png").write_bytes(b"not a picture")
+    with pytest.raises(CadstnError, match=r"066\.png: cannot be read"):
+        build_bank(dataset, RULE, tmp_path / "new" / "a.bank")
+    assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_full_disk_is_told_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    about = {"data": "d", "rule": RULE.to_json()}
+    with pytest.raises(CadstnError, match=r"a\.bank: cannot write a bank of 0\.2 GB \(No space"):
+        write_bank(tmp_path / "a.bank", (100_000, 32, 16), about, lambda bank: None)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"text that is no bank at all, whatever", b"\xff" * 64])
+def test_file_that_is_no_bank(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "a.bank"
+    path.write_bytes(content)
+    with pytest.raises(CadstnError, match=r"a\.bank: not a whole bank of crops"):
+        open_bank(path)
+
+
+def test_bank_cut_short_is_recognised_and_the_whole_is_a_safetensors_file(
+    toy_bank: Bank, tmp_path: Path
+) -> None:
+    with safe_open(toy_bank.path, framework="np") as file:
+        assert np.array_equal(file.get_tensor("joints"), toy_bank.joints)
+        assert np.array_equal(file.get_tensor("crops"), toy_bank.crops)
+    path = tmp_path / "short.bank"
+    path.write_bytes(toy_bank.path.read_bytes()[:-40])
+    with pytest.raises(CadstnError, match="not a whole bank"):
+        open_bank(path)
+    with pytest.raises(CadstnError, match="no such bank"):
+        open_bank(tmp_path / "none.bank")
+
+
+def test_bank_of_rendered_clips_is_the_stream(tmp_path: Path) -> None:
+    rule = CropRule("hand21", 250.0, {}, 32)
+    bank = stream_bank(tmp_path / "a.bank", rule, seed=4, clips=3, frames=2)
+    clips = sample_clips((4, 5), torch.arange(3), 2, size=32)
+    assert np.array_equal(bank.crops, quantise(clips.crops.flatten(0, 1).numpy()))
+    assert np.array_equal(bank.joints, clips.joints.flatten(0, 1).numpy())
+    assert list(bank.shots) == [0, 0, 1, 1, 2, 2]
+    again = stream_bank(tmp_path / "a.bank", rule, seed=4, clips=3, frames=2)
+    assert again.fingerprint == bank.fingerprint
+    with pytest.raises(CadstnError, match="a bank of other clips"):
+        stream_bank(tmp_path / "a.bank", rule, seed=5, clips=3, frames=2)
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(cli, [str(a) for a in arguments])
+
+
+def test_bank_train_and_ablate_from_the_command_line(tmp_path: Path) -> None:
+    for seed, name in ((1, "train"), (2, "test")):
+        path = tmp_path / f"{name}.bank"
+        made = run("bank", path, "--kind", "tiny", "--clips", 4, "--frames", 11, "--seed", seed)
+        assert made.exit_code == 0, made.output
+        assert "44 frames" in made.output
+    plans = [f"{s}.steps=2" for s in ("baseline", "sliced", "spatial", "temporal", "fusion")]
+    fields = [part for field in (*plans, "holdout=0.3") for part in ("--set", field)]
+    banks = ("--train", tmp_path / "train.bank", "--test", tmp_path / "test.bank")
+    told = run("ablate", *banks, "--out", tmp_path / "runs", "--kind", "tiny", *fields)
+    assert told.exit_code == 0, told.output
+    assert "44 training frames, 44 test frames, 1 seed; centre" in told.output
+    result = json.loads((tmp_path / "runs" / "seed-0" / "ablation.json").read_text())
+    with np.load(tmp_path / "runs" / "seed-0" / "predictions.npz") as found:
+        error = np.linalg.norm(found["spatial"] - found["truth"], axis=-1).mean()
+        assert list(found["starts"]) == [0, 11, 22, 33]
+        mixed = found["w1"] * found["temporal"] + (1 - found["w1"]) * found["spatial"]
+        assert np.abs(mixed - found["cadstn"]).max() < 1e-2
+    assert result["networks"]["spatial"]["error_mm"] == pytest.approx(error, abs=1e-2)
+    again = run("ablate", *banks, "--out", tmp_path / "runs", "--kind", "tiny", *fields)
+    assert again.output.splitlines()[-15:] == told.output.splitlines()[-15:]
+
+    alone = run(
+        "train", "spatial.tiny", "--data", tmp_path / "train.bank", "--out", tmp_path / "one",
+        *fields,
+    )  # fmt: skip
+    assert alone.exit_code == 0, alone.output
+    wrong = run(
+        "train", "spatial.tiny", "--data", tmp_path / "train.bank", "--out", tmp_path / "two",
+        "--set", "cube_mm=200",
+    )  # fmt: skip
+    assert "a bank of crops with cube_mm = 250.0, not 200" in str(wrong.exception)
+    assert not (tmp_path / "two").exists()
+
+
+def test_recipe_is_printed_whole(tmp_path: Path) -> None:
+    told = run("train", "temporal.icvl.released", "--out", tmp_path / "x", "--print")
+    assert json.loads(told.output)["lstm_rate"] == 10
+    assert not (tmp_path / "x").exists()

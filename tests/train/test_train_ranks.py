@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from cadstn.data.bank import Bank
+from cadstn.recipes import STAGES, Recipe
+from cadstn.train import BankSource, train
+from cadstn.train.ranks import Ranks
+from cadstn.train.state import read_tensors
+
+_RANK = """
+import sys
+from pathlib import Path
+import torch
+from cadstn.data.bank import open_bank
+from cadstn.recipes import STAGES, Recipe
+from cadstn.train import BankSource, Stopped, train
+from cadstn.train.ranks import leave
+torch.set_num_threads(1)
+recipe = Recipe.from_json(sys.argv[1])
+train(recipe, Path(sys.argv[3]), source=BankSource(open_bank(Path(sys.argv[2])), recipe, "cpu"))
+leave()
+"""
+
+
+@pytest.mark.parametrize(("size", "batch"), [(1, 8), (2, 8), (3, 8), (5, 7), (8, 8)])
+def test_ranks_share_every_step_out_among_them(size: int, batch: int) -> None:
+    for step in (0, 3):
+        rows = torch.cat([Ranks(rank, size).rows(step, batch) for rank in range(size)])
+        assert rows.tolist() == list(range(step * batch, (step + 1) * batch))
+
+
+def test_two_ranks_equal_one(tmp_path: Path, small: Callable[..., Recipe], toy_bank: Bank) -> None:
+    """Global batch, order, augmentation and dropout do not depend on how many share the work."""
+    recipe = small(
+        **{
+            "net.dropout": 0.3, "net.dropout_recurrent": 0.5, "augment.turns": "paper",
+            "augment.rotate_deg": 10.0, "spatial.batch": 6,
+            **{f"{stage}.learning_rate": 1e-3 for stage in STAGES},
+        }
+    )  # fmt: skip
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = os.environ | {
+        "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
+        "OMP_NUM_THREADS": "1",
+    }  # fmt: skip
+    arguments = [recipe.to_json(), str(toy_bank.path), str(tmp_path / "two")]
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", _RANK, *arguments],
+            env=environment | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stderr=subprocess.PIPE, text=True,
+        )
+        for rank in range(2)
+    ]  # fmt: skip
+    train(recipe, tmp_path / "one", source=BankSource(toy_bank, recipe, "cpu"))
+    for process in processes:
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors
+    for stage in recipe.stages:
+        one, two = (read_tensors(tmp_path / n / f"{stage}.safetensors")[0] for n in ("one", "two"))
+        for name, tensor in one.items():
+            torch.testing.assert_close(two[name], tensor, rtol=0, atol=1e-6)
+    assert len((tmp_path / "two" / "log.jsonl").read_text().splitlines()) == 13  # one rank's
