@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from cadstn.camera import Camera
 from cadstn.cli import cli, main
 from cadstn.cli.shared import need_train
-from cadstn.errors import CadstnError
+from cadstn.errors import CadstnError, Stopped
 from cadstn.recording import open_recording, write_recording
 from cadstn.results import OUTPUTS
 from cadstn.skeleton import HAND21
@@ -248,3 +248,15 @@ def test_every_command_explains_itself(command: str) -> None:
     result = run(command, "--help")
     assert result.exit_code == 0
     assert len(result.output.splitlines()) > 5
+
+
+def test_a_stop_that_was_asked_for_is_no_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stopped(standalone_mode: bool) -> None:
+        raise Stopped("spatial", 76)
+
+    monkeypatch.setattr("cadstn.cli.cli", stopped)
+    main()
+    told = capsys.readouterr().err
+    assert told.strip() == "stopped after step 76 of the spatial stage; the same command goes on"

@@ -36,3 +36,10 @@ def nearest_name(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, names, n=1)
     guess = f"did you mean '{close[0]}'? " if close else ""
     return f"{guess}known: {', '.join(names)}"
+
+
+class Stopped(Exception):  # noqa: N818  # not an error: SIGTERM was obeyed
+    """Training was asked to stop, has saved its state and can go on."""
+
+    def __init__(self, stage: str, step: int) -> None:
+        super().__init__(f"stopped after step {step} of the {stage} stage")

@@ -15,7 +15,7 @@ from cadstn.cli.data import data, synth
 from cadstn.cli.scoring import compare, predict, reproduce, score
 from cadstn.cli.tracking import demo, doctor, info, live, track
 from cadstn.cli.training import ablate, bank, export, train
-from cadstn.errors import CadstnError
+from cadstn.errors import CadstnError, Stopped
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -51,9 +51,11 @@ _keep_lines(cli)
 
 
 def main() -> None:
-    """Run the command line; a CadstnError becomes one line and exit code 2."""
+    """Run the command line; errors of the user become one line and exit code 2."""
     try:
         cli(standalone_mode=True)
+    except Stopped as stopped:
+        click.echo(f"\n{stopped}; the same command goes on", err=True)
     except CadstnError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(2)

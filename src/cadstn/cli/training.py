@@ -55,7 +55,6 @@ def train(
         --device cuda
     """
     need_train("cadstn train")
-    from cadstn.train import Stopped
     from cadstn.train import train as run
     from cadstn.train.ranks import join, leave
 
@@ -80,10 +79,6 @@ def train(
 
         try:
             run(chosen, out, source=source, device=device, watch=watch, tell=_tell)
-        except Stopped as stopped:
-            if ranks.first:
-                click.echo(f"\n{stopped}; the same command goes on", err=True)
-            return
         finally:
             leave()
     if not ranks.first:

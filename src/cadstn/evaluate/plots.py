@@ -55,7 +55,7 @@ def good_frames(
     )  # fmt: skip
     axes.set_xticks(range(0, 81, 10))
     axes.set_yticks(range(0, 101, 10))
-    axes.legend(loc="lower right", framealpha=0.95)
+    axes.legend(loc="best", framealpha=0.95)
     return _png(figure)
 
 

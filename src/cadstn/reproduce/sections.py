@@ -133,15 +133,15 @@ def _training_text(found: Evaluated) -> Text:
     )
     joint = found.folds[0].test.skeleton.joints[found.folds[0].test.center_joint]
     around = {
-        "mass": "the surface's centre of mass near",
+        "mass": "the surface's centre of mass near ",
         "joint": "",
-        "tracked": "the mean of all joints, not",
+        "tracked": "the mean of all joints, not ",
     }[recipe.crop_rule().center]
     cubes = "".join(f", {mm:g} for subject {who}" for who, mm in recipe.cubes_mm.items())
     return Text(
         f"Networks: recipe {recipe.name}, {recipe.net.size} × {recipe.net.size} crops, channels "
         f"{recipe.net.channels}, width {recipe.net.width}, seed {recipe.seed}; {plans}. Crops: "
-        f"cube of {recipe.cube_mm:g} mm{cubes}, around {around} the true {joint} (centre 'truth'),"
+        f"cube of {recipe.cube_mm:g} mm{cubes}, around {around}the true {joint} (centre 'truth'),"
         " or the place where the hand was found in the image (centre 'found')."
     )
 

@@ -89,7 +89,7 @@ SENSORS: dict[str, dict[str, float]] = {
     "kinect2": {
         "step": 1 / 363.9, "range_mm": 4500, "unit_mm": 1, "noise_mm": 0.3, "noise_mm_1m": 4.6,
         "grain": 0.1, "texture_px": 10, "texture_rows_px": 1, "reach_px": 2, "smooth": 0.5,
-        "bleed_mm": 11, "flying": 0.05, "lost_far": 0.93, "baseline_mm": 24,
+        "bleed_mm": 11, "flying": 0.02, "lost_far": 1.0, "baseline_mm": 22,
     },
     # Coded light from the left, 640x480, 1/8 mm: very smooth, loses slanted skin and wide edges.
     "sr305": {

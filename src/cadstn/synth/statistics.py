@@ -20,7 +20,7 @@ _CROSS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.uint8)
 _PATCH_MM = 11.0
 _LEAST_PATCH_PX = 7
 _FLAT = 0.1
-_HOLE_MM2 = 150.0
+_HOLE_MM2 = 25.0  # larger gaps may be what is seen between fingers
 _RANGE_MM = 110.0
 _FARTHEST_PX = 24
 _INSIDE_PX = 3
@@ -35,7 +35,7 @@ class SensorFigures(NamedTuple):
         spread_mm: standard deviation of depth around a quadric on flat skin: of patches of 11 mm,
             one in ten is flatter.
         fine_mm: of it, what changes from a pixel to the next: RMS difference / sqrt(2).
-        holes: share of the hand in gaps of at most 150 mm^2 that it encloses.
+        holes: share of the hand in gaps of at most 25 mm^2 that it encloses.
         lost_px: pixels lost between the hand's outline and the surface behind it, mean.
         lost_left_px, lost_right_px: the same on one side; shadows fall on one.
         flying: pixels with a depth between hand and background, per pixel of outline.

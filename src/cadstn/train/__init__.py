@@ -1,6 +1,6 @@
 """Algorithm 1: train the spatial, the temporal and the fusion network, in this order."""
 
-from cadstn.train.guards import Stopped
+from cadstn.errors import Stopped
 from cadstn.train.loading import load_model, load_networks
 from cadstn.train.loop import train
 from cadstn.train.networks import assemble, predict

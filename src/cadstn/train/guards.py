@@ -17,13 +17,6 @@ from cadstn.errors import CadstnError
 from cadstn.recipes import Recipe
 
 
-class Stopped(Exception):  # noqa: N818  # not an error: SIGTERM was obeyed
-    """Training was asked to stop, has saved its state and can go on."""
-
-    def __init__(self, stage: str, step: int) -> None:
-        super().__init__(f"stopped after step {step} of the {stage} stage")
-
-
 class Losses:
     """Checks losses some steps after they were made, so that a GPU need not be waited for.
 

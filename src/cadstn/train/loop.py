@@ -21,9 +21,9 @@ import torch
 from torch import Tensor
 
 from cadstn._version import __version__
-from cadstn.errors import CadstnError
+from cadstn.errors import CadstnError, Stopped
 from cadstn.recipes import Recipe
-from cadstn.train.guards import Losses, Stopped, memory_told, stoppable
+from cadstn.train.guards import Losses, memory_told, stoppable
 from cadstn.train.memory import keep_memory
 from cadstn.train.networks import (
     NUMBERS,
