@@ -107,8 +107,10 @@ def build_scene(draws: Draws, motion: Motion, shape: Shape, second: Tensor | Non
     rotation = motion.rotation[:batch].flatten(0, 1)
     held = sample_held(draws.fork("held"), own.joints_xyz_mm, own.hand, rotation, frames)
     planes = sample_planes(draws.fork("planes"), join(own.hand, _first(own.arm, _ARM)), frames)
-    left, palm = shape.left[:batch], position[:batch].flatten(0, 1)
-    person, shoulders = sample_person(draws.fork("person"), palm, own.arm.b[:, -1], left, frames)
+    left, shoulder = shape.left[:batch], own.arm.b[:, -1]
+    person, shoulders = sample_person(
+        draws.fork("person"), own.joints_xyz_mm, shoulder, left, frames
+    )
     own = _from_shoulder(own, shoulders[:, 0])
     beside_it = _second_hands(draws.fork("second hand"), own, other, shoulders[:, 1], rows, frames)
     cones = join(own.hand, own.arm, held, person, beside_it)

@@ -20,6 +20,7 @@ HELD_CONES = 4
 _TOWARDS = 0.3  # sine of the angle at which an arm may come towards the camera, at most
 _LEAST_MM, _LARGEST_MM = 5.0, 42.0
 _CAMERA_ABOVE_MM = 60.0
+_FLESH_MM = 15.0  # behind a joint
 
 
 def join(*cones: Cones) -> Cones:
@@ -73,13 +74,15 @@ def upper_arm(arm: Cones) -> Cones:
 
 
 def sample_person(
-    draws: Draws, hand_mm: Tensor, shoulder_mm: Tensor, left: Tensor, frames: int
+    draws: Draws, joints_mm: Tensor, shoulder_mm: Tensor, left: Tensor, frames: int
 ) -> tuple[Cones, Tensor]:
     """Draw whose arm it is: chest and head, some of them close behind the hand.
 
+    Neither is ever nearer than the farthest joint of the clip, so that no finger is inside a body.
+
     Args:
         draws: B streams.
-        hand_mm: (B * T, 3) the palm's middle.
+        joints_mm: (B * T, K, 3) of the hand.
         shoulder_mm: (B * T, 3) where the arm would end that is free to end anywhere.
         left: (B,) 1 for a left hand.
         frames: T.
@@ -91,21 +94,25 @@ def sample_person(
     chest_r, head_r = draws.uniform(low=110, high=190), draws.uniform(low=78, high=102)
     radius = torch.stack([chest_r, head_r], 1)
     near = draws.uniform(2) < radius.new_tensor([BODY, HEAD])
-    gap = draws.uniform(low=25, high=320)
+    gap = draws.uniform(low=10, high=300)
     aside = draws.normal(2) * draws.uniform(1, low=60, high=160)
     height = torch.stack([draws.uniform(low=-120, high=220), draws.normal(std=90)], 1)
     back = torch.stack([gap, gap * draws.uniform()], 1) + radius
     lean, nod = draws.normal(3, std=80), draws.normal(3, std=25)
-    hand, shoulder = hand_mm.view(batch, frames, 3), shoulder_mm.view(batch, frames, 3)
-    behind = hand[:, :1] + torch.stack([aside, height, back], -1)  # (B, 2, 3), still
+    # Bent away from the camera, neither comes nearer than its middle.
+    away = torch.stack([lean, nod], 1)
+    lean, nod = torch.cat([away[..., :2], away[..., 2:].abs()], -1).unbind(1)
+    hand, shoulder = joints_mm.view(batch, frames, -1, 3), shoulder_mm.view(batch, frames, 3)
+    farthest = hand[..., 2].flatten(1).amax(1, keepdim=True) + _FLESH_MM
+    start = hand[:, 0].mean(1)
+    behind = torch.stack([start[:, :1] + aside, start[:, 1:2] + height, farthest + back], -1)
     # Facing the camera, the left shoulder is to the right in the image.
     outward = torch.stack([(2 * left - 1) * (chest_r + 20), 0 * left - 40, 0 * left - 40], -1)
     flip = outward.new_tensor([1.0, -1.0, -1.0])  # to the other shoulder: x alone turns round
     swayed = (shoulder + shoulder.mean(1, keepdim=True)) / 2
     own = swayed - outward[:, None]
-    clear = (chest_r + draws.uniform(low=80, high=450))[:, None]
-    farthest = hand[..., 2].amax(1, keepdim=True) + clear
-    own = torch.cat([own[..., :2], torch.maximum(own[..., 2:], farthest[..., None])], -1)
+    clear = farthest + (chest_r + draws.uniform(low=20, high=400))[:, None]
+    own = torch.cat([own[..., :2], torch.maximum(own[..., 2:], clear[..., None])], -1)
     chest = torch.where(near[:, 0, None, None], behind[:, :1], own)
     neck = torch.stack([0 * left, -(chest_r + 0.9 * head_r), 0 * left], -1) + nod
     head = torch.where(near[:, 1, None, None], behind[:, 1:], chest + neck[:, None])
