@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cadstn.train.ablation import WEIGHTS, exponential_average, format_tables, tables
+from cadstn.train.ablation import WEIGHTS, format_tables, tables
 
 
 def predictions(seed: int, lean: float) -> dict[str, Any]:
@@ -41,12 +41,6 @@ def test_weights_are_chosen_on_the_held_out_frames_and_not_on_the_test() -> None
     assert found["best_fixed"]["weight"] == 0.7
     assert found["best_fixed"]["error_mm"] == found["fixed"]["0.7"]["error_mm"]
     assert found["best_fixed"]["error_mm"] > found["fixed"]["0.3"]["error_mm"]
-
-
-def test_average_follows_its_formula_and_begins_anew_at_a_cut() -> None:
-    joints = np.arange(6, dtype=float)[:, None, None] * np.ones((1, 2, 3))
-    found = exponential_average(joints, np.array([0, 3]), 0.5)[:, 0, 0]
-    assert list(found) == [0, 0.5, 1.25, 3, 3.5, 4.25]
 
 
 def test_table_tells_seeds_and_chosen_weights() -> None:

@@ -20,6 +20,7 @@ from cadstn._version import __version__
 from cadstn.data.bank import Bank
 from cadstn.errors import CadstnError
 from cadstn.evaluate import acceleration_error, mean_error_mm
+from cadstn.evaluate.analysis import exponential_average
 from cadstn.recipes import Recipe
 from cadstn.train.loop import train
 from cadstn.train.networks import Networks, predict
@@ -114,11 +115,11 @@ def tables(testing: dict[str, Any], choosing: dict[str, Any]) -> dict[str, Any]:
     newest = min(
         WEIGHTS,
         key=lambda w: mean_error_mm(
-            exponential_average(choosing["spatial"], choosing["starts"], w), choosing["truth"]
+            exponential_average(choosing["spatial"], w, _cuts(choosing)), choosing["truth"]
         ),
     )
     averages = {
-        weight: exponential_average(testing["spatial"], testing["starts"], weight)
+        weight: exponential_average(testing["spatial"], weight, _cuts(testing))
         for weight in (newest, 0.7)
     }
     names = ("sliced", "baseline", "temporal", "spatial", "cadstn")
@@ -168,22 +169,6 @@ def format_tables(results: list[dict[str, Any]]) -> str:
         note = f"   weight {', '.join(map(str, chosen))}" if chosen else ""
         lines.append(f"{name:<24}{cells[0]:>16}{cells[1]:>34}{note}")
     return "\n".join(lines)
-
-
-def exponential_average(joints_mm: Joints, starts: NDArray[np.int64], weight: float) -> Joints:
-    """Smooth a prediction causally, from anew at every shot: the filter a network must beat.
-
-    Args:
-        joints_mm: (N, K, 3).
-        starts: (S,) first frames of shots, 0 first.
-        weight: of the new frame.
-    """
-    smooth = joints_mm.copy()
-    first = set(starts.tolist())
-    for t in range(1, len(smooth)):
-        if t not in first:
-            smooth[t] = weight * joints_mm[t] + (1 - weight) * smooth[t - 1]
-    return smooth
 
 
 def _mix(joints: dict[str, Any], weight: float) -> Joints:
