@@ -227,7 +227,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(
 
     path = tmp_path / "a.onnx"
     path.write_bytes(b"old")
-    monkeypatch.setattr("cadstn.export._trace", lambda _: onnx.ModelProto())
+    monkeypatch.setattr("cadstn.export._trace", lambda step, model: onnx.ModelProto())
     monkeypatch.setattr("cadstn.export.os.replace", full_disk)
     with pytest.raises(OSError, match="no space"):
         export_onnx(made(), path, {})

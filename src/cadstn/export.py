@@ -17,17 +17,19 @@ from onnx import ModelProto, TensorProto, helper, load_model, numpy_helper
 from torch import Tensor, nn
 
 from cadstn.errors import CadstnError
-from cadstn.fused import FusedStep
-from cadstn.models import Cadstn
+from cadstn.fused import CompactStep, FusedStep
+from cadstn.models import Cadstn, Compact
 
 INPUTS = ("crops", "h", "c")
 OUTPUTS = ("joints", "w1", "h_next", "c_next")
+COMPACT_INPUTS = ("crops", "shift", "h", "c", "before")
+COMPACT_OUTPUTS = (*OUTPUTS, "before_next", "spatial", "spread", "present", "left")
 CONFIG_KEY = "config"
 PRECISION_KEY = "precision"
 
 
 def export_onnx(
-    model: Cadstn,
+    model: Cadstn | Compact,
     path: str | Path,
     metadata: Mapping[str, str],
     *,
@@ -37,7 +39,10 @@ def export_onnx(
     """Write the streaming step of `model` as one self-contained ONNX file.
 
     The graph maps `crops` (B, M, M), `h` and `c` (B, H) of one frame of B streams to `joints` and
-    `w1` (B, K, 3), `h_next` and `c_next` (B, H). Slicing happens inside it. B is free.
+    `w1` (B, K, 3), `h_next` and `c_next` (B, H). Slicing happens inside it. B is free. Of a compact
+    network it also reads `shift` (B, 3), how far the crop's centre moved in half cubes, and
+    `before` (B, 3K + 1), and says `before_next`, `spatial` (B, K, 3), `spread` (B, K) in half
+    cubes, and the probabilities `present` and `left` (B,).
 
     Args:
         model: the network, on any device and in any mode; left as it was.
@@ -57,11 +62,18 @@ def export_onnx(
         raise CadstnError("half and int8 exclude each other", mend="choose one")
     properties = _properties(model, metadata)
     properties[PRECISION_KEY] = "int8" if int8 else "float32"
-    if half:
-        # Before the layers are put together, so that the file computes what `round_to_half` says.
-        model = copy.deepcopy(model)
-        round_to_half(model)
-    proto = _trace(model)
+    # A copy: the caller's model keeps its device, its precision and its training flags.
+    model = copy.deepcopy(model).cpu().float()
+    step: nn.Module
+    if isinstance(model, Compact):
+        step = CompactStep(model)
+        if half:  # what is stored are the convolutions with their normalisation inside
+            round_to_half(step)
+    else:
+        if half:  # before layers are put together: the file computes what `round_to_half` says
+            round_to_half(model)
+        step = FusedStep(model)
+    proto = _trace(step.eval(), model)
     if half:
         _store_as_half(proto)
     if int8:
@@ -101,25 +113,21 @@ def _half_weights(model: nn.Module) -> list[tuple[nn.Parameter, Tensor]]:
     return pairs
 
 
-def _trace(model: Cadstn) -> ModelProto:
+def _trace(step: nn.Module, model: Cadstn | Compact) -> ModelProto:
     config = model.config
-    # A copy: the caller's model keeps its device, its precision and its training flags.
-    step = FusedStep(copy.deepcopy(model).cpu().float()).eval()
     batch = 2  # the exporter takes an example batch of 1 for a constant
-    example = (
-        torch.ones(batch, config.size, config.size),
-        torch.zeros(batch, config.hidden),
-        torch.zeros(batch, config.hidden),
-    )
+    crops, memory = torch.ones(batch, config.size, config.size), model.initial_state(batch)
+    compact = isinstance(model, Compact)
+    example = (crops, torch.zeros(batch, 3), *memory) if compact else (crops, *memory)
     free = {0: torch.export.Dim("batch")}
     with _quiet(), torch.no_grad():
         program = torch.onnx.export(
             step,
             example,
             dynamo=True,
-            input_names=INPUTS,
-            output_names=OUTPUTS,
-            dynamic_shapes=(free, free, free),
+            input_names=COMPACT_INPUTS if compact else INPUTS,
+            output_names=COMPACT_OUTPUTS if compact else OUTPUTS,
+            dynamic_shapes=(free,) * len(example),
             external_data=False,
             verbose=False,
         )
@@ -142,7 +150,7 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _properties(model: Cadstn, metadata: Mapping[str, str]) -> dict[str, str]:
+def _properties(model: Cadstn | Compact, metadata: Mapping[str, str]) -> dict[str, str]:
     for taken in (CONFIG_KEY, PRECISION_KEY):
         if taken in metadata:
             raise CadstnError(

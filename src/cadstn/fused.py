@@ -11,14 +11,17 @@ Four rewritings, each exact but for the rounding of float32:
 
 from __future__ import annotations
 
+import copy
 from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from cadstn.models import Cadstn, slice_volume
+from cadstn.models import Cadstn, Compact, Memory, slice_volume
 from cadstn.models.blocks import POOLS, as_joints
+from cadstn.models.compact import Normalised
 
 _Layer = TypeVar("_Layer", nn.Conv2d, nn.Linear)
 
@@ -100,6 +103,30 @@ class FusedStep(nn.Module):
         c = forget.sigmoid() * c + take_in.sigmoid() * candidate.tanh()
         h = give_out.sigmoid() * c.tanh()
         return self.temporal_out(torch.cat([h, phi], 1)), h, c
+
+
+class CompactStep(nn.Module):
+    """`Compact.step` with flat inputs and outputs, and its batch normalisation in its convolutions.
+
+    Args:
+        model: whose weights are taken; it is left as it was.
+    """
+
+    def __init__(self, model: Compact) -> None:
+        super().__init__()
+        self.model = copy.deepcopy(model).eval()
+        for layer in self.model.modules():
+            if isinstance(layer, Normalised):
+                layer.conv = fuse_conv_bn_eval(layer.conv, layer.norm)
+                layer.norm = nn.Identity()  # type: ignore[assignment]
+
+    def forward(
+        self, crops: Tensor, shift: Tensor, h: Tensor, c: Tensor, before: Tensor
+    ) -> tuple[Tensor, ...]:
+        """Map a frame to what `cadstn.track.runtime.Step` holds, answers as probabilities."""
+        out = self.model.step(crops, shift, Memory(h, c, before))
+        answers = (out.present.sigmoid(), out.left.sigmoid())
+        return (out.joints, out.w1, *out.memory, out.spatial, out.spread, *answers)
 
 
 def _stage(layer: nn.Module, images: Tensor, pool: int) -> Tensor:

@@ -62,16 +62,30 @@ def find_hand(
     keep_xyz_mm: NDArray[np.float64] | None = None,
     apart_from_mm: Sequence[NDArray[np.float64]] = (),
 ) -> Found | None:
-    """Find the hand in a frame.
+    """Find the hand in a frame: the best place of `find_hands`, or None where there is none."""
+    found = find_hands(depth_mm, camera, keep_xyz_mm, apart_from_mm, most=1)
+    return found[0] if found else None
+
+
+def find_hands(
+    depth_mm: DepthMm,
+    camera: Camera,
+    keep_xyz_mm: NDArray[np.float64] | None = None,
+    apart_from_mm: Sequence[NDArray[np.float64]] = (),
+    *,
+    most: int = 3,
+) -> list[Found]:
+    """Find the places in a frame that may be a hand, the best first.
 
     Args:
         depth_mm: (H, W) mm, 0 where nothing was measured.
         camera: the camera that took it.
         keep_xyz_mm: (3,) where a hand was a moment ago; a hand near it is preferred to any other.
         apart_from_mm: (3,) each, where other hands are: they are not found again.
+        most: how many places, at least 110 mm from one another.
 
     Returns:
-        The best place, or None where nothing hangs like a hand: a tracker then says ``lost``.
+        At most ``most`` places; none where nothing hangs like a hand: a tracker then says ``lost``.
     """
     work = _work_image(depth_mm, camera)
     for other in apart_from_mm:
@@ -84,31 +98,36 @@ def find_hand(
         if keep_xyz_mm is None and _BEST_SCORE * np.exp(-points[:, 2].min() / _NEARER_MM) < best:
             break  # surfaces come nearest first: none from here on can outrank what was found
         centers = _grid(points)
-        score, arm = _rate(centers, points, area, border)
+        score, leaving = _rate(centers, points, area, border)
         if (score >= enough).any():
             best = max(best, float((score * np.exp(-centers[:, 2] / _NEARER_MM)).max()))
         places.append(centers)
         scores.append(score)
-        arms.append(arm)
+        arms.append(leaving)
     if not places:
-        return None
-    centers, score = np.concatenate(places), np.concatenate(scores)
+        return []
+    centers, score, arm = (np.concatenate(parts) for parts in (places, scores, arms))
     passed = score >= enough
     if not passed.any():
-        return None
+        return []
     if keep_xyz_mm is not None:
         near = passed & (np.linalg.norm(centers - keep_xyz_mm, axis=1) < _KEEP_MM)
         passed = near if near.any() else passed
     # Between two hands, or a hand and a face, the one held out to the camera is meant.
     behind = centers[:, 2] - centers[passed, 2].min()
     rank = score * passed * np.exp(-behind / _NEARER_MM)
-    top = int(rank.argmax())
-    # Along a bare arm the score hardly changes: of places as good, the one towards the free end.
-    offset = centers - centers[top]
-    free = -offset @ np.concatenate(arms)[top]
-    around = (free > 0) & (np.linalg.norm(offset, axis=1) < _REACH_MM)
-    top = int((rank * (1 + around * free * _FREE_END_PER_MM)).argmax())
-    return Found(centers[top].astype(np.float64), float(score[top]))
+    found: list[Found] = []
+    while len(found) < most and rank.any():
+        top = int(rank.argmax())
+        # Along a bare arm the score hardly changes: of places as good, the one towards its free
+        # end.
+        offset = centers - centers[top]
+        free = -offset @ arm[top]
+        around = (free > 0) & (np.linalg.norm(offset, axis=1) < _REACH_MM)
+        top = int((rank * (1 + around * free * _FREE_END_PER_MM)).argmax())
+        found.append(Found(centers[top].astype(np.float64), float(score[top])))
+        rank = rank * (np.linalg.norm(centers - centers[top], axis=1) > _REACH_MM)
+    return found
 
 
 def still_there(depth_mm: DepthMm, camera: Camera, center_xyz_mm: NDArray[np.float64]) -> bool:

@@ -27,7 +27,7 @@ class Echo:
         self.rule = CropRule(skeleton.name, 250.0, {}, 32, center)
         self.counts: list[int] = []
 
-    def run(self, crops: Any, state: int | None) -> tuple[Outputs, int]:
+    def run(self, crops: Any, places: Any, state: int | None) -> tuple[Outputs, int]:
         shape = (len(crops), len(self.skeleton), 3)
         state = state or 0
         self.counts += range(state + 1, state + len(crops) + 1)

@@ -130,7 +130,10 @@ def test_names_that_are_none(tmp_path: Path) -> None:
 
 @pytest.fixture
 def rs() -> Any:
-    return pytest.importorskip("pyrealsense2", reason="no pyrealsense2 (extra realsense)")
+    return pytest.importorskip(
+        "pyrealsense2", reason="no pyrealsense2 (extra realsense), or no libusb for it",
+        exc_type=ImportError,
+    )  # fmt: skip
 
 
 def software_camera(rs: Any, fx: float = 240.0, unit_m: float = 0.000125) -> tuple[Any, Any, Any]:

@@ -144,11 +144,13 @@ def test_an_arm_whose_hand_left_is_not_followed_for_ever(
     """A network that insists on a hand, where nothing hangs like one here or anywhere else."""
 
     class Stubborn:
+        """One of the paper's networks: it does not say whether there is a hand."""
+
         def run(self, names: list[str], feed: dict[str, np.ndarray]) -> list[np.ndarray]:
             joints = np.zeros((len(feed["crops"]), 21, 3), np.float32)
             return [joints, joints + 0.5, feed["h"], feed["c"]]
 
-    monkeypatch.setattr("cadstn.track.tracker.find_hand", lambda *_: None)
+    monkeypatch.setattr("cadstn.track.tracker.find_hands", lambda *_, most: [])
     real = load_network(threads=1)
     network = Network(Stubborn(), real.skeleton, 250.0, real.size, real.hidden, real.about)
     camera = Camera(285, 285, 160, 120, 320, 240)

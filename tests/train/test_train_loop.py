@@ -14,6 +14,7 @@ from torch import Tensor
 
 from cadstn.data.bank import Bank
 from cadstn.errors import CadstnError
+from cadstn.models import Cadstn
 from cadstn.recipes import STAGES, Recipe, override, tiny
 from cadstn.train import (
     BankSource,
@@ -510,9 +511,12 @@ def test_loaded_model_predicts_as_the_trained_one(tmp_path: Path, train: Any, sm
     assert recipe == small()
     assert not loaded.training
     assert loaded.spatial.auxiliary is None
+    assert isinstance(loaded, Cadstn)
     crops = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    nowhere = torch.zeros(2, 3, 3)
+    batch = Batch(crops, torch.zeros(2, 3, 21, 3), nowhere, torch.full((2,), 250.0))
     with torch.no_grad():
-        one, two = predict(trained, "fusion", crops), loaded(crops).joints
+        one, two = predict(trained, "fusion", batch), loaded(crops).joints
     assert one.any()
     torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-7)
 

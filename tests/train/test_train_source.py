@@ -84,6 +84,8 @@ def test_samples_do_not_depend_on_their_batch(toy_bank: Bank, small: Small) -> N
     whole = source.clips(1, torch.arange(90, 98), 3)
     part = source.clips(1, torch.arange(93, 95), 3)
     for one, two in zip(whole, part, strict=True):
+        assert one is not None
+        assert two is not None
         assert torch.equal(one[3:5], two)
     other = BankSource(toy_bank, small(**values, seed=1), "cpu").clips(1, torch.arange(90, 98), 3)
     assert not torch.equal(whole.crops, other.crops)

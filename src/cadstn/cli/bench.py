@@ -1,9 +1,13 @@
-"""Commands that measure speed on this machine: bench track, bench train, bench synth."""
+"""Commands that measure: speed by bench track, train and synth, weights by bench model."""
 
 from __future__ import annotations
 
 import json
 import platform
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import click
 
@@ -12,7 +16,7 @@ from cadstn.cli.shared import need_train
 
 @click.group()
 def bench() -> None:
-    """Measure how fast this machine is; progress goes to stderr, figures to stdout."""
+    """Measure machines and weights; progress goes to stderr, figures to stdout."""
 
 
 @bench.command("track")
@@ -98,3 +102,63 @@ def synth(
         told=lambda line: click.echo(line, err=True),
     )  # fmt: skip
     click.echo(json.dumps(report, indent=2) if as_json else "\n".join(report_lines(report)))
+
+
+@bench.command("model")
+@click.option("--weights", type=click.Path(path_type=Path), help="A network of your own (.onnx).")
+@click.option("--recordings", default=125, show_default=True, type=click.IntRange(0),
+              help="Rendered ones with a hand.")  # fmt: skip
+@click.option("--frames", default=64, show_default=True, type=click.IntRange(3),
+              help="Of each recording.")  # fmt: skip
+@click.option("--empty", default=32, show_default=True, type=click.IntRange(0),
+              help="Rendered recordings without a hand.")  # fmt: skip
+@click.option("--seed", default=0, show_default=True, help="What is rendered is a function of it.")
+@click.option("--keep", type=click.Path(path_type=Path, file_okay=False),
+              help="Folder for what is rendered: other weights need no rendering.")  # fmt: skip
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1),
+              help="Processes that render.")  # fmt: skip
+@click.option("--threads", type=click.IntRange(1), help="Of the network.")
+@click.option("--real", type=click.Path(path_type=Path, exists=True, file_okay=False),
+              help="Folder of real recordings, each named as its camera.")  # fmt: skip
+@click.option("--json", "as_json", type=click.Path(path_type=Path, dir_okay=False),
+              help="File for all figures.")  # fmt: skip
+def model(
+    weights: Path | None,
+    recordings: int,
+    frames: int,
+    empty: int,
+    seed: int,
+    keep: Path | None,
+    workers: int,
+    threads: int | None,
+    real: Path | None,
+    as_json: Path | None,
+) -> None:
+    r"""Measure how good weights are, beside what the model in the package must reach.
+
+    Tracks rendered recordings of hands, motions, scenes and sensors that no training sees, the
+    centre found; recordings without a hand; and real ones without labels. What is rendered needs
+    PyTorch, unless --keep holds it.
+
+    \b
+    cadstn bench model --keep data/model-test --json model.json
+    cadstn bench model --weights hand.onnx --keep data/model-test
+    cadstn bench model --recordings 0 --empty 0 --real ../shared/real
+    """
+    from cadstn.bench.shipped import bench_model, write_report
+    from cadstn.bench.shipped_report import report_lines
+
+    report = bench_model(
+        weights, recordings=recordings, frames=frames, empty=empty, seed=seed, keep=keep,
+        workers=workers, threads=threads, real=real, bar=_bar,
+    )  # fmt: skip
+    click.echo("\n".join(report_lines(report)))
+    if as_json:
+        write_report(as_json, report)
+        click.echo(f"wrote {as_json}", err=True)
+
+
+@contextmanager
+def _bar(name: str, length: int) -> Iterator[Callable[[], None]]:
+    with click.progressbar(length=length, label=name, file=sys.stderr) as bar:
+        yield lambda: bar.update(1)

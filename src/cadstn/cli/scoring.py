@@ -170,7 +170,7 @@ def predict(
 )  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the report.")
 @click.option(
-    "--recipe", "kind", type=click.Choice(["paper", "released", "compact", "tiny"]),
+    "--recipe", "kind", type=click.Choice(["paper", "released", "small", "tiny"]),
     default="paper", show_default=True, help="What to train by.",
 )  # fmt: skip
 @click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Override a field.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -42,9 +43,9 @@ def train(
     r"""Train networks (needs cadstn[train]).
 
     RECIPE is up to three words, NETWORK.SET.KIND: cadstn, spatial, temporal, baseline or sliced;
-    rendered, nyu, icvl or msra (left out: that of --data); paper, released, compact or tiny (left
-    out: paper). 'cadstn' trains the three stages of Algorithm 1. The same command goes on where it
-    stopped, and skips what is done.
+    rendered, nyu, icvl or msra (left out: that of --data); paper, released, small, compact (that of
+    the shipped weights) or tiny (left out: paper). 'cadstn' trains the three stages of Algorithm 1.
+    The same command goes on where it stopped, and skips what is done.
 
     \b
     cadstn train compact --out runs/compact
@@ -60,7 +61,7 @@ def train(
 
     ranks, place = join(device)
     fields = dict(setting(text) for text in settings)
-    chosen, source = open_source(name, data, split, fields, place, ranks.first)
+    chosen, source = open_source(name, data, split, fields, place, ranks.first, out)
     if only_print:
         click.echo(json.dumps(json.loads(chosen.to_json()), indent=1))
         return
@@ -96,12 +97,10 @@ def train(
 def export(run: Path, out: Path, half: bool, int8: bool) -> None:
     """Write a finished run as one ONNX file that 'cadstn track --weights' takes."""
     need_train("cadstn export")
-    from cadstn.export import export_onnx, round_to_half
+    from cadstn.export import export_onnx
     from cadstn.train import load_model
 
     model, recipe = load_model(run)
-    if half:
-        round_to_half(model)
     about = {
         "skeleton": recipe.skeleton,
         "cube_mm": str(recipe.cube_mm),
@@ -117,7 +116,7 @@ def export(run: Path, out: Path, half: bool, int8: bool) -> None:
 @click.option("--clips", default=6_250, show_default=True, type=click.IntRange(1), help="Shots.")
 @click.option("--frames", default=16, show_default=True, type=click.IntRange(1), help="Of a shot.")
 @click.option("--seed", default=0, show_default=True, help="Other seeds, other hands and motions.")
-@click.option("--kind", default="compact", show_default=True, help="Recipe whose crops it holds.")
+@click.option("--kind", default="small", show_default=True, help="Recipe whose crops it holds.")
 @click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
 @click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Override a field.")
 def bank(
@@ -153,7 +152,7 @@ def bank(
 @click.option("--train", "train_path", type=click.Path(path_type=Path), required=True, help="Bank.")
 @click.option("--test", "test_path", type=click.Path(path_type=Path), required=True, help="Bank.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the runs.")
-@click.option("--kind", default="compact", show_default=True, help="Recipe to train all five with.")
+@click.option("--kind", default="small", show_default=True, help="Recipe to train all five with.")
 @click.option("--seeds", default=1, show_default=True, type=click.IntRange(1), help="How many.")
 @click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
 @click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Override a field.")
@@ -198,7 +197,13 @@ def ablate(
 
 
 def open_source(
-    name: str, data: str, split: str, settings: dict[str, Any], device: str, speak: bool = True
+    name: str,
+    data: str,
+    split: str,
+    settings: dict[str, Any],
+    device: str,
+    speak: bool = True,
+    folder: Path | None = None,
 ) -> tuple[Recipe, Source]:
     """Find the recipe and the samples that a command line asks for.
 
@@ -209,16 +214,21 @@ def open_source(
         settings: fields to override.
         device: where samples go.
         speak: show the making of a bank.
+        folder: where frames that a recipe wants prepared are kept; None renders every one anew.
 
     Raises:
         CadstnError: for an unknown recipe or field, or data that is not what it claims.
     """
     from cadstn.recipes import override, recipe
-    from cadstn.train import BankSource, RenderedSource
+    from cadstn.train import BankSource, PreparedSource, RenderedSource
 
     if data == "synthetic":
         chosen = override(recipe(name), settings)
-        return chosen, RenderedSource(chosen, device)
+        if not chosen.prepared or folder is None:
+            return chosen, RenderedSource(chosen, device)
+        workers = os.cpu_count() or 1
+        told = _rendering if speak else lambda done, total: None
+        return chosen, PreparedSource(chosen, folder, device, workers=workers, on_frames=told)
     from cadstn.data.bank import build_bank, open_bank
 
     path = Path(data)
@@ -255,6 +265,11 @@ def _advance(bar: Any, progress: Progress) -> None:
 
 def _tell(line: str) -> None:
     click.echo(line, err=True)
+
+
+def _rendering(done: int, total: int) -> None:
+    end = "\n" if done == total else ""
+    click.echo(f"\rrendering {done} of {total} frames{end}", nl=False, err=True)
 
 
 def _told(progress: Progress | None) -> str | None:

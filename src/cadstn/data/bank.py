@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,6 +28,7 @@ _FORMAT = "cadstn bank 1"
 _NEAR_MM, _FAR_MM = 10.0, 1500.0  # DeepPrior ignores what lies outside
 _MASS_ROUNDS = 2
 _REMAKE = "delete it and it is remade, or give another file"
+_ANSWERS = ("left", "present")  # of rendered frames
 _DTYPES = {"U16": np.uint16, "F32": np.float32, "I32": np.int32}
 
 
@@ -75,6 +76,8 @@ class Bank:
         centers_mm: (N, 3) float32 camera frame.
         cube_mm: (N,) float32.
         shots: (N,) int32; frames of one number follow one another in one recording.
+        left: (N,) float32, 1 for a left hand; None where the data does not say.
+        present: (N,) float32, 1 where there is a hand; None where all frames show one.
         about: the header's text: format, data, rule, names.
     """
 
@@ -85,6 +88,8 @@ class Bank:
     cube_mm: NDArray[np.float32]
     shots: NDArray[np.int32]
     about: dict[str, str]
+    left: NDArray[np.float32] | None = None
+    present: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.crops)
@@ -226,7 +231,12 @@ def quantise(crops: NDArray[np.float32]) -> NDArray[np.uint16]:
 
 
 def write_bank(
-    path: Path, shape: tuple[int, int, int], about: dict[str, str], fill: Callable[[Bank], None]
+    path: Path,
+    shape: tuple[int, int, int],
+    about: dict[str, str],
+    fill: Callable[[Bank], None],
+    *,
+    answers: bool = False,
 ) -> Bank:
     """Make a bank's file whole or not at all.
 
@@ -235,6 +245,7 @@ def write_bank(
         shape: N frames, M pixels, K joints.
         about: text for the header; names ``data`` and ``rule``.
         fill: writes into the arrays of the bank that it is given.
+        answers: whether the bank says of each frame if there is a hand, and which.
 
     Raises:
         CadstnError: if the disk is full.
@@ -247,6 +258,8 @@ def write_bank(
         "cube_mm": ("F32", (count,)),
         "shots": ("I32", (count,)),
     }
+    if answers:
+        fields |= {name: ("F32", (count,)) for name in _ANSWERS}
     header: dict[str, Any] = {"__metadata__": {"format": _FORMAT, **about}}
     at = 0
     for name, (dtype, dims) in fields.items():
@@ -262,11 +275,10 @@ def write_bank(
             file.write(len(text).to_bytes(8, "little") + text)
             # Asked for at once: writing through a map into a full disk would kill the process.
             os.posix_fallocate(file.fileno(), 0, 8 + len(text) + at)
-        bank = _map(temporary, "r+")
+        bank = open_bank(temporary, "r+")
         fill(bank)
-        for array in (bank.crops, bank.joints, bank.centers_mm, bank.cube_mm, bank.shots):
-            assert isinstance(array, np.memmap)
-            array.flush()
+        for name in fields:
+            getattr(bank, name).flush()
         temporary.replace(path)
     except OSError as error:
         raise CadstnError(
@@ -279,19 +291,19 @@ def write_bank(
     return open_bank(path)
 
 
-def open_bank(path: Path) -> Bank:
+def open_bank(path: Path, mode: Literal["c", "r+"] = "c") -> Bank:
     """Map a bank's file.
+
+    Args:
+        path: the file.
+        mode: ``c``, copy on write: torch wants arrays that may be written, the file stays as it
+            is; or ``r+`` for whoever makes it.
 
     Raises:
         CadstnError: if it is missing, cut short or no bank.
     """
     if not path.is_file():
         raise CadstnError("no such bank", where=path)
-    # Copy on write: torch wants arrays that may be written, the file stays as it is.
-    return _map(path, "c")
-
-
-def _map(path: Path, mode: Any) -> Bank:
     refusal = CadstnError("not a whole bank of crops", where=path, mend="delete it, it is remade")
     try:
         with path.open("rb") as file:
@@ -303,7 +315,8 @@ def _map(path: Path, mode: Any) -> Bank:
     if about.get("format") != _FORMAT:
         raise refusal
     arrays: dict[str, Any] = {}
-    for name in ("crops", "joints", "centers_mm", "cube_mm", "shots"):
+    told = [name for name in _ANSWERS if name in header]
+    for name in ("crops", "joints", "centers_mm", "cube_mm", "shots", *told):
         entry = header[name]
         first, last = entry["data_offsets"]
         if 8 + length + last > path.stat().st_size:

@@ -1,4 +1,4 @@
-"""The five networks of the method and their losses.
+"""The five networks of the method, the three compact ones, and their losses.
 
 They map normalised crops to normalised joints and know no files, cameras or trainers.
 """
@@ -6,6 +6,16 @@ They map normalised crops to normalised joints and know no files, cameras or tra
 from cadstn.models.baseline import Baseline, Sliced
 from cadstn.models.blocks import Dropout, Lstm, LstmState
 from cadstn.models.cadstn import Cadstn, CadstnOutputs
+from cadstn.models.compact import (
+    Compact,
+    CompactFusion,
+    CompactOutputs,
+    CompactSpatial,
+    CompactTemporal,
+    Look,
+    Memory,
+    run_temporal,
+)
 from cadstn.models.config import NetConfig
 from cadstn.models.fusion import Fusion, fuse
 from cadstn.models.loss import half_squared, pose_distance, spatial_loss
@@ -17,10 +27,17 @@ __all__ = [
     "Baseline",
     "Cadstn",
     "CadstnOutputs",
+    "Compact",
+    "CompactFusion",
+    "CompactOutputs",
+    "CompactSpatial",
+    "CompactTemporal",
     "Dropout",
     "Fusion",
+    "Look",
     "Lstm",
     "LstmState",
+    "Memory",
     "NetConfig",
     "Sliced",
     "Spatial",
@@ -30,6 +47,7 @@ __all__ = [
     "half_squared",
     "inference_state",
     "pose_distance",
+    "run_temporal",
     "slice_volume",
     "spatial_loss",
 ]

@@ -1,4 +1,4 @@
-"""What training minimises: the paper's equation 1, and the loss of the released definitions."""
+"""What training minimises: the paper's equation 1, the released definitions' loss, compact ones."""
 
 from __future__ import annotations
 
@@ -49,3 +49,49 @@ def spatial_loss(
         loss: `pose_distance` or `half_squared`.
     """
     return loss(outputs.main, truth) + loss(outputs.depth, truth) + loss(outputs.sliced, truth)
+
+
+def joint_distance(pred: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
+    """Mean over joints of their distance: what equation 8 measures, of weighted clips.
+
+    Args:
+        pred: (B, T, K, 3).
+        truth: the same shape and unit.
+        weight: (B,) of the clips; their sum is 1, or less where some have no hand.
+    """
+    distances: Tensor = torch.linalg.vector_norm(pred - truth, dim=-1)
+    total: Tensor = (distances.mean((1, 2)) * weight).sum()
+    return total
+
+
+def acceleration_distance(pred: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
+    """Mean distance of second differences over time: the acceleration error of clips.
+
+    Args:
+        pred: (B, T, K, 3) in a frame that does not move with the crop, T of 3 or more.
+        truth: the same shape and unit.
+        weight: (B,) of the clips; their sum is 1.
+    """
+    away = pred - truth
+    second = away[:, 2:] - 2 * away[:, 1:-1] + away[:, :-2]
+    distances: Tensor = torch.linalg.vector_norm(second, dim=-1)
+    total: Tensor = (distances.mean((1, 2)) * weight).sum()
+    return total
+
+
+def quantile_loss(
+    spread: Tensor, distance: Tensor, weight: Tensor, quantile: float = 2 / 3
+) -> Tensor:
+    """What is least where a share ``quantile`` of distances lies within the spread told of them.
+
+    Source: Koenker and Bassett 1978.
+
+    Args:
+        spread: (B, T, K) told.
+        distance: (B, T, K) true, without gradient.
+        weight: (B,) of the clips; their sum is 1.
+        quantile: the share.
+    """
+    beyond = distance - spread
+    loss = torch.maximum(quantile * beyond, (quantile - 1) * beyond)
+    return (loss.mean((1, 2)) * weight).sum()

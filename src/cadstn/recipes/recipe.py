@@ -56,6 +56,7 @@ class Augment:
         scale: its cube grows or shrinks by up to this share, evenly.
         shift_mm: its centre moves along each axis, by a Gauss curve of this standard deviation.
         noise_mm: each surface pixel's depth shakes, standard deviation.
+        mirror: every second clip, by chance, is seen in a mirror: a left hand becomes a right one.
     """
 
     turns: str = "none"
@@ -63,6 +64,7 @@ class Augment:
     scale: float = 0.0
     shift_mm: float = 0.0
     noise_mm: float = 0.0
+    mirror: bool = False
 
     def __post_init__(self) -> None:
         _choice("augment.turns", self.turns, TURNS)
@@ -73,7 +75,7 @@ class Augment:
     @property
     def continuous(self) -> bool:
         """Whether anything but the fixed copies is drawn anew every step."""
-        return any((self.rotate_deg, self.scale, self.shift_mm, self.noise_mm))
+        return any((self.rotate_deg, self.scale, self.shift_mm, self.noise_mm, self.mirror))
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,10 @@ class Recipe:
         baseline, sliced, spatial, temporal, fusion: how each stage is trained.
         schedule: ``step`` (times ``decay`` every ``decay_every`` steps) or ``cosine`` (to zero).
         weight_decay: Adam's l2 term.
-        loss: ``pose_distance`` (eq. 1) or ``half_squared`` (the released definitions).
+        warmup: steps over which the learning rate of a stage rises from zero.
+        loss: ``pose_distance`` (eq. 1) or ``half_squared`` (the released definitions); the compact
+            networks have losses of their own, see `cadstn.train.compact`.
+        smoothness: weight of the acceleration error in the compact temporal and fusion stages.
         temporal_start: ``scratch`` (the text), or the trained network whose convolutions and FC1
             it begins with: ``baseline`` (the released definitions) or ``spatial``.
         temporal_frozen: whether those layers then stay as they are.
@@ -103,6 +108,10 @@ class Recipe:
         fusion_start: the same for the fusion network's trunk and FC1.
         gate: the temporal prediction's weight at the start of the fusion stage.
         augment: what is done to the crops.
+        hands: share of rendered clips that show a hand; the others show what else a finder may
+            take for one.
+        prepared: rendered frames of a stage that are made once, into a file, and then seen several
+            times, augmented; 0 renders every frame anew.
         holdout: share of the training shots that is kept for validation.
         validation_frames: how many frames are validated between; four times as many at the end.
         precision: ``fp32``, or ``bf16`` for the networks' products.
@@ -128,13 +137,17 @@ class Recipe:
     decay: float = 0.1
     decay_every: int = 20_000
     weight_decay: float = 0.0
+    warmup: int = 0
     loss: str = "pose_distance"
+    smoothness: float = 0.0
     temporal_start: str = "scratch"
     temporal_frozen: bool = False
     lstm_rate: float = 1.0
     fusion_start: str = "scratch"
     gate: float = 0.5
     augment: Augment = Augment()
+    hands: float = 1.0
+    prepared: int = 0
     holdout: float = 0.02
     validation_frames: int = 512
     precision: str = "fp32"
@@ -153,17 +166,32 @@ class Recipe:
         for name, known in choices.items():
             _choice(name, getattr(self, name), known)
         self._check_plans()
+        if self.compact and self.network in ("baseline", "sliced"):
+            raise CadstnError(
+                f"the {self.network} network has no residual trunk",
+                where=self.name,
+                mend="set net.trunk=paper, or train spatial, temporal or cadstn",
+            )
         positive = ("cube_mm", "decay_every", "validation_frames", "lstm_rate")
         for name in positive:
             if not getattr(self, name) > 0:
                 raise CadstnError(
                     f"recipe {name} is {getattr(self, name)}", mend="make it positive"
                 )
-        if not 0 < self.gate < 1 or not 0 <= self.holdout < 1:
+        if not 0 < self.gate < 1 or not 0 <= self.holdout < 1 or not 0 < self.hands <= 1:
             raise CadstnError(
-                f"recipe gate is {self.gate}, holdout {self.holdout}",
-                mend="a gate lies between 0 and 1, a holdout from 0 to below 1",
+                f"recipe gate is {self.gate}, holdout {self.holdout}, hands {self.hands}",
+                mend="a gate lies between 0 and 1, a holdout from 0 to below 1, hands above 0 to 1",
             )
+        if self.compact and self.clip < 3:
+            raise CadstnError(
+                f"recipe clip is {self.clip}",
+                where=self.name,
+                mend="compact networks learn from clips of 3 frames or more",
+            )
+        for name in ("warmup", "prepared", "smoothness"):
+            if getattr(self, name) < 0:
+                raise CadstnError(f"recipe {name} is negative", mend="give 0 or more")
         joints = len(skeleton(self.skeleton))
         if joints != self.net.joints:
             raise CadstnError(
@@ -186,13 +214,18 @@ class Recipe:
                 )
 
     @property
+    def compact(self) -> bool:
+        """Whether its networks are those of `cadstn.models.compact`, which share one trunk."""
+        return self.net.trunk == "residual"
+
+    @property
     def stages(self) -> tuple[str, ...]:
         """What is trained, in order, with what those stages start from."""
         wanted = STAGES if self.network == "cadstn" else (self.network,)
         starts = {
             getattr(self, f"{stage}_start") for stage in wanted if stage in ("temporal", "fusion")
         }
-        needed = {*wanted, *starts}
+        needed = {*wanted, *starts, *(("spatial",) if self.compact else ())}
         return tuple(s for s in ("baseline", "sliced", *STAGES) if s in needed)
 
     def plan(self, stage: str) -> Plan:

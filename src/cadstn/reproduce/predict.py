@@ -111,9 +111,11 @@ def predict(
             if cut is not None:
                 centers[i] = cut.center_xyz_mm
         images = np.stack([_image(cut, rule.size) for cut in crops])
+        places = np.stack([_place(cut) for cut in crops])
         for name, (predictor, window) in predictors.items():
             again = fresh or (window > 0 and (first - _shot_start(dataset, first)) % window == 0)
-            out, states[name] = predictor.run(images, None if again else states.get(name))
+            state = None if again else states.get(name)
+            out, states[name] = predictor.run(images, places, state)
             _store(raw[name], out, crops, first, count)
         on_frames(last - first)
     cuts = tuple(int(start) for start in dataset.shots()[1:])
@@ -187,6 +189,13 @@ def _crop(
 def _image(crop: Crop | None, size: int) -> NDArray[np.float32]:
     # Where no hand was found the temporal network is shown an empty crop, as time goes on.
     return np.ones((size, size), np.float32) if crop is None else crop.image
+
+
+def _place(crop: Crop | None) -> NDArray[np.float32]:
+    """Where a crop is, in half cubes; NaN without one."""
+    if crop is None:
+        return np.full(3, np.nan, np.float32)
+    return (crop.center_xyz_mm / (crop.cube_mm / 2)).astype(np.float32)
 
 
 def _store(

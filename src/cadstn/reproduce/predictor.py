@@ -14,7 +14,6 @@ from cadstn.errors import CadstnError, nearest_name
 from cadstn.skeleton import Skeleton, skeleton
 
 if TYPE_CHECKING:
-    from cadstn.models import LstmState
     from cadstn.recipes import Recipe
     from cadstn.track.runtime import Network, StreamState
     from cadstn.train.networks import Networks
@@ -62,11 +61,13 @@ class Predictor(Protocol):
     clip: int
     key: str
 
-    def run(self, crops: Float32, state: Any) -> tuple[Outputs, Any]:
+    def run(self, crops: Float32, places: Float32, state: Any) -> tuple[Outputs, Any]:
         """Predict frames in order.
 
         Args:
             crops: (T, M, M) normalised depth.
+            places: (T, 3) the crops' centres in half cubes, NaN where there is no crop; the paper's
+                networks do not read them.
             state: what the frames before left; None begins afresh.
 
         Returns:
@@ -87,13 +88,16 @@ class RunPredictor:
         self.clip = recipe.clip
         self._networks = {name: part.to(device).eval() for name, part in networks.items()}
         self._whole = assemble(self._networks, recipe) if network == "cadstn" else None
+        self._compact = recipe.compact
 
-    def run(self, crops: Float32, state: LstmState | None) -> tuple[Outputs, LstmState | None]:
+    def run(self, crops: Float32, places: Float32, state: Any) -> tuple[Outputs, Any]:
         """See `Predictor`."""
         import torch
 
-        clip = torch.from_numpy(crops)[None].to(self._device)
         with torch.inference_mode():
+            if self._compact:
+                return self._run_compact(crops, places, state)
+            clip = torch.from_numpy(crops)[None].to(self._device)
             if self._whole is not None:
                 out = self._whole(clip, state)
                 parts = (out.joints, out.spatial, out.temporal, out.w1)
@@ -103,6 +107,32 @@ class RunPredictor:
                 joints, state = part(clip, state)
                 return Outputs(joints[0].cpu().numpy()), state
             return Outputs(part(clip[0]).cpu().numpy()), None
+
+    def _run_compact(
+        self, crops: Float32, places: Float32, state: tuple[Any, Float32] | None
+    ) -> tuple[Outputs, tuple[Any, Float32]]:
+        """Frame by frame; the state is the network's memory and where the crop was."""
+        import torch
+
+        from cadstn.train.compact import compact_step
+
+        memory, place = (None, places[0]) if state is None else state
+        frames: list[tuple[Any, ...]] = []
+        for crop, now in zip(crops, places, strict=True):
+            shift, place = _moved(place, now)
+            looked, moved = (
+                torch.from_numpy(array)[None].to(self._device) for array in (crop, shift)
+            )
+            parts, memory = compact_step(self._networks, looked, moved, memory)
+            frames.append(tuple(part[0].cpu().numpy() for part in parts))
+        return Outputs(*(np.stack(part) for part in zip(*frames, strict=True))), (memory, place)
+
+
+def _moved(before: Float32, now: Float32) -> tuple[Float32, Float32]:
+    """How far a crop moved, and where it is: nothing moves where there is no crop."""
+    if np.isnan(now).any():
+        return np.zeros(3, np.float32), before
+    return np.nan_to_num(now - before), now
 
 
 class FilePredictor:
@@ -114,16 +144,19 @@ class FilePredictor:
         self.clip = json.loads(network.about.get("recipe", "{}")).get("clip", _PAPER_CLIP)
         self.rule = CropRule(network.skeleton.name, network.cube_mm, {}, network.size, "tracked")
 
-    def run(self, crops: Float32, state: StreamState | None) -> tuple[Outputs, StreamState]:
+    def run(
+        self, crops: Float32, places: Float32, state: tuple[StreamState, Float32] | None
+    ) -> tuple[Outputs, tuple[StreamState, Float32]]:
         """See `Predictor`."""
-        state = self._network.initial_state() if state is None else state
+        memory, place = (self._network.initial_state(), places[0]) if state is None else state
         joints, w1 = [], []
-        for crop in crops:
-            out = self._network.step(crop[None], state)
-            state = out.state
+        for crop, now in zip(crops, places, strict=True):
+            shift, place = _moved(place, now)
+            out = self._network.step(crop[None], memory, shift[None])
+            memory = out.state
             joints.append(out.joints[0])
             w1.append(out.w1[0])
-        return Outputs(np.stack(joints), w1=np.stack(w1)), state
+        return Outputs(np.stack(joints), w1=np.stack(w1)), (memory, place)
 
 
 def load_predictor(path: Path | None, network: str | None = None, device: str = "cpu") -> Predictor:

@@ -42,7 +42,7 @@ def reproduce(
     Args:
         paths: folders of NYU, ICVL or MSRA15.
         out: gets the report, ``runs/`` and ``predictions/``.
-        kind: of the recipes: ``paper``, ``released``, ``compact`` or ``tiny``.
+        kind: of the recipes: ``paper``, ``released``, ``small`` or ``tiny``.
         settings: recipe fields to override.
         device: ``cpu`` or ``cuda``.
         published: a folder with one folder a set (``nyu``, ``icvl``) of others' prediction files.

@@ -54,7 +54,7 @@ def train_missing(
     Args:
         dataset: the training split.
         folder: where the run is kept; stages that are finished there are not trained again.
-        kind: of the recipe: ``paper``, ``released``, ``compact`` or ``tiny``.
+        kind: of the recipe: ``paper``, ``released``, ``small`` or ``tiny``.
         settings: recipe fields to override.
         device: ``cpu`` or ``cuda``.
         watch: told after every step, with the steps done and to do in all.
@@ -104,8 +104,8 @@ def _fixed_weight(
         for batch in source.validation(_VALIDATION_FRAMES, recipe.clip):
             half_mm = (batch.cube_mm / 2).view(-1, 1, 1, 1)
             three = (
-                predict(networks, "temporal", batch.crops),
-                predict(networks, "spatial", batch.crops),
+                predict(networks, "temporal", batch),
+                predict(networks, "spatial", batch),
                 batch.joints,
             )
             temporal, spatial, truth = (

@@ -142,7 +142,6 @@ class Sequence:
             joints_xyz_mm=move(scene.joints_xyz_mm),
             cones=scene.cones._replace(a=move(scene.cones.a), b=move(scene.cones.b)),
             planes=torch.cat([normals @ axes.T, offsets], -1),
-            elbow_mm=move(scene.elbow_mm),
         )
         other.joints_xyz_mm = other._scene.joints_xyz_mm.numpy()
         other._noise = self._noise.fork(name)

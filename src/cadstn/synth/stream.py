@@ -11,7 +11,7 @@ from cadstn.convention import convert
 from cadstn.errors import CadstnError
 from cadstn.synth.draws import Draws
 from cadstn.synth.raster import cast, crop_view, run
-from cadstn.synth.scene import OTHER, OWN, Scene, sample_centers, sample_scene
+from cadstn.synth.scene import ARM, OTHER, OWN, PERSON, Scene, sample_centers, sample_scene
 from cadstn.synth.sensor import degrade
 from cadstn.synth.sensors import Sensor, sample_sensor
 from cadstn.synth.surroundings import hide
@@ -112,19 +112,38 @@ def _normalised(depth_mm: Tensor, center_mm: Tensor, half_mm: float) -> Tensor:
 def _without_hands(
     draws: Draws, scene: Scene, centers: Tensor, hands: float
 ) -> tuple[Scene, Tensor, Tensor]:
-    """Take the hand out of some clips: look at the elbow instead, or remove hand and arm."""
+    """Look elsewhere in some clips: at the arm, at chest or head, or where hand and arm were."""
     frames = len(centers) // len(draws)
     present = draws.chance(hands)
-    elbow = draws.chance(0.5) & ~present
-    removed = ~present & ~elbow
+    where = draws.choice([0.5, 0.3, 0.2])
+    along, near, person = draws.uniform(), draws.uniform(), draws.chance(0.5)
     jitter = draws.normal(frames, 3, std=2.5) + draws.normal(1, 3, std=15.0)
 
-    def spread(flag: Tensor) -> Tensor:
-        return flag.repeat_interleave(frames)
+    def spread(values: Tensor) -> Tensor:
+        return values.repeat_interleave(frames, 0)
 
-    centers = torch.where(spread(elbow)[:, None], scene.elbow_mm + jitter.flatten(0, 1), centers)
+    def skin(part: slice, which: Tensor, share: Tensor) -> Tensor:
+        """Middle of a cone's nearer side, a share of the way along it: where a finder looks."""
+        rows = torch.arange(len(centers), device=centers.device)
+        a, b, ra, rb = (field[:, part][rows, which] for field in scene.cones)
+        share = spread(share)
+        radius = ra + share * (rb - ra)
+        axis = a + share[:, None] * (b - a)
+        nearer: Tensor = axis * (1 - radius / axis.norm(dim=-1).clamp(min=1.0))[:, None]
+        return nearer
+
+    # The forearm from its elbow's half on, or the upper arm: nearer to the wrist there is a hand.
+    upper = near < 0.4
+    arm = skin(ARM, spread(2 * upper.long()), torch.where(upper, along, 0.55 + 0.45 * along))
+    body = skin(PERSON, spread(person.long()), along)
+    seen = body[..., 2] > 150.0  # of people who are not there the cones are behind the camera
+    arms, people = (spread(~present & (where == kind)) for kind in (0, 1))
+    elsewhere = torch.where((people & seen)[:, None], body, arm) + jitter.flatten(0, 1)
+    moved = (arms | (people & seen)) & (elsewhere[:, 2] > 150.0)
+    centers = torch.where(moved[:, None], elsewhere, centers)
+    gone = spread(~present) & ~arms
     there = torch.ones_like(scene.cones.ra, dtype=torch.bool)
-    there[:, OWN] = ~spread(removed)[:, None]
+    there[:, OWN] = ~gone[:, None]
     there[:, OTHER] = spread(present)[:, None]
     cones = hide(scene.cones, there)
     return scene._replace(cones=cones), centers, present.to(scene.left.dtype)

@@ -25,16 +25,25 @@ PROVIDERS = {
     "openvino": "OpenVINOExecutionProvider",
     "cpu": "CPUExecutionProvider",
 }
+_COMPACT_OUTPUTS = [
+    "joints", "w1", "h_next", "c_next", "before_next", "spatial", "spread", "present", "left",
+]  # fmt: skip
 #: More threads than this do not make one small network faster.
 _MOST_THREADS = 4
 _MEND = "give a file made by 'cadstn export', or leave --weights out to use the shipped ones"
 
 
 class StreamState(NamedTuple):
-    """Memory of the temporal network for a batch of streams: ``h``, ``c`` (B, hidden)."""
+    """Memory of the temporal network for a batch of streams.
+
+    Attributes:
+        h, c: (B, hidden) of the LSTM.
+        before: (B, 3K + 1) what a compact network said last; (B, 0) of the paper's.
+    """
 
     h: Float32
     c: Float32
+    before: Float32
 
 
 class Step(NamedTuple):
@@ -44,11 +53,34 @@ class Step(NamedTuple):
         joints: (B, K, 3) relative to each crop's centre, in half cubes.
         w1: (B, K, 3) weight of the temporal prediction (eq. 6).
         state: to be handed to the next step.
+        spatial: (B, K, 3) the spatial network's prediction alone. This and what follows is None of
+            the paper's networks, which do not say it.
+        spread: (B, K) within which each joint lies two times in three, in half cubes.
+        present: (B,) probability that there is a hand in the middle of the crop.
+        left: (B,) probability that it is a left one.
     """
 
     joints: Float32
     w1: Float32
     state: StreamState
+    spatial: Float32 | None = None
+    spread: Float32 | None = None
+    present: Float32 | None = None
+    left: Float32 | None = None
+
+
+class Asked(NamedTuple):
+    """One stream's crop to look at.
+
+    Attributes:
+        crop: (M, M).
+        state: the stream's memory, batch 1.
+        shift: (3,) how far the crop's centre has moved since the memory's last frame, half cubes.
+    """
+
+    crop: Float32
+    state: StreamState
+    shift: Float32
 
 
 @dataclass(frozen=True)
@@ -63,6 +95,8 @@ class Network:
         hidden: length of the recurrent state.
         about: everything in the file's metadata.
         provider: one of `PROVIDERS`.
+        compact: whether it is one of `cadstn.models.compact`, which read how far the crop moved
+            and say more than joints.
     """
 
     session: Any
@@ -72,6 +106,7 @@ class Network:
     hidden: int
     about: dict[str, str]
     provider: str = "cpu"
+    compact: bool = False
 
     @property
     def precision(self) -> str:
@@ -81,31 +116,49 @@ class Network:
     def initial_state(self, batch: int = 1) -> StreamState:
         """Return the state of streams that have seen nothing."""
         zeros = np.zeros((batch, self.hidden), np.float32)
-        return StreamState(zeros, zeros)
+        said = 3 * len(self.skeleton) + 1 if self.compact else 0
+        return StreamState(zeros, zeros, np.zeros((batch, said), np.float32))
 
-    def step(self, crops: Float32, state: StreamState) -> Step:
-        """Run one frame of every stream: crops (B, M, M) and the state before them."""
-        joints, w1, h, c = self.session.run(
-            ["joints", "w1", "h_next", "c_next"], {"crops": crops, "h": state.h, "c": state.c}
-        )
-        return Step(joints, w1, StreamState(h, c))
+    def step(self, crops: Float32, state: StreamState, shift: Float32 | None = None) -> Step:
+        """Run one frame of every stream.
 
-    def look(self, asked: Sequence[tuple[Float32, StreamState]]) -> list[Step]:
-        """Run crops (M, M) of several streams, each with its own memory, in one call.
+        Args:
+            crops: (B, M, M).
+            state: what the frames before left.
+            shift: (B, 3) how far each crop's centre has moved since, in half cubes; None for not
+                at all.
+        """
+        feed = {"crops": crops, "h": state.h, "c": state.c}
+        if not self.compact:
+            joints, w1, h, c = self.session.run(["joints", "w1", "h_next", "c_next"], feed)
+            return Step(joints, w1, StreamState(h, c, state.before))
+        feed["shift"] = np.zeros((len(crops), 3), np.float32) if shift is None else shift
+        feed["before"] = state.before
+        joints, w1, h, c, before, *said = self.session.run(_COMPACT_OUTPUTS, feed)
+        return Step(joints, w1, StreamState(h, c, before), *said)
+
+    def look(self, asked: Sequence[Asked]) -> list[Step]:
+        """Run crops of several streams, each with its own memory, in one call.
 
         An int8 network scales its activations by the largest of the whole batch; there each stream
         runs by itself, so that none feels another.
         """
         if len(asked) == 1 or self.precision == "int8":
-            return [self.step(crop[None], state) for crop, state in asked]
-        crops = np.stack([crop for crop, _ in asked])
-        h, c = (np.concatenate([state[part] for _, state in asked]) for part in (0, 1))
-        out = self.step(crops, StreamState(h, c))
-        rows = [slice(i, i + 1) for i in range(len(asked))]
-        return [
-            Step(out.joints[r], out.w1[r], StreamState(out.state.h[r], out.state.c[r]))
-            for r in rows
-        ]
+            return [self.step(a.crop[None], a.state, a.shift[None]) for a in asked]
+        states = zip(*(a.state for a in asked), strict=True)
+        out = self.step(
+            np.stack([a.crop for a in asked]),
+            StreamState(*(np.concatenate(part) for part in states)),
+            np.stack([a.shift for a in asked]),
+        )
+        return [_row(out, slice(i, i + 1)) for i in range(len(asked))]
+
+
+def _row(out: Step, row: slice) -> Step:
+    """One stream's part of what was said of a batch."""
+    state = StreamState(*(part[row] for part in out.state))
+    spatial, spread, present, left = (said if said is None else said[row] for said in out[3:])
+    return Step(out.joints[row], out.w1[row], state, spatial, spread, present, left)
 
 
 def available_providers() -> list[str]:
@@ -196,6 +249,7 @@ def _load(path: Path, providers: list[str], threads: int | None) -> Network:
             int(config["hidden"]),
             about,
             provider,
+            config.get("trunk") == "residual",
         )
         count = int(config["joints"])
     except (KeyError, ValueError, TypeError, CadstnError) as error:

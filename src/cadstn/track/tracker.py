@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from cadstn.camera import Camera, DepthMm
 from cadstn.crop import crop_cube
 from cadstn.errors import CadstnError
-from cadstn.locate import find_hand, skin_share, still_there
-from cadstn.track.runtime import Float32, Network, Step, StreamState, load_network
+from cadstn.locate import find_hands, skin_share, still_there
+from cadstn.track.runtime import Asked, Network, Step, StreamState, load_network
 
 #: The paper's window (section IV): its temporal network begins anew every so many frames.
 WINDOW = 16
@@ -22,14 +22,22 @@ WINDOW = 16
 #: the cube was well placed.
 _LOOKS = 3
 _WELL_PLACED_MM = 20.0
-#: Share of joints that must have surface at their place, or the hand counts as lost.
+#: Places of a frame that are looked at before it counts as one without a hand.
+_PLACES = 3
+#: How sure a network must be that there is a hand, to begin with and to go on following it.
+_SURE, _STILL_SURE = 0.6, 0.3
+#: Of a network that does not say whether there is a hand: share of joints that must have surface
+#: at their place, or the hand counts as lost.
 _LEAST_AGREEMENT = 0.5
-#: Every so many frames the surroundings are looked at, so that a drift onto an arm ends.
+#: Of such a network too: every so many frames the surroundings are looked at, so that a drift onto
+#: an arm ends.
 _CHECK_EVERY = 10
 _FAR_APART_MM = 110.0
 #: So many checks in a row may find nothing that hangs like a hand, here or elsewhere, before the
 #: hand counts as lost: it is an arm whose hand has left the frame.
 _MOST_DOUBTS = 3
+#: How much of a frame's word on which hand it is goes into the average of all.
+_SIDE_NEWS = 0.1
 #: After so long without a frame the hand may be anywhere and the temporal memory says nothing.
 _LONGEST_GAP_S = 0.5
 
@@ -50,8 +58,11 @@ class Hand:
             hand's skin would be; 0 where lost. It sees that a joint is off the hand, not that it
             lies on the wrong finger: on rendered recordings, with the first weights, 32 % of the
             joints of confidence 0 lay within 30 mm of the truth, 65 % of 0.4, 81 % of 1.
-        side: ``left`` or ``right``; ``unknown`` while the network does not say.
+        side: ``left`` or ``right``; ``unknown`` where lost, or where the network does not say.
         time_s: the frame's time stamp, None if the caller gave none.
+        uncertainty_mm: (K,) within which each joint lies two times in three, as the network says
+            of itself; NaN where lost, or where it does not say.
+        present: how sure the network is that this is a hand, 0 to 1; NaN where it does not say.
     """
 
     joints_mm: NDArray[np.float32]
@@ -62,6 +73,8 @@ class Hand:
     cube_mm: float
     temporal_weight: NDArray[np.float32]
     confidence: NDArray[np.float32]
+    uncertainty_mm: NDArray[np.float32]
+    present: float = float("nan")
     side: str = "unknown"
     time_s: float | None = None
 
@@ -72,6 +85,8 @@ class TrackState(NamedTuple):
     Attributes:
         stream: the temporal network's memory.
         center_mm: (3,) where the hand was, None when there is none to follow.
+        crop_mm: (3,) the centre of the crop that the memory saw last, None when it saw none.
+        side: how much speaks for a left hand, in logits averaged over frames; below 0 for a right.
         age: frames since its surroundings were last looked at.
         doubts: checks in a row that found nothing like a hand there.
         frames: frames since the temporal memory began.
@@ -81,6 +96,8 @@ class TrackState(NamedTuple):
 
     stream: StreamState
     center_mm: NDArray[np.float64] | None = None
+    crop_mm: NDArray[np.float64] | None = None
+    side: float = 0.0
     age: int = 0
     doubts: int = 0
     frames: int = 0
@@ -104,9 +121,9 @@ class View(NamedTuple):
     apart_from_mm: tuple[NDArray[np.float64], ...] = ()
 
 
-#: A stream asks for a crop (M, M) to be looked at with a memory, and is sent what the network says.
-_Plan = Generator[tuple[Float32, StreamState], Step, tuple[Hand, TrackState]]
-_Close = Generator[tuple[Float32, StreamState], Step, tuple[Hand, TrackState] | None]
+#: A stream asks for a crop to be looked at with a memory, and is sent what the network says.
+_Plan = Generator[Asked, Step, tuple[Hand, TrackState]]
+_Close = Generator[Asked, Step, tuple[Hand, TrackState] | None]
 
 
 def track_step(
@@ -157,7 +174,7 @@ def track_batch(
     """
     plans = [_plan(network, s, v, window) for s, v in zip(states, views, strict=True)]
     done: dict[int, tuple[Hand, TrackState]] = {}
-    asked: dict[int, tuple[Float32, StreamState]] = {}
+    asked: dict[int, Asked] = {}
 
     def advance(index: int, answer: Step | None) -> None:
         try:
@@ -252,7 +269,7 @@ def _plan(network: Network, state: TrackState, view: View, window: int | None) -
     if state.camera is not None and state.camera != view.camera:
         state = TrackState(network.initial_state())
     if window is not None and state.frames >= window:
-        state = state._replace(stream=network.initial_state(), frames=0)
+        state = state._replace(stream=network.initial_state(), crop_mm=None, frames=0)
     hand, after = yield from _seek(network, state, view)
     hand = replace(hand, time_s=view.time_s)
     return hand, after._replace(camera=view.camera, hand=hand)
@@ -261,7 +278,8 @@ def _plan(network: Network, state: TrackState, view: View, window: int | None) -
 def _seek(network: Network, state: TrackState, view: View) -> _Plan:
     """Follow the hand; where there is none, or it looks like none, search the frame."""
     follow, age, doubts = state.center_mm, state.age + 1, state.doubts
-    check = follow is not None and age >= _CHECK_EVERY
+    # A network that says whether there is a hand says it of every frame.
+    check = follow is not None and age >= _CHECK_EVERY and not network.compact
     if check and follow is not None:
         age = 0
         doubts = 0 if still_there(view.depth_mm, view.camera, follow) else doubts + 1
@@ -270,15 +288,19 @@ def _seek(network: Network, state: TrackState, view: View) -> _Plan:
         seen = yield from _close_in(network, state, view, follow, "followed")
         if seen is not None:
             return seen[0], seen[1]._replace(age=age, doubts=doubts)
-    place = find_hand(view.depth_mm, view.camera, follow, view.apart_from_mm)
-    if place is not None and (
-        follow is None or not doubt or np.linalg.norm(place.center_xyz_mm - follow) > _FAR_APART_MM
-    ):
+    places = find_hands(
+        view.depth_mm, view.camera, follow, view.apart_from_mm,
+        most=_PLACES if network.compact else 1,
+    )  # fmt: skip
+    for place in places:
+        away = 0.0 if follow is None else np.linalg.norm(place.center_xyz_mm - follow)
+        if doubt and away <= _FAR_APART_MM:
+            continue
         fresh = TrackState(network.initial_state())
         seen = yield from _close_in(network, fresh, view, place.center_xyz_mm, "found")
         if seen is not None:
             return seen
-    if doubt and follow is not None and (place is not None or doubts < _MOST_DOUBTS):
+    if doubt and follow is not None and (places or doubts < _MOST_DOUBTS):
         seen = yield from _close_in(network, state, view, follow, "followed")
         if seen is not None:
             return seen[0], seen[1]._replace(age=_CHECK_EVERY // 2, doubts=doubts)
@@ -289,23 +311,30 @@ def _close_in(
     network: Network, state: TrackState, view: View, center_mm: NDArray[np.float64], how: str
 ) -> _Close:
     """Look at a place, and again at where its joints are; None if no hand is there."""
+    half_mm = network.cube_mm / 2
     for _ in range(_LOOKS):
         if center_mm[2] <= 0:
             return None
         crop = crop_cube(view.depth_mm, view.camera, center_mm, network.cube_mm, network.size)
-        out = yield crop.image, state.stream
+        moved = 0.0 if state.crop_mm is None else (crop.center_xyz_mm - state.crop_mm) / half_mm
+        out = yield Asked(crop.image, state.stream, np.broadcast_to(np.float32(moved), 3))
         joints = crop.to_mm(out.joints[0])
         # Joints behind the camera cannot be projected; nothing sensible puts them there.
         if not joints[:, 2].min() > 0:
             return None
         share = skin_share(joints, view.depth_mm, view.camera)
         agree = np.count_nonzero(share) / len(share)
-        if agree < _LEAST_AGREEMENT:
+        if not _is_hand(out, agree, how):
             return None
         middle = joints.sum(0) / len(joints)
         if ((middle - center_mm) ** 2).sum() < _WELL_PLACED_MM**2:
             break
         center_mm = middle
+    side, present, spread_mm = 0.0, float("nan"), np.full(len(share), np.nan, np.float32)
+    if out.left is not None and out.present is not None and out.spread is not None:
+        says = float(np.log(out.left[0] + 1e-6) - np.log(1 - out.left[0] + 1e-6))
+        side = says if state.frames == 0 else state.side + _SIDE_NEWS * (says - state.side)
+        present, spread_mm = float(out.present[0]), out.spread[0] * np.float32(half_mm)
     hand = Hand(
         joints.astype(np.float32),
         True,
@@ -315,8 +344,19 @@ def _close_in(
         crop.cube_mm,
         out.w1[0].mean(-1),
         share.astype(np.float32),
+        spread_mm,
+        present,
+        "unknown" if out.left is None else "left" if side > 0 else "right",
     )
-    return hand, TrackState(out.state, middle, frames=state.frames + 1)
+    after = TrackState(out.state, middle, crop.center_xyz_mm, side, frames=state.frames + 1)
+    return hand, after
+
+
+def _is_hand(out: Step, agreement: float, how: str) -> bool:
+    """Whether what was looked at is a hand: as the network says, else as the surface does."""
+    if out.present is None:
+        return agreement >= _LEAST_AGREEMENT
+    return float(out.present[0]) >= (_STILL_SURE if how == "followed" else _SURE)
 
 
 def lost_hand(network: Network, time_s: float | None = None) -> Hand:
@@ -331,5 +371,6 @@ def lost_hand(network: Network, time_s: float | None = None) -> Hand:
         network.cube_mm,
         np.full(count, np.nan, np.float32),
         np.zeros(count, np.float32),
+        np.full(count, np.nan, np.float32),
         time_s=time_s,
     )

@@ -4,12 +4,14 @@ from cadstn.errors import Stopped
 from cadstn.train.loading import load_model, load_networks
 from cadstn.train.loop import train
 from cadstn.train.networks import assemble, predict
+from cadstn.train.prepared import PreparedSource
 from cadstn.train.source import BankSource, Batch, RenderedSource, Source
 from cadstn.train.watching import Progress
 
 __all__ = [
     "BankSource",
     "Batch",
+    "PreparedSource",
     "Progress",
     "RenderedSource",
     "Source",

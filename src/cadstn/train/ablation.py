@@ -219,8 +219,8 @@ def _all(networks: Networks, batch: Batch) -> dict[str, Tensor]:
     centers = batch.centers_mm[..., None, :]
     found = {
         "truth": batch.joints,
-        **{name: predict(networks, name, batch.crops) for name in ("baseline", "sliced")},
-        **{name: predict(networks, name, batch.crops) for name in ("spatial", "temporal")},
+        **{name: predict(networks, name, batch) for name in ("baseline", "sliced")},
+        **{name: predict(networks, name, batch) for name in ("spatial", "temporal")},
     }
     w1 = networks["fusion"](batch.crops.flatten(0, 1)).view_as(batch.joints)
     found["cadstn"] = w1 * found["temporal"] + (1 - w1) * found["spatial"]

@@ -32,6 +32,7 @@ _TURNS = torch.tensor(
     ],
     dtype=torch.float32,
 )  # fmt: skip
+_MIRRORED = 4  # from this one on they are flips
 
 
 def turn_codes(turns: str, seed: tuple[int, ...], items: Tensor, copy: Tensor) -> Tensor:
@@ -65,11 +66,10 @@ def augment(
     """
     how, device = recipe.augment, batch.crops.device
     draws = Draws(seed, rows.to(device))
-    linear = torch.eye(2, device=device).expand(len(rows), 2, 2)
-    if codes is not None:
-        linear = _TURNS.to(device)[codes.to(device)]
-    turned = transform(batch, linear, torch.zeros(len(rows), 2, device=device))
-    if not how.continuous:
+    turned = batch if codes is None else _turned(batch, codes.to(device))
+    if how.mirror:
+        turned = _turned(turned, _MIRRORED * draws.fork("mirror").chance(0.5))
+    if not (how.rotate_deg or how.scale or how.shift_mm or how.noise_mm):
         return turned
     most = math.radians(how.rotate_deg)
     angle = draws.fork("rotate").uniform(low=-most, high=most)
@@ -79,6 +79,16 @@ def augment(
     if how.noise_mm:
         moved = shake(moved, draws.fork("noise"), how.noise_mm)
     return moved
+
+
+def _turned(batch: Batch, codes: Tensor) -> Batch:
+    """Turn or flip each clip as its code (B,) in `_TURNS` says; a flip makes left hands right."""
+    linear = _TURNS.to(codes.device)[codes]
+    turned = transform(batch, linear, torch.zeros(len(codes), 2, device=codes.device))
+    if batch.left is None:
+        return turned
+    flipped = codes >= _MIRRORED
+    return turned._replace(left=torch.where(flipped, 1 - batch.left, batch.left))
 
 
 def transform(batch: Batch, linear: Tensor, offset: Tensor) -> Batch:
@@ -133,7 +143,7 @@ def recenter(batch: Batch, shift_mm: Tensor, scale: Tensor, angle: Tensor) -> Ba
     pixel = pixel @ linear.mT + offset[..., None, :]
     deep = (batch.joints[..., 2] * half[..., None] + ahead_mm[..., None]) / new_half[..., None]
     joints = from_pixels(pixel, deep, centers_mm, cube_mm, size)
-    return type(batch)(crops, joints, centers_mm, cube_mm)
+    return batch._replace(crops=crops, joints=joints, centers_mm=centers_mm, cube_mm=cube_mm)
 
 
 def shake(batch: Batch, draws: Draws, noise_mm: float) -> Batch:
@@ -162,16 +172,23 @@ def resample(images: Tensor, linear: Tensor, offset: Tensor) -> Tensor:
     size = images.shape[-1]
     middle = (size - 1) / 2
     line = torch.arange(size, device=images.device, dtype=torch.float32) - middle
-    target = torch.stack(torch.meshgrid(line, line, indexing="xy"), -1).view(1, -1, 2)
-    # Where a target pixel comes from; 2x2 by hand, since a solver would synchronise.
+    # Where a target pixel comes from; 2x2 by hand, since a solver would synchronise. Its column is
+    # a sum of what the target's column and its row give, so no product for every pixel is needed.
     (a, b), (c, d) = (row.unbind(-1) for row in linear.unbind(-2))
-    inverse = torch.stack([d, -b, -c, a], -1).view(-1, 2, 2) / (a * d - b * c).view(-1, 1, 1)
-    source = ((target - offset[:, None]) @ inverse.mT + middle).round().long()
-    inside = ((source >= 0) & (source < size)).all(-1)
-    index = (source[..., 1] * size + source[..., 0]).clamp(0, size * size - 1)
-    flat = images.flatten(2)
-    found = flat.gather(2, index[:, None].expand(-1, flat.shape[1], -1))
-    return torch.where(inside[:, None], found, 1.0).view_as(images)
+    across, down = offset.unbind(-1)
+    determinant = a * d - b * c
+
+    def source(x: Tensor, y: Tensor) -> Tensor:
+        x, y = (x / determinant)[:, None], (y / determinant)[:, None]
+        columns, rows = x * (line - across[:, None]), y * (line - down[:, None])
+        return (columns[:, None] + rows[..., None]).add_(middle).round_()
+
+    column, row = source(d, -b), source(-c, a)
+    outside = (column < 0).logical_or_(column >= size)
+    outside.logical_or_(row < 0).logical_or_(row >= size)
+    index = row.mul_(size).add_(column).clamp_(0, size * size - 1).long().view(len(images), 1, -1)
+    found = images.flatten(2).gather(2, index.expand(-1, images.shape[1], -1)).view_as(images)
+    return found.masked_fill_(outside[:, None], 1.0)
 
 
 def to_pixels(joints: Tensor, centers_mm: Tensor, cube_mm: Tensor, size: int) -> Tensor:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cadstn.models import Cadstn, inference_state
-from cadstn.recipes import Recipe
-from cadstn.train.networks import Networks, make
+from cadstn.models import Cadstn, Compact, inference_state
+from cadstn.recipes import STAGES, Recipe
+from cadstn.train.networks import Networks, assemble, make
 from cadstn.train.state import check_same, read_tensors
 
 
@@ -25,7 +25,10 @@ def load_networks(out: Path, stage: str) -> tuple[Networks, Recipe]:
     check_same(path, about, about, stage)
     recipe = Recipe.from_json(about["recipe"])
     networks: Networks = {}
-    for name in ("spatial", "temporal", "fusion") if stage == "fusion" else (stage,):
+    needed: tuple[str, ...] = STAGES if stage == "fusion" else (stage,)
+    if recipe.compact:  # each stage reads what the one before it says
+        needed = STAGES[: STAGES.index(stage) + 1]
+    for name in needed:
         path = out / f"{name}.safetensors"
         tensors, theirs = read_tensors(path)
         check_same(path, theirs, about, name)
@@ -35,14 +38,11 @@ def load_networks(out: Path, stage: str) -> tuple[Networks, Recipe]:
     return networks, recipe
 
 
-def load_model(out: Path) -> tuple[Cadstn, Recipe]:
+def load_model(out: Path) -> tuple[Cadstn | Compact, Recipe]:
     """Read a finished run of all three stages: the whole model at inference, and its recipe.
 
     Raises:
         CadstnError: if a stage is missing or damaged.
     """
     networks, recipe = load_networks(out, "fusion")
-    model = Cadstn(recipe.net)
-    for name, network in networks.items():
-        setattr(model, name, network)
-    return model.eval(), recipe
+    return assemble(networks, recipe), recipe

@@ -120,9 +120,10 @@ def train(
 def learning_rate(recipe: Recipe, stage: str, step: int) -> float:
     """Adam's learning rate at a step of a stage."""
     plan = recipe.plan(stage)
+    rate = plan.learning_rate * min(1.0, (step + 1) / (recipe.warmup + 1))
     if recipe.schedule == "cosine":
-        return plan.learning_rate * 0.5 * (1 + math.cos(math.pi * step / plan.steps))
-    return plan.learning_rate * recipe.decay ** (step // recipe.decay_every)
+        return rate * 0.5 * (1 + math.cos(math.pi * step / plan.steps))
+    return rate * recipe.decay ** (step // recipe.decay_every)
 
 
 @torch.no_grad()
@@ -139,7 +140,7 @@ def validation_error_mm(
     total, count = 0.0, 0
     first: tuple[Batch, Tensor] | None = None
     for batch in source.validation(frames, recipe.clip):
-        joints = predict(networks, stage, batch.crops)
+        joints = predict(networks, stage, batch)
         first = first or (batch, joints)
         half_mm = (batch.cube_mm / 2).view(-1, 1, 1)
         error_mm = (joints - batch.joints).norm(dim=-1) * half_mm

@@ -11,6 +11,10 @@ from torch import Tensor, nn
 from cadstn.models import (
     Baseline,
     Cadstn,
+    Compact,
+    CompactFusion,
+    CompactSpatial,
+    CompactTemporal,
     Dropout,
     Fusion,
     Sliced,
@@ -23,6 +27,7 @@ from cadstn.models import (
 )
 from cadstn.recipes import Recipe
 from cadstn.synth.draws import Draws
+from cadstn.train.compact import compact_loss, compact_predict
 from cadstn.train.source import DROPOUT, Batch
 
 NUMBERS = {"spatial": 0, "temporal": 1, "fusion": 2, "baseline": 3, "sliced": 4}
@@ -46,7 +51,7 @@ def build(recipe: Recipe, device: str) -> Networks:
 def begin(networks: Networks, stage: str, recipe: Recipe) -> None:
     """Give a stage the convolutions and FC1 of the trained network that it starts from."""
     start = getattr(recipe, f"{stage}_start", "scratch")
-    if start == "scratch":
+    if start == "scratch" or recipe.compact:  # compact networks share one trunk
         return
     part, other = networks[stage], networks[start]
     trunk = other.depth_trunk if isinstance(other, Spatial) else other.trunk
@@ -88,6 +93,8 @@ def set_dropout(network: nn.Module, recipe: Recipe, stage: str, rows: Tensor) ->
 
 def stage_loss(networks: Networks, stage: str, batch: Batch, recipe: Recipe) -> Tensor:
     """Loss of one stage on one batch; only that stage's network takes part in the gradient."""
+    if recipe.compact:
+        return compact_loss(networks, stage, batch, recipe)
     distance = {"pose_distance": pose_distance, "half_squared": half_squared}[recipe.loss]
     network, crops = networks[stage], batch.crops
     if isinstance(network, Spatial):
@@ -99,31 +106,35 @@ def stage_loss(networks: Networks, stage: str, batch: Batch, recipe: Recipe) -> 
     if isinstance(network, Fusion):
         with torch.no_grad():
             temporal, spatial = (
-                predict(networks, "temporal", crops),
-                predict(networks, "spatial", crops),
+                predict(networks, other, batch) for other in ("temporal", "spatial")
             )
         w1 = network(crops.flatten(0, 1)).view_as(temporal)
         return distance(fuse(w1, temporal, spatial), batch.joints)
     return distance(network(crops.flatten(0, 1)), batch.joints.flatten(0, 1))
 
 
-def predict(networks: Networks, stage: str, crops: Tensor) -> Tensor:
-    """Joints (B, T, K, 3) that the networks up to a stage see in clips (B, T, M, M)."""
-    network = networks[stage]
+def predict(networks: Networks, stage: str, batch: Batch) -> Tensor:
+    """Joints (B, T, K, 3) that the networks up to a stage see in a batch; its labels are not read.
+
+    The paper's networks read the crops alone, the compact ones also where those are.
+    """
+    network, crops = networks[stage], batch.crops
+    if isinstance(network, (CompactSpatial, CompactTemporal, CompactFusion)):
+        return compact_predict(networks, stage, batch)
     if isinstance(network, Temporal):
         joints: Tensor = network(crops)[0]
         return joints
     found: Tensor = network(crops.flatten(0, 1)).view(*crops.shape[:2], -1, 3)
     if isinstance(network, Fusion):
-        others = (predict(networks, other, crops) for other in ("temporal", "spatial"))
+        others = (predict(networks, other, batch) for other in ("temporal", "spatial"))
         return fuse(found, *others)
     return found
 
 
-def assemble(networks: Networks, recipe: Recipe) -> Cadstn:
+def assemble(networks: Networks, recipe: Recipe) -> Cadstn | Compact:
     """Put the three networks of Algorithm 1 together, in evaluation mode, without copying."""
     with torch.device("meta"):
-        model = Cadstn(recipe.net, auxiliary=True)
+        model = Compact(recipe.net) if recipe.compact else Cadstn(recipe.net, auxiliary=True)
     for stage in ("spatial", "temporal", "fusion"):
         setattr(model, stage, networks[stage])
     return model.eval()
@@ -137,16 +148,28 @@ def make(stage: str, recipe: Recipe, *, auxiliary: bool = True) -> nn.Module:
         recipe: names the sizes and the gate's start.
         auxiliary: with the paths that only the spatial network's training needs.
     """
+    # The gate's weight before it has seen anything: sigmoid(bias).
+    gate = math.log(recipe.gate / (1 - recipe.gate))
+    if recipe.compact:
+        return _make_compact(stage, recipe, gate)
     if stage == "spatial":
         return Spatial(recipe.net, auxiliary=auxiliary)
     if stage == "fusion":
         network = Fusion(recipe.net)
-        # The gate's weight before it has seen anything: sigmoid(bias).
-        nn.init.constant_(network.head.output.bias, math.log(recipe.gate / (1 - recipe.gate)))
+        nn.init.constant_(network.head.output.bias, gate)
         return network
     kinds = {"baseline": Baseline, "sliced": Sliced, "temporal": Temporal}
     made: nn.Module = kinds[stage](recipe.net)
     return made
+
+
+def _make_compact(stage: str, recipe: Recipe, gate: float) -> nn.Module:
+    if stage == "fusion":
+        network = CompactFusion(recipe.net)
+        nn.init.zeros_(network.output.weight)
+        nn.init.constant_(network.output.bias[: 3 * recipe.net.joints], gate)
+        return network
+    return CompactSpatial(recipe.net) if stage == "spatial" else CompactTemporal(recipe.net)
 
 
 def _copy(source: object, target: object) -> None:

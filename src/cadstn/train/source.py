@@ -34,12 +34,17 @@ class Batch(NamedTuple):
         joints: (B, T, K, 3) relative to the crop's centre, in units of half a cube.
         centers_mm: (B, T, 3) centre of each crop's cube, camera frame.
         cube_mm: (B,) edge of the cube.
+        left: (B,) 1 for a left hand, 0 for a right one; None where the data does not say.
+        present: (B,) 1 where there is a hand, 0 where there is none and the joints mean nothing;
+            None where all show one.
     """
 
     crops: Tensor
     joints: Tensor
     centers_mm: Tensor
     cube_mm: Tensor
+    left: Tensor | None = None
+    present: Tensor | None = None
 
 
 class Source(Protocol):
@@ -76,7 +81,7 @@ class RenderedSource:
 
     def clips(self, stage: int, rows: Tensor, frames: int) -> Batch:
         """See `Source`."""
-        batch = self._render((self.recipe.seed, TRAIN, stage), rows, frames)
+        batch = self._render((self.recipe.seed, TRAIN, stage), rows, frames, self.recipe.hands)
         if not self.recipe.augment.continuous:
             return batch
         return augment(batch, self.recipe, (self.recipe.seed, AUGMENT, stage), rows, None)
@@ -86,7 +91,9 @@ class RenderedSource:
         for rows in torch.split(torch.arange(max(1, frames // clip)), _AT_ONCE):
             yield self._render((self.recipe.seed, VALIDATE), rows, clip)
 
-    def _render(self, seed: tuple[int, ...], rows: Tensor, frames: int) -> Batch:
+    def _render(
+        self, seed: tuple[int, ...], rows: Tensor, frames: int, hands: float = 1.0
+    ) -> Batch:
         recipe = self.recipe
         clips = sample_clips(
             seed,
@@ -97,9 +104,10 @@ class RenderedSource:
             skeleton=recipe.skeleton,
             device=self.device,
             compiled=recipe.compiled,
+            hands=hands,
         )
         cubes = clips.joints.new_full((len(rows),), recipe.cube_mm)
-        return Batch(clips.crops, clips.joints, clips.centers_mm, cubes)
+        return Batch(clips.crops, clips.joints, clips.centers_mm, cubes, clips.left, clips.present)
 
 
 class BankSource:
@@ -122,6 +130,10 @@ class BankSource:
         self._joints = torch.from_numpy(bank.joints).to(place)
         self._centers_mm = torch.from_numpy(bank.centers_mm).to(place)
         self._cube_mm = torch.from_numpy(bank.cube_mm).to(place)
+        self._left, self._present = (
+            None if answer is None else torch.from_numpy(answer).to(place)
+            for answer in (bank.left, bank.present)
+        )
         self._held_out = held_out_shots(bank.shots, recipe.holdout)
         self._starts = lru_cache(maxsize=4)(self._find_starts)
         self._order = lru_cache(maxsize=4)(self._shuffle)
@@ -155,11 +167,16 @@ class BankSource:
     def _gather(self, starts: Tensor, frames: int) -> Batch:
         index = (starts[:, None] + torch.arange(frames)).to(self._crops.device)
         crops = self._crops[index].to(self.device).int().bitwise_and_(0xFFFF)
+        answers = (
+            None if answer is None else answer[index[:, 0]].to(self.device)
+            for answer in (self._left, self._present)
+        )
         return Batch(
             crops.float().mul_(2 / 0xFFFF).sub_(1),
             self._joints[index].to(self.device),
             self._centers_mm[index].to(self.device),
             self._cube_mm[index[:, 0]].to(self.device),
+            *answers,
         )
 
     def _find_starts(self, frames: int, held_out: bool) -> Tensor:

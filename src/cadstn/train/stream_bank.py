@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import asdict
+import multiprocessing
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from cadstn._version import __version__
 from cadstn.data.bank import Bank, CropRule, open_bank, quantise, write_bank
@@ -17,6 +20,19 @@ from cadstn.synth.stream import sample_clips
 
 _BANK = 5  # second word of the seed, apart from those of training (see `train.source`)
 _AT_ONCE = 64  # frames rendered together
+_PART = 2048  # frames that a process renders before it tells of them
+
+
+@dataclass(frozen=True)
+class _Order:
+    """What to render: all that the clips of a bank are a function of, and how."""
+
+    rule: CropRule
+    seed: tuple[int, ...]
+    frames: int
+    hands: float
+    device: str
+    compiled: bool
 
 
 def stream_bank(
@@ -26,8 +42,11 @@ def stream_bank(
     seed: int,
     clips: int,
     frames: int,
+    hands: float = 1.0,
+    split: int = _BANK,
     device: str = "cpu",
     compiled: bool = False,
+    workers: int = 1,
     on_frames: Callable[[int], None] = lambda count: None,
 ) -> Bank:
     """Render clips into a bank, each a shot with a hand and a motion of its own.
@@ -38,17 +57,22 @@ def stream_bank(
         seed: banks of two seeds share no hand and no motion.
         clips: how many.
         frames: frames a clip.
+        hands: share of clips that show a hand.
+        split: second word of the seed: banks of two splits share nothing either.
         device: where to render.
         compiled: see `cadstn.synth.stream.sample_clips`.
+        workers: processes that render side by side, on a CPU.
         on_frames: told how many more frames are done.
 
     Raises:
         CadstnError: if the file holds something else, or the disk is full.
     """
-    data = json.dumps(
-        {"rendered": seed, "clips": clips, "frames": frames, "version": __version__},
-        sort_keys=True,
-    )
+    about: dict[str, object] = {
+        "rendered": seed, "clips": clips, "frames": frames, "version": __version__,
+    }  # fmt: skip
+    if (hands, split) != (1.0, _BANK):
+        about |= {"hands": hands, "split": split}
+    data = json.dumps(about, sort_keys=True)
     rule = CropRule(**{**asdict(rule), "center": "tracked"})
     if path.exists():
         bank = open_bank(path)
@@ -61,21 +85,53 @@ def stream_bank(
             )
         on_frames(len(bank))
         return bank
+    order = _Order(rule, (seed, split), frames, hands, device, compiled)
+    parts = torch.split(torch.arange(clips), max(1, _PART // frames))
 
     def fill(bank: Bank) -> None:
-        for index in torch.split(torch.arange(clips), max(1, _AT_ONCE // frames)):
-            batch = sample_clips(
-                (seed, _BANK), index, frames, cube_mm=rule.cube_mm, size=rule.size,
-                skeleton=rule.skeleton, device=device, compiled=compiled,
-            )  # fmt: skip
-            place = slice(int(index[0]) * frames, (int(index[-1]) + 1) * frames)
-            bank.crops[place] = quantise(batch.crops.flatten(0, 1).cpu().numpy())
-            bank.joints[place] = batch.joints.flatten(0, 1).cpu().numpy()
-            bank.centers_mm[place] = batch.centers_mm.flatten(0, 1).cpu().numpy()
-            bank.cube_mm[place] = rule.cube_mm
-            bank.shots[place] = index.repeat_interleave(frames).numpy()
-            on_frames(len(index) * frames)
+        if min(workers, len(parts)) < 2 or device != "cpu":
+            for part in parts:
+                for count in _render(bank, order, part):
+                    on_frames(count)
+            return
+        # Threads of one process hinder each other in rendering; processes do not (LOG.md).
+        fresh = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(workers, fresh, _one_thread) as pool:
+            jobs = [pool.submit(_render_part, bank.path, order, part.tolist()) for part in parts]
+            for job in jobs:
+                on_frames(job.result())
 
-    about = {"data": data, "rule": rule.to_json(), "set": "rendered", "split": f"seed {seed}"}
+    header = {"data": data, "rule": rule.to_json(), "set": "rendered", "split": f"seed {seed}"}
     shape = (clips * frames, rule.size, len(skeleton(rule.skeleton)))
-    return write_bank(path, shape, about, fill)
+    return write_bank(path, shape, header, fill, answers=True)
+
+
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def _render_part(path: Path, order: _Order, part: list[int]) -> int:
+    """Render clips into a bank that another process is making; returns how many frames."""
+    return sum(_render(open_bank(path, "r+"), order, torch.tensor(part)))
+
+
+def _render(bank: Bank, order: _Order, part: Tensor) -> Iterator[int]:
+    """Render clips into their places in a bank; yields how many more frames are done."""
+    assert bank.left is not None
+    assert bank.present is not None
+    rule, frames = order.rule, order.frames
+    for index in torch.split(part, max(1, _AT_ONCE // frames)):
+        batch = sample_clips(
+            order.seed, index, frames, cube_mm=rule.cube_mm, size=rule.size,
+            skeleton=rule.skeleton, device=order.device, compiled=order.compiled,
+            hands=order.hands,
+        )  # fmt: skip
+        place = slice(int(index[0]) * frames, (int(index[-1]) + 1) * frames)
+        bank.crops[place] = quantise(batch.crops.flatten(0, 1).cpu().numpy())
+        bank.joints[place] = batch.joints.flatten(0, 1).cpu().numpy()
+        bank.centers_mm[place] = batch.centers_mm.flatten(0, 1).cpu().numpy()
+        bank.cube_mm[place] = rule.cube_mm
+        bank.shots[place] = index.repeat_interleave(frames).numpy()
+        bank.left[place] = batch.left.cpu().repeat_interleave(frames).numpy()
+        bank.present[place] = batch.present.cpu().repeat_interleave(frames).numpy()
+        yield len(index) * frames

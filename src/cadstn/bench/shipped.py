@@ -1,0 +1,114 @@
+"""How good weights are: what the model in the package must reach, rendered and on real frames."""
+
+from __future__ import annotations
+
+import json
+import platform
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+from cadstn._version import __version__
+from cadstn.bench.shipped_follow import Looker, false_alarms, follow
+from cadstn.bench.shipped_measure import measure, plain
+from cadstn.bench.shipped_real import measure_real, real_recordings
+from cadstn.bench.shipped_report import goals
+from cadstn.bench.shipped_set import Order, Rendered, rendered
+from cadstn.errors import CadstnError
+from cadstn.recording.files import told_of
+from cadstn.skeleton import HAND21
+from cadstn.track import Tracker, load_network
+
+#: Shows that something of a name and a length goes on: a context that gives what to call a step.
+Bar = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
+
+
+@contextmanager
+def _silent(name: str, length: int) -> Iterator[Callable[[], None]]:
+    yield lambda: None
+
+
+def bench_model(
+    weights: Path | None = None,
+    *,
+    recordings: int = 125,
+    frames: int = 64,
+    empty: int = 32,
+    seed: int = 0,
+    keep: Path | None = None,
+    workers: int = 1,
+    threads: int | None = None,
+    real: Path | None = None,
+    bar: Bar = _silent,
+) -> dict[str, Any]:
+    """Measure weights: everything ``cadstn bench model`` prints, fit for JSON.
+
+    Args:
+        weights: a file of `cadstn export`; None for those that ship.
+        recordings: with a hand; 0 for none.
+        frames: of each recording.
+        empty: recordings without a hand; 0 for none.
+        seed: the rendered recordings are a function of it.
+        keep: folder that holds them, for other weights; None renders them anew.
+        workers: processes that render.
+        threads: of the network, see `cadstn.track.load_network`.
+        real: folder of real recordings, see `cadstn.bench.shipped_real.real_recordings`.
+        bar: shows progress.
+
+    Raises:
+        CadstnError: if the weights do not say MediaPipe's 21 joints, a folder is not what it should
+            be, or PyTorch is missing where something must be rendered.
+    """
+    network = load_network(weights, threads=threads)
+    if network.skeleton != HAND21:
+        raise CadstnError(
+            f"weights of skeleton {network.skeleton.name}",
+            where=weights,
+            mend=f"give weights of {HAND21.name}, the joints that are rendered",
+        )
+    tracker = Tracker(network)
+    report: dict[str, Any] = {
+        "weights": "shipped" if weights is None else weights.name,
+        "about": network.about,
+        "cadstn": __version__,
+        "machine": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
+        "seed": seed,
+        "frames_per_recording": frames,
+        "rendered": None,
+        "false_alarms": None,
+        "real": None,
+    }
+    if real is not None:
+        found = real_recordings(real)
+        with bar("real frames", sum(len(recording) for recording in found.values())) as step:
+            report["real"] = plain(measure_real(found, tracker, step))
+    with tempfile.TemporaryDirectory() as passing:
+        folder = Path(passing) if keep is None else keep
+
+        def those(kind: str, count: int) -> Iterator[Rendered]:
+            order = Order(seed, frames)
+            return rendered(folder, kind, count, order, workers=workers, forget=keep is None)
+
+        if recordings:
+            given, beside = Looker(network), Looker(network)
+            with bar("frames with a hand", recordings * frames) as step:
+                sets = those("hands", recordings)
+                seen = [follow(one, tracker, given, beside, step) for one in sets]
+            report["rendered"] = measure(seen)
+        if empty:
+            with bar("frames without a hand", empty * frames) as step:
+                report["false_alarms"] = false_alarms(those("empty", empty), tracker, step)
+    return report
+
+
+def write_report(path: Path, report: dict[str, Any]) -> None:
+    """Write all figures, and what is asked for beside them, as JSON.
+
+    Raises:
+        CadstnError: if the file cannot be written.
+    """
+    beside = [{**goal._asdict(), "reached": goal.reached} for goal in goals(report)]
+    with told_of(path):
+        path.write_text(json.dumps({**report, "goals": beside}, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,138 @@
+"""The stages of the compact networks: what each minimises, and what the networks predict."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from cadstn.models import (
+    CompactFusion,
+    CompactSpatial,
+    CompactTemporal,
+    Look,
+    Memory,
+    fuse,
+    run_temporal,
+)
+from cadstn.models.loss import acceleration_distance, joint_distance, quantile_loss
+from cadstn.recipes import STAGES, Recipe
+from cadstn.train.source import Batch
+
+# Weights of what is said besides joints, beside the joints' own, which are some tenths of half a
+# cube. Which hand it is decides which finger is which: it is asked for loudly.
+_SPREAD, _PRESENT, _LEFT = 0.3, 0.05, 0.1
+
+
+class _Parts(NamedTuple):
+    """What the networks up to a stage say of clips; (B, T, K, 3) and (B, T, K)."""
+
+    look: Look
+    joints: Tensor
+    spread: Tensor
+
+
+def compact_loss(
+    networks: dict[str, nn.Module], stage: str, batch: Batch, recipe: Recipe
+) -> Tensor:
+    """Loss of one stage; only that stage's network takes part in the gradient.
+
+    The spatial stage: joints, how sure of them, whether there is a hand and which. The other two:
+    joints, and how they accelerate; of fusion, how sure of the sum as well.
+    """
+    parts = _run(networks, stage, batch)
+    shown = _shown(batch)
+    distance = (parts.joints - batch.joints).norm(dim=-1)
+    loss = joint_distance(parts.joints, batch.joints, shown)
+    if stage != "temporal":
+        loss = loss + _SPREAD * quantile_loss(parts.spread, distance.detach(), shown)
+    if stage != "spatial":
+        centers = centers_in_cubes(batch)[..., None, :]
+        moved = acceleration_distance(parts.joints + centers, batch.joints + centers, shown)
+        return loss + recipe.smoothness * moved
+    return loss + _answers(parts.look, batch, shown)
+
+
+def compact_predict(networks: dict[str, nn.Module], stage: str, batch: Batch) -> Tensor:
+    """Joints (B, T, K, 3) that the networks up to a stage see in a batch."""
+    return _run(networks, stage, batch).joints
+
+
+def centers_in_cubes(batch: Batch) -> Tensor:
+    """Where the crops of a batch are, (B, T, 3), in half cubes."""
+    return batch.centers_mm / (batch.cube_mm / 2).view(-1, 1, 1)
+
+
+def _run(networks: dict[str, nn.Module], stage: str, batch: Batch) -> _Parts:
+    """Run the networks up to a stage; those before it without gradients."""
+    spatial, crops = networks["spatial"], batch.crops
+    assert isinstance(spatial, CompactSpatial)
+    shape = crops.shape[:2]
+    with torch.set_grad_enabled(stage == "spatial" and torch.is_grad_enabled()):
+        look = spatial.look(crops.flatten(0, 1))
+    joints, spread = look.joints.view(*shape, -1, 3), look.spread.view(*shape, -1)
+    if stage == "spatial":
+        return _Parts(look, joints, spread)
+    temporal = networks["temporal"]
+    assert isinstance(temporal, CompactTemporal)
+    with torch.set_grad_enabled(stage == "temporal" and torch.is_grad_enabled()):
+        suggested, h, _ = run_temporal(temporal, look, centers_in_cubes(batch))
+    if stage == "temporal":
+        return _Parts(look, suggested, spread)
+    fusion = networks["fusion"]
+    assert isinstance(fusion, CompactFusion)
+    w1, spread = fusion(look, suggested.flatten(0, 1), h.flatten(0, 1))
+    fused = fuse(w1.view(*shape, -1, 3), suggested, joints)
+    return _Parts(look, fused, spread.view(*shape, -1))
+
+
+def _shown(batch: Batch) -> Tensor:
+    """(B,) weight of each clip in what is said of a hand: 0 where there is none; their sum is 1."""
+    if batch.present is None:
+        return batch.cube_mm.new_full((len(batch.crops),), 1 / len(batch.crops))
+    return batch.present / batch.present.sum().clamp(min=1)
+
+
+def _answers(look: Look, batch: Batch, shown: Tensor) -> Tensor:
+    """Is there a hand, and which: cross entropies, where the batch tells."""
+    loss = look.present.new_zeros(())
+    frames = batch.crops.shape[1]
+    if batch.present is not None:
+        present = batch.present.repeat_interleave(frames)
+        wrong = functional.binary_cross_entropy_with_logits(look.present, present)
+        loss = loss + _PRESENT * wrong
+    if batch.left is not None:
+        wrong = functional.binary_cross_entropy_with_logits(
+            look.left, batch.left.repeat_interleave(frames), reduction="none"
+        )
+        loss = loss + _LEFT * (wrong.view(-1, frames).mean(1) * shown).sum()
+    return loss
+
+
+def compact_step(
+    networks: dict[str, nn.Module], crops: Tensor, shift: Tensor, memory: Memory | None
+) -> tuple[tuple[Tensor, ...], Memory | None]:
+    """Run those compact networks that there are on one frame of B streams.
+
+    Args:
+        networks: ``spatial`` alone, with ``temporal``, or all three.
+        crops: (B, M, M).
+        shift: (B, 3), see `cadstn.models.CompactTemporal.step`.
+        memory: what the frames before left; None begins afresh.
+
+    Returns:
+        The joints (B, K, 3); with fusion also the two predictions and the weight; the memory.
+    """
+    spatial, temporal, fusion = (networks.get(stage) for stage in STAGES)
+    assert isinstance(spatial, CompactSpatial)
+    look = spatial.look(crops)
+    if not isinstance(temporal, CompactTemporal):
+        return (look.joints,), None
+    memory = temporal.initial_state(len(crops)) if memory is None else memory
+    suggested, memory = temporal.step(look, shift, memory)
+    if not isinstance(fusion, CompactFusion):
+        return (suggested,), memory
+    w1, _ = fusion(look, suggested, memory.h)
+    return (fuse(w1, suggested, look.joints), look.joints, suggested, w1), memory

@@ -1,0 +1,454 @@
+"""The measurement of weights against cases whose result is known by hand."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from cadstn.bench.shipped import bench_model
+from cadstn.bench.shipped_follow import Look, Seen, false_alarms, follow, in_picture
+from cadstn.bench.shipped_measure import calibration, measure, steadiness
+from cadstn.bench.shipped_real import (
+    bone_spread,
+    is_consecutive,
+    jitter_and_rest,
+    joint_on_surface,
+    measure_real,
+    real_recordings,
+)
+from cadstn.bench.shipped_report import Goal, goals, report_lines
+from cadstn.bench.shipped_set import SETUPS, Order, Rendered, rendered
+from cadstn.camera import KNOWN_CAMERAS, Camera, DepthMm
+from cadstn.cli import cli
+from cadstn.convention import convert
+from cadstn.errors import CadstnError
+from cadstn.evaluate import acceleration_error
+from cadstn.evaluate.joints import FloatArray
+from cadstn.recording import open_recording, write_recording
+from cadstn.recording.files import write_png
+from cadstn.skeleton import HAND21
+from cadstn.track import Hand, Tracker, load_network
+from cadstn.track.tracker import lost_hand
+
+CAMERA = Camera(200, 200, 160, 120, 320, 240)
+
+
+def a_hand(frames: int = 6) -> FloatArray:
+    """A hand (T, 21, 3) whose joints are all over 10 mm apart and that moves by 2 mm a frame."""
+    k = np.arange(21)
+    joints = np.stack([12.0 * (k % 5) - 24, 25.0 * (k // 5) - 50, 600.0 + 2 * k], -1)
+    step: FloatArray = np.arange(frames)[:, None, None] * np.array([2.0, 0, 0])
+    return joints + step
+
+
+def a_recording(path: Path, truth: FloatArray, *, left: bool = True, arm: bool = False) -> Rendered:
+    depth = np.full((240, 320), 900, np.uint16)
+    write_recording(
+        path / "r.npz", [depth] * len(truth), CAMERA, truth_xyz_mm=truth, skeleton=HAND21
+    )
+    return Rendered(
+        open_recording(path / "r.npz"), "synth", left, arm, np.full((len(truth), 3), np.nan)
+    )
+
+
+class Knows:
+    """A tracker that says what it was told to, frame by frame; and a network that looks so."""
+
+    def __init__(self, joints: FloatArray, side: str = "left", sure_mm: float = np.nan) -> None:
+        self.joints, self.side, self.sure_mm, self.at = joints, side, sure_mm, 0
+        self.lost = lost_hand(load_network(threads=1))
+
+    def reset(self) -> None:
+        self.at = 0
+
+    def update(self, depth: DepthMm, camera: Camera, time_s: float | None = None) -> Hand:
+        joints, self.at = self.joints[self.at], self.at + 1
+        if np.isnan(joints).any():
+            return self.lost
+        return replace(
+            self.lost,
+            joints_mm=joints.astype(np.float32),
+            found=True,
+            center_mm=joints.mean(0),
+            side=self.side,
+            uncertainty_mm=np.full(21, self.sure_mm, np.float32),
+        )
+
+    def look(self, depth_mm: DepthMm, camera: Camera, center_mm: FloatArray) -> Look:
+        joints, self.at = self.joints[self.at], self.at + 1
+        return Look(joints, joints)
+
+
+def seen_as(
+    path: Path, truth: FloatArray, joints: FloatArray, side: str = "left", sure_mm: float = np.nan
+) -> Seen:
+    return follow(
+        a_recording(path, truth), Knows(joints, side, sure_mm), Knows(truth), Knows(joints)
+    )
+
+
+def test_truth_is_without_error(tmp_path: Path) -> None:
+    truth = a_hand()
+    found = measure([seen_as(tmp_path, truth, truth)])
+    assert found["frames"] == found["asked"] == 6
+    assert found["lost"] == found["partly_out_of_picture"] == found["on_the_other_hand"] == 0
+    assert found["mean_error_mm"] == pytest.approx(0, abs=1e-4)
+    assert found["worst_joint_within"]["30"] == found["centre_within_15mm"] == 1
+    assert found["handedness_right"] == 1
+    assert found["acceleration_error_mm_frame2"] == pytest.approx(0, abs=1e-3)
+    assert found["calibration"] is None
+    assert found["by_camera"] == {
+        "synth": {"asked": 6, "lost": 0, "mean_error_mm": pytest.approx(0, abs=1e-4)}
+    }
+
+
+def test_an_offset_is_the_error(tmp_path: Path) -> None:
+    """20 mm to the side: the middle is off as well, motion is not, and a given centre is right."""
+    truth = a_hand()
+    found = measure(
+        [seen_as(tmp_path, truth, truth + np.array([0, 20.0, 0]), side="right", sure_mm=10)]
+    )
+    assert found["mean_error_mm"] == pytest.approx(20, abs=1e-4)
+    assert found["median_error_mm"] == found["centre_p95_mm"] == pytest.approx(20, abs=1e-4)
+    assert found["per_joint_error_mm"]["wrist"] == pytest.approx(20, abs=1e-4)
+    assert found["worst_joint_within"]["30"] == found["worst_joint_within"]["50"] == 1
+    assert found["centre_within_15mm"] == found["cube_within_15mm"] == 0
+    assert found["wrong_place"] == 0
+    assert found["centre_given_error_mm"] == pytest.approx(0, abs=1e-4)
+    assert found["loss_to_centre_mm"] == pytest.approx(20, abs=1e-4)
+    assert found["acceleration_error_mm_frame2"] == pytest.approx(0, abs=1e-3)
+    assert found["handedness_right"] == 0
+    assert found["calibration"]["asked"]["within_10mm"] == 0
+    assert found["calibration"]["asked"]["joints"] == 6 * 21
+
+
+def test_lost_frames_are_within_nothing(tmp_path: Path) -> None:
+    truth = a_hand(10)
+    joints = truth.copy()
+    joints[[3, 7]] = np.nan
+    found = measure([seen_as(tmp_path, truth, joints)])
+    assert (found["asked"], found["lost"], found["lost_share"]) == (10, 2, 0.2)
+    assert found["mean_error_mm"] == pytest.approx(0, abs=1e-4)
+    assert found["worst_joint_within"]["50"] == found["centre_within_15mm"] == 0.8
+    assert found["centre_p95_mm"] is None  # a twentieth of the frames is infinitely far
+    assert found["handedness_right"] == 1
+    joints[:] = np.nan
+    nothing = measure([seen_as(tmp_path / "all", truth, joints)])
+    assert nothing["lost"] == 10
+    assert nothing["mean_error_mm"] is None
+    assert nothing["worst_joint_within"]["50"] == 0
+    json.dumps(nothing, allow_nan=False)
+
+
+def test_frames_that_are_not_asked_for_are_left_out(tmp_path: Path) -> None:
+    """A joint out of the picture; and the second hand followed, told apart by where it is."""
+    truth = a_hand(8)
+    truth[0] += [500.0, 0, 0]
+    joints = truth.copy()
+    joints[0] += 90.0
+    joints[1:4] += [300.0, 0, 0]
+    one = seen_as(tmp_path, truth, joints)
+    assert one.whole.tolist() == [False] + [True] * 7
+    other = np.full((8, 3), np.nan)
+    other[1:3] = truth[1:3].mean(1) + np.array([310.0, 0, 0])
+    found = measure([replace(one, other_mm=other)])
+    assert found["partly_out_of_picture"] == 1
+    assert found["on_the_other_hand"] == 2
+    assert found["asked"] == 5
+    assert found["mean_error_mm"] == pytest.approx(300 / 5, abs=1e-3)
+    assert found["mean_error_with_other_hand_mm"] == pytest.approx(300 * 3 / 7, abs=1e-3)
+    assert found["wrong_place"] == 0.2
+
+
+def test_in_picture() -> None:
+    joints = np.zeros((3, 2, 3)) + np.array([0, 0, 500.0])
+    joints[1, 1] = [500 * 160.5 / 200, 0, 500]  # half a pixel beyond the last
+    joints[2, 0] = [0, 0, -500.0]
+    assert in_picture(joints, CAMERA).tolist() == [True, False, False]
+
+
+def test_steadiness_of_a_shaken_hand(tmp_path: Path) -> None:
+    """The spatial network shakes by 4 mm to and fro; what ships is still."""
+    truth = 0 * a_hand(40) + a_hand(1)
+    shake: FloatArray = np.where(np.arange(40) % 2, 2.0, -2.0)[:, None, None] * [1.0, 0, 0]
+    still, shaken = truth + np.array([0, 1.5, 0]), truth + shake
+    one = replace(seen_as(tmp_path, truth, still), spatial_mm=shaken)
+    found = steadiness([one, one], np.concatenate([still] * 2), np.concatenate([truth] * 2), [40])
+    assert found is not None
+    assert found["fused"]["error_mm"] == pytest.approx(1.5)
+    assert found["spatial"]["error_mm"] == pytest.approx(2)
+    # The second difference of -2, 2, -2 is 8; across the cut there is none.
+    assert found["spatial"]["acceleration_mm_frame2"] == pytest.approx(8)
+    assert found["below_spatial"] == pytest.approx(1)
+    for name in ("one-euro", "exponential"):  # an average of the shake comes nearer than 1.5 mm
+        assert found[name]["at_equal_error"]
+        assert found[name]["error_mm"] <= 1.5
+        assert found[name]["acceleration_mm_frame2"] < 8
+    exact = steadiness([one], truth, truth, [])
+    assert exact is not None
+    assert not exact["exponential"]["at_equal_error"]  # nothing filtered is without any error
+    assert steadiness([replace(one, spatial_mm=None)], still, truth, []) is None
+    assert steadiness([one], np.full_like(truth, np.nan), truth, []) is None
+
+
+def test_calibration_of_a_sample_made_up() -> None:
+    sure = np.array([[9.0, 9.0, 11.9, 12.0, 5.0, np.nan, 30.0]])
+    off = np.array([[9.5, 10.0, 10.1, 3.0, 5.5, 1.0, 29.0]])
+    found = calibration(sure, off)
+    assert found is not None
+    assert found["asked"] == {
+        "from_mm": 8.0, "to_mm": 12.0, "joints": 3, "within_10mm": pytest.approx(2 / 3),
+        "within_said": pytest.approx(1 / 3), "median_error_mm": 10.0,
+    }  # fmt: skip
+    assert [one["joints"] for one in found["bins"]] == [0, 1, 0, 2, 1, 1, 0, 1]
+    assert math.isnan(found["bins"][0]["within_said"])
+    assert found["within_said"] == pytest.approx(3 / 6)
+    assert calibration(np.full((2, 3), np.nan), np.zeros((2, 3))) is None
+
+
+def test_false_alarms_are_counted_by_scene(tmp_path: Path) -> None:
+    empty, hand = np.full((8, 21, 3), np.nan), a_hand(8)
+    hand[5:] = np.nan
+    with_arm = a_recording(tmp_path / "arm", empty, arm=True)
+    gone = a_recording(tmp_path / "gone", empty)
+    found = false_alarms([with_arm, gone], Knows(hand))
+    assert (found["frames"], found["found"], found["share"]) == (16, 10, 0.625)
+    assert found["by_scene"]["arm"] == {"frames": 8, "found": 5, "share": 0.625}
+    quiet = false_alarms([gone], Knows(empty))
+    assert quiet["share"] == 0
+    assert quiet["by_scene"]["arm"]["share"] is None
+
+
+def test_frames_with_nothing_in_reach_give_no_alarm(tmp_path: Path) -> None:
+    far = np.full((240, 320), 2500, np.uint16)
+    far[:2, :300] = 900  # less than a hundredth
+    write_recording(tmp_path / "far.npz", [far] * 3, CAMERA)
+    one = Rendered(
+        open_recording(tmp_path / "far.npz"), "synth", True, False, np.full((3, 3), np.nan)
+    )
+    found = false_alarms([one], Knows(a_hand()))
+    assert (found["frames"], found["share"], found["left_out"]) == (0, None, 3)
+
+
+def test_a_joint_over_a_plate() -> None:
+    """A plate 600 mm away whose right edge is at x = 30 mm."""
+    depth = np.zeros((240, 320), np.float32)
+    depth[:, :171] = 600  # the last column, 170, is at x = 10 px * 600 / 200
+    for joint, outside, away in (
+        ((0.0, 0.0, 610.0), False, 10.0),  # under it
+        ((38.0, 0.0, 600.0), False, 8.0),  # beside it, by less than 10 mm
+        ((42.0, 0.0, 600.0), True, 12.0),
+        ((0.0, 0.0, 661.0), True, 60.0),  # over 60 mm under it: hidden, and as far as is looked
+    ):
+        on = joint_on_surface(np.array(joint), depth, CAMERA)
+        assert on.outside == outside
+        assert on.hidden == (joint[2] > 660)
+        assert on.away_mm == pytest.approx(away, abs=1.0)
+    floating = joint_on_surface(np.array([0, 0, 530.0]), depth, CAMERA)
+    assert (floating.outside, floating.hidden) == (True, False)
+    assert joint_on_surface(np.array([0, 0, -1.0]), depth, CAMERA).outside
+    assert joint_on_surface(np.array([5000, 0, 600.0]), depth, CAMERA).outside
+
+
+def test_every_surface_in_reach_is_looked_at() -> None:
+    """The window leaves out nothing that counts: beside a search through the whole frame."""
+    rng = np.random.default_rng(3)
+    for _ in range(60):
+        depth = rng.uniform(300, 700, (240, 320)).astype(np.float32)
+        depth[rng.random(depth.shape) < 0.999] = 0
+        joint = np.array([*rng.uniform(-150, 150, 2), rng.uniform(350, 650)])
+        v, u = np.nonzero(depth)
+        d = depth[v, u].astype(np.float64)
+        points = CAMERA.to_xyz_mm(np.stack([u, v, d], -1))
+        plane = CAMERA.to_xyz_mm(np.stack([u, v, np.full(len(u), joint[2])], -1))
+        close = np.linalg.norm((plane - joint)[:, :2], axis=1) <= 10
+        on = joint_on_surface(joint, depth, CAMERA)
+        assert on.outside == (not (close & (np.abs(d - joint[2]) <= 60)).any())
+        nearest = np.linalg.norm(points - joint, axis=1).min()
+        assert on.away_mm == pytest.approx(min(nearest, 60), abs=1e-3)
+
+
+def test_spread_of_bones() -> None:
+    """Two shots whose hands differ in size: within a shot nothing changes, or by a tenth."""
+    hand = a_hand(8)
+    assert bone_spread(hand) == pytest.approx(0, abs=1e-12)
+    sizes = np.array([1.0, 1, 1, 1, 1.8, 2.2, 1.8, 2.2])[:, None, None]
+    assert bone_spread(hand * sizes, (4,)) == pytest.approx(0.05)
+    hand[2] = np.nan
+    assert bone_spread(hand) == pytest.approx(0, abs=1e-12)
+    assert math.isnan(bone_spread(hand[:1]))
+
+
+def test_jitter_and_rest() -> None:
+    """A hand that shakes by 1 mm, still in the first half, and by 3 mm where it travels."""
+    t = np.arange(80)
+    at = np.where(t < 40, 0.0, 5.0 * (t - 40)) + np.where(t % 2, 0.5, -0.5) * np.where(t < 40, 1, 3)
+    joints = np.zeros((80, 21, 3)) + at[:, None, None] * [1.0, 0, 0]
+    every, rest = jitter_and_rest(joints)
+    assert rest == pytest.approx(2)
+    assert every == pytest.approx(4, abs=0.2)
+    assert all(math.isnan(value) for value in jitter_and_rest(joints[:2]))
+
+
+def real_folder(path: Path) -> FloatArray:
+    """A recording in NYU's camera and format with its labels; returns the hand (1, 21, 3) in it."""
+    camera, hand = KNOWN_CAMERAS["nyu"], a_hand(1)
+    folder = path / "nyu"
+    folder.mkdir(parents=True)
+    depth = np.zeros((480, 640), np.uint16)
+    for u, v, d in camera.to_uvd(hand[0]):
+        depth[int(v) - 8 : int(v) + 9, int(u) - 8 : int(u) + 9] = int(d) - 8
+    write_png(folder / "depth_1_0000001.png", depth, camera)
+    np.savetxt(folder / "joints_uvd_36.txt", camera.to_uvd(convert(hand[0], "nyu36")))
+    return hand
+
+
+def test_real_recordings_and_their_labels(tmp_path: Path) -> None:
+    hand = real_folder(tmp_path)
+    one = real_recordings(tmp_path)
+    assert list(one) == ["nyu"]
+    told = measure_real(one, Knows(hand + np.array([0, 0, 5.0])), lambda: None)
+    assert (told["frames"], told["lost"], told["outside"]) == (1, 0, 0)
+    labels = told["recordings"]["nyu"]["labels"]
+    for name in ("nyu36_mm", "nyu14_mm", "shared_mm"):
+        assert labels[name] == pytest.approx(5, abs=1e-3)
+    assert labels["per_label_mm"]["PALM_6"] == pytest.approx(5, abs=1e-3)
+    # Under the middle of its patch by 13 mm; a neighbour's may be nearer.
+    assert told["recordings"]["nyu"]["tips_mm"][0] == pytest.approx(12, abs=1.1)
+    beside = measure_real(one, Knows(hand + np.array([400.0, 0, 0])), lambda: None)
+    assert beside["outside"] == 1
+    lost = measure_real(one, Knows(np.full((1, 21, 3), np.nan)), lambda: None)
+    assert lost["lost"] == 1
+    assert math.isnan(lost["outside"])
+
+
+def test_consecutive_frames_are_known_by_their_names(tmp_path: Path) -> None:
+    write_recording(tmp_path / "a", [np.full((240, 320), 900, np.uint16)] * 4, CAMERA)
+    assert is_consecutive(open_recording(tmp_path / "a"))
+    (tmp_path / "a/000003.png").rename(tmp_path / "a/000005.png")
+    assert not is_consecutive(open_recording(tmp_path / "a"))
+
+
+def test_a_folder_without_recordings_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    with pytest.raises(CadstnError, match="holds no recording"):
+        real_recordings(tmp_path)
+
+
+def test_goals_say_what_is_reached() -> None:
+    assert Goal("", 9.0, 10, 6).reached == "least"
+    assert Goal("", 6.0, 10, 6).reached == "aim"
+    assert Goal("", 11.0, 10, 6).reached == "no"
+    assert Goal("", 90.0, 80, 95, more=True).reached == "least"
+    assert Goal("", None, 80).reached == Goal("", 3.0, None).reached == ""
+
+
+# --- The rendered set itself: needs PyTorch.
+
+
+def test_rendered_recordings_are_kept_and_the_same(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    order = Order(4, 3)
+    first = list(rendered(tmp_path / "a", "hands", 2, order))
+    again = list(rendered(tmp_path / "a", "hands", 2, order))
+    files = {path: path.stat().st_mtime_ns for path in (tmp_path / "a").iterdir()}
+    assert len(files) == 1 + 2 * 2
+    other = list(rendered(tmp_path / "b", "hands", 2, order, forget=True))
+    for one, two, three in zip(first, again, other, strict=True):
+        assert one.left == two.left == three.left
+        assert one.setup == two.setup
+        for x, y in zip(one.recording, two.recording, strict=True):
+            np.testing.assert_array_equal(x.depth, y.depth)
+        assert one.recording.truth_xyz_mm is not None
+        assert one.recording.skeleton == HAND21
+    assert [one.setup for one in first] == [setup.camera for setup in SETUPS[:2]]
+    assert not list((tmp_path / "b").glob("*.npz"))
+    with pytest.raises(CadstnError, match="something else than this test set"):
+        list(rendered(tmp_path / "a", "hands", 2, Order(5, 3)))
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "a").iterdir()} == files
+
+
+def test_without_a_hand_none_is_in_the_picture() -> None:
+    """Pushed out or gone; body and room stay, and an arm that is pushed out is still there."""
+    pytest.importorskip("torch")
+    from cadstn.bench.shipped_set import SPLITS, without_hand
+    from cadstn.synth.frames import Sequence
+    from cadstn.synth.scene import ARM, HAND_CONES, OTHER, OWN, PERSON
+    from cadstn.synth.write import SYNTH_CAMERA as CAMERA
+
+    for index in range(6):
+        moving = Sequence((0, SPLITS["empty"]), index, CAMERA, 12, distance_mm=(350, 1200))
+        before = moving._scene.cones
+        for arm in (False, True):
+            after = without_hand(moving, arm=arm)._scene.cones
+            assert (after.b[:, OTHER, 2] < 0).all()
+            assert (after.a[:, PERSON] == before.a[:, PERSON]).all()
+            if not arm:
+                assert (after.a[:, OWN, 2] < 0).all()
+                continue
+            for end in (after.a, after.b):
+                places = end[:, :HAND_CONES].numpy().astype(np.float64)
+                inside = [in_picture(places[:, k : k + 1], CAMERA) for k in range(HAND_CONES)]
+                assert not np.any(inside)
+            # The shoulder stays, and a part of the arm is in the picture in some frame.
+            assert (after.b[:, ARM.stop - 1] == before.b[:, ARM.stop - 1]).all()
+            share = np.linspace(0, 1, 20)[:, None, None, None]
+            arms = (1 - share) * after.a[:, ARM].numpy() + share * after.b[:, ARM].numpy()
+            assert in_picture(arms.reshape(-1, 1, 3), CAMERA).any()
+        assert (moving._scene.cones.a == before.a).all()
+
+
+def test_the_network_is_right_where_the_tracker_is(tmp_path: Path) -> None:
+    """A looker given the tracker's own cubes says what the tracker says."""
+    pytest.importorskip("torch")
+    from cadstn.bench.shipped_follow import Looker
+
+    network = load_network(threads=1)
+    (one,) = rendered(tmp_path, "hands", 1, Order(1, 6))
+    tracker, looker = Tracker(network), Looker(network)
+    compared = 0
+    for frame in one.recording:
+        hand = tracker.update(frame.depth, frame.camera, frame.time_s)
+        if not hand.found:
+            break
+        if hand.how == "found":
+            looker.reset()
+        look = looker.look(frame.depth, frame.camera, hand.center_mm)
+        np.testing.assert_allclose(look.joints_mm, hand.joints_mm, atol=0.05)
+        compared += 1
+    assert compared > 2
+
+
+def test_bench_from_the_command_line(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    real = tmp_path / "real"
+    real_folder(real)
+    arguments = [
+        "bench", "model", "--recordings", "2", "--frames", "3", "--empty", "1", "--threads", "1",
+        "--keep", str(tmp_path / "set"), "--json", str(tmp_path / "out.json"), "--real", str(real),
+    ]  # fmt: skip
+    result = CliRunner().invoke(cli, arguments)
+    assert result.exit_code == 0, result.output
+    assert "mean joint error, mm" in result.stdout
+    assert "Without a hand" in result.stdout
+    report = json.loads((tmp_path / "out.json").read_text())
+    assert report["rendered"]["frames"] == 6
+    assert report["false_alarms"]["frames"] + report["false_alarms"]["left_out"] == 3
+    assert report["real"]["recordings"]["nyu"]["labels"] is not None
+    assert len(report["goals"]) == len(goals(report))
+    assert report_lines(report) == result.stdout.splitlines()
+
+
+def test_parts_may_be_left_out() -> None:
+    report: dict[str, Any] = bench_model(recordings=0, empty=0, threads=1)
+    assert report["rendered"] is report["false_alarms"] is report["real"] is None
+    assert all(goal.measured is None for goal in goals(report))
+    assert len(report_lines(report)) == 4 + len(goals(report))
+    assert acceleration_error(a_hand(), a_hand()) == 0

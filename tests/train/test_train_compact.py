@@ -1,0 +1,126 @@
+"""Training of the compact networks: who learns what, what the loss counts, banks prepared once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from cadstn.data.bank import Bank, open_bank
+from cadstn.errors import CadstnError
+from cadstn.models import Compact
+from cadstn.recipes import STAGES, Recipe
+from cadstn.track.runtime import load_network
+from cadstn.train import BankSource, Batch, PreparedSource, load_model, predict, train
+from cadstn.train.augment import augment, to_pixels
+from cadstn.train.networks import build, stage_loss
+from cadstn.train.source import Source
+
+Small = Callable[..., Recipe]
+SIZES: dict[str, Any] = {
+    "net.trunk": "residual", "net.channels": [4, 6, 8], "net.blocks": [1, 1, 1], "clip": 3,
+    "temporal.batch": 6, "fusion.batch": 6,
+}  # fmt: skip
+
+
+def batch_of(recipe: Recipe, bank: Bank) -> Batch:
+    return BankSource(bank, recipe, "cpu").clips(0, torch.arange(6), 3)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_only_the_stage_s_network_learns(toy_bank: Bank, small: Small, stage: str) -> None:
+    recipe = small(**SIZES)
+    networks = build(recipe, "cpu")
+    for name, network in networks.items():
+        network.train(name == stage)
+    before = {n: {k: v.clone() for k, v in net.state_dict().items()} for n, net in networks.items()}
+    stage_loss(networks, stage, batch_of(recipe, toy_bank), recipe).backward()  # type: ignore[no-untyped-call]
+    for name, network in networks.items():
+        grads = [p.grad is not None for p in network.parameters()]
+        assert all(grads) if name == stage else not any(grads)
+        if name != stage:  # not even the means of its normalisation move
+            assert all(torch.equal(before[name][k], v) for k, v in network.state_dict().items())
+
+
+def test_a_clip_without_a_hand_teaches_only_that(toy_bank: Bank, small: Small) -> None:
+    recipe = small(**SIZES)
+    networks = build(recipe, "cpu")
+    networks["spatial"].eval()
+    batch = batch_of(recipe, toy_bank)
+    none = batch._replace(present=torch.zeros(len(batch.crops)))
+    moved = none._replace(joints=none.joints + 1, left=None if none.left is None else 1 - none.left)
+    one, two = (float(stage_loss(networks, "spatial", b, recipe).detach()) for b in (none, moved))
+    assert one == two > 0
+    there = batch._replace(present=torch.ones(len(batch.crops)))
+    far = there._replace(joints=there.joints + 1)
+    one, two = (float(stage_loss(networks, "spatial", b, recipe).detach()) for b in (there, far))
+    assert two > one + 1
+
+
+def test_a_mirror_makes_left_hands_right(toy_bank: Bank, small: Small) -> None:
+    recipe = small(**{**SIZES, "augment.mirror": True})
+    plain = BankSource(toy_bank, small(**SIZES), "cpu").clips(0, torch.arange(40), 1)
+    seen = augment(plain, recipe, (0, 0), torch.arange(40), None)
+    assert plain.left is not None
+    assert seen.left is not None
+    flipped = seen.left != plain.left
+    assert 8 < int(flipped.sum()) < 32
+    assert torch.equal(seen.crops[flipped], plain.crops[flipped].flip(-1))
+    assert torch.equal(seen.crops[~flipped], plain.crops[~flipped])
+    pixels = [to_pixels(b.joints, b.centers_mm, b.cube_mm, 16)[..., 0] for b in (plain, seen)]
+    sign = torch.where(flipped, -1.0, 1.0)[:, None, None]
+    torch.testing.assert_close(pixels[1], pixels[0] * sign, atol=1e-4, rtol=0)
+
+
+def test_trained_saved_and_exported(toy_bank: Bank, small: Small, tmp_path: Path) -> None:
+    from cadstn.export import export_onnx
+
+    recipe = small(**SIZES)
+    source = BankSource(toy_bank, recipe, "cpu")
+    trained = train(recipe, tmp_path / "run", source=source)
+    loaded, _ = load_model(tmp_path / "run")
+    assert isinstance(loaded, Compact)
+    batch = batch_of(recipe, toy_bank)
+    centers = batch.centers_mm / 125
+    with torch.no_grad():
+        out = loaded(batch.crops, centers)
+        torch.testing.assert_close(predict(trained, "fusion", batch), out.joints)
+    about = {"skeleton": "hand21", "cube_mm": "250"}
+    export_onnx(loaded, tmp_path / "h.onnx", about)
+    network = load_network(tmp_path / "h.onnx", threads=1)
+    assert network.compact
+    state = network.initial_state(6)
+    for t in range(3):
+        shift = centers[:, t] - centers[:, max(0, t - 1)]
+        step = network.step(batch.crops[:, t].numpy(), state, shift.numpy())
+        state = step.state
+        for ours, theirs in (
+            (step.joints, out.joints), (step.spatial, out.spatial), (step.spread, out.spread),
+            (step.present, out.present.sigmoid()), (step.left, out.left.sigmoid()),
+        ):  # fmt: skip
+            assert ours is not None
+            torch.testing.assert_close(torch.from_numpy(ours), theirs[:, t], atol=1e-5, rtol=1e-4)
+
+
+def test_prepared_frames_are_made_once(small: Small, tmp_path: Path) -> None:
+    recipe = small(**{**SIZES, "prepared": 16, "hands": 0.6})
+    told: list[tuple[int, int]] = []
+    source: Source = PreparedSource(
+        recipe, tmp_path, "cpu", on_frames=lambda done, total: told.append((done, total))
+    )
+    one = source.clips(0, torch.arange(16), 1)
+    assert told[-1] == (16, 16)
+    assert one.present is not None
+    assert 0 < float(one.present.mean()) < 1
+    bank = open_bank(tmp_path / "rendered-1.bank")
+    again = PreparedSource(recipe, tmp_path, "cpu").clips(0, torch.arange(16), 1)
+    assert torch.equal(one.crops, again.crops)
+    source.clips(1, torch.arange(2), 2)
+    assert len(open_bank(tmp_path / "rendered-2.bank")) == 4
+    assert len(bank) == 16
+    changed = small(**{**SIZES, "prepared": 32})
+    with pytest.raises(CadstnError, match="a bank of other clips"):
+        PreparedSource(changed, tmp_path, "cpu").clips(0, torch.arange(2), 1)
