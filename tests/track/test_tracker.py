@@ -56,7 +56,7 @@ def test_it_says_which_hand_and_how_sure(frames: list[Frame]) -> None:
         assert frame.truth_xyz_mm is not None
         error_mm = np.linalg.norm(hand.joints_mm - frame.truth_xyz_mm, axis=1)
         assert hand.uncertainty_mm.shape == (21,)
-        assert hand.present > 0.3
+        assert hand.present > 0.7
         within.append(error_mm < hand.uncertainty_mm)
         sides.append(hand.side)
     assert 0.5 < np.mean(within) < 0.85  # two thirds, on one short recording

@@ -24,8 +24,9 @@ _LOOKS = 3
 _WELL_PLACED_MM = 20.0
 #: Places of a frame that are looked at before it counts as one without a hand.
 _PLACES = 3
-#: How sure a network must be that there is a hand, to begin with and to go on following it.
-_SURE, _STILL_SURE = 0.6, 0.3
+#: How sure a network must be that there is a hand, to begin with and to go on following it: chosen
+#: on rendered recordings of seed 1, which are not the test's (LOG.md).
+_SURE, _STILL_SURE = 0.95, 0.7
 #: Of a network that does not say whether there is a hand: share of joints that must have surface
 #: at their place, or the hand counts as lost.
 _LEAST_AGREEMENT = 0.5
