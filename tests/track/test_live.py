@@ -162,7 +162,7 @@ def test_rerun_file(network: Network, frames: list[Frame], tmp_path: Path) -> No
     data = (tmp_path / "view.rrd").read_bytes()
     assert data[:3] == b"RRF"
     assert len(data) > 20_000
-    for entity in (b"world/camera/depth", b"world/hand_0/joints", b"hand_0/confidence"):
+    for entity in (b"world/camera/depth", b"world/hand_0/joints", b"confidence/hand_0"):
         assert entity in data
     with pytest.raises(CadstnError, match="--out DIR"):
         Listeners(network.skeleton, None, None, view="file")

@@ -1,20 +1,23 @@
 """Sources without hardware: recordings, data sets, RealSense's own software device and files."""
 
+import json
 import time
 from collections.abc import Iterator
-from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from cadstn.camera import Camera
+from cadstn.cli import cli
+from cadstn.data import msra
+from cadstn.data.opening import find_dataset, open_dataset
 from cadstn.errors import CadstnError
 from cadstn.recording import open_recording, write_recording
 from cadstn.track.sources import Newest, open_source
-from cadstn.track.sources.files import RecordingSource
-from cadstn.track.sources.frames import BaseSource, LiveFrame
+from cadstn.track.sources.files import DatasetSource, RecordingSource
+from cadstn.track.sources.frames import BaseSource, LiveFrame, needs
 
 CAMERA = Camera(240, 240, 160, 120, 320, 240)
 
@@ -122,119 +125,72 @@ def test_names_that_are_none(tmp_path: Path) -> None:
         open_source(str(tmp_path / "nothing"))
     with pytest.raises(CadstnError, match="seed 'x' is no number"):
         open_source("synthetic:x")
+    for text in ("orbbec:1", "luxonis:1", "demo:1"):
+        with pytest.raises(CadstnError, match="takes nothing after a colon"):
+            open_source(text)
     assert next(iter(open_source("demo"))).depth_mm.shape == (240, 320)
 
 
-# -- RealSense: the real library, without a camera ---------------------------------------------
+def test_a_library_that_does_not_load_is_told_from_one_that_is_missing() -> None:
+    missing = needs("realsense", "pyrealsense2", ModuleNotFoundError("No module named 'x'"))
+    assert "pip install 'cadstn[realsense]'" in str(missing)
+    broken = needs("realsense", "pyrealsense2", ImportError("libusb-1.0.so.0: cannot open"))
+    assert "is installed and does not load (libusb-1.0.so.0" in str(broken)
+    assert "pip install" not in str(broken)
 
 
-@pytest.fixture
-def rs() -> Any:
-    return pytest.importorskip(
-        "pyrealsense2", reason="no pyrealsense2 (extra realsense), or no libusb for it",
-        exc_type=ImportError,
-    )  # fmt: skip
+# -- the field's data sets ---------------------------------------------------------------------
 
 
-def software_camera(rs: Any, fx: float = 240.0, unit_m: float = 0.000125) -> tuple[Any, Any, Any]:
-    device = rs.software_device()
-    sensor = device.add_sensor("Depth")
-    lens = rs.intrinsics()
-    lens.width, lens.height, lens.ppx, lens.ppy, lens.fx, lens.fy = 320, 240, 161, 119, fx, fx
-    lens.model, lens.coeffs = rs.distortion.none, [0.0] * 5
-    stream = rs.video_stream()
-    stream.type, stream.index, stream.uid = rs.stream.depth, 0, 0
-    stream.width, stream.height, stream.fps, stream.bpp = 320, 240, 30, 2
-    stream.fmt, stream.intrinsics = rs.format.z16, lens
-    profile = sensor.add_video_stream(stream).as_video_stream_profile()
-    sensor.add_read_only_option(rs.option.depth_units, unit_m)
-    return device, sensor, profile
+@pytest.fixture(scope="module", params=["nyu", "icvl", "icvl-old", "msra"])
+def rendered_set(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pytest.importorskip("torch", reason="sets are rendered with PyTorch (extra train)")
+    path = Path(tmp_path_factory.mktemp("set") / request.param)
+    counts = ["--frames", "9"] if path.name == "msra" else ["--train", "10", "--test", "4"]
+    result = CliRunner().invoke(cli, ["synth", str(path), "--layout", path.name, *counts])
+    assert result.exit_code == 0, result.output
+    return path
 
 
-def push(rs: Any, sensor: Any, profile: Any, units: np.ndarray, number: int) -> None:
-    frame = rs.software_video_frame()
-    frame.pixels, frame.bpp, frame.stride = units, 2, units.shape[1] * 2
-    frame.timestamp, frame.frame_number, frame.profile = 1000 + 33.0 * number, number, profile
-    frame.domain, frame.depth_units = rs.timestamp_domain.hardware_clock, 0.000125
-    sensor.on_video_frame(frame)
+def test_a_data_set_is_tracked_live(rendered_set: Path) -> None:
+    found = find_dataset(rendered_set)
+    data = open_dataset(rendered_set, "all" if found.name == "msra" else "test")
+    frames = list(open_source(str(rendered_set)))
+    assert len(frames) == len(data) >= 3
+    assert [f.cut for f in frames] == data.starts.tolist()
+    np.testing.assert_array_equal(frames[1].depth_mm, data[1].depth_mm)
+    assert frames[1].camera.fx == data.camera.fx
+    assert frames[1].time_s == pytest.approx(1 / 30)
+    result = CliRunner().invoke(cli, ["live", str(rendered_set), "--fast", "--emit", "jsonl"])
+    assert result.exit_code == 0, result.output
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [line["frame"] for line in lines[1:]] == list(range(len(data)))
+    if found.name == "nyu":  # whose splits have folders of their own, that can be named
+        assert len(list(open_source(str(rendered_set / "train")))) == 10
 
 
-def test_realsense_frames_intrinsics_unit_drops_and_unplugging(rs: Any) -> None:
-    from cadstn.track.sources.realsense import RealSense
-
-    device, sensor, profile = software_camera(rs)
-    source = RealSense(device=device, timeout_s=0.3)
-    with source:
-        assert (source.camera.fx, source.camera.cx, source.camera.cy) == (240, 161, 119)
-        assert source.camera.depth_unit_mm == pytest.approx(0.125)
-        frames = iter(source)
-        got = []
-        for number in (5, 6, 9):  # 7 and 8 were lost on the wire
-            push(rs, sensor, profile, np.full((240, 320), 4000 + number, np.uint16), number)
-            got.append(next(frames))
-        assert [f.index for f in got] == [0, 1, 4]
-        assert [f.dropped for f in got] == [0, 0, 2]
-        np.testing.assert_allclose([f.depth_mm[0, 0] for f in got], [500.625, 500.75, 501.125])
-        assert got[1].time_s - got[0].time_s == pytest.approx(0.033, abs=1e-4)
-        with pytest.raises(CadstnError, match="stopped"):  # nothing comes any more
-            next(frames)
-
-
-def test_realsense_with_an_empty_calibration(rs: Any) -> None:
-    from cadstn.track.sources.realsense import RealSense
-
-    device, _, _ = software_camera(rs, fx=0.0)
-    with pytest.raises(CadstnError, match=r"camera fx is 0\.0; the device's calibration is empty"):
-        RealSense(device=device)
-
-
-def test_realsense_tracks_the_demo_as_the_recording_does(rs: Any) -> None:
-    from cadstn.track.sources.realsense import RealSense
-    from cadstn.track.tracker import Tracker
-
-    with resources.as_file(resources.files("cadstn") / "demo") as path:
-        frame = next(iter(open_recording(path)))
-    device, sensor, profile = software_camera(rs)
-    with RealSense(device=device) as source:
-        push(rs, sensor, profile, (frame.depth * 8).astype(np.uint16), 0)
-        live = next(iter(source))
-    np.testing.assert_array_equal(live.depth_mm, frame.depth)
-    assert Tracker().update(live.depth_mm, live.camera, live.time_s).found
-
-
-def test_realsense_recording_is_read_whole(rs: Any, tmp_path: Path) -> None:
-    from cadstn.track.sources.realsense import RealSenseFile
-
-    path = tmp_path / "x.db3"
-    device, sensor, profile = software_camera(rs)
-    try:
-        recorder = rs.recorder(str(path), device)
-    except RuntimeError as error:
-        pytest.skip(f"this pyrealsense2 records to another kind of file ({error})")
-    (recording,) = recorder.query_sensors()
-    recording.open(recording.get_stream_profiles()[0])
-    recording.start(rs.frame_queue(10))
-    for number in range(4):
-        push(rs, sensor, profile, np.full((240, 320), 4000 + number, np.uint16), number)
-        time.sleep(0.03)
-    recording.stop()
-    recording.close()
-    del recorder, recording
-    with RealSenseFile(path) as source:
-        frames = list(source)
-    assert [f.depth_mm[9, 9] for f in frames] == [500, 500.125, 500.25, 500.375]
-    assert frames[0].camera.fx == 240
-    broken = tmp_path / "broken.db3"
-    broken.write_bytes(b"no database")
-    with pytest.raises(CadstnError, match=r"broken\.db3: cannot be played"):
-        RealSenseFile(broken)
-    with pytest.raises(CadstnError, match="no such recording"):
-        RealSenseFile(tmp_path / "none.db3")
-
-
-def test_cameras_that_are_not_there_are_one_line() -> None:
-    for name in ("realsense", "orbbec", "luxonis"):
-        with pytest.raises(CadstnError) as caught:
-            open_source(name)
-        assert "\n" not in str(caught.value)
-        assert "pip install" in str(caught.value) or "plug it in" in str(caught.value)
+def test_bad_frames_of_a_set_are_told_of_and_a_cut_is_not_lost(tmp_path: Path) -> None:
+    joints = np.tile([0.0, 0.0, 500.0], (3, 21, 1))
+    depth = np.zeros((240, 320), np.float32)
+    depth[90:150, 130:190] = 500
+    for gesture in ("1", "2"):
+        folder = tmp_path / "P0" / gesture
+        folder.mkdir(parents=True)
+        for index in range(3):
+            msra.write_bin(folder / msra.frame_name(index), depth)
+        msra.write_labels(folder / "joint.txt", joints)
+    (tmp_path / "P0" / "2" / msra.frame_name(0)).write_bytes(b"broken")
+    told: list[int] = []
+    source = DatasetSource(tmp_path, real_time=True, on_bad=lambda bad: told.append(bad.index))
+    assert source.live
+    began = time.monotonic()
+    frames = list(source)
+    assert time.monotonic() - began > 4 / 30
+    assert told == [3]
+    assert [f.index for f in frames] == [0, 1, 2, 4, 5]
+    assert [f.cut for f in frames] == [True, False, False, True, False]
+    assert frames[-1].dropped == 1
+    for path in tmp_path.rglob("*.bin"):
+        path.write_bytes(b"broken")
+    with pytest.raises(CadstnError, match=r"\.bin"):  # nothing to track is an error
+        list(DatasetSource(tmp_path))

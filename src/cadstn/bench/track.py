@@ -25,7 +25,7 @@ _STAGES = {
     "crop_cube": "crop",
     "skin_share": "agreement",
     "still_there": "check (every 10th frame)",
-    "find_hand": "search (when lost)",
+    "find_hands": "search (when lost)",
 }
 _NETWORK = "network"
 _WARM = 20

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import click
 
@@ -67,8 +72,10 @@ def info(path: Path, camera: str | None, as_json: bool) -> None:
 @click.option("--camera", help=CAMERA_HELP)
 @click.option("--weights", type=click.Path(path_type=Path), help="A network of your own (.onnx).")
 @click.option(
-    "--view", type=click.Choice(["window", "browser", "file"]), is_flag=False, flag_value="window",
-    help="Show it through rerun; 'file' writes view.rrd to --out.",
+    "--view", type=click.Choice(["window", "plain", "browser", "file"]), is_flag=False,
+    flag_value="window",
+    help="Show it: in rerun's window, or a plain one where rerun is not installed; always in a "
+    "plain one; in the browser; 'file' writes view.rrd to --out.",
 )  # fmt: skip
 @click.option("--emit", type=click.Choice(["jsonl"]), help="One line a frame to standard output.")
 @click.option("--joints", default="hand21", type=click.Choice(["hand21", "openxr", "mano"]),
@@ -80,7 +87,9 @@ def info(path: Path, camera: str | None, as_json: bool) -> None:
               help="See docs/speed.md for what each costs.")  # fmt: skip
 @click.option("--hands", default=1, show_default=True, type=click.IntRange(1, 4),
               help="Follow so many hands; each is a line of its own in --emit.")  # fmt: skip
-@click.option("--fast", is_flag=True, help="Play a recording as fast as it is tracked.")
+@click.option(
+    "--fast", is_flag=True, help="Play a recording or a data set as fast as it is tracked."
+)
 def live(
     source: str,
     camera: str | None,
@@ -97,7 +106,8 @@ def live(
     r"""Track a camera, or anything else that gives depth frames, as they come.
 
     SOURCE is realsense, orbbec, luxonis, synthetic, demo, a recording, a RealSense .bag or .db3
-    file, or the folder of NYU, ICVL or MSRA15. Ctrl-C ends it; what was written is whole.
+    file, or the folder of NYU, ICVL or MSRA15. Ctrl-C ends it, or a closed plain window; what was
+    written is whole.
 
     \b
     cadstn live realsense --view
@@ -106,29 +116,41 @@ def live(
     """
     from cadstn.track import HandsTracker, Tracker, load_network
     from cadstn.track.filters import make_filter
-    from cadstn.track.listeners import Listeners
+    from cadstn.track.listeners import Listeners, StatusLine
     from cadstn.track.live import Tally, track_source
     from cadstn.track.sources import open_source
 
     def tell(error: object) -> None:
         click.echo(f"left out: {error}", err=True)
 
+    quiet = view or emit or out or not sys.stderr.isatty()
+    status = None if quiet else StatusLine(sys.stderr)
     network = load_network(weights)
     tracker = Tracker(network) if hands == 1 else HandsTracker(network, hands)
-    frames = open_source(source, camera, real_time=not fast, on_bad=lambda bad: tell(bad.error))
     tally = Tally()
-    stdout = sys.stdout if emit else None
-    with Listeners(network.skeleton, out, stdout, joints, view) as listeners:
-        try:
-            for seen in track_source(
-                frames, tracker, smooth=lambda: make_filter(smooth), seconds=seconds, on_bad=tell,
-                tally=tally,
-            ):  # fmt: skip
-                listeners(seen)
-        except KeyboardInterrupt:
-            pass
-        finally:
-            click.echo(tally.line(), err=True)
+    stdout = _own_stdout() if emit else nullcontext()
+    with _signals_end_it(), stdout as lines:
+        frames = open_source(source, camera, real_time=not fast, on_bad=lambda bad: tell(bad.error))
+        with Listeners(network.skeleton, out, lines, joints, view) as listeners:
+            if listeners.url is not None:
+                click.echo(f"look at {listeners.url}", err=True)
+            try:
+                for seen in track_source(
+                    frames, tracker, smooth=lambda: make_filter(smooth), seconds=seconds,
+                    on_bad=tell, tally=tally,
+                ):  # fmt: skip
+                    listeners(seen)
+                    if status is not None:
+                        status(seen)
+                    if listeners.closed:
+                        break
+                if listeners.url is not None and seconds is None:
+                    # What the browser shows comes from here, and ends with this process.
+                    click.pause("it has ended; any key closes the view", err=True)
+            except KeyboardInterrupt:
+                pass
+            finally:
+                click.echo(tally.line(), err=True)
     for path in listeners.written:
         click.echo(f"wrote {path}", err=True)
 
@@ -141,8 +163,59 @@ def doctor(seconds: float, as_json: bool) -> None:
     """Say what is installed and plugged in, and test it: paste this into a bug report."""
     from cadstn.track.doctor import examine, report_lines
 
-    report = examine(seconds)
-    click.echo(json.dumps(report, indent=2) if as_json else "\n".join(report_lines(report)))
+    with _own_stdout() as stdout:
+        report = examine(seconds)
+        click.echo(json.dumps(report, indent=2) if as_json else "\n".join(report_lines(report)),
+                   file=stdout)  # fmt: skip
+
+
+@contextmanager
+def _own_stdout() -> Iterator[TextIO]:
+    """Standard output for our lines alone.
+
+    The cameras' libraries print to it past Python, which would break lines that others read; what
+    they print goes to standard error.
+    """
+    try:
+        sys.stdout.flush()
+        number = sys.stdout.fileno()
+    except (OSError, ValueError):  # a stream of Python's own, as in tests
+        yield sys.stdout
+        return
+    stdout = os.fdopen(os.dup(number), "w", encoding="utf-8")
+    os.dup2(2, number)
+    try:
+        yield stdout
+    finally:
+        os.dup2(stdout.fileno(), number)
+        with suppress(OSError):  # of a full disk or a closed pipe, told when it was written
+            stdout.close()
+
+
+@contextmanager
+def _signals_end_it() -> Iterator[None]:
+    """Let SIGTERM and a closed terminal end it as Ctrl-C does: a video that is cut off is no file.
+
+    A signal that is ignored, as under nohup, stays so.
+    """
+
+    def end(number: int, frame: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():  # signals are its alone
+        yield
+        return
+    kinds = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {kind: signal.getsignal(kind) for kind in kinds}
+    try:
+        for kind in kinds:
+            if before[kind] == signal.SIG_DFL:
+                signal.signal(kind, end)
+        yield
+    finally:
+        for kind in kinds:
+            if before[kind] == signal.SIG_DFL:
+                signal.signal(kind, signal.SIG_DFL)
 
 
 def _track(path: Path, camera: str | None, out: Path, weights: Path | None) -> None:

@@ -13,6 +13,8 @@ import numpy as np
 from cadstn._version import __version__
 from cadstn.errors import CadstnError
 
+#: What brings each camera's library.
+_LIBRARIES = {"realsense": "pyrealsense2", "orbbec": "pyorbbecsdk2", "luxonis": "depthai"}
 #: What the base install needs, and what its extras bring.
 PACKAGES = (
     "numpy", "opencv-python-headless", "onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino",
@@ -94,10 +96,12 @@ def _cameras() -> list[str]:
     for name, (module, _) in CAMERAS.items():
         try:
             cameras += import_module(f"cadstn.track.sources.{module}").found()
-        except CadstnError:  # its library is not installed, which the packages tell
-            continue
+        except CadstnError as error:
+            # A library that is not installed is no news; one that does not load is.
+            if _version(_LIBRARIES[name]) is not None:
+                cameras.append(f"{name}: {error}")
         except Exception as error:  # a broken driver is what a report is for
-            cameras.append(f"{name}: {type(error).__name__} {error}")
+            cameras.append(f"{name}: {type(error).__name__} {' '.join(str(error).split())}")
     return cameras
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -91,8 +92,8 @@ def track_source(
     """Track a source frame by frame until it ends.
 
     A live source is read by a thread and its newest frame tracked; what is missed is counted. A
-    frame that makes no sense (another size than its camera's, a time before the last one) is told
-    of and left out; tracking goes on.
+    frame that makes no sense (another size than its camera's, a time before the last one or none
+    at all) is told of and left out; tracking goes on.
 
     Args:
         source: see `cadstn.track.sources.open_source`.
@@ -117,6 +118,12 @@ def track_source(
         for frame in frames:
             tally.dropped = frame.dropped
             try:
+                if not math.isfinite(frame.time_s):
+                    raise CadstnError(
+                        f"time is {frame.time_s}",
+                        where=f"{source.name}, frame {frame.index}",
+                        mend="check the source's clock; this frame is left out",
+                    )
                 if frame.time_s < last_s and not frame.cut:
                     raise CadstnError(
                         f"time {frame.time_s:.3f} s runs back from {last_s:.3f} s",
@@ -167,19 +174,26 @@ class JsonLines:
     """Write one JSON object a frame and hand to a stream: for other programs.
 
     Fields: ``frame``, ``hand`` (its place, from 0), ``time_s``, ``found``, ``how``, ``side``,
-    ``agreement``, ``joints_mm`` (K x 3 or null), ``confidence`` (K or null), ``center_mm``,
-    ``cube_mm``, ``dropped``, ``took_ms``. The first line holds ``skeleton`` and ``joints``, their
-    names in order.
+    ``agreement``, ``present`` (null where the network does not say), ``joints_mm`` (K x 3 or null),
+    ``confidence`` and ``uncertainty_mm`` (K or null), ``center_mm``, ``cube_mm``, ``dropped``,
+    ``took_ms``; see `Hand` for what they mean. The first line holds ``skeleton`` and ``joints``,
+    their names in order.
 
     Args:
         stream: to write to; flushed after each frame.
         skeleton: of the tracker.
-        convention: see `cadstn.track.conventions`; other orders have no ``confidence``.
+        convention: see `cadstn.track.conventions`; other orders have no ``confidence`` and no
+            ``uncertainty_mm``.
+
+    Raises:
+        CadstnError: if this skeleton cannot be put into that order, or a line cannot be written.
     """
 
     def __init__(self, stream: TextIO, skeleton: Skeleton, convention: str = "hand21") -> None:
         self._stream, self._skeleton, self._convention = stream, skeleton, convention
         own = convention == "hand21"
+        if not own:  # told before the first hand is seen
+            to_convention(np.zeros((len(skeleton), 3)), skeleton, convention)
         self._own = own
         names = skeleton.joints if own else CONVENTIONS[convention]
         self._write({"skeleton": skeleton.name if own else convention, "joints": list(names)})
@@ -191,6 +205,7 @@ class JsonLines:
 
     def _write_hand(self, seen: Tracked, place: int, hand: Hand) -> None:
         joints: NDArray[Any] = hand.joints_mm
+        own = hand.found and self._own
         if hand.found and not self._own:
             joints = to_convention(joints, self._skeleton, self._convention)
         self._write(
@@ -202,8 +217,14 @@ class JsonLines:
                 "how": hand.how,
                 "side": hand.side,
                 "agreement": round(hand.agreement, 3),
+                "present": round(hand.present, 3) if math.isfinite(hand.present) else None,
                 "joints_mm": _rounded(joints, 2) if hand.found else None,
-                "confidence": _rounded(hand.confidence, 2) if hand.found and self._own else None,
+                "confidence": _rounded(hand.confidence, 2) if own else None,
+                "uncertainty_mm": (
+                    _rounded(hand.uncertainty_mm, 1)
+                    if own and np.isfinite(hand.uncertainty_mm).all()
+                    else None
+                ),
                 "center_mm": _rounded(hand.center_mm, 2) if hand.found else None,
                 "cube_mm": hand.cube_mm,
                 "dropped": seen.frame.dropped,
@@ -213,8 +234,19 @@ class JsonLines:
 
     def _write(self, value: dict[str, Any]) -> None:
         # NaN is no JSON: better an error here than a line that others cannot read.
-        self._stream.write(json.dumps(value, allow_nan=False) + "\n")
-        self._stream.flush()
+        line = json.dumps(value, allow_nan=False) + "\n"
+        try:
+            self._stream.write(line)
+            self._stream.flush()
+        except BrokenPipeError:  # whoever read the lines has enough of them
+            raise
+        except OSError as error:
+            name = getattr(self._stream, "name", None)
+            raise CadstnError(
+                f"cannot write ({error.strerror or error})",
+                where=name if isinstance(name, str) else "standard output",
+                mend="make room, or write elsewhere",
+            ) from None
 
 
 def _rounded(values: NDArray[Any], digits: int) -> Sequence[Any]:

@@ -36,9 +36,9 @@ def open_source(
         text: ``realsense``, ``orbbec``, ``luxonis``, ``synthetic``, ``demo``, or a path. A number
             after a colon is a RealSense's serial number, or the seed of the synthetic hand.
         camera: of a recording that has none, see `cadstn.camera.parse_camera`.
-        real_time: play a recording at its own speed, as if it were a camera.
+        real_time: play a recording or a data set at its own speed, as if it were a camera.
         loop: play a recording for ever.
-        on_bad: told of each frame of a recording that cannot be read.
+        on_bad: told of each frame of a recording or a data set that cannot be read.
 
     Raises:
         CadstnError: if there is no such source, or it cannot be opened.
@@ -46,6 +46,8 @@ def open_source(
     from cadstn.track.sources.files import DatasetSource, RecordingSource, SyntheticSource
 
     name, _, detail = text.partition(":")
+    if detail and name in ("orbbec", "luxonis", "demo"):
+        raise CadstnError(f"{name} takes nothing after a colon", where=text, mend=f"give {name}")
     if name == "realsense" and detail:
         from cadstn.track.sources.realsense import RealSense
 
@@ -72,7 +74,7 @@ def open_source(
 
         return RealSenseFile(path)
     if camera is None and path.is_dir() and _is_dataset(path):
-        return DatasetSource(path)
+        return DatasetSource(path, real_time=real_time, on_bad=on_bad)
     recording = open_recording(path, camera)
     return RecordingSource(recording, real_time=real_time, loop=loop, on_bad=on_bad)
 

@@ -59,29 +59,52 @@ class DatasetSource(BaseSource):
 
     Args:
         path: its folder, see `cadstn.data.open_dataset`.
-        split: ``train`` or ``test``.
+        split: one of its splits; None for ``test`` where there is one, and else for all there is.
+        real_time: wait for each frame's time, as a camera would; then the source is live.
+        on_bad: told of each frame that cannot be read.
+
+    Raises:
+        CadstnError: if it is no data set, or has no such split.
     """
 
-    def __init__(self, path: Path, split: str = "test") -> None:
-        from cadstn.data import open_dataset
+    def __init__(
+        self,
+        path: Path,
+        split: str | None = None,
+        *,
+        real_time: bool = False,
+        on_bad: Callable[[BadFrame], None] = lambda bad: None,
+    ) -> None:
+        from cadstn.data import find_dataset, open_dataset
 
+        if split is None:
+            whole = find_dataset(path).whole()
+            split = "test" if "test" in whole else whole[0]
         self._data = open_dataset(path, split)
-        self.name = f"{path} ({split})"
+        self.name, self.live, self._on_bad = f"{path} ({split})", real_time, on_bad
 
     def __iter__(self) -> Iterator[LiveFrame]:
-        dropped = 0
+        began = time.monotonic()
+        cut, given, first = False, 0, None
         for index in range(len(self._data)):
             sample = self._data[index]
+            # A shot whose first frame is bad begins at its first good one.
+            cut = cut or sample.starts_shot
             try:
                 depth_mm = sample.depth_mm
-            except CadstnError:
-                dropped += 1
+            except CadstnError as error:
+                first = first or error
+                self._on_bad(BadFrame(index, sample.name, error))
                 continue
             height, width = depth_mm.shape
             camera = sample.camera.sized(width, height)
-            yield LiveFrame(
-                depth_mm, camera, index / camera.fps, index, dropped, cut=sample.starts_shot
-            )
+            when = index / camera.fps
+            if self.live:
+                time.sleep(max(0.0, began + when - time.monotonic()))
+            yield LiveFrame(depth_mm, camera, when, index, index - given, cut=cut)
+            cut, given = False, given + 1
+        if first is not None and not given:
+            raise first
 
 
 class SyntheticSource(BaseSource):

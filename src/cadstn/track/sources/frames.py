@@ -157,5 +157,10 @@ class Newest:
 
 
 def needs(extra: str, module: str, cause: ImportError) -> CadstnError:
-    """Say in one line which extra brings a missing module."""
-    return CadstnError(f"needs {module} ({cause})", mend=f"pip install 'cadstn[{extra}]'")
+    """Say in one line which extra brings a module, or that it is there and does not load."""
+    if isinstance(cause, ModuleNotFoundError):
+        return CadstnError(f"needs {module} ({cause})", mend=f"pip install 'cadstn[{extra}]'")
+    return CadstnError(
+        f"{module} is installed and does not load ({cause})",
+        mend="install the system library that it names, such as libusb-1.0",
+    )

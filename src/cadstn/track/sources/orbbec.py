@@ -1,6 +1,6 @@
 """Orbbec cameras, through pyorbbecsdk2 (an extra).
 
-Written against the library's names and signatures; it has not met a camera yet.
+Written against the library's names, signatures and intrinsics; it has not met a camera yet.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ class Orbbec(BaseSource):
 
     Args:
         timeout_s: a camera that is silent for so long has been unplugged.
+        pipeline: pyorbbecsdk's own, already at hand; None for that of the first camera.
 
     Raises:
         CadstnError: if pyorbbecsdk2 is missing, there is no camera, or it will not start.
@@ -31,11 +32,11 @@ class Orbbec(BaseSource):
     live = True
     name = "Orbbec"
 
-    def __init__(self, timeout_s: float = 5.0) -> None:
+    def __init__(self, timeout_s: float = 5.0, *, pipeline: Any = None) -> None:
         ob = _library()
         self._timeout_ms = round(timeout_s * 1000)
         try:
-            self._pipeline = ob.Pipeline()
+            self._pipeline = ob.Pipeline() if pipeline is None else pipeline
             profiles = self._pipeline.get_stream_profile_list(ob.OBSensorType.DEPTH_SENSOR)
             profile = profiles.get_default_video_stream_profile()
             config = ob.Config()
@@ -54,7 +55,10 @@ class Orbbec(BaseSource):
         camera: Camera | None = None
         first = given = 0
         while True:
-            frames = self._pipeline.wait_for_frames(self._timeout_ms)
+            try:
+                frames = self._pipeline.wait_for_frames(self._timeout_ms)
+            except Exception as error:  # see above
+                raise CadstnError(f"stopped ({error})", where=self.name, mend=_PLUG) from None
             if frames is None:
                 raise CadstnError("stopped", where=self.name, mend=_PLUG)
             frame = frames.get_depth_frame()
@@ -63,12 +67,10 @@ class Orbbec(BaseSource):
             if camera is None:  # the unit comes with the first frame and stays
                 camera = camera_of(self._lens, frame.get_depth_scale(), self._fps)
                 first = frame.get_index()
-            shape = (frame.get_height(), frame.get_width())
-            raw = np.frombuffer(frame.get_data(), np.uint16).reshape(shape)
             index = frame.get_index() - first
             yield LiveFrame(
-                camera.depth_mm(raw),
-                camera.sized(shape[1], shape[0]),
+                camera.depth_mm(_units(frame)),
+                camera,
                 frame.get_timestamp() / 1000,
                 index,
                 max(0, index - given),
@@ -77,10 +79,38 @@ class Orbbec(BaseSource):
 
 
 def camera_of(lens: Any, unit_mm: float, fps: float) -> Camera:
-    """Read an ``OBCameraIntrinsic``; ``unit_mm`` is its frames' depth scale, millimetres."""
-    return Camera(
-        lens.fx, lens.fy, lens.cx, lens.cy, lens.width, lens.height, depth_unit_mm=unit_mm, fps=fps
-    )
+    """Read an ``OBCameraIntrinsic``.
+
+    Args:
+        lens: pyorbbecsdk's.
+        unit_mm: its frames' depth scale, millimetres.
+        fps: of its stream.
+
+    Raises:
+        CadstnError: if the device says nonsense, such as a focal length of zero.
+    """
+    try:
+        return Camera(
+            lens.fx, lens.fy, lens.cx, lens.cy, lens.width, lens.height,
+            depth_unit_mm=unit_mm, fps=fps,
+        )  # fmt: skip
+    except CadstnError as error:
+        raise CadstnError(
+            error.what, where="Orbbec", mend="the device's calibration is empty; recalibrate it"
+        ) from None
+
+
+def _units(frame: Any) -> np.ndarray:
+    """(H, W) uint16 of one of pyorbbecsdk's depth frames; its memory is the library's."""
+    height, width = frame.get_height(), frame.get_width()
+    raw = np.asarray(frame.get_data())
+    if raw.nbytes != 2 * height * width:
+        raise CadstnError(
+            f"a frame of {width}x{height} has {raw.nbytes} bytes",
+            where="Orbbec",
+            mend="set its depth stream to 16 bits (Y16), uncompressed",
+        )
+    return np.frombuffer(raw.tobytes(), np.uint16).reshape(height, width)
 
 
 def found() -> list[str]:
@@ -94,4 +124,6 @@ def _library() -> Any:
         import pyorbbecsdk
     except ImportError as cause:
         raise needs("orbbec", "pyorbbecsdk2", cause) from None
+    with suppress(Exception):  # or it leaves a folder 'Log' wherever it is started
+        pyorbbecsdk.Context.set_logger_to_file(pyorbbecsdk.OBLogLevel.NONE, "")
     return pyorbbecsdk

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from queue import Empty, Full, Queue
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from cadstn.track.sources.frames import BaseSource, LiveFrame, needs
 #: What the library records to: ``.bag`` up to version 2.56, ``.db3`` since.
 RECORDINGS = (".bag", ".db3")
 _PLUG = "plug it into a USB 3 port; 'cadstn doctor' lists what is found"
-_POLL_MS = 200
+_POLL_S = 0.2
 
 
 class RealSense(BaseSource):
@@ -86,17 +87,21 @@ class RealSenseFile(BaseSource):
         if not path.is_file():
             raise CadstnError("no such recording", where=path, mend="give a .bag or .db3 file")
         self.name, self._status = str(path), rs.playback_status
-        config = rs.config()
-        self._pipeline = rs.pipeline()
         try:
-            config.enable_device_from_file(str(path), repeat_playback=False)
-            config.enable_stream(rs.stream.depth)
-            profile = self._pipeline.start(config)
-            self._playback = profile.get_device().as_playback()
+            # Not through a pipeline: that plays before it can be told to wait for whoever reads,
+            # and has dropped the first frame by then.
+            self._playback = rs.context().load_device(str(path)).as_playback()
             self._playback.set_real_time(False)
-            unit_mm = profile.get_device().first_depth_sensor().get_depth_scale() * 1000
-            stream = profile.get_stream(rs.stream.depth).as_video_stream_profile()
-            self.camera = camera_of(stream, unit_mm)
+            self._sensor = self._playback.first_depth_sensor()
+            stream = _depth_profile(rs, self._sensor)
+            self.camera = camera_of(stream, self._sensor.get_depth_scale() * 1000)
+            # Not the library's queue: while one that is full holds the player up, it keeps
+            # Python's lock, and whoever should take a frame waits for ever.
+            self._queue: Queue[LiveFrame] = Queue(1)
+            self._closed = False
+            self._given = 0
+            self._sensor.open(stream)
+            self._sensor.start(self._put)
         except RuntimeError as error:
             raise CadstnError(
                 f"cannot be played ({error})",
@@ -106,23 +111,27 @@ class RealSenseFile(BaseSource):
 
     def close(self) -> None:
         """Close the file."""
+        self._closed = True
         with suppress(RuntimeError):
-            self._pipeline.stop()
+            self._sensor.stop()
+            self._sensor.close()
 
     def __iter__(self) -> Iterator[LiveFrame]:
-        given, last = 0, -1
         while True:
-            there, frames = self._pipeline.try_wait_for_frames(_POLL_MS)
-            depth = frames.get_depth_frame() if there else None
-            if not depth:
-                if self._playback.current_status() == self._status.playing:
-                    continue
+            try:
+                yield self._queue.get(timeout=_POLL_S)
+            except Empty:
+                if self._playback.current_status() != self._status.playing:
+                    return
+
+    def _put(self, frame: Any) -> None:
+        """Hold the player up until there is room, unless nobody will read on."""
+        taken = live_frame(frame, self.camera, self._given, 0)
+        self._given += 1
+        while not self._closed:
+            with suppress(Full):
+                self._queue.put(taken, timeout=_POLL_S)
                 return
-            if depth.get_frame_number() == last:  # the set was completed by another stream
-                continue
-            last = depth.get_frame_number()
-            yield live_frame(depth, self.camera, given, 0)
-            given += 1
 
 
 def camera_of(profile: Any, unit_mm: float) -> Camera:
