@@ -50,7 +50,7 @@ def export_onnx(
         metadata: strings to keep in the file, beside the network's sizes under "config".
         half: store weights as float16, which halves the file; the arithmetic stays float32.
             See `round_to_half`.
-        int8: weights of the fully connected layers and the LSTM in 8 bits, a scale for each
+        int8: weights of the fully connected layers and the LSTM in 7 of 8 bits, a scale for each
             output, their inputs rounded to 8 bits frame by frame. At batch 1 these layers are
             bound by reading their weights. Convolutions, slices and the memory stay float32.
 
@@ -197,6 +197,8 @@ def _dense_in_int8(proto: ModelProto) -> ModelProto:
             str(ready),
             str(after),
             per_channel=True,
+            # 7 bits: sums of 8-bit products overflow 16 bits where a CPU lacks VNNI.
+            reduce_range=True,
             weight_type=QuantType.QInt8,
             op_types_to_quantize=["Gemm", "MatMul"],
         )

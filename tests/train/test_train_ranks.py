@@ -44,7 +44,9 @@ def test_two_ranks_equal_one(tmp_path: Path, small: Callable[..., Recipe], toy_b
         **{
             "net.dropout": 0.3, "net.dropout_recurrent": 0.5, "augment.turns": "paper",
             "augment.rotate_deg": 10.0, "spatial.batch": 6,
-            **{f"{stage}.learning_rate": 1e-3 for stage in STAGES},
+            # Adam's first steps are as long as the rate wherever a gradient is not 0, so rounding
+            # of one that nearly is shows at full length; a wrong order moves every weight so far.
+            **{f"{stage}.learning_rate": 1e-4 for stage in STAGES},
         }
     )  # fmt: skip
     with socket.socket() as probe:
