@@ -13,6 +13,7 @@ from cadstn.synth.hand import Cones
 from cadstn.synth.raster import cast, crop_view
 from cadstn.train.augment import (
     _TURNS,
+    cut_off,
     from_pixels,
     recenter,
     resample,
@@ -176,3 +177,35 @@ def test_turns_are_drawn_evenly_and_only_for_the_copies() -> None:
     assert counts[1:].min() > 400
     assert set(turn_codes("released", (3,), items, copy)[copy].tolist()) == {1, 2, 3}
     assert torch.equal(turn_codes("paper", (3,), items[7:9], copy[7:9]), codes[7:9])
+
+
+def test_the_picture_s_edge_hides_and_moves_nothing() -> None:
+    """A straight edge: pixels go or stay, labels stay, and a hand of which all is gone is none."""
+    rows, size = 400, 16
+    joints = torch.rand(rows, 2, 5, 3, generator=torch.Generator().manual_seed(0)) - 0.5
+    present = (torch.arange(rows) % 4 > 0).float()
+    centers_mm = torch.tensor([[[0.0, 0.0, 500.0]]]).expand(rows, 2, 3)
+    full = torch.zeros(rows, 2, size, size)
+    batch = Batch(full, joints, centers_mm, torch.full((rows,), CUBE), None, present)
+    cut = cut_off(batch, Draws((0,), torch.arange(rows)), 0.5)
+    assert torch.equal(cut.joints, joints)
+    assert cut.present is not None
+    gone = cut.crops == 1
+    assert ((cut.crops == 0) | gone).all()
+    assert torch.equal(gone[:, 0], gone[:, 1])
+    changed = gone.flatten(1).any(1)
+    assert 0.35 < changed.float().mean() < 0.6
+    sides = (gone[:, 0, :, 0], gone[:, 0, :, -1], gone[:, 0, 0], gone[:, 0, -1])
+    straight = torch.stack([side.all(1) for side in sides]).sum(0)
+    assert (straight[changed] == 1)[cut.present[changed] > 0].all()
+    # What is said of joints out of sight: at most half, or all and then there is no hand.
+    pixels = (to_pixels(joints, centers_mm, batch.cube_mm, size) + (size - 1) / 2).round().long()
+    x, y = pixels.clamp(0, size - 1).flatten(1, 2).unbind(-1)
+    out = gone[:, 0][torch.arange(rows)[:, None], y, x].float().mean(1)
+    lost = (present > 0) & (cut.present == 0)
+    assert lost.any()
+    assert out[lost].min() > 0.8
+    assert out[cut.present > 0].max() < 0.75
+    assert torch.equal(cut.present[present == 0], present[present == 0])
+    unlabelled = cut_off(batch._replace(present=None), Draws((0,), torch.arange(rows)), 1.0)
+    assert unlabelled.present is None

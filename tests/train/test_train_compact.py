@@ -11,12 +11,21 @@ import torch
 
 from cadstn.data.bank import Bank, open_bank
 from cadstn.errors import CadstnError
+from cadstn.export import export_onnx
 from cadstn.models import Compact
 from cadstn.recipes import STAGES, Recipe
 from cadstn.track.runtime import load_network
-from cadstn.train import BankSource, Batch, PreparedSource, load_model, predict, train
+from cadstn.train import (
+    BankSource,
+    Batch,
+    PreparedSource,
+    load_model,
+    predict,
+    read_start,
+    train,
+)
 from cadstn.train.augment import augment, to_pixels
-from cadstn.train.networks import build, stage_loss
+from cadstn.train.networks import build, compiled, stage_loss
 from cadstn.train.source import Source
 
 Small = Callable[..., Recipe]
@@ -43,6 +52,34 @@ def test_only_the_stage_s_network_learns(toy_bank: Bank, small: Small, stage: st
         assert all(grads) if name == stage else not any(grads)
         if name != stage:  # not even the means of its normalisation move
             assert all(torch.equal(before[name][k], v) for k, v in network.state_dict().items())
+
+
+def test_compiled_steps_are_the_eager_ones(toy_bank: Bank, small: Small) -> None:
+    recipe = small(**{**SIZES, "compiled": True})
+    batch, networks = batch_of(recipe, toy_bank), build(recipe, "cpu")
+    spatial = networks["spatial"].train()
+
+    def step() -> list[torch.Tensor]:
+        spatial.zero_grad()
+        loss = stage_loss(networks, "spatial", batch, recipe)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return [
+            loss.detach(),
+            *(p.grad.clone() for p in spatial.parameters() if p.grad is not None),
+        ]
+
+    eager = step()
+    with compiled(spatial, recipe):
+        assert "look" in vars(spatial)
+        fused, again = step(), step()
+        with torch.no_grad():  # evaluation is not compiled
+            told = predict({"spatial": spatial.eval()}, "spatial", batch)
+    assert "look" not in vars(spatial)
+    assert torch.equal(told, predict({"spatial": spatial}, "spatial", batch))
+    # Bit for bit: a run that was killed and goes on ends where it would have.
+    assert all(torch.equal(one, two) for one, two in zip(fused, again, strict=True))
+    for one, two in zip(eager, fused, strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-3, atol=1e-4)
 
 
 def test_a_clip_without_a_hand_teaches_only_that(toy_bank: Bank, small: Small) -> None:
@@ -124,3 +161,55 @@ def test_prepared_frames_are_made_once(small: Small, tmp_path: Path) -> None:
     changed = small(**{**SIZES, "prepared": 32})
     with pytest.raises(CadstnError, match="a bank of other clips"):
         PreparedSource(changed, tmp_path, "cpu").clips(0, torch.arange(2), 1)
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_training_goes_on_from_an_exported_file(
+    toy_bank: Bank, small: Small, tmp_path: Path, half: bool
+) -> None:
+    """Weights with the normalisation inside say the same once it is outside again."""
+    recipe = small(**SIZES, **{f"{stage}.steps": 30 for stage in STAGES})
+    source = BankSource(toy_bank, recipe, "cpu")
+    train(recipe, tmp_path / "one", source=source)
+    model, _ = load_model(tmp_path / "one")
+    about = {"skeleton": recipe.skeleton, "cube_mm": "250"}
+    export_onnx(model, tmp_path / "one.onnx", about, half=half)
+    none = small(**SIZES, **{f"{stage}.steps": 0 for stage in STAGES})
+    start = read_start(tmp_path / "one.onnx")
+    went_on = train(none, tmp_path / "two", source=source, start=start)
+    batch = batch_of(recipe, toy_bank)
+    for stage in STAGES:
+        told = predict({s: getattr(model, s) for s in STAGES}, stage, batch)
+        again = predict(went_on, stage, batch)
+        torch.testing.assert_close(again, told, rtol=0, atol=0.02 if half else 1e-3)
+    # And with batches' own statistics, about as training sees it.
+    spatial = went_on["spatial"].train()
+    told = predict({"spatial": model.spatial}, "spatial", batch)
+    again = predict({"spatial": spatial}, "spatial", batch)
+    scratch = predict(build(recipe, "cpu"), "spatial", batch)
+    assert (again - told).abs().mean() < 0.3 * (scratch - told).abs().mean()
+
+
+def test_training_goes_on_from_a_run(toy_bank: Bank, small: Small, tmp_path: Path) -> None:
+    recipe = small(**SIZES, network="spatial", **{"spatial.steps": 3})
+    source = BankSource(toy_bank, recipe, "cpu")
+    first = train(recipe, tmp_path / "one", source=source)["spatial"].state_dict()
+    start = read_start(tmp_path / "one")
+    none = small(**SIZES, network="spatial", **{"spatial.steps": 0})
+    second = train(none, tmp_path / "two", source=source, start=start)["spatial"].state_dict()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    with pytest.raises(CadstnError, match=r"made with start one .*, not None"):
+        train(none, tmp_path / "two", source=source)
+    other = small(**{**SIZES, "net.channels": [4, 6, 10]}, network="spatial")
+    with pytest.raises(CadstnError, match=r"is of another network \(spatial\."):
+        train(other, tmp_path / "three", source=source, start=start)
+
+
+def test_what_training_cannot_go_on_from_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CadstnError, match="no such weights"):
+        read_start(tmp_path / "none.onnx")
+    with pytest.raises(CadstnError, match="holds no trained stage"):
+        read_start(tmp_path)
+    (tmp_path / "x.onnx").write_bytes(b"no network")
+    with pytest.raises(CadstnError, match=r"not an ONNX file|holds no compact networks"):
+        read_start(tmp_path / "x.onnx")

@@ -19,6 +19,7 @@ from cadstn.train.networks import (
     Networks,
     begin,
     build,
+    compiled,
     parameter_groups,
     set_dropout,
     stage_loss,
@@ -133,12 +134,13 @@ def bench_train(
         if plain:
             loops.append(_Loop(replace(recipe, precision="fp32"), stage, source, device, True))
         steps: list[list[dict[str, float]]] = [[] for _ in loops]
-        for turn in range(rounds + 1):
-            for loop, seen in zip(loops, steps, strict=True):
-                loop()  # a step that pays for the change of allocator
-                seconds = loop()
-                if turn:
-                    seen.append(seconds)
+        with compiled(loops[0].part, recipe):
+            for turn in range(rounds + 1):
+                for loop, seen in zip(loops, steps, strict=True):
+                    loop()  # a step that pays for the change of allocator
+                    seconds = loop()
+                    if turn:
+                        seen.append(seconds)
         plan = recipe.plan(stage)
         whole = [statistics.median(sum(s.values()) for s in seen) for seen in steps]
         speed = StageSpeed(

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from functools import partial
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +15,11 @@ import click
 from cadstn._version import __version__
 from cadstn.cli.shared import need_train
 from cadstn.errors import CadstnError
+from cadstn.track.runtime import SHIPPED
 
 if TYPE_CHECKING:
     from cadstn.recipes import Recipe
-    from cadstn.train import Progress, Source
+    from cadstn.train import Progress, Source, Start
 
 
 @click.command()
@@ -29,6 +31,10 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @click.option("--split", default="train", show_default=True, help="MSRA15: train-P0 ... train-P8.")
 @click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
+@click.option(
+    "--from", "start", metavar="WEIGHTS",
+    help="Go on from trained weights: the folder of a run, an exported compact .onnx, or shipped.",
+)  # fmt: skip
 @click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Override a field.")
 @click.option("--print", "only_print", is_flag=True, help="Print the whole recipe and stop.")
 def train(
@@ -37,6 +43,7 @@ def train(
     data: str,
     split: str,
     device: str,
+    start: str | None,
     settings: tuple[str, ...],
     only_print: bool,
 ) -> None:
@@ -49,6 +56,7 @@ def train(
 
     \b
     cadstn train compact --out runs/compact
+    cadstn train compact --out runs/more --from shipped --set seed=1
     cadstn train cadstn --data data/nyu --out runs/nyu --device cuda
     cadstn train temporal.icvl.released --data data/icvl --out runs/released
     cadstn train tiny --out runs/tiny --set spatial.steps=200 --set net.width=64
@@ -59,6 +67,7 @@ def train(
     from cadstn.train import train as run
     from cadstn.train.ranks import join, leave
 
+    begun = None if start is None else _begun(start)
     ranks, place = join(device)
     fields = dict(setting(text) for text in settings)
     chosen, source = open_source(name, data, split, fields, place, ranks.first, out)
@@ -79,7 +88,7 @@ def train(
             done = now
 
         try:
-            run(chosen, out, source=source, device=device, watch=watch, tell=_tell)
+            run(chosen, out, source=source, device=device, start=begun, watch=watch, tell=_tell)
         finally:
             leave()
     if not ranks.first:
@@ -87,6 +96,16 @@ def train(
     click.echo(f"trained {', '.join(chosen.stages)} in {out}")
     if chosen.network == "cadstn":
         click.echo(f"next: cadstn export {out} --out {out / 'hand.onnx'}")
+
+
+def _begun(start: str) -> Start:
+    """Read weights to go on from, those of the package among them."""
+    from cadstn.train import read_start
+
+    if start != "shipped":
+        return read_start(Path(start))
+    with resources.as_file(resources.files("cadstn") / "weights" / SHIPPED) as path:
+        return read_start(path)
 
 
 @click.command()

@@ -57,6 +57,7 @@ class Augment:
         shift_mm: its centre moves along each axis, by a Gauss curve of this standard deviation.
         noise_mm: each surface pixel's depth shakes, standard deviation.
         mirror: every second clip, by chance, is seen in a mirror: a left hand becomes a right one.
+        edge: share of clips that the edge of the picture cuts; beyond it nothing is seen.
     """
 
     turns: str = "none"
@@ -65,17 +66,18 @@ class Augment:
     shift_mm: float = 0.0
     noise_mm: float = 0.0
     mirror: bool = False
+    edge: float = 0.0
 
     def __post_init__(self) -> None:
         _choice("augment.turns", self.turns, TURNS)
-        for name in ("rotate_deg", "scale", "shift_mm", "noise_mm"):
+        for name in ("rotate_deg", "scale", "shift_mm", "noise_mm", "edge"):
             if getattr(self, name) < 0:
                 raise CadstnError(f"recipe augment.{name} is negative", mend="give 0 or more")
 
     @property
     def continuous(self) -> bool:
         """Whether anything but the fixed copies is drawn anew every step."""
-        return any((self.rotate_deg, self.scale, self.shift_mm, self.noise_mm, self.mirror))
+        return dataclasses.replace(self, turns="none") != Augment()
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,7 @@ class Recipe:
         holdout: share of the training shots that is kept for validation.
         validation_frames: how many frames are validated between; four times as many at the end.
         precision: ``fp32``, or ``bf16`` for the networks' products.
-        compiled: render, and on a GPU train, with torch.compile (needs a C++ compiler).
+        compiled: render, and train compact trunks, with torch.compile (needs a C++ compiler).
     """
 
     name: str

@@ -6,6 +6,7 @@ from cadstn.train.loop import train
 from cadstn.train.networks import assemble, predict
 from cadstn.train.prepared import PreparedSource
 from cadstn.train.source import BankSource, Batch, RenderedSource, Source
+from cadstn.train.start import Start, read_start
 from cadstn.train.watching import Progress
 
 __all__ = [
@@ -15,10 +16,12 @@ __all__ = [
     "Progress",
     "RenderedSource",
     "Source",
+    "Start",
     "Stopped",
     "assemble",
     "load_model",
     "load_networks",
     "predict",
+    "read_start",
     "train",
 ]

@@ -32,6 +32,9 @@ _TURNS = torch.tensor(
     ],
     dtype=torch.float32,
 )  # fmt: skip
+_LARGEST_CUT = 0.5  # of a hand's joints
+_BARE = 0.2  # of the cuts leave no joint
+_WRIST_PX = 20.0  # so far from the last joint that the picture may end
 _MIRRORED = 4  # from this one on they are flips
 
 
@@ -69,16 +72,21 @@ def augment(
     turned = batch if codes is None else _turned(batch, codes.to(device))
     if how.mirror:
         turned = _turned(turned, _MIRRORED * draws.fork("mirror").chance(0.5))
-    if not (how.rotate_deg or how.scale or how.shift_mm or how.noise_mm):
-        return turned
+    if how.rotate_deg or how.scale or how.shift_mm:
+        turned = _recentred(turned, recipe, draws)
+    if how.noise_mm:
+        turned = shake(turned, draws.fork("noise"), how.noise_mm)
+    return cut_off(turned, draws.fork("edge"), how.edge) if how.edge else turned
+
+
+def _recentred(batch: Batch, recipe: Recipe, draws: Draws) -> Batch:
+    """Turn, scale and move as much as a recipe says."""
+    how = recipe.augment
     most = math.radians(how.rotate_deg)
     angle = draws.fork("rotate").uniform(low=-most, high=most)
     scale = draws.fork("scale").uniform(low=1 - how.scale, high=1 + how.scale)
     shift_mm = draws.fork("shift").normal(3, std=how.shift_mm)
-    moved = recenter(turned, shift_mm, scale, angle)
-    if how.noise_mm:
-        moved = shake(moved, draws.fork("noise"), how.noise_mm)
-    return moved
+    return recenter(batch, shift_mm, scale, angle)
 
 
 def _turned(batch: Batch, codes: Tensor) -> Batch:
@@ -159,6 +167,40 @@ def shake(batch: Batch, draws: Draws, noise_mm: float) -> Batch:
     # Just below +1, which means that there is no surface.
     shaken = (crops + noise).clamp(-1, 1 - 2.0**-16)
     return batch._replace(crops=torch.where((crops < 1) & (crops > -1), shaken, crops))
+
+
+def cut_off(batch: Batch, draws: Draws, share: float) -> Batch:
+    """Let the edge of the picture cut through some clips: beyond it nothing is seen.
+
+    Up to half of a hand's joints are then out of sight, or all of them: what is left of it is an
+    arm, and no hand. Labels of a hand that is there stay.
+
+    Args:
+        batch: crops with labels.
+        draws: of the B samples.
+        share: of the clips.
+    """
+    size = batch.crops.shape[-1]
+    side = draws.choice([1.0] * 4)
+    # To the right, to the left, down, up.
+    outward = torch.tensor([[1.0, 0], [-1, 0], [0, 1], [0, -1]], device=side.device)[side]
+    pixels = to_pixels(batch.joints, batch.centers_mm, batch.cube_mm, size)
+    away = (pixels * outward[:, None, None]).sum(-1).flatten(1).sort(1).values
+    seen = 1 - _LARGEST_CUT * draws.uniform()
+    within = away.gather(1, (seen * (away.shape[1] - 1)).long()[:, None])[:, 0]
+    bare = draws.chance(_BARE)
+    if batch.present is not None:
+        within = torch.where(bare, away[:, 0] - _WRIST_PX * draws.uniform(), within)
+        elsewhere = draws.uniform(low=-0.1, high=0.5) * size
+        within = torch.where(batch.present > 0, within, elsewhere)
+    line = torch.arange(size, device=side.device) - (size - 1) / 2
+    place = outward[:, :1, None] * line + outward[:, 1:, None] * line[:, None]
+    chosen = draws.chance(share)
+    beyond = (place > within[:, None, None]) & chosen[:, None, None]
+    crops = batch.crops.masked_fill(beyond[:, None], 1.0)
+    if batch.present is None:
+        return batch._replace(crops=crops)
+    return batch._replace(crops=crops, present=batch.present * ~(chosen & bare))
 
 
 def resample(images: Tensor, linear: Tensor, offset: Tensor) -> Tensor:

@@ -30,6 +30,7 @@ from cadstn.train.networks import (
     Networks,
     begin,
     build,
+    compiled,
     parameter_groups,
     predict,
     set_dropout,
@@ -37,12 +38,21 @@ from cadstn.train.networks import (
 )
 from cadstn.train.ranks import Ranks, join
 from cadstn.train.source import Batch, RenderedSource, Source
-from cadstn.train.state import check_same, read_tensors, resume, save_checkpoint, write_tensors
+from cadstn.train.start import Start, start_stage
+from cadstn.train.state import (
+    check_same,
+    checkpoints,
+    read_tensors,
+    resume,
+    save_checkpoint,
+    write_tensors,
+)
 from cadstn.train.watching import Log, Progress
 
 CHECKPOINT_EVERY = 500
 _FINAL = 4  # times as many frames are validated at a stage's end
 _WINDOW = 20  # steps that the told speed is of
+_START_FRAMES = 512  # whose statistics weights start with that were exported
 _LAG = 20  # steps that a GPU may run ahead of the check of its losses
 
 Watcher = Callable[[Progress], None]
@@ -57,6 +67,7 @@ class _Run:
     source: Source
     device: str
     ranks: Ranks
+    start: Start | None
     checkpoint_every: int
     watch: Watcher
     tell: Callable[[str], None]
@@ -68,6 +79,7 @@ class _Run:
             "recipe": self.recipe.to_json(),
             "version": __version__,
             "data": self.source.fingerprint,
+            **({"start": self.start.name} if self.start else {}),
         }
 
 
@@ -77,6 +89,7 @@ def train(
     *,
     source: Source | None = None,
     device: str = "cpu",
+    start: Start | None = None,
     checkpoint_every: int = CHECKPOINT_EVERY,
     watch: Watcher = lambda progress: None,
     tell: Callable[[str], None] = lambda line: None,
@@ -91,6 +104,7 @@ def train(
             between, ``recipe.json``, ``log.jsonl`` and TensorBoard's files.
         source: where samples come from; none for hands rendered as they are needed.
         device: where to train and render: ``cpu`` or ``cuda``.
+        start: weights to go on from; none begins with those that the seed decides.
         checkpoint_every: steps between checkpoints and validations.
         watch: called after every step.
         tell: called with what a user should know, such as a damaged checkpoint passed over.
@@ -108,7 +122,7 @@ def train(
         keep_memory()
     with stoppable() as stop:
         run = _Run(
-            recipe, out, source or RenderedSource(recipe, device), device, ranks,
+            recipe, out, source or RenderedSource(recipe, device), device, ranks, start,
             checkpoint_every, watch, tell, stop,
         )  # fmt: skip
         networks = build(recipe, device)
@@ -160,7 +174,11 @@ def _finish_stage(run: _Run, networks: Networks, stage: str) -> None:
     if run.ranks.first:
         _write_recipe(run)
     begin(networks, stage, run.recipe)
-    with memory_told(run.recipe, stage):
+    if run.start and not checkpoints(run.out, stage):
+        rows = torch.arange(_START_FRAMES // run.recipe.frames(stage))
+        batch = run.source.clips(NUMBERS[stage], rows, run.recipe.frames(stage))
+        start_stage(networks[stage], stage, run.start, batch.crops.flatten(0, 1))
+    with memory_told(run.recipe, stage), compiled(networks[stage], run.recipe):
         _train_stage(run, networks, stage)
     if run.ranks.first:
         state = networks[stage].state_dict()

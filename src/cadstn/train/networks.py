@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -111,6 +113,25 @@ def stage_loss(networks: Networks, stage: str, batch: Batch, recipe: Recipe) -> 
         w1 = network(crops.flatten(0, 1)).view_as(temporal)
         return distance(fuse(w1, temporal, spatial), batch.joints)
     return distance(network(crops.flatten(0, 1)), batch.joints.flatten(0, 1))
+
+
+@contextlib.contextmanager
+def compiled(network: nn.Module, recipe: Recipe) -> Iterator[None]:
+    """Let torch.compile fuse a compact trunk's steps of training, if the recipe says so.
+
+    On a CPU a step takes three quarters of the time then, after half a minute once. Evaluation
+    stays as it is: it comes in many shapes, each of which would be compiled anew. The paper's
+    networks stay as they are too: their dropout is another function every step.
+    """
+    if not (recipe.compiled and isinstance(network, CompactSpatial)):
+        yield
+        return
+    eager, fused = network.look, torch.compile(network.look, dynamic=False)
+    network.look = lambda crops: (fused if network.training else eager)(crops)  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        del network.look
 
 
 def predict(networks: Networks, stage: str, batch: Batch) -> Tensor:

@@ -188,16 +188,17 @@ def check_same(path: Path, theirs: Mapping[str, str], ours: Mapping[str, str], s
     if differ:
         name, a, b = differ[0]
         raise CadstnError(f"made with {name} = {a}, not {b}", where=path, mend=mend)
-    if theirs.get("data") != ours.get("data"):
-        raise CadstnError(
-            f"made with data {_short(theirs.get('data'))}, not {_short(ours.get('data'))}",
-            where=path,
-            mend="use another --out, or the data that this folder began with",
-        )
+    for name, what in (("data", "the data"), ("start", "the start")):
+        if theirs.get(name) != ours.get(name):
+            raise CadstnError(
+                f"made with {name} {_short(theirs.get(name))}, not {_short(ours.get(name))}",
+                where=path,
+                mend=f"use another --out, or {what} that this folder began with",
+            )
 
 
 def _short(fingerprint: str | None) -> str:
-    return str(fingerprint)[:12]
+    return str(fingerprint)[:30]
 
 
 def _differences(
