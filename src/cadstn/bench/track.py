@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
+from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +19,7 @@ import numpy as np
 from cadstn.camera import Camera, DepthMm
 from cadstn.errors import CadstnError
 from cadstn.track import tracker as tracking
-from cadstn.track.runtime import Network, load_network
+from cadstn.track.runtime import SHIPPED, Network, load_network
 from cadstn.track.tracker import Tracker
 
 #: Functions of `cadstn.track.tracker` that are timed by themselves, and what to call them.
@@ -29,6 +31,7 @@ _STAGES = {
 }
 _NETWORK = "network"
 _WARM = 20
+_CALLS, _ROUND_MS = 10, 500.0
 
 
 class Timing(NamedTuple):
@@ -121,25 +124,48 @@ def bench_start() -> dict[str, float]:
     return {"import_s": float(imported), "first_result_s": float(first)}
 
 
-def bench_graph(
-    path: Path, calls: int = 60, threads: int = 2, clock: Callable[[], float] = time.perf_counter
-) -> Timing:
-    """Time an ONNX graph alone on zeros, batch 1, on onnxruntime's CPU provider."""
+def bench_graphs(
+    paths: Mapping[str, Path],
+    *,
+    threads: int | None = None,
+    clock: Callable[[], float] = time.perf_counter,
+    rounds: int = 10,
+) -> dict[str, Timing]:
+    """Time ONNX graphs alone on zeros, batch 1, on onnxruntime's CPU provider.
+
+    In rounds, in which each has its turn: a busy moment of the machine hits all of them.
+
+    Args:
+        paths: files by name.
+        threads: of each; None for as many as the machine has.
+        clock: seconds.
+        rounds: of up to 10 calls, or half a second, after one that warms the caches.
+    """
     import onnxruntime as ort
 
     options = ort.SessionOptions()
-    options.intra_op_num_threads, options.log_severity_level = threads, 3
-    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    feed = {
-        i.name: np.zeros([d if isinstance(d, int) else 1 for d in i.shape], np.float32)
-        for i in session.get_inputs()
-    }
-    took = []
-    for _ in range(calls + 3):
-        began = clock()
-        session.run(None, feed)
-        took.append((clock() - began) * 1000)
-    return _timing(took[3:])
+    options.intra_op_num_threads, options.log_severity_level = threads or 0, 3
+    # Threads of one that spin on after its turn would take the processor from the next.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    runs: dict[str, Callable[[], object]] = {}
+    for name, path in paths.items():
+        session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        feed = {
+            i.name: np.zeros([d if isinstance(d, int) else 1 for d in i.shape], np.float32)
+            for i in session.get_inputs()
+        }
+        runs[name] = partial(session.run, None, feed)
+    took: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(rounds):
+        for name, run in runs.items():
+            run()
+            block: list[float] = []
+            while len(block) < _CALLS and sum(block) < _ROUND_MS:
+                began = clock()
+                run()
+                block.append((clock() - began) * 1000)
+            took[name] += block
+    return {name: _timing(values) for name, values in took.items()}
 
 
 def paper_sized(folder: Path, *, int8: bool = False) -> Path:
@@ -167,9 +193,19 @@ def paper_sized(folder: Path, *, int8: bool = False) -> Path:
 
 
 def bench_track(
-    *, width: int = 640, paper: bool = True, threads: int | None = None
+    *, width: int = 640, paper: bool = True, peers: bool = True, threads: int | None = None
 ) -> dict[str, Any]:
-    """Everything ``cadstn bench track`` prints, fit for JSON."""
+    """Everything ``cadstn bench track`` prints, fit for JSON.
+
+    Args:
+        width: of the frames, in pixels.
+        paper: time the paper's sizes too.
+        peers: time the field's other networks too.
+        threads: of networks; with 1 it is processor time that counts.
+
+    Raises:
+        CadstnError: if `paper` or `peers` is asked for without PyTorch.
+    """
     clock = time.thread_time if threads == 1 else time.perf_counter
     frames = demo_frames(width)
     report: dict[str, Any] = {
@@ -177,22 +213,24 @@ def bench_track(
         "frame": f"{frames[0][1].width}x{frames[0][1].height}",
         "clock": "processor time" if threads == 1 else "wall time",
         "start": bench_start(),
-        "networks": {},
     }
-    with tempfile.TemporaryDirectory() as folder:
-        sources: dict[str, Path | None] = {"shipped": None}
+    timings = bench_tracking(load_network(threads=threads), frames, clock=clock)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        shipped = folder / SHIPPED
+        shipped.write_bytes((resources.files("cadstn") / "weights" / SHIPPED).read_bytes())
+        graphs = {"shipped": shipped}
         if paper:
-            sources["paper's size, float32"] = paper_sized(Path(folder))
-            sources["paper's size, int8"] = paper_sized(Path(folder), int8=True)
-        for name, path in sources.items():
-            network = load_network(path, threads=threads)
             # Random weights say nothing of where a hand is: what they cost is timed by itself.
-            timings = (
-                bench_tracking(network, frames, clock=clock)
-                if path is None
-                else {_NETWORK: _network_alone(network, clock)}
-            )
-            report["networks"][name] = {k: t._asdict() for k, t in timings.items()}
+            graphs["paper's sizes, float32"] = paper_sized(folder)
+            graphs["paper's sizes, int8"] = paper_sized(folder, int8=True)
+        if peers:
+            from cadstn.bench.peers import export_peers
+
+            graphs |= export_peers(folder)
+        alone = bench_graphs(graphs, threads=threads, clock=clock)
+    for key, rows in (("stages", timings), ("graphs", alone)):
+        report[key] = {name: timing._asdict() for name, timing in rows.items()}
     return report
 
 
@@ -205,10 +243,11 @@ def report_lines(report: Mapping[str, Any]) -> list[str]:
         f"{start['first_result_s']:.2f} s",
         f"{'':<50}{'calls':>7}{'p50 ms':>9}{'p99 ms':>9}{'frames/s':>10}",
     ]
-    for name, stages in report["networks"].items():
-        for stage, t in stages.items():
-            rate = f"{1000 / t['p50']:.0f}" if stage in ("a frame", _NETWORK) else ""
-            label = f"{name}: {stage}"
+    for key, what in (("stages", "shipped: "), ("graphs", "network alone: ")):
+        for stage, t in report[key].items():
+            whole = key == "graphs" or stage in ("a frame", _NETWORK)
+            rate = f"{1000 / t['p50']:.0f}" if whole else ""
+            label = f"{what}{stage}"
             lines.append(f"{label:<50}{t['calls']:>7}{t['p50']:>9.2f}{t['p99']:>9.2f}{rate:>10}")
     return lines
 
@@ -226,18 +265,6 @@ class _TimedSession(NamedTuple):
         out = self.session.run(outputs, feed)
         self.took.append((self.clock() - began) * 1000)
         return out
-
-
-def _network_alone(network: Network, clock: Callable[[], float], calls: int = 100) -> Timing:
-    crop = np.ones((1, network.size, network.size), np.float32)
-    quarter = network.size // 4
-    crop[0, quarter:-quarter, quarter:-quarter] = np.linspace(-0.5, 0.5, network.size - 2 * quarter)
-    state, took = network.initial_state(), []
-    for _ in range(calls + 5):
-        began = clock()
-        state = network.step(crop, state).state
-        took.append((clock() - began) * 1000)
-    return _timing(took[5:])
 
 
 @contextmanager

@@ -22,13 +22,24 @@ def bench() -> None:
 @bench.command("track")
 @click.option("--width", default=640, show_default=True, help="Of the frames, in pixels.")
 @click.option("--paper/--no-paper", default=True, help="The paper's sizes too (needs PyTorch).")
+@click.option("--peers/--no-peers", default=True, help="The field's other networks (PyTorch too).")
 @click.option("--threads", type=click.IntRange(1), help="1 measures processor time, not the clock.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def track(width: int, paper: bool, threads: int | None, as_json: bool) -> None:
-    """Time tracking, from the depth frame to millimetres, stage by stage, batch 1."""
+def track(width: int, paper: bool, peers: bool, threads: int | None, as_json: bool) -> None:
+    r"""Time tracking, from the depth frame to millimetres, stage by stage, batch 1.
+
+    Beside it networks alone, turn by turn: ours, and those of the field at their published sizes
+    (A2J, AWR, V2V-PoseNet, DeepPrior++; random weights).
+
+    \b
+    cadstn bench track
+    cadstn bench track --no-paper --no-peers --threads 1
+    """
     from cadstn.bench.track import bench_track, report_lines
 
-    report = bench_track(width=width, paper=paper, threads=threads)
+    if peers:
+        need_train("timing the field's other networks")
+    report = bench_track(width=width, paper=paper, peers=peers, threads=threads)
     click.echo(json.dumps(report, indent=2) if as_json else "\n".join(report_lines(report)))
 
 

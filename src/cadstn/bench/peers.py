@@ -1,6 +1,4 @@
-"""The compute graphs of the field's other networks, beside ours: same runtime, same run.
-
-    python benchmarks/peers.py [--threads 2] [--calls 30] [--skip v2v]
+"""The compute graphs of the field's other networks, to be timed beside ours.
 
 Re-created at their published sizes with random weights, for their speed alone; layers as described
 in the papers, no code of theirs: A2J (Xiong et al., ICCV 2019: ResNet-50 with its last two stages
@@ -11,21 +9,15 @@ residual blocks on 88^3 voxels), DeepPrior++ (Oberweger and Lepetit, ICCVW 2017:
 stages of five bottleneck blocks on 128 x 128, two layers of 1024, a bottleneck of 30).
 """
 
+# ruff: noqa: D101, D102, D103  # what the layers are is said above
+
 from __future__ import annotations
 
-import argparse
-import platform
-import tempfile
-import time
 import warnings
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
-
-from cadstn.bench.track import paper_sized
-from cadstn.track.runtime import load_network
 
 JOINTS = 14
 
@@ -167,53 +159,18 @@ def gflop(model: nn.Module, example: Tensor) -> float:
     return total / 1e9
 
 
-def main() -> None:
-    import onnxruntime as ort
+def export_peers(folder: Path) -> dict[str, Path]:
+    """Export every one as ONNX.
 
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--calls", type=int, default=30)
-    parser.add_argument("--skip", nargs="*", default=[], choices=[*PEERS])
-    chosen = parser.parse_args()
-    # One thread's own processor time leaves out what other programs take.
-    clock = time.thread_time if chosen.threads == 1 else time.perf_counter
-    runs = {}
-    with tempfile.TemporaryDirectory() as folder:
-        options = ort.SessionOptions()
-        options.intra_op_num_threads, options.log_severity_level = chosen.threads, 3
-        for key, (name, make, shape) in PEERS.items():
-            if key in chosen.skip:
-                continue
-            model, example = make().eval(), torch.rand(shape)
-            path = Path(folder) / f"{key}.onnx"
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                torch.onnx.export(model, (example,), str(path), dynamo=False)
-            session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-            feed = {session.get_inputs()[0].name: example.numpy()}
-            runs[f"{name} ({gflop(model, example):.2f} GFLOP)"] = (session, feed)
-        ours = {
-            "cadstn, the paper's sizes, float32": paper_sized(Path(folder)),
-            "cadstn, the paper's sizes, int8": paper_sized(Path(folder), int8=True),
-            "cadstn, the shipped weights": None,
-        }
-        for name, file in ours.items():
-            network = load_network(file, threads=chosen.threads)
-            state = network.initial_state()
-            crop = np.ones((1, network.size, network.size), np.float32)
-            crop[0, 40:90, 30:100] = np.linspace(-0.5, 0.5, 70)
-            runs[name] = (network.session, {"crops": crop, "h": state.h, "c": state.c})
-        took: dict[str, list[float]] = {name: [] for name in runs}
-        for _ in range(chosen.calls):  # turn by turn: a busy moment hits all of them
-            for name, (session, feed) in runs.items():
-                began = clock()
-                session.run(None, feed)
-                took[name].append((clock() - began) * 1000)
-    print(f"{platform.processor() or platform.machine()}, {chosen.threads} threads, ms a frame")
-    for name, values in took.items():
-        p50, p99 = np.percentile(values[2:], [50, 99])
-        print(f"{name:<50} min {min(values[2:]):8.2f}  p50 {p50:8.2f}  p99 {p99:8.2f}")
-
-
-if __name__ == "__main__":
-    main()
+    Returns:
+        Files by name; the name tells input size and GFLOP.
+    """
+    files = {}
+    for key, (name, make, shape) in PEERS.items():
+        model, example = make().eval(), torch.rand(shape)
+        path = folder / f"{key}.onnx"
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.onnx.export(model, (example,), str(path), dynamo=False)
+        files[f"{name} ({gflop(model, example):.2f} GFLOP)"] = path
+    return files
