@@ -14,6 +14,7 @@ from cadstn.camera import Camera, DepthMm
 from cadstn.crop import crop_cube
 from cadstn.errors import CadstnError
 from cadstn.locate import find_hands, skin_share, still_there
+from cadstn.track.bones import Bones, keep_size
 from cadstn.track.runtime import Asked, Network, Step, StreamState, load_network
 
 #: The paper's window (section IV): its temporal network begins anew every so many frames.
@@ -94,6 +95,7 @@ class TrackState(NamedTuple):
         age: frames since its surroundings were last looked at.
         doubts: checks in a row that found nothing like a hand there.
         frames: frames since the temporal memory began.
+        bones: what is known of the hand's size, None where the network does not say how sure it is.
         camera: that took the last frame; the hand's place means nothing to another.
         hand: what was seen last.
     """
@@ -105,6 +107,7 @@ class TrackState(NamedTuple):
     age: int = 0
     doubts: int = 0
     frames: int = 0
+    bones: Bones | None = None
     camera: Camera | None = None
     hand: Hand | None = None
 
@@ -325,7 +328,8 @@ def _close_in(
         out = yield Asked(crop.image, state.stream, shift)
         if state.crop_mm is not None and _jumped(out, state.stream, shift, half_mm):
             # A cut, or frames that are missing: the memory speaks of another moment.
-            state = state._replace(stream=network.initial_state(), crop_mm=None, frames=0)
+            # The hand's size stays: most often it is the same hand, and fast.
+            state = TrackState(network.initial_state(), bones=state.bones)
             out = yield Asked(crop.image, state.stream, np.zeros(3, np.float32))
         joints = crop.to_mm(out.joints[0])
         # Joints behind the camera cannot be projected; nothing sensible puts them there.
@@ -340,10 +344,12 @@ def _close_in(
             break
         center_mm = middle
     side, present, spread_mm = 0.0, float("nan"), np.full(len(share), np.nan, np.float32)
+    bones = None
     if out.left is not None and out.present is not None and out.spread is not None:
         says = float(np.log(out.left[0] + 1e-6) - np.log(1 - out.left[0] + 1e-6))
         side = says if state.frames == 0 else state.side + _SIDE_NEWS * (says - state.side)
         present, spread_mm = float(out.present[0]), out.spread[0] * np.float32(half_mm)
+        joints, bones = keep_size(joints, spread_mm, state.bones, network.skeleton)
     hand = Hand(
         joints.astype(np.float32),
         True,
@@ -357,7 +363,9 @@ def _close_in(
         present,
         "unknown" if out.left is None else "left" if side > 0 else "right",
     )
-    after = TrackState(out.state, middle, crop.center_xyz_mm, side, frames=state.frames + 1)
+    after = TrackState(
+        out.state, middle, crop.center_xyz_mm, side, frames=state.frames + 1, bones=bones
+    )
     return hand, after
 
 
