@@ -15,7 +15,8 @@ ROOM = np.random.default_rng(0).normal((0, 0, 500), 30, (21, 3))
 
 
 def lengths(joints: NDArray[np.floating]) -> NDArray[np.floating]:
-    return np.linalg.norm(joints[..., BONES[:, 0], :] - joints[..., BONES[:, 1], :], axis=-1)
+    apart = joints[..., BONES[:, 0], :] - joints[..., BONES[:, 1], :]
+    return np.asarray(np.linalg.norm(apart, axis=-1))
 
 
 def run(
@@ -59,7 +60,7 @@ def test_the_unsure_joint_moves() -> None:
     tip = HAND21.index("index_tip")
     uncertainty[tip] = 20
     _, known = run(np.stack([ROOM] * 20), uncertainty)
-    (bone,) = np.flatnonzero((tip == BONES).any(1))
+    (bone,) = np.flatnonzero(BONES[:, 1] == tip)
     long = ROOM.copy()
     along = ROOM[tip] - ROOM[BONES[bone, 0]]
     long[tip] += 15 * along / np.linalg.norm(along)

@@ -14,6 +14,7 @@ from cadstn.camera import Camera, DepthMm
 from cadstn.crop import crop_cube
 from cadstn.locate import FAR_MM
 from cadstn.track import Hand, Network
+from cadstn.track.bones import Bones, keep_size
 
 FloatArray = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -40,7 +41,7 @@ class Look(NamedTuple):
     """What a network says of one cube.
 
     Attributes:
-        joints_mm: (K, 3) of all three networks together.
+        joints_mm: (K, 3) of all three networks together, bones kept as the tracker keeps them.
         spatial_mm: (K, 3) of the spatial network alone; None where the file does not say.
     """
 
@@ -74,6 +75,7 @@ class Looker:
         """Forget everything."""
         self.state = self.network.initial_state()
         self.before: FloatArray | None = None
+        self.bones: Bones | None = None
 
     def look(self, depth_mm: DepthMm, camera: Camera, center_mm: FloatArray) -> Look:
         """Look at the cube around a centre (3,) mm in the next frame of the stream."""
@@ -84,7 +86,11 @@ class Looker:
         out = self.network.step(crop.image[None], self.state, shift[None])
         self.state, self.before = out.state, center_mm
         alone = None if out.spatial is None else crop.to_mm(out.spatial[0])
-        return Look(crop.to_mm(out.joints[0]), alone)
+        joints = crop.to_mm(out.joints[0])
+        if out.spread is not None:
+            spread_mm = out.spread[0] * (cube_mm / 2)
+            joints, self.bones = keep_size(joints, spread_mm, self.bones, self.network.skeleton)
+        return Look(joints, alone)
 
 
 @dataclass(frozen=True, eq=False)
