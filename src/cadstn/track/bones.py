@@ -51,11 +51,11 @@ def keep_size(
     Returns:
         Joints (K, 3) in mm, and what is known of bones after this frame.
     """
-    ends = _ends(skeleton.bones, len(skeleton))
+    ends, either, slack = _ends(skeleton.bones, len(skeleton))
     apart_mm = ends @ joints_mm
-    length_mm = np.sqrt((apart_mm**2).sum(1)).clip(_SHORTEST_MM)
-    variance = np.asarray(uncertainty_mm, np.float64) ** 2
-    weight = 1 / (np.abs(ends) @ variance)
+    length_mm = np.maximum(np.sqrt((apart_mm * apart_mm).sum(1)), _SHORTEST_MM)
+    variance = np.square(uncertainty_mm, dtype=np.float64)
+    weight = 1 / (either @ variance)
     if before is None:
         return np.asarray(joints_mm, np.float64), Bones(weight, weight * length_mm)
     known = Bones(
@@ -64,17 +64,18 @@ def keep_size(
     )
     along = apart_mm / length_mm[:, None]
     # How much the bones pull on one another: those that share a joint do, if in line.
-    pull = (ends * variance @ ends.T) * (along @ along.T)
-    pull[np.diag_indices_from(pull)] += _SLACK_MM**2
+    pull = (ends * variance @ ends.T) * (along @ along.T) + slack
     force = np.linalg.solve(pull, length_mm - known.length / known.weight)
     return joints_mm - variance[:, None] * (ends.T @ (force[:, None] * along)), known
 
 
 @cache
-def _ends(bones: tuple[tuple[int, int], ...], joints: int) -> NDArray[np.float64]:
-    """(N, K) matrix that takes each bone's beginning from its end."""
+def _ends(
+    bones: tuple[tuple[int, int], ...], joints: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """(N, K) what subtracts a bone's ends, (N, K) what adds them, and (N, N) the slack."""
     begin, end = np.asarray(bones).T
     matrix = np.zeros((len(begin), joints))
     matrix[np.arange(len(begin)), begin] = -1
     matrix[np.arange(len(end)), end] = 1
-    return matrix
+    return matrix, np.abs(matrix), _SLACK_MM**2 * np.eye(len(begin))
