@@ -1,11 +1,9 @@
 """The timing of tracking: every stage it names exists and is timed."""
 
-from importlib import resources
-
 import pytest
 
 from cadstn.bench.track import bench_graphs, bench_tracking, demo_frames, report_lines
-from cadstn.track.runtime import SHIPPED, load_network
+from cadstn.track.runtime import load_network, shipped_weights
 
 
 def test_stages_of_the_demo_are_timed() -> None:
@@ -17,7 +15,7 @@ def test_stages_of_the_demo_are_timed() -> None:
 
 
 def test_graphs_are_timed_in_turns_and_told() -> None:
-    with resources.as_file(resources.files("cadstn") / "weights" / SHIPPED) as path:
+    with shipped_weights() as path:
         timings = bench_graphs({"one": path, "two": path}, threads=1, rounds=2)
     assert list(timings) == ["one", "two"]
     assert all(t.calls == 20 and 0 < t.p50 <= t.p99 for t in timings.values())

@@ -91,7 +91,6 @@ def test_realsense_with_an_empty_calibration(rs: Any) -> None:
 
 def test_realsense_tracks_the_demo_as_the_recording_does(rs: Any) -> None:
     from cadstn.track.sources.realsense import RealSense
-    from cadstn.track.tracker import Tracker
 
     with resources.as_file(resources.files("cadstn") / "demo") as path:
         frame = next(iter(open_recording(path)))

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +18,7 @@ import numpy as np
 from cadstn.camera import Camera, DepthMm
 from cadstn.errors import CadstnError
 from cadstn.track import tracker as tracking
-from cadstn.track.runtime import SHIPPED, Network, load_network
+from cadstn.track.runtime import Network, load_network, shipped_weights
 from cadstn.track.tracker import Tracker
 
 #: Functions of `cadstn.track.tracker` that are timed by themselves, and what to call them.
@@ -204,7 +203,8 @@ def bench_track(
         threads: of networks; with 1 it is processor time that counts.
 
     Raises:
-        CadstnError: if `paper` or `peers` is asked for without PyTorch.
+        CadstnError: if `paper` is asked for without PyTorch.
+        ImportError: if `peers` alone is.
     """
     clock = time.thread_time if threads == 1 else time.perf_counter
     frames = demo_frames(width)
@@ -215,10 +215,8 @@ def bench_track(
         "start": bench_start(),
     }
     timings = bench_tracking(load_network(threads=threads), frames, clock=clock)
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, shipped_weights() as shipped:
         folder = Path(name)
-        shipped = folder / SHIPPED
-        shipped.write_bytes((resources.files("cadstn") / "weights" / SHIPPED).read_bytes())
         graphs = {"shipped": shipped}
         if paper:
             # Random weights say nothing of where a hand is: what they cost is timed by itself.

@@ -6,7 +6,6 @@ import json
 import os
 import sys
 from functools import partial
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ import click
 from cadstn._version import __version__
 from cadstn.cli.shared import need_train
 from cadstn.errors import CadstnError
-from cadstn.track.runtime import SHIPPED
+from cadstn.track.runtime import shipped_weights
 
 if TYPE_CHECKING:
     from cadstn.recipes import Recipe
@@ -104,7 +103,7 @@ def _begun(start: str) -> Start:
 
     if start != "shipped":
         return read_start(Path(start))
-    with resources.as_file(resources.files("cadstn") / "weights" / SHIPPED) as path:
+    with shipped_weights() as path:
         return read_start(path)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -169,6 +170,11 @@ def available_providers() -> list[str]:
     return [name for name, long in PROVIDERS.items() if long in have]
 
 
+def shipped_weights() -> AbstractContextManager[Path]:
+    """Where the weights of the package lie, as a file for as long as the context lasts."""
+    return resources.as_file(resources.files("cadstn") / "weights" / SHIPPED)
+
+
 def load_network(
     path: str | Path | None = None, *, provider: str | None = None, threads: int | None = None
 ) -> Network:
@@ -185,7 +191,7 @@ def load_network(
     """
     chosen = _providers(provider)
     if path is None:
-        with resources.as_file(resources.files("cadstn") / "weights" / SHIPPED) as shipped:
+        with shipped_weights() as shipped:
             return _load(shipped, chosen, threads)
     return _load(Path(path), chosen, threads)
 
