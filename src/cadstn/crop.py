@@ -17,6 +17,10 @@ from numpy.typing import ArrayLike, NDArray
 from cadstn.camera import Camera, DepthMm, FloatArray
 from cadstn.errors import CadstnError
 
+CENTER_PX = 1.25
+"""Pixels from a crop's middle to where its cube's centre is seen, right and down: half a pixel
+because pixels have a width, 0.75 because DeepPrior's crop floors."""
+
 
 @dataclass(frozen=True)
 class Crop:

@@ -75,6 +75,9 @@ HAND21 = Skeleton(
     fingers=_HAND21_FINGERS,
 )  # fmt: skip
 
+#: Of `HAND21`: where a hand begins, and where its four fingers do.
+WRIST, KNUCKLES = 0, [5, 9, 13, 17]
+
 #: NYU's fingers are numbered from the little one (F1) to the index (F4).
 _NYU36_FINGERS = {
     "thumb": (29, 28, 27, 26, 25, 24),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
@@ -8,20 +9,29 @@ from torch import Tensor
 
 from cadstn.camera import Camera
 from cadstn.crop import crop_cube
+from cadstn.recipes import recipe
+from cadstn.recipes.recipe import Augment
+from cadstn.skeleton import KNUCKLES, WRIST
 from cadstn.synth.draws import Draws
 from cadstn.synth.hand import Cones
 from cadstn.synth.raster import cast, crop_view
 from cadstn.train.augment import (
     _TURNS,
+    MISTAKEN,
+    augment,
     cut_off,
     from_pixels,
+    mirroring,
     recenter,
     resample,
+    rotation,
     shake,
     to_pixels,
     transform,
     turn_codes,
+    upright,
 )
+from cadstn.train.compact import centers_in_cubes
 from cadstn.train.source import Batch
 
 CUBE, SIZE = 250.0, 128
@@ -127,31 +137,35 @@ def test_pixels_and_back() -> None:
 
 @pytest.mark.parametrize("center", [AXIS, ASIDE])
 @pytest.mark.parametrize(
-    ("shift", "scale", "degrees"),
+    ("shift", "scale", "degrees", "mirror"),
     [
-        ((0, 0, 0), 1.0, 0.0),
-        ((12.0, -8.0, 15.0), 1.0, 0.0),
-        ((0, 0, 0), 1.12, 0.0),
-        ((0, 0, 0), 0.9, 0.0),
-        ((0, 0, 0), 1.0, 33.0),
-        ((-9.0, 6.0, -10.0), 1.08, -140.0),
+        ((0, 0, 0), 1.0, 0.0, False),
+        ((12.0, -8.0, 15.0), 1.0, 0.0, False),
+        ((0, 0, 0), 1.12, 0.0, False),
+        ((0, 0, 0), 0.9, 0.0, False),
+        ((0, 0, 0), 1.0, 33.0, False),
+        ((0, 0, 0), 1.0, 0.0, True),
+        ((-9.0, 6.0, -10.0), 1.08, -140.0, True),
     ],
 )
 def test_recentred_image_is_the_image_of_the_recentred_cube(
-    center: tuple[float, float, float], shift: tuple[float, ...], scale: float, degrees: float
+    center: tuple[float, float, float],
+    shift: tuple[float, ...],
+    scale: float,
+    degrees: float,
+    mirror: bool,
 ) -> None:
     batch = batch_at(center)
-    moved = recenter(
-        batch, torch.tensor([shift]), torch.tensor([scale]), torch.tensor([math.radians(degrees)])
-    )
+    turn = rotation(torch.tensor([math.radians(degrees)])) @ mirroring(torch.tensor([mirror]))
+    moved = recenter(batch, torch.tensor([shift]), torch.tensor([scale]), turn)
     assert (moved.centers_mm - batch.centers_mm)[0, 0].tolist() == pytest.approx(shift, abs=1e-3)
     assert float(moved.cube_mm) == pytest.approx(CUBE * scale)
     points = moved.joints[:, 0] * (moved.cube_mm / 2) + moved.centers_mm[:, 0, None]
     again = rendered(points, moved.centers_mm[:, 0], 14.0, moved.cube_mm)
     assert agreement(moved.crops, again.crops) > 0.97
-    if degrees or scale != 1:
+    if degrees or scale != 1 or mirror:
         assert agreement(batch.crops, again.crops) < 0.95  # the test can fail
-    if not degrees:  # the hand itself has not moved
+    if not degrees and not mirror:  # the hand itself has not moved
         torch.testing.assert_close(
             points, figure()[None] + torch.tensor([center])[:, None], atol=1e-2, rtol=0
         )
@@ -209,3 +223,74 @@ def test_the_picture_s_edge_hides_and_moves_nothing() -> None:
     assert torch.equal(cut.present[present == 0], present[present == 0])
     unlabelled = cut_off(batch._replace(present=None), Draws((0,), torch.arange(rows)), 1.0)
     assert unlabelled.present is None
+
+
+def hands(center: tuple[float, float, float], degrees: float, left: bool) -> Batch:
+    """A hand of 21 joints whose knuckles lie so far clockwise of above the wrist; thumb right."""
+    knuckle, angle = torch.linspace(30.0, -30.0, 4), math.radians(degrees)
+    joints = torch.randn(21, 3, generator=torch.Generator().manual_seed(3)) * 10
+    joints[WRIST] = torch.tensor([0.0, 45.0, 5.0])
+    joints[KNUCKLES] = torch.stack([knuckle, torch.full((4,), -40.0), torch.zeros(4)], -1)
+    joints[:, 0] *= -1 if left else 1
+    turn = torch.tensor([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    joints[:, :2] = joints[:, :2] @ turn.T
+    points = joints[None] + torch.tensor(center)
+    batch = rendered(points, torch.tensor([center]), 9.0, torch.tensor([CUBE]))
+    return batch._replace(left=torch.tensor([float(left)]), present=torch.ones(1))
+
+
+@pytest.mark.parametrize("left", [False, True])
+@pytest.mark.parametrize("degrees", [0.0, 75.0, 180.0, -130.0])
+@pytest.mark.parametrize("center", [AXIS, ASIDE])
+def test_upright_hands_are_right_and_point_up(
+    center: tuple[float, float, float], degrees: float, left: bool
+) -> None:
+    batch = hands(center, degrees, left)
+    turned = upright(batch)
+    assert turned.left is not None
+    assert not turned.left.any()
+    pixels = to_pixels(turned.joints, turned.centers_mm, turned.cube_mm, SIZE)[0, 0]
+    across, down = (pixels[KNUCKLES].mean(0) - pixels[WRIST]).tolist()
+    assert abs(across) < 0.01
+    assert down < -20
+    # The index finger's side is where a right hand has it.
+    assert pixels[KNUCKLES[0], 0] - pixels[KNUCKLES[-1], 0] > 10
+    twice = upright(turned)
+    torch.testing.assert_close(twice.joints, turned.joints, atol=1e-4, rtol=0)
+
+
+def test_what_is_augmented_is_upright_by_the_share_asked_and_says_so_of_its_side() -> None:
+    one = hands(AXIS, 60.0, True)
+    rows = torch.arange(400)
+    many = Batch(*(None if field is None else field.expand(400, *field.shape[1:]) for field in one))
+    how = Augment(rotate_deg=20.0, mirror=True, upright=0.8)
+    made = augment(many, dataclasses.replace(recipe("compact"), augment=how), (1,), rows, None)
+    assert made.left is not None
+    pixels = to_pixels(made.joints, made.centers_mm, made.cube_mm, SIZE)[:, 0]
+    across, down = (pixels[:, KNUCKLES].mean(1) - pixels[:, WRIST]).unbind(-1)
+    tilt = torch.rad2deg(torch.atan2(across, -down)).abs()
+    # Four in five, and of the others those that chance turns up.
+    assert float((tilt < 21).float().mean()) == pytest.approx(0.8 + 0.2 * 20 / 180, abs=0.05)
+    # One upright hand in ten is shown as the other one, and every second of the rest.
+    assert float(made.left.mean()) == pytest.approx(0.8 * MISTAKEN + 0.1, abs=0.05)
+    side = pixels[:, KNUCKLES[0]] - pixels[:, KNUCKLES[-1]]
+    handed = side[:, 0] * down - side[:, 1] * across
+    assert torch.equal(handed > 0, made.left > 0.5)
+
+
+def test_a_clip_s_shifts_turn_with_its_image() -> None:
+    """A hand that does not move, in a crop that does: what joints were said is what they become."""
+    centers_mm = torch.tensor([[[0.0, 0.0, 900.0], [20.0, -10.0, 905.0]]])
+    still = torch.tensor([10.0, 25.0, 890.0])
+    joints = ((still - centers_mm) / (CUBE / 2))[:, :, None]
+    crops = torch.ones(1, 2, SIZE, SIZE)
+    batch = Batch(crops, joints, centers_mm, torch.tensor([CUBE]), torch.ones(1))
+    turn = rotation(torch.tensor([0.7])) @ mirroring(torch.tensor([True]))
+    turned = recenter(batch, torch.zeros(1, 3), torch.ones(1), turn)
+    for clip, off in ((batch, 1e-6), (turned, 0.01)):
+        moved = centers_in_cubes(clip).diff(dim=1)[0, 0]
+        seen = clip.joints[0, 0, 0] - moved
+        # Perspective shears by some hundredths what lies aside of the axis.
+        assert float((seen - clip.joints[0, 1, 0]).norm()) < off
+    wrong = centers_in_cubes(turned._replace(turn=None)).diff(dim=1)[0, 0]
+    assert float((turned.joints[0, 0, 0] - wrong - turned.joints[0, 1, 0]).norm()) > 0.1

@@ -15,6 +15,8 @@ from cadstn.crop import crop_cube
 from cadstn.locate import FAR_MM
 from cadstn.track import Hand, Network
 from cadstn.track.bones import Bones, keep_size
+from cadstn.track.gaze import Gaze, look_at
+from cadstn.track.turn import turn_back
 
 FloatArray = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -73,20 +75,16 @@ class Looker:
 
     def reset(self) -> None:
         """Forget everything."""
-        self.state = self.network.initial_state()
-        self.before: FloatArray | None = None
+        self.gaze = Gaze(self.network.initial_state())
         self.bones: Bones | None = None
 
     def look(self, depth_mm: DepthMm, camera: Camera, center_mm: FloatArray) -> Look:
         """Look at the cube around a centre (3,) mm in the next frame of the stream."""
         cube_mm = self.network.cube_mm
         crop = crop_cube(depth_mm, camera, center_mm, cube_mm, self.network.size)
-        moved = np.zeros(3) if self.before is None else center_mm - self.before
-        shift = (moved / (cube_mm / 2)).astype(np.float32)
-        out = self.network.step(crop.image[None], self.state, shift[None])
-        self.state, self.before = out.state, center_mm
-        alone = None if out.spatial is None else crop.to_mm(out.spatial[0])
-        joints = crop.to_mm(out.joints[0])
+        out, turn, self.gaze = look_at(self.network, self.gaze, crop)
+        joints = turn_back(out.joints[0], crop, turn)
+        alone = None if out.spatial is None else turn_back(out.spatial[0], crop, turn)
         if out.spread is not None:
             spread_mm = out.spread[0] * (cube_mm / 2)
             joints, self.bones = keep_size(joints, spread_mm, self.bones, self.network.skeleton)

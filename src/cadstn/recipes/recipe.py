@@ -57,6 +57,8 @@ class Augment:
         shift_mm: its centre moves along each axis, by a Gauss curve of this standard deviation.
         noise_mm: each surface pixel's depth shakes, standard deviation.
         mirror: every second clip, by chance, is seen in a mirror: a left hand becomes a right one.
+        upright: share of clips turned so that the hand points up, and mirrored if it is a left
+            one, before ``rotate_deg`` turns them; the others are turned any way. For ``hand21``.
         edge: share of clips that the edge of the picture cuts; beyond it nothing is seen.
     """
 
@@ -66,11 +68,12 @@ class Augment:
     shift_mm: float = 0.0
     noise_mm: float = 0.0
     mirror: bool = False
+    upright: float = 0.0
     edge: float = 0.0
 
     def __post_init__(self) -> None:
         _choice("augment.turns", self.turns, TURNS)
-        for name in ("rotate_deg", "scale", "shift_mm", "noise_mm", "edge"):
+        for name in ("rotate_deg", "scale", "shift_mm", "noise_mm", "upright", "edge"):
             if getattr(self, name) < 0:
                 raise CadstnError(f"recipe augment.{name} is negative", mend="give 0 or more")
 
@@ -194,6 +197,11 @@ class Recipe:
         for name in ("warmup", "prepared", "smoothness"):
             if getattr(self, name) < 0:
                 raise CadstnError(f"recipe {name} is negative", mend="give 0 or more")
+        if self.augment.upright and self.skeleton != HAND21.name:
+            raise CadstnError(
+                f"recipe augment.upright is for {HAND21.name}, not {self.skeleton}",
+                mend="set augment.upright=0",
+            )
         joints = len(skeleton(self.skeleton))
         if joints != self.net.joints:
             raise CadstnError(

@@ -9,18 +9,21 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from cadstn.crop import Crop
 from cadstn.data.bank import CropRule
 from cadstn.errors import CadstnError, nearest_name
 from cadstn.skeleton import Skeleton, skeleton
 
 if TYPE_CHECKING:
     from cadstn.recipes import Recipe
+    from cadstn.track.gaze import Gaze
     from cadstn.track.runtime import Network, StreamState
     from cadstn.train.networks import Networks
 
 Float32 = NDArray[np.float32]
 
 _PAPER_CLIP = 16
+_AHEAD = np.array([0.0, 0.0, 4.0])  # where a cube is that no frame has told of
 
 #: Which weights of a run's folder give a network's predictions.
 STAGE_OF = {
@@ -88,15 +91,15 @@ class RunPredictor:
         self.clip = recipe.clip
         self._networks = {name: part.to(device).eval() for name, part in networks.items()}
         self._whole = assemble(self._networks, recipe) if network == "cadstn" else None
-        self._compact = recipe.compact
+        self._compact = _Eager(self._networks, recipe, device) if recipe.compact else None
 
     def run(self, crops: Float32, places: Float32, state: Any) -> tuple[Outputs, Any]:
         """See `Predictor`."""
         import torch
 
         with torch.inference_mode():
-            if self._compact:
-                return self._run_compact(crops, places, state)
+            if self._compact is not None:
+                return _follow(self._compact, crops, places, state)
             clip = torch.from_numpy(crops)[None].to(self._device)
             if self._whole is not None:
                 out = self._whole(clip, state)
@@ -108,35 +111,9 @@ class RunPredictor:
                 return Outputs(joints[0].cpu().numpy()), state
             return Outputs(part(clip[0]).cpu().numpy()), None
 
-    def _run_compact(
-        self, crops: Float32, places: Float32, state: tuple[Any, Float32] | None
-    ) -> tuple[Outputs, tuple[Any, Float32]]:
-        """Frame by frame; the state is the network's memory and where the crop was."""
-        import torch
-
-        from cadstn.train.compact import compact_step
-
-        memory, place = (None, places[0]) if state is None else state
-        frames: list[tuple[Any, ...]] = []
-        for crop, now in zip(crops, places, strict=True):
-            shift, place = _moved(place, now)
-            looked, moved = (
-                torch.from_numpy(array)[None].to(self._device) for array in (crop, shift)
-            )
-            parts, memory = compact_step(self._networks, looked, moved, memory)
-            frames.append(tuple(part[0].cpu().numpy() for part in parts))
-        return Outputs(*(np.stack(part) for part in zip(*frames, strict=True))), (memory, place)
-
-
-def _moved(before: Float32, now: Float32) -> tuple[Float32, Float32]:
-    """How far a crop moved, and where it is: nothing moves where there is no crop."""
-    if np.isnan(now).any():
-        return np.zeros(3, np.float32), before
-    return np.nan_to_num(now - before), now
-
 
 class FilePredictor:
-    """An exported network (.onnx), frame after frame; it tells no parts but the weights."""
+    """An exported network (.onnx), frame after frame."""
 
     def __init__(self, network: Network, key: str) -> None:
         self.network, self.key, self._network = "cadstn", key, network
@@ -144,19 +121,84 @@ class FilePredictor:
         self.clip = json.loads(network.about.get("recipe", "{}")).get("clip", _PAPER_CLIP)
         self.rule = CropRule(network.skeleton.name, network.cube_mm, {}, network.size, "tracked")
 
-    def run(
-        self, crops: Float32, places: Float32, state: tuple[StreamState, Float32] | None
-    ) -> tuple[Outputs, tuple[StreamState, Float32]]:
+    def run(self, crops: Float32, places: Float32, state: Any) -> tuple[Outputs, Any]:
         """See `Predictor`."""
-        memory, place = (self._network.initial_state(), places[0]) if state is None else state
-        joints, w1 = [], []
-        for crop, now in zip(crops, places, strict=True):
-            shift, place = _moved(place, now)
-            out = self._network.step(crop[None], memory, shift[None])
-            memory = out.state
-            joints.append(out.joints[0])
-            w1.append(out.w1[0])
-        return Outputs(np.stack(joints), w1=np.stack(w1)), (memory, place)
+        return _follow(self._network, crops, places, state)
+
+
+class _Said(NamedTuple):
+    """What compact networks in PyTorch say of one stream; see `cadstn.train.compact.Parts`."""
+
+    joints: Float32
+    left: Float32
+    state: StreamState
+    spatial: Float32 | None
+    temporal: Float32 | None
+    w1: Float32 | None
+
+
+class _Eager:
+    """Compact networks in PyTorch, with an exported network's way of being asked."""
+
+    def __init__(self, networks: Networks, recipe: Recipe, device: str) -> None:
+        self._networks, self._device = networks, device
+        self.upright = recipe.augment.upright > 0
+        self._hidden, self._joints = recipe.net.hidden, recipe.net.joints
+
+    def initial_state(self) -> StreamState:
+        """Return the memory of a stream that has seen nothing."""
+        from cadstn.track.runtime import StreamState
+
+        h, said = np.zeros((1, self._hidden), np.float32), 3 * self._joints + 1
+        return StreamState(h, h, np.zeros((1, said), np.float32))
+
+    def step(self, crops: Float32, state: StreamState, shift: Float32) -> _Said:
+        """See `cadstn.track.Network`."""
+        import torch
+
+        from cadstn.models import Memory
+        from cadstn.track.runtime import StreamState
+        from cadstn.train.compact import compact_step
+
+        inputs = (torch.from_numpy(a).to(self._device) for a in (crops, shift, *state))
+        looked, moved, *memory = inputs
+        out = compact_step(self._networks, looked, moved, Memory(*memory))
+        joints, left, spatial, temporal, w1 = (
+            None if part is None else part.cpu().numpy() for part in out[:-1]
+        )
+        after = out.memory and StreamState(*(part.cpu().numpy() for part in out.memory))
+        assert joints is not None
+        assert left is not None
+        return _Said(joints, left, after or state, spatial, temporal, w1)
+
+
+def _follow(
+    network: Network | _Eager, crops: Float32, places: Float32, state: Gaze | None
+) -> tuple[Outputs, Gaze]:
+    """Look at frames one after another; all lengths in half cubes."""
+    from cadstn.track.gaze import Gaze, look_at
+    from cadstn.track.turn import turn_back
+
+    gaze = state or Gaze(network.initial_state())
+    frames: list[dict[str, Float32]] = []
+    nothing = np.empty(0, np.intp)
+    for image, place in zip(crops, places, strict=True):
+        # Nothing moves where there is no crop.
+        before = _AHEAD if gaze.center_mm is None else gaze.center_mm
+        center = before if np.isnan(place).any() else np.asarray(place, np.float64)
+        crop = Crop(image, center, 2.0, nothing, nothing)
+        out, turn, gaze = look_at(network, gaze, crop)
+        parts = {name: getattr(out, name, None) for name in ("joints", "spatial", "temporal")}
+        frames.append(
+            {
+                name: np.asarray(crop.to_normalised(turn_back(part[0], crop, turn)), np.float32)
+                for name, part in parts.items()
+                if part is not None
+            }
+        )
+        if out.w1 is not None:
+            frames[-1]["w1"] = out.w1[0]
+    return Outputs(**{name: np.stack([f[name] for f in frames]) for name in frames[0]}), gaze
 
 
 def load_predictor(path: Path | None, network: str | None = None, device: str = "cpu") -> Predictor:

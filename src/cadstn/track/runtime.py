@@ -98,6 +98,7 @@ class Network:
         provider: one of `PROVIDERS`.
         compact: whether it is one of `cadstn.models.compact`, which read how far the crop moved
             and say more than joints.
+        upright: whether it knows right hands that point up best, see `cadstn.track.turn`.
     """
 
     session: Any
@@ -108,6 +109,7 @@ class Network:
     about: dict[str, str]
     provider: str = "cpu"
     compact: bool = False
+    upright: bool = False
 
     @property
     def precision(self) -> str:
@@ -256,6 +258,7 @@ def _load(path: Path, providers: list[str], threads: int | None) -> Network:
             about,
             provider,
             config.get("trunk") == "residual",
+            bool(json.loads(about.get("recipe", "{}")).get("augment", {}).get("upright")),
         )
         count = int(config["joints"])
     except (KeyError, ValueError, TypeError, CadstnError) as error:

@@ -16,6 +16,14 @@ from cadstn.errors import CadstnError
 from cadstn.locate import find_hands, skin_share, still_there
 from cadstn.track.bones import Bones, keep_size
 from cadstn.track.runtime import Asked, Network, Step, StreamState, load_network
+from cadstn.track.turn import (
+    Attitude,
+    attitude_after,
+    turn_back,
+    turn_image,
+    turn_memory,
+    turn_shift,
+)
 
 #: The paper's window (section IV): its temporal network begins anew every so many frames.
 WINDOW = 16
@@ -41,8 +49,6 @@ _MOST_DOUBTS = 3
 #: Joints that move so far from one frame to the next are no motion but a cut: so NYU's 17 cuts come
 #: out exactly (LOG.md). A faster hand loses nothing but the help of the frames before.
 _CUT_MM = 40.0
-#: How much of a frame's word on which hand it is goes into the average of all.
-_SIDE_NEWS = 0.1
 #: After so long without a frame the hand may be anywhere and the temporal memory says nothing.
 _LONGEST_GAP_S = 0.5
 
@@ -91,7 +97,7 @@ class TrackState(NamedTuple):
         stream: the temporal network's memory.
         center_mm: (3,) where the hand was, None when there is none to follow.
         crop_mm: (3,) the centre of the crop that the memory saw last, None when it saw none.
-        side: how much speaks for a left hand, in logits averaged over frames; below 0 for a right.
+        attitude: which hand it is and which way it points; the stream's memory is turned alike.
         age: frames since its surroundings were last looked at.
         doubts: checks in a row that found nothing like a hand there.
         frames: frames since the temporal memory began.
@@ -103,7 +109,7 @@ class TrackState(NamedTuple):
     stream: StreamState
     center_mm: NDArray[np.float64] | None = None
     crop_mm: NDArray[np.float64] | None = None
-    side: float = 0.0
+    attitude: Attitude = Attitude()
     age: int = 0
     doubts: int = 0
     frames: int = 0
@@ -322,16 +328,18 @@ def _close_in(
     for _ in range(_LOOKS):
         if center_mm[2] <= 0:
             return None
+        turn = state.attitude.turn
         crop = crop_cube(view.depth_mm, view.camera, center_mm, network.cube_mm, network.size)
-        moved = 0.0 if state.crop_mm is None else (crop.center_xyz_mm - state.crop_mm) / half_mm
-        shift = np.broadcast_to(np.float32(moved), 3)
-        out = yield Asked(crop.image, state.stream, shift)
+        image = turn_image(crop.image, turn)
+        moved = np.zeros(3) if state.crop_mm is None else crop.center_xyz_mm - state.crop_mm
+        shift = turn_shift(moved / half_mm, turn)
+        out = yield Asked(image, state.stream, shift)
         if state.crop_mm is not None and _jumped(out, state.stream, shift, half_mm):
             # A cut, or frames that are missing: the memory speaks of another moment.
             # The hand's size stays: most often it is the same hand, and fast.
-            state = TrackState(network.initial_state(), bones=state.bones)
-            out = yield Asked(crop.image, state.stream, np.zeros(3, np.float32))
-        joints = crop.to_mm(out.joints[0])
+            state = TrackState(network.initial_state(), attitude=state.attitude, bones=state.bones)
+            out = yield Asked(image, state.stream, np.zeros(3, np.float32))
+        joints = turn_back(out.joints[0], crop, turn)
         # Joints behind the camera cannot be projected; nothing sensible puts them there.
         if not joints[:, 2].min() > 0:
             return None
@@ -340,14 +348,16 @@ def _close_in(
         if not _is_hand(out, agree, how):
             return None
         middle = joints.sum(0) / len(joints)
-        if ((middle - center_mm) ** 2).sum() < _WELL_PLACED_MM**2:
+        attitude = attitude_after(state.attitude, out.left, joints, upright=network.upright)
+        placed = ((middle - center_mm) ** 2).sum() < _WELL_PLACED_MM**2
+        # A hand that is followed is turned well enough by the frame before.
+        if placed and (state.frames or attitude.turn == turn):
             break
         center_mm = middle
-    side, present, spread_mm = 0.0, float("nan"), np.full(len(share), np.nan, np.float32)
-    bones = None
-    if out.left is not None and out.present is not None and out.spread is not None:
-        says = float(np.log(out.left[0] + 1e-6) - np.log(1 - out.left[0] + 1e-6))
-        side = says if state.frames == 0 else state.side + _SIDE_NEWS * (says - state.side)
+        memory = turn_memory(state.stream, turn, attitude.turn)
+        state = state._replace(stream=memory, attitude=attitude)
+    present, spread_mm, bones = float("nan"), np.full(len(share), np.nan, np.float32), None
+    if out.present is not None and out.spread is not None:
         present, spread_mm = float(out.present[0]), out.spread[0] * np.float32(half_mm)
         joints, bones = keep_size(joints, spread_mm, state.bones, network.skeleton)
     hand = Hand(
@@ -361,10 +371,15 @@ def _close_in(
         share.astype(np.float32),
         spread_mm,
         present,
-        "unknown" if out.left is None else "left" if side > 0 else "right",
+        "unknown" if out.left is None else "left" if attitude.side > 0 else "right",
     )
     after = TrackState(
-        out.state, middle, crop.center_xyz_mm, side, frames=state.frames + 1, bones=bones
+        turn_memory(out.state, turn, attitude.turn),
+        middle,
+        crop.center_xyz_mm,
+        attitude,
+        frames=state.frames + 1,
+        bones=bones,
     )
     return hand, after
 

@@ -14,15 +14,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from cadstn.crop import CENTER_PX
 from cadstn.recipes import Recipe
+from cadstn.skeleton import KNUCKLES, WRIST
 from cadstn.synth.draws import Draws
 
 if TYPE_CHECKING:
     from cadstn.train.source import Batch
-
-CENTER_PX = 1.25
-"""Pixels from an image's middle to where its cube's centre is seen, right and down: half a pixel
-because pixels have a width, 0.75 because DeepPrior's crop floors (see `synth.raster.crop_view`)."""
 
 # Turns by 0, 90, 180 and 270 degrees, then flips left-right and upside-down.
 _TURNS = torch.tensor(
@@ -36,6 +34,8 @@ _LARGEST_CUT = 0.5  # of a hand's joints
 _BARE = 0.2  # of the cuts leave no joint
 _WRIST_PX = 20.0  # so far from the last joint that the picture may end
 _MIRRORED = 4  # from this one on they are flips
+MISTAKEN = 0.1
+"""Share of the upright hands that are left ones in spite of it."""
 
 
 def turn_codes(turns: str, seed: tuple[int, ...], items: Tensor, copy: Tensor) -> Tensor:
@@ -70,23 +70,75 @@ def augment(
     how, device = recipe.augment, batch.crops.device
     draws = Draws(seed, rows.to(device))
     turned = batch if codes is None else _turned(batch, codes.to(device))
-    if how.mirror:
-        turned = _turned(turned, _MIRRORED * draws.fork("mirror").chance(0.5))
-    if how.rotate_deg or how.scale or how.shift_mm:
+    if how.edge:  # before anything turns: a picture's edges are upright
+        turned = cut_off(turned, draws.fork("edge"), how.edge)
+    if how.rotate_deg or how.scale or how.shift_mm or how.mirror or how.upright:
         turned = _recentred(turned, recipe, draws)
-    if how.noise_mm:
-        turned = shake(turned, draws.fork("noise"), how.noise_mm)
-    return cut_off(turned, draws.fork("edge"), how.edge) if how.edge else turned
+    return shake(turned, draws.fork("noise"), how.noise_mm) if how.noise_mm else turned
 
 
 def _recentred(batch: Batch, recipe: Recipe, draws: Draws) -> Batch:
-    """Turn, scale and move as much as a recipe says."""
+    """Turn, mirror, scale and move as much as a recipe says."""
     how = recipe.augment
-    most = math.radians(how.rotate_deg)
-    angle = draws.fork("rotate").uniform(low=-most, high=most)
+    most = torch.full_like(batch.cube_mm, math.radians(how.rotate_deg))
+    turn = mirroring(draws.fork("mirror").chance(0.5 if how.mirror else 0.0))
+    if how.upright:
+        own, sure = upright_turn(batch)
+        # A tracker can take one side for the other, and must see that it did.
+        mistaken = mirroring(draws.fork("mistaken").chance(MISTAKEN))
+        chosen = draws.fork("upright").chance(how.upright)
+        turn = torch.where(chosen[:, None, None], mistaken @ own, turn)
+        # How a hand that points at the camera is turned cannot be seen, nor told.
+        most = torch.where(chosen, most / sure.clamp(min=0.05), math.pi).clamp(max=math.pi)
+    angle = draws.fork("rotate").uniform(low=-1.0, high=1.0) * most
     scale = draws.fork("scale").uniform(low=1 - how.scale, high=1 + how.scale)
     shift_mm = draws.fork("shift").normal(3, std=how.shift_mm)
-    return recenter(batch, shift_mm, scale, angle)
+    return recenter(batch, shift_mm, scale, rotation(angle) @ turn)
+
+
+def rotation(angle: Tensor) -> Tensor:
+    """Turns (B, 2, 2) of x right, y down, by angles (B,) in radians, clockwise in the image."""
+    sine, cosine = angle.sin(), angle.cos()
+    return torch.stack([cosine, -sine, sine, cosine], -1).view(-1, 2, 2)
+
+
+def mirroring(chosen: Tensor) -> Tensor:
+    """Turns (B, 2, 2) that swap left and right where chosen (B,) bool."""
+    across = 1.0 - 2.0 * chosen.float()
+    return torch.diag_embed(torch.stack([across, torch.ones_like(across)], -1))
+
+
+def upright_turn(batch: Batch) -> tuple[Tensor, Tensor]:
+    """What makes hands right ones that point up, as `cadstn.track` shows them to the network.
+
+    Args:
+        batch: clips of left and right hands, joints of `cadstn.skeleton.HAND21`.
+
+    Returns:
+        Turns (B, 2, 2) of the image, and how well one sees which way a hand points (B,): from 0
+        where it points at the camera to 1 where across.
+    """
+    size = batch.crops.shape[-1]
+    pixels = to_pixels(batch.joints, batch.centers_mm, batch.cube_mm, size)
+    ahead = _ahead(pixels).mean(1)
+    sure = ahead.norm(dim=-1) / (size / 2 * _ahead(batch.joints).norm(dim=-1).mean(1))
+    left = torch.zeros_like(sure) if batch.left is None else batch.left
+    mirror = mirroring(left > 0.5)
+    across, down = (mirror @ ahead[..., None])[..., 0].unbind(-1)
+    # How far it points clockwise of up.
+    angle = torch.atan2(across, -down)
+    return rotation(-angle) @ mirror, sure.clamp(max=1)
+
+
+def upright(batch: Batch) -> Batch:
+    """Turn clips of hands to where `upright_turn` has them."""
+    ones = torch.ones_like(batch.cube_mm)
+    return recenter(batch, ones.new_zeros(len(ones), 3), ones, upright_turn(batch)[0])
+
+
+def _ahead(joints: Tensor) -> Tensor:
+    """From the wrist to the middle of the four fingers' knuckles, (..., K, D) -> (..., D)."""
+    return joints[..., KNUCKLES, :].mean(-2) - joints[..., WRIST, :]
 
 
 def _turned(batch: Batch, codes: Tensor) -> Batch:
@@ -113,10 +165,15 @@ def transform(batch: Batch, linear: Tensor, offset: Tensor) -> Batch:
     joints = from_pixels(
         pixel, batch.joints[..., 2], batch.centers_mm, batch.cube_mm, batch.crops.shape[-1]
     )
-    return batch._replace(crops=crops, joints=joints)
+    return batch._replace(crops=crops, joints=joints, turn=_after(batch, linear))
 
 
-def recenter(batch: Batch, shift_mm: Tensor, scale: Tensor, angle: Tensor) -> Batch:
+def _after(batch: Batch, turn: Tensor) -> Tensor:
+    """How a batch is turned after one more turn."""
+    return turn if batch.turn is None else turn @ batch.turn
+
+
+def recenter(batch: Batch, shift_mm: Tensor, scale: Tensor, turn: Tensor) -> Batch:
     """Cut the cube elsewhere, larger or smaller, then turn the image around the new centre.
 
     What was outside the old crop is empty in the new one.
@@ -125,15 +182,15 @@ def recenter(batch: Batch, shift_mm: Tensor, scale: Tensor, angle: Tensor) -> Ba
         batch: crops with labels.
         shift_mm: (B, 3) of the cube's centre.
         scale: (B,) of the cube's edge.
-        angle: (B,) radians, clockwise in the image.
+        turn: (B, 2, 2) turns, or mirrors, the image around the new centre; see `rotation`.
     """
     size = batch.crops.shape[-1]
     centers_mm = batch.centers_mm + shift_mm[:, None]
     cube_mm = batch.cube_mm * scale
     old, new = (_pixels_per_unit(c, e, size)[..., None] for c, e in
                 ((batch.centers_mm, batch.cube_mm), (centers_mm, cube_mm)))  # fmt: skip
-    sine, cosine = angle.sin(), angle.cos()
-    turn = torch.stack([cosine, -sine, sine, cosine], -1).view(-1, 1, 2, 2)
+    mirrored = turn[:, 0, 0] * turn[:, 1, 1] < turn[:, 0, 1] * turn[:, 1, 0]
+    turn = turn[:, None]
     # q -> direction -> pixel of the new crop -> turned around where its centre is seen.
     linear = turn * (new / old)[..., None]
     moved = _direction(batch.centers_mm) - _direction(centers_mm)
@@ -151,7 +208,11 @@ def recenter(batch: Batch, shift_mm: Tensor, scale: Tensor, angle: Tensor) -> Ba
     pixel = pixel @ linear.mT + offset[..., None, :]
     deep = (batch.joints[..., 2] * half[..., None] + ahead_mm[..., None]) / new_half[..., None]
     joints = from_pixels(pixel, deep, centers_mm, cube_mm, size)
-    return batch._replace(crops=crops, joints=joints, centers_mm=centers_mm, cube_mm=cube_mm)
+    left = batch.left if batch.left is None else torch.where(mirrored, 1 - batch.left, batch.left)
+    return batch._replace(
+        crops=crops, joints=joints, centers_mm=centers_mm, cube_mm=cube_mm, left=left,
+        turn=_after(batch, turn[:, 0]),
+    )  # fmt: skip
 
 
 def shake(batch: Batch, draws: Draws, noise_mm: float) -> Batch:

@@ -61,8 +61,11 @@ def compact_predict(networks: dict[str, nn.Module], stage: str, batch: Batch) ->
 
 
 def centers_in_cubes(batch: Batch) -> Tensor:
-    """Where the crops of a batch are, (B, T, 3), in half cubes."""
-    return batch.centers_mm / (batch.cube_mm / 2).view(-1, 1, 1)
+    """Where the crops of a batch are, (B, T, 3), in half cubes and along their images' axes."""
+    centers = batch.centers_mm / (batch.cube_mm / 2).view(-1, 1, 1)
+    if batch.turn is None:
+        return centers
+    return torch.cat([centers[..., :2] @ batch.turn.mT, centers[..., 2:]], -1)
 
 
 def _run(networks: dict[str, nn.Module], stage: str, batch: Batch) -> _Parts:
@@ -111,9 +114,27 @@ def _answers(look: Look, batch: Batch, shown: Tensor) -> Tensor:
     return loss
 
 
+class Parts(NamedTuple):
+    """What the compact networks that there are say of one frame of B streams.
+
+    Attributes:
+        joints: (B, K, 3) of the last of them.
+        left: (B,) probability of a left hand.
+        spatial, temporal, w1: (B, K, 3), what fusion mixed; None without it.
+        memory: for the next frame; None of the spatial network alone.
+    """
+
+    joints: Tensor
+    left: Tensor
+    spatial: Tensor | None = None
+    temporal: Tensor | None = None
+    w1: Tensor | None = None
+    memory: Memory | None = None
+
+
 def compact_step(
     networks: dict[str, nn.Module], crops: Tensor, shift: Tensor, memory: Memory | None
-) -> tuple[tuple[Tensor, ...], Memory | None]:
+) -> Parts:
     """Run those compact networks that there are on one frame of B streams.
 
     Args:
@@ -121,18 +142,16 @@ def compact_step(
         crops: (B, M, M).
         shift: (B, 3), see `cadstn.models.CompactTemporal.step`.
         memory: what the frames before left; None begins afresh.
-
-    Returns:
-        The joints (B, K, 3); with fusion also the two predictions and the weight; the memory.
     """
     spatial, temporal, fusion = (networks.get(stage) for stage in STAGES)
     assert isinstance(spatial, CompactSpatial)
     look = spatial.look(crops)
+    left = look.left.sigmoid()
     if not isinstance(temporal, CompactTemporal):
-        return (look.joints,), None
+        return Parts(look.joints, left)
     memory = temporal.initial_state(len(crops)) if memory is None else memory
     suggested, memory = temporal.step(look, shift, memory)
     if not isinstance(fusion, CompactFusion):
-        return (suggested,), memory
+        return Parts(suggested, left, memory=memory)
     w1, _ = fusion(look, suggested, memory.h)
-    return (fuse(w1, suggested, look.joints), look.joints, suggested, w1), memory
+    return Parts(fuse(w1, suggested, look.joints), left, look.joints, suggested, w1, memory)

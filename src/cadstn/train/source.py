@@ -18,7 +18,7 @@ from cadstn.data.bank import Bank
 from cadstn.errors import CadstnError
 from cadstn.recipes import Recipe
 from cadstn.synth.stream import sample_clips
-from cadstn.train.augment import augment, turn_codes
+from cadstn.train.augment import augment, turn_codes, upright
 
 TRAIN, VALIDATE, AUGMENT, DROPOUT, ORDER = range(5)
 """Second word of every seed: what the numbers are for."""
@@ -37,6 +37,8 @@ class Batch(NamedTuple):
         left: (B,) 1 for a left hand, 0 for a right one; None where the data does not say.
         present: (B,) 1 where there is a hand, 0 where there is none and the joints mean nothing;
             None where all show one.
+        turn: (B, 2, 2) how the images were turned or mirrored, None for not at all: the centres
+            are where they were before.
     """
 
     crops: Tensor
@@ -45,6 +47,7 @@ class Batch(NamedTuple):
     cube_mm: Tensor
     left: Tensor | None = None
     present: Tensor | None = None
+    turn: Tensor | None = None
 
 
 class Source(Protocol):
@@ -89,7 +92,8 @@ class RenderedSource:
     def validation(self, frames: int, clip: int) -> Iterator[Batch]:
         """See `Source`."""
         for rows in torch.split(torch.arange(max(1, frames // clip)), _AT_ONCE):
-            yield self._render((self.recipe.seed, VALIDATE), rows, clip)
+            batch = self._render((self.recipe.seed, VALIDATE), rows, clip)
+            yield upright(batch) if self.recipe.augment.upright else batch
 
     def _render(
         self, seed: tuple[int, ...], rows: Tensor, frames: int, hands: float = 1.0

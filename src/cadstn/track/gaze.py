@@ -1,0 +1,98 @@
+"""Looking at cubes that are given, frame after frame, as the tracker looks at those it finds."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cadstn.crop import Crop
+from cadstn.track.runtime import StreamState
+from cadstn.track.turn import (
+    Attitude,
+    Turn,
+    attitude_after,
+    turn_back,
+    turn_image,
+    turn_memory,
+    turn_shift,
+)
+
+_LOOKS = 3  # at the first frame, until the hand is turned as it should be
+
+
+class Says(Protocol):
+    """What a network says of one stream: of a `cadstn.track.runtime.Step`, what is read here."""
+
+    @property
+    def joints(self) -> NDArray[np.float32]:
+        """(1, K, 3)."""
+
+    @property
+    def w1(self) -> NDArray[np.float32] | None:
+        """(1, K, 3)."""
+
+    @property
+    def left(self) -> NDArray[np.float32] | None:
+        """(1,)."""
+
+    @property
+    def state(self) -> StreamState:
+        """The network's memory."""
+
+
+Said = TypeVar("Said", bound=Says, covariant=True)
+
+
+class Looks(Protocol[Said]):
+    """What can look at crops: a `cadstn.track.Network`, or anything like it."""
+
+    @property
+    def upright(self) -> bool:
+        """Whether it knows right hands that point up best."""
+
+    def step(
+        self, crops: NDArray[np.float32], state: StreamState, shift: NDArray[np.float32]
+    ) -> Said:
+        """See `cadstn.track.Network`."""
+
+
+class Gaze(NamedTuple):
+    """What a stream of given cubes remembers.
+
+    Attributes:
+        memory: the network's, turned like the next view.
+        attitude: of the hand.
+        center_mm: (3,) of the last cube; None at first.
+    """
+
+    memory: StreamState
+    attitude: Attitude = Attitude()
+    center_mm: NDArray[np.float64] | None = None
+
+
+def look_at(network: Looks[Said], gaze: Gaze, crop: Crop) -> tuple[Said, Turn, Gaze]:
+    """Look at one crop, in the view that the network knows best.
+
+    Args:
+        network: that looks.
+        gaze: what the frames before left.
+        crop: of the next frame.
+
+    Returns:
+        What the network says, how the view was turned (see `turn_back`), and the next gaze.
+    """
+    moved = np.zeros(3) if gaze.center_mm is None else crop.center_xyz_mm - gaze.center_mm
+    memory, attitude = gaze.memory, gaze.attitude
+    for _ in range(_LOOKS):
+        turn = attitude.turn
+        shift = turn_shift(moved / (crop.cube_mm / 2), turn)
+        out = network.step(turn_image(crop.image, turn)[None], memory, shift[None])
+        joints_mm = turn_back(out.joints[0], crop, turn)
+        attitude = attitude_after(attitude, out.left, joints_mm, upright=network.upright)
+        if gaze.center_mm is not None or attitude.turn == turn:
+            break
+        memory = turn_memory(memory, turn, attitude.turn)
+    after = Gaze(turn_memory(out.state, turn, attitude.turn), attitude, crop.center_xyz_mm)
+    return out, turn, after
