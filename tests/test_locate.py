@@ -9,8 +9,9 @@ import pytest
 from numpy.typing import NDArray
 
 from cadstn.camera import KNOWN_CAMERAS, Camera
-from cadstn.locate import agreement, find_hand, still_there
+from cadstn.locate import find_hand, still_there
 from cadstn.recording import open_recording
+from cadstn.skin import agreement
 
 SHARED = Path(
     os.environ.get("CADSTN_SHARED", Path(__file__).resolve().parents[1].parent / "shared")

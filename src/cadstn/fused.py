@@ -21,7 +21,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from cadstn.models import Cadstn, Compact, Memory, slice_volume
 from cadstn.models.blocks import POOLS, as_joints
-from cadstn.models.compact import Normalised
+from cadstn.models.residual import Normalised
 
 _Layer = TypeVar("_Layer", nn.Conv2d, nn.Linear)
 

@@ -35,7 +35,7 @@ from cadstn.recording import open_recording, write_recording
 from cadstn.recording.files import write_png
 from cadstn.skeleton import HAND21
 from cadstn.track import Hand, Tracker, load_network
-from cadstn.track.tracker import lost_hand
+from cadstn.track.hand import lost_hand
 
 CAMERA = Camera(200, 200, 160, 120, 320, 240)
 

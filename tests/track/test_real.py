@@ -9,7 +9,8 @@ import pytest
 from cadstn.camera import KNOWN_CAMERAS
 from cadstn.recording import open_recording
 from cadstn.skeleton import HAND21
-from cadstn.track.tracker import Hand, Tracker
+from cadstn.track.hand import Hand
+from cadstn.track.tracker import Tracker
 
 SHARED = Path(
     os.environ.get("CADSTN_SHARED", Path(__file__).resolve().parents[2].parent / "shared")

@@ -9,9 +9,10 @@ import pytest
 from cadstn.camera import Camera
 from cadstn.errors import CadstnError
 from cadstn.recording import Frame, open_recording
+from cadstn.track.hand import TrackState, View
 from cadstn.track.hands import HandsTracker
 from cadstn.track.runtime import Network, Step, StreamState, load_network
-from cadstn.track.tracker import Tracker, TrackState, View, track_batch, track_step
+from cadstn.track.tracker import Tracker, track_batch, track_step
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +149,7 @@ def test_an_arm_whose_hand_left_is_not_followed_for_ever(
             joints = np.zeros((len(feed["crops"]), 21, 3), np.float32)
             return [joints, joints + 0.5, feed["h"], feed["c"]]
 
-    monkeypatch.setattr("cadstn.track.tracker.find_hands", lambda *_, most: [])
+    monkeypatch.setattr("cadstn.track.seek.find_hands", lambda *_, most: [])
     real = load_network(threads=1)
     network = Network(Stubborn(), real.skeleton, 250.0, real.size, real.hidden, real.about)
     camera = Camera(285, 285, 160, 120, 320, 240)

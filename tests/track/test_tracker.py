@@ -11,8 +11,9 @@ import cadstn
 from cadstn.camera import Camera
 from cadstn.errors import CadstnError
 from cadstn.recording import Frame, open_recording
+from cadstn.track.hand import TrackState
 from cadstn.track.runtime import load_network
-from cadstn.track.tracker import Tracker, TrackState, track_step
+from cadstn.track.tracker import Tracker, track_step
 
 
 @pytest.fixture(scope="module")

@@ -237,12 +237,11 @@ def test_a_hand_is_followed_as_well_whichever_way_it_points(
     tracker, errors, sides = Tracker(), [], []
     for frame in frames[4:40]:
         camera = frame.camera
-        depth, truth = frame.depth, frame.truth_xyz_mm
-        assert truth is not None
-        if mirror:
-            depth, truth = depth[:, ::-1], truth * [-1, 1, 1]
+        depth = frame.depth[:, ::-1] if mirror else frame.depth
         depth = np.rot90(depth, -quarters)
-        x, y, z = truth.T
+        assert frame.truth_xyz_mm is not None
+        x, y, z = frame.truth_xyz_mm.T
+        x = -x if mirror else x
         for _ in range(quarters):
             x, y = -y, x
         height, width = depth.shape

@@ -262,7 +262,7 @@ def test_upright_hands_are_right_and_point_up(
 def test_what_is_augmented_is_upright_by_the_share_asked_and_says_so_of_its_side() -> None:
     one = hands(AXIS, 60.0, True)
     rows = torch.arange(400)
-    many = Batch(*(None if field is None else field.expand(400, *field.shape[1:]) for field in one))
+    many = Batch(*(f.expand(400, *f.shape[1:]) for f in one if f is not None))
     how = Augment(rotate_deg=20.0, mirror=True, upright=0.8)
     made = augment(many, dataclasses.replace(recipe("compact"), augment=how), (1,), rows, None)
     assert made.left is not None

@@ -17,13 +17,14 @@ import numpy as np
 
 from cadstn.camera import Camera, DepthMm
 from cadstn.errors import CadstnError
-from cadstn.track import tracker as tracking
+from cadstn.track import seek
 from cadstn.track.runtime import Network, load_network, shipped_weights
 from cadstn.track.tracker import Tracker
 
-#: Functions of `cadstn.track.tracker` that are timed by themselves, and what to call them.
+#: Functions of `cadstn.track.seek` that are timed by themselves, and what to call them.
 _STAGES = {
     "crop_cube": "crop",
+    "turn_image": "turn",
     "skin_share": "agreement",
     "still_there": "check (every 10th frame)",
     "find_hands": "search (when lost)",
@@ -268,7 +269,7 @@ class _TimedSession(NamedTuple):
 @contextmanager
 def _stages_timed(took: dict[str, list[float]], clock: Callable[[], float]) -> Iterator[None]:
     """Time the functions the tracker calls, for as long as this lasts."""
-    own = {name: getattr(tracking, name) for name in _STAGES}
+    own = {name: getattr(seek, name) for name in _STAGES}
 
     def timed(name: str) -> Callable[..., Any]:
         values = took.setdefault(_STAGES[name], [])
@@ -283,11 +284,11 @@ def _stages_timed(took: dict[str, list[float]], clock: Callable[[], float]) -> I
 
     try:
         for name in own:
-            setattr(tracking, name, timed(name))
+            setattr(seek, name, timed(name))
         yield
     finally:
         for name, function in own.items():
-            setattr(tracking, name, function)
+            setattr(seek, name, function)
 
 
 def _timing(values: list[float]) -> Timing:

@@ -1,13 +1,11 @@
 """Tracking: from depth frames to joints, with the network that ships or one of your own."""
 
+from cadstn.track.hand import Hand, TrackState, View
 from cadstn.track.hands import HandsTracker
 from cadstn.track.runtime import Network, load_network
 from cadstn.track.tracker import (
     WINDOW,
-    Hand,
     Tracker,
-    TrackState,
-    View,
     track_batch,
     track_step,
 )

@@ -17,9 +17,10 @@ from cadstn.errors import CadstnError
 from cadstn.skeleton import Skeleton
 from cadstn.track.conventions import CONVENTIONS, to_convention
 from cadstn.track.filters import Filter, Unfiltered
+from cadstn.track.hand import Hand
 from cadstn.track.hands import HandsTracker
 from cadstn.track.sources import LiveFrame, Newest, Source
-from cadstn.track.tracker import Hand, Tracker
+from cadstn.track.tracker import Tracker
 
 _LATEST = 10_000
 

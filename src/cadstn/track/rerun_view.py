@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from cadstn.errors import CadstnError
 from cadstn.skeleton import Skeleton
+from cadstn.track.hand import Hand
 from cadstn.track.live import Tracked
-from cadstn.track.tracker import Hand
 from cadstn.track.views import Image
 from cadstn.track.window import need_display
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cadstn.camera import Camera, DepthMm
 from cadstn.skeleton import Skeleton
-from cadstn.track.tracker import Hand
+from cadstn.track.hand import Hand
 
 Image = NDArray[np.uint8]
 HEIGHT = 480

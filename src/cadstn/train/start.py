@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from cadstn.errors import CadstnError
-from cadstn.models.compact import Normalised
+from cadstn.models.residual import Normalised
 from cadstn.recipes import STAGES
 from cadstn.train.state import read_tensors
 
