@@ -67,6 +67,22 @@ def test_specks_and_far_things_are_not_hands() -> None:
     assert find_hand(far, CAMERA) is None
 
 
+def test_specks_of_a_noisy_sensor_do_not_hide_the_hand() -> None:
+    """A time-of-flight camera's far background: every second pixel reads anything, often near."""
+    clear = blank()
+    arm(clear, (20.0, -30.0, 550.0), np.array([90.0, 220.0, 700.0]))
+    noise = np.random.default_rng(4)
+    noisy = np.where(
+        (clear == 0) & (noise.random(clear.shape) < 0.5),
+        noise.uniform(15, 1400, clear.shape),
+        clear,
+    ).astype(np.float32)
+    for depth in (clear, noisy):
+        found = find_hand(depth, CAMERA)
+        assert found is not None
+        assert np.linalg.norm(found.center_xyz_mm - [20, -30, 550]) < 70
+
+
 @pytest.mark.parametrize("side", [(0, 300, 60), (250, 200, 100), (-300, 0, 80), (0, -260, 0)])
 def test_the_end_of_an_arm_is_found_and_not_the_arm(side: tuple[float, float, float]) -> None:
     palm = (-20.0, 10.0, 520.0)

@@ -160,7 +160,6 @@ def still_there(depth_mm: DepthMm, camera: Camera, center_xyz_mm: NDArray[np.flo
     return False
 
 
-# Aside by nothing, and by one unit each way along u and v.
 class _Work(NamedTuple):
     """A frame, or a window of one, thinned out and cleaned.
 
@@ -238,9 +237,13 @@ def _surfaces(work: _Work) -> list[NDArray[np.bool_]]:
     # OpenCV wants a border of one pixel; whatever is marked is not filled again.
     mask = np.ones((height + 2, width + 2), np.uint8)
     mask[1:-1, 1:-1] = small <= 0
+    # A surface is sought from where it is whole, or a noisy sensor's specks would use up all tries.
+    around = np.ones((3, 3), np.uint8)
+    nearest = cv2.erode(small, around)
+    whole = (nearest > 0) & (cv2.dilate(small, around) - nearest < 2 * _STEP_MM)
+    order = np.flatnonzero(whole)
     # Whole millimetres in 16 bits: NumPy sorts those by radix, ten times faster than floats.
-    order = small.astype(np.uint16).ravel().argsort(kind="stable")
-    order = order[np.count_nonzero(small <= 0) :]  # nearest first, without the empty ones
+    order = order[small.ravel()[order].astype(np.uint16).argsort(kind="stable")]  # nearest first
     marks = (order // width + 1) * (width + 2) + order % width + 1
     flags = 4 | cv2.FLOODFILL_MASK_ONLY | (2 << 8)
     found: list[NDArray[np.bool_]] = []

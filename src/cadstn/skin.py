@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from cadstn.camera import Camera, DepthMm
 
+# Aside by nothing, and by one unit each way along u and v.
 _STEPS_U = np.array([0.0, 1.0, -1.0, 0.0, 0.0])[:, None]
 _STEPS_V = np.array([0.0, 0.0, 0.0, 1.0, -1.0])[:, None]
 
