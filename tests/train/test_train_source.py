@@ -11,6 +11,7 @@ from cadstn.data.bank import Bank, quantise
 from cadstn.errors import CadstnError
 from cadstn.recipes import Recipe
 from cadstn.train import BankSource
+from cadstn.train.augment import upright
 from cadstn.train.source import held_out_shots, shot_bounds
 
 Small = Callable[..., Recipe]
@@ -56,6 +57,20 @@ def test_held_out_shots_are_not_trained_on(toy_bank: Bank, small: Small) -> None
     away = np.abs(joints[:, None] - toy_bank.joints[None]).max((-1, -2))
     assert (away.min(1) == 0).all()
     assert set(toy_bank.shots[away.argmin(1)]) == set(held)
+
+
+def test_hands_are_validated_in_the_view_that_a_tracker_shows(toy_bank: Bank, small: Small) -> None:
+    how = {"holdout": 0.3, "augment.rotate_deg": 20.0}
+    plain = BankSource(toy_bank, small(**how), "cpu").validation(40, 2)
+    shown = BankSource(toy_bank, small(**how, **{"augment.upright": 0.8}), "cpu").validation(40, 2)
+    for one, two in zip(plain, shown, strict=True):
+        assert one.left is not None
+        assert two.left is not None
+        assert not two.left.any()
+        turned = upright(one)
+        assert torch.equal(two.joints, turned.joints)
+        assert torch.equal(two.crops, turned.crops)
+        assert not torch.equal(one.crops, two.crops)
 
 
 @pytest.mark.parametrize(("share", "count"), [(0.0, 0), (0.02, 1), (0.3, 3), (0.99, 9)])

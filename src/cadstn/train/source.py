@@ -93,7 +93,7 @@ class RenderedSource:
         """See `Source`."""
         for rows in torch.split(torch.arange(max(1, frames // clip)), _AT_ONCE):
             batch = self._render((self.recipe.seed, VALIDATE), rows, clip)
-            yield upright(batch) if self.recipe.augment.upright else batch
+            yield _as_shown(batch, self.recipe)
 
     def _render(
         self, seed: tuple[int, ...], rows: Tensor, frames: int, hands: float = 1.0
@@ -166,7 +166,7 @@ class BankSource:
         wanted = max(1, min(len(starts), frames // clip))
         picked = torch.linspace(0, len(starts) - 1, wanted).long() if len(starts) else starts
         for part in torch.split(starts[picked], _AT_ONCE):
-            yield self._gather(part, clip)
+            yield _as_shown(self._gather(part, clip), self.recipe)
 
     def _gather(self, starts: Tensor, frames: int) -> Batch:
         index = (starts[:, None] + torch.arange(frames)).to(self._crops.device)
@@ -204,6 +204,11 @@ class BankSource:
     def _shuffle(self, stage: int, epoch: int, count: int) -> Tensor:
         seed = np.random.SeedSequence((self.recipe.seed, ORDER, stage, epoch)).generate_state(1)
         return torch.randperm(count, generator=torch.Generator().manual_seed(int(seed[0])))
+
+
+def _as_shown(batch: Batch, recipe: Recipe) -> Batch:
+    """A batch in the view that a tracker shows: upright, if the recipe says so."""
+    return upright(batch) if recipe.augment.upright else batch
 
 
 def shot_bounds(shots: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
