@@ -30,7 +30,7 @@ _WELL_PLACED_MM = 20.0
 _PLACES = 3
 #: How sure a network must be that there is a hand, to begin with and to go on following it: chosen
 #: on rendered recordings of seed 1, which are not the test's (LOG.md).
-_SURE = {"found": 0.95, "followed": 0.7, "first": 0.3}
+_SURE, _STILL_SURE = 0.95, 0.7
 #: Of a network that does not say whether there is a hand: share of joints that must have surface
 #: at their place, or the hand counts as lost.
 _LEAST_AGREEMENT = 0.5
@@ -106,7 +106,7 @@ def _close_in(
 ) -> _Close:
     """Look at a place, and again at where its joints are; None if no hand is there."""
     half_mm = network.cube_mm / 2
-    for look in range(_LOOKS):
+    for _ in range(_LOOKS):
         if center_mm[2] <= 0:
             return None
         turn = state.attitude.turn
@@ -126,15 +126,13 @@ def _close_in(
             return None
         share = skin_share(joints, view.depth_mm, view.camera)
         agree = np.count_nonzero(share) / len(share)
+        if not _is_hand(out, agree, how):
+            return None
         middle = joints.sum(0) / len(joints)
         attitude = attitude_after(state.attitude, out.left, joints, upright=network.upright)
         placed = ((middle - center_mm) ** 2).sum() < _WELL_PLACED_MM**2
         # A hand that is followed is turned well enough by the frame before.
-        last = look + 1 == _LOOKS or (placed and (state.frames > 0 or attitude.turn == turn))
-        # The first look at a place may be turned and centred badly.
-        if not _is_hand(out, agree, how if last else "first"):
-            return None
-        if last:
+        if placed and (state.frames or attitude.turn == turn):
             break
         center_mm = middle
         memory = turn_memory(state.stream, turn, attitude.turn)
@@ -180,4 +178,4 @@ def _is_hand(out: Step, agreement: float, how: str) -> bool:
     """Whether what was looked at is a hand: as the network says, else as the surface does."""
     if out.present is None:
         return agreement >= _LEAST_AGREEMENT
-    return float(out.present[0]) >= _SURE[how]
+    return float(out.present[0]) >= (_STILL_SURE if how == "followed" else _SURE)
