@@ -50,6 +50,24 @@ class Crop:
         """
         return np.asarray(joints) * (self.cube_mm / 2) + self.center_xyz_mm
 
+    def uvd_to_mm(self, joints_uvd: ArrayLike) -> FloatArray:
+        """Joints (..., 3) as they are seen in this crop -> mm in the camera frame, exactly.
+
+        Args:
+            joints_uvd: right and down from where the centre is seen, in half cubes as they appear
+                at its depth; depth from the centre, in half cubes.
+
+        >>> depth = np.full((240, 320), 500, np.float32)
+        >>> crop = crop_cube(depth, Camera(240, 240, 160, 120), (50, 0, 500), 200)
+        >>> crop.uvd_to_mm([0.5, 0.0, -1.0]).tolist()  # at 4/5 of the depth, 4/5 as far aside
+        [80.0, 0.0, 400.0]
+        """
+        uvd = np.asarray(joints_uvd, np.float64) * (self.cube_mm / 2)
+        z_mm = self.center_xyz_mm[2]
+        xyz_mm = np.asarray(uvd + self.center_xyz_mm)
+        xyz_mm[..., :2] *= xyz_mm[..., 2:] / z_mm
+        return xyz_mm
+
     def to_normalised(self, joints_xyz_mm: ArrayLike) -> FloatArray:
         """Joints (..., 3) in mm, camera frame -> relative to the centre, in half cubes."""
         return (np.asarray(joints_xyz_mm) - self.center_xyz_mm) / (self.cube_mm / 2)

@@ -42,8 +42,9 @@ def export_onnx(
     `w1` (B, K, 3), `h_next` and `c_next` (B, H). Slicing happens inside it. B is free. Of a compact
     network it also reads `shift` (B, 3), how far the crop's centre moved in half cubes, and
     `before` (B, 3K + 1), and says `before_next`, `spatial` (B, K, 3), `spread` (B, K) in half
-    cubes, and the probabilities `present` and `left` (B,). Whether its crops should be turned to
-    right hands that point up, as `cadstn.track.turn` does, its recipe says (`augment.upright`).
+    cubes, and the probabilities `present` and `left` (B,); its joints are where they are seen, see
+    `cadstn.crop.Crop.uvd_to_mm`. Whether its crops should be turned to right hands that point up,
+    as `cadstn.track.turn` does, its recipe says (`augment.upright`).
 
     Args:
         model: the network, on any device and in any mode; left as it was.

@@ -21,10 +21,10 @@ from cadstn.track.turn import (
     Attitude,
     Turn,
     attitude_after,
+    shift_seen,
     turn_back,
     turn_image,
     turn_memory,
-    turn_shift,
 )
 
 CUBE = 250.0
@@ -62,6 +62,7 @@ def test_training_and_tracking_turn_alike(turn: Turn, frames: list[Frame]) -> No
     torch = pytest.importorskip("torch")
     from cadstn.train.augment import recenter
     from cadstn.train.source import Batch
+    from cadstn.train.uvd import to_uvd
 
     frame = frames[10]
     assert frame.truth_xyz_mm is not None
@@ -78,7 +79,8 @@ def test_training_and_tracking_turn_alike(turn: Turn, frames: list[Frame]) -> No
     mine, theirs = turn_image(crop.image, turn), turned.crops[0, 0].numpy()
     assert np.mean(np.abs(mine - theirs) < 0.01) > 0.985
     assert np.mean(np.abs(crop.image - theirs) < 0.01) < 0.9  # the test can fail
-    back = turn_back(turned.joints[0, 0].numpy(), crop, turn)
+    uvd = to_uvd(turned.joints, turned.centers_mm, turned.cube_mm)[0, 0].numpy()
+    back = turn_back(uvd, crop, turn, uvd=True)
     np.testing.assert_allclose(back, frame.truth_xyz_mm, atol=0.01)
 
 
@@ -86,7 +88,8 @@ def test_a_view_that_is_not_turned_is_the_crop() -> None:
     crop = crop_at((30.0, 20.0, 600.0), np.random.default_rng(0).random((128, 128), np.float32))
     assert turn_image(crop.image, STRAIGHT) is crop.image
     said = hand() / (CUBE / 2)
-    np.testing.assert_array_equal(turn_back(said, crop, STRAIGHT), crop.to_mm(said))
+    np.testing.assert_array_equal(turn_back(said, crop, STRAIGHT, uvd=False), crop.to_mm(said))
+    np.testing.assert_array_equal(turn_back(said, crop, STRAIGHT, uvd=True), crop.uvd_to_mm(said))
 
 
 @pytest.mark.parametrize("left", [False, True])
@@ -164,8 +167,26 @@ def test_memory_turns_with_the_view(turn: Turn) -> None:
     assert there.before[0, -1] == 1
     back = turn_memory(there, turn, other)
     np.testing.assert_allclose(back.before, said, atol=1e-6)
-    shift = np.array([0.1, 0.2, 0.3])
-    np.testing.assert_allclose(turn_shift(shift, turn)[:2], turn.matrix @ shift[:2], atol=1e-7)
+
+
+@pytest.mark.parametrize("turn", TURNS)
+def test_training_and_tracking_count_shifts_alike(turn: Turn) -> None:
+    torch = pytest.importorskip("torch")
+    from cadstn.train.compact import shifts_seen
+    from cadstn.train.source import Batch
+
+    before, now = (np.array([130.0, -60.0, 500.0]), np.array([140.0, -52.0, 520.0]))
+    centers_mm = torch.from_numpy(np.stack([before, now]).astype(np.float32))[None]
+    matrix = torch.from_numpy(turn.matrix.astype(np.float32))[None]
+    nothing = torch.zeros(1, 2, 1, 3)
+    batch = Batch(nothing, nothing, centers_mm, torch.tensor([CUBE]), turn=matrix)
+    theirs = shifts_seen(batch)[0].numpy()
+    crop = crop_at((now[0], now[1], now[2]))
+    np.testing.assert_allclose(shift_seen(before, crop, turn), theirs[1], atol=1e-6)
+    assert not shift_seen(None, crop, turn).any()
+    assert not theirs[0].any()
+    # Seen, it has moved less to the right than in space: it has gone away, too.
+    assert shift_seen(before, crop, STRAIGHT)[0] < (now - before)[0] / (CUBE / 2)
 
 
 class _Said(NamedTuple):
@@ -178,7 +199,7 @@ class _Said(NamedTuple):
 class _Oracle:
     """Knows where joints are in the crop; says them in the view that it is shown, with no error."""
 
-    upright = True
+    upright, uvd = True, True
 
     def __init__(self, joints: NDArray[np.float64], left: bool) -> None:
         self.joints, self.left = joints, left
@@ -196,7 +217,9 @@ class _Oracle:
         matrix = np.column_stack([right, -above]) / 40.0
         mirror = bool(np.linalg.det(matrix) < 0)
         self.shown.append((math.degrees(math.atan2(above[0], -above[1])), mirror))
-        said = np.c_[self.joints[:, :2] @ matrix.T, self.joints[:, 2]] / (CUBE / 2)
+        # Seen from 600 mm before the cube.
+        seen = self.joints[:, :2] * 600 / (600 + self.joints[:, 2:])
+        said = np.c_[seen @ matrix.T, self.joints[:, 2]] / (CUBE / 2)
         left = np.float32(0.99 if self.left != mirror else 0.01)
         return _Said(said[None].astype(np.float32), np.array([left]), state)
 
@@ -216,7 +239,7 @@ def test_a_gaze_turns_until_the_hand_is_upright_and_says_where_it_is(
     gaze = Gaze(StreamState(zeros, zeros, np.zeros((1, 64), np.float32)))
     for _ in range(2):
         out, turn, gaze = look_at(network, gaze, crop)
-        seen = turn_back(out.joints[0], crop, turn)
+        seen = turn_back(out.joints[0], crop, turn, uvd=True)
         assert np.abs(seen - joints - crop.center_xyz_mm).max() < 6  # of one pixel and a bit
     assert network.shown[0] == pytest.approx((0.0, False), abs=1)
     angle, mirror = network.shown[-1]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -20,19 +21,18 @@ from cadstn.train.augment import (
     MISTAKEN,
     augment,
     cut_off,
-    from_pixels,
     mirroring,
     recenter,
     resample,
     rotation,
     shake,
-    to_pixels,
     transform,
     turn_codes,
     upright,
 )
-from cadstn.train.compact import centers_in_cubes
+from cadstn.train.compact import shifts_seen
 from cadstn.train.source import Batch
+from cadstn.train.uvd import from_pixels, from_uvd, to_pixels, to_uvd
 
 CUBE, SIZE = 250.0, 128
 
@@ -287,10 +287,29 @@ def test_a_clip_s_shifts_turn_with_its_image() -> None:
     batch = Batch(crops, joints, centers_mm, torch.tensor([CUBE]), torch.ones(1))
     turn = rotation(torch.tensor([0.7])) @ mirroring(torch.tensor([True]))
     turned = recenter(batch, torch.zeros(1, 3), torch.ones(1), turn)
-    for clip, off in ((batch, 1e-6), (turned, 0.01)):
-        moved = centers_in_cubes(clip).diff(dim=1)[0, 0]
-        seen = clip.joints[0, 0, 0] - moved
-        # Perspective shears by some hundredths what lies aside of the axis.
-        assert float((seen - clip.joints[0, 1, 0]).norm()) < off
-    wrong = centers_in_cubes(turned._replace(turn=None)).diff(dim=1)[0, 0]
-    assert float((turned.joints[0, 0, 0] - wrong - turned.joints[0, 1, 0]).norm()) > 0.1
+    for clip in (batch, turned):
+        seen = to_uvd(clip.joints, clip.centers_mm, clip.cube_mm)[0, :, 0]
+        # What nearness enlarges in between is left: 5 mm of 900.
+        assert float((seen[0] - shifts_seen(clip)[0, 1] - seen[1]).norm()) < 0.002
+    wrong = shifts_seen(turned._replace(turn=None))[0, 1]
+    seen = to_uvd(turned.joints, turned.centers_mm, turned.cube_mm)[0, :, 0]
+    assert float((seen[0] - wrong - seen[1]).norm()) > 0.1
+
+
+def test_a_crop_shows_directions_and_depths_and_no_more() -> None:
+    """Two cubes that look alike: what is seen of joints is equal, where they lie is not."""
+    generator = torch.Generator().manual_seed(0)
+    uvd = torch.rand(2, 1, 5, 3, generator=generator) - 0.5
+    uvd[1] = uvd[0]
+    cube = torch.full((2,), CUBE)
+    centers_mm = torch.tensor([[[0.0, 0.0, 600.0]], [[300.0, -100.0, 600.0]]])
+    joints = from_uvd(uvd, centers_mm, cube)
+    torch.testing.assert_close(to_uvd(joints, centers_mm, cube), uvd)
+    apart = joints[1] - joints[0]
+    # Aside by the cube's direction, as deep as the joint is.
+    torch.testing.assert_close(apart[..., :2], uvd[0, ..., 2:] * torch.tensor([0.5, -1 / 6]))
+    # As the crop of a frame has it.
+    wall = np.full((4, 4), 600.0, np.float32)
+    crop = crop_cube(wall, Camera(100, 100, 0, 0), (300, -100, 600), CUBE)
+    joints_mm = crop.to_mm(joints[1, 0].numpy())
+    np.testing.assert_allclose(crop.uvd_to_mm(uvd[1, 0].numpy()), joints_mm, atol=1e-3)

@@ -25,9 +25,10 @@ from cadstn.train import (
     read_start,
     train,
 )
-from cadstn.train.augment import augment, to_pixels
+from cadstn.train.augment import augment
 from cadstn.train.networks import build, compiled, stage_loss
 from cadstn.train.source import Source
+from cadstn.train.uvd import from_uvd, shifts, to_pixels
 
 Small = Callable[..., Recipe]
 SIZES: dict[str, Any] = {
@@ -127,18 +128,21 @@ def test_trained_saved_and_exported(toy_bank: Bank, small: Small, tmp_path: Path
     loaded, _ = load_model(tmp_path / "run")
     assert isinstance(loaded, Compact)
     batch = batch_of(recipe, toy_bank)
-    centers = batch.centers_mm / 125
+    moved = shifts(batch.centers_mm, batch.cube_mm)
     with torch.no_grad():
-        out = loaded(batch.crops, centers)
-        torch.testing.assert_close(predict(trained, "fusion", batch), out.joints)
+        out = loaded(batch.crops, moved)
+        told = predict(trained, "fusion", batch)
+    there = from_uvd(out.joints, batch.centers_mm, batch.cube_mm)
+    torch.testing.assert_close(told, there)
+    # Where they are seen is not where they are.
+    assert float((there - out.joints).abs().max()) > 0.001
     about = {"skeleton": "hand21", "cube_mm": "250"}
     export_onnx(loaded, tmp_path / "h.onnx", about)
     network = load_network(tmp_path / "h.onnx", threads=1)
     assert network.compact
     state = network.initial_state(6)
     for t in range(3):
-        shift = centers[:, t] - centers[:, max(0, t - 1)]
-        step = network.step(batch.crops[:, t].numpy(), state, shift.numpy())
+        step = network.step(batch.crops[:, t].numpy(), state, moved[:, t].numpy())
         state = step.state
         for ours, theirs in (
             (step.joints, out.joints), (step.spatial, out.spatial), (step.spread, out.spread),

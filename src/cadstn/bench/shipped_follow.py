@@ -83,8 +83,9 @@ class Looker:
         cube_mm = self.network.cube_mm
         crop = crop_cube(depth_mm, camera, center_mm, cube_mm, self.network.size)
         out, turn, self.gaze = look_at(self.network, self.gaze, crop)
-        joints = turn_back(out.joints[0], crop, turn)
-        alone = None if out.spatial is None else turn_back(out.spatial[0], crop, turn)
+        uvd = self.network.uvd
+        joints = turn_back(out.joints[0], crop, turn, uvd=uvd)
+        alone = None if out.spatial is None else turn_back(out.spatial[0], crop, turn, uvd=uvd)
         if out.spread is not None:
             spread_mm = out.spread[0] * (cube_mm / 2)
             joints, self.bones = keep_size(joints, spread_mm, self.bones, self.network.skeleton)

@@ -41,7 +41,8 @@ class Look(NamedTuple):
     """What one frame says, of N crops.
 
     Attributes:
-        joints: (N, K, 3) relative to the crop's centre, in half cubes.
+        joints: (N, K, 3) where they are seen and how deep they lie, from the crop's centre, in half
+            cubes as those appear at its depth (`cadstn.train.uvd`).
         spread: (N, K) within which a joint lies two times in three, in half cubes.
         present: (N,) logit of there being a hand in the middle of the crop.
         left: (N,) logit of its being a left one.
@@ -70,7 +71,7 @@ class Memory(NamedTuple):
 
 
 class CompactOutputs(NamedTuple):
-    """One prediction and what it was made of; joints in half cubes.
+    """One prediction and what it was made of; joints as in `Look`.
 
     Attributes:
         joints, w1, spatial, temporal: (..., K, 3), see `cadstn.models.CadstnOutputs`.
@@ -118,7 +119,7 @@ class CompactSpatial(nn.Module):
         self.register_buffer("cells", cells.view(1, 3, 1, -1), persistent=False)
 
     def forward(self, crops: Tensor) -> Tensor:
-        """Map crops (B, M, M) to joints (B, K, 3), both normalised by half a cube."""
+        """Map crops (B, M, M) to joints (B, K, 3), see `Look`."""
         return self.look(crops).joints
 
     def look(self, crops: Tensor) -> Look:
@@ -253,16 +254,16 @@ class Compact(nn.Module):
             joints, w1, look.joints, temporal, spread, look.present, look.left, memory
         )
 
-    def forward(self, clips: Tensor, centers: Tensor) -> CompactOutputs:
+    def forward(self, clips: Tensor, shifts: Tensor) -> CompactOutputs:
         """Predict all frames of clips from a fresh start.
 
         Args:
             clips: (B, T, M, M).
-            centers: (B, T, 3) of the crops, in half cubes.
+            shifts: (B, T, 3) how far the crop has moved since the frame before, in half cubes.
         """
         batch, frames = clips.shape[:2]
         look = self.spatial.look(clips.flatten(0, 1))
-        temporal, h, memory = run_temporal(self.temporal, look, centers)
+        temporal, h, memory = run_temporal(self.temporal, look, shifts)
         w1, spread = self.fusion(look, temporal.flatten(0, 1), h.flatten(0, 1))
         spatial = look.joints.view_as(temporal)
         w1 = w1.view_as(temporal)
@@ -279,20 +280,19 @@ class Compact(nn.Module):
 
 
 def run_temporal(
-    network: CompactTemporal, look: Look, centers: Tensor
+    network: CompactTemporal, look: Look, shifts: Tensor
 ) -> tuple[Tensor, Tensor, Memory]:
     """Run the temporal network over whole clips from a fresh start.
 
     Args:
         network: the temporal network.
         look: of B * T frames.
-        centers: (B, T, 3) of the crops, in half cubes.
+        shifts: (B, T, 3) how far the crop has moved since the frame before, in half cubes.
 
     Returns:
         Joints (B, T, K, 3), the LSTM's outputs (B, T, H) and the memory after the last frame.
     """
-    batch, frames = centers.shape[:2]
-    shifts = centers.diff(dim=1, prepend=centers[:, :1])
+    batch, frames = shifts.shape[:2]
     parts = [field.view(batch, frames, *field.shape[1:]) for field in look]
     memory = network.initial_state(batch)
     joints, hidden = [], []

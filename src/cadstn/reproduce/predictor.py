@@ -142,7 +142,7 @@ class _Eager:
 
     def __init__(self, networks: Networks, recipe: Recipe, device: str) -> None:
         self._networks, self._device = networks, device
-        self.upright = recipe.augment.upright > 0
+        self.upright, self.uvd = recipe.augment.upright > 0, True
         self._hidden, self._joints = recipe.net.hidden, recipe.net.joints
 
     def initial_state(self) -> StreamState:
@@ -189,12 +189,13 @@ def _follow(
         crop = Crop(image, center, 2.0, nothing, nothing)
         out, turn, gaze = look_at(network, gaze, crop)
         parts = {name: getattr(out, name, None) for name in ("joints", "spatial", "temporal")}
+        there_mm = {
+            name: turn_back(part[0], crop, turn, uvd=network.uvd)
+            for name, part in parts.items()
+            if part is not None
+        }
         frames.append(
-            {
-                name: np.asarray(crop.to_normalised(turn_back(part[0], crop, turn)), np.float32)
-                for name, part in parts.items()
-                if part is not None
-            }
+            {name: crop.to_normalised(mm).astype(np.float32) for name, mm in there_mm.items()}
         )
         if out.w1 is not None:
             frames[-1]["w1"] = out.w1[0]

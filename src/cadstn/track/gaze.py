@@ -13,10 +13,10 @@ from cadstn.track.turn import (
     Attitude,
     Turn,
     attitude_after,
+    shift_seen,
     turn_back,
     turn_image,
     turn_memory,
-    turn_shift,
 )
 
 _LOOKS = 3  # at the first frame, until the hand is turned as it should be
@@ -52,6 +52,10 @@ class Looks(Protocol[Said]):
     def upright(self) -> bool:
         """Whether it knows right hands that point up best."""
 
+    @property
+    def uvd(self) -> bool:
+        """Whether it says where joints are seen."""
+
     def step(
         self, crops: NDArray[np.float32], state: StreamState, shift: NDArray[np.float32]
     ) -> Said:
@@ -83,13 +87,12 @@ def look_at(network: Looks[Said], gaze: Gaze, crop: Crop) -> tuple[Said, Turn, G
     Returns:
         What the network says, how the view was turned (see `turn_back`), and the next gaze.
     """
-    moved = np.zeros(3) if gaze.center_mm is None else crop.center_xyz_mm - gaze.center_mm
     memory, attitude = gaze.memory, gaze.attitude
     for _ in range(_LOOKS):
         turn = attitude.turn
-        shift = turn_shift(moved / (crop.cube_mm / 2), turn)
+        shift = shift_seen(gaze.center_mm, crop, turn)
         out = network.step(turn_image(crop.image, turn)[None], memory, shift[None])
-        joints_mm = turn_back(out.joints[0], crop, turn)
+        joints_mm = turn_back(out.joints[0], crop, turn, uvd=network.uvd)
         attitude = attitude_after(attitude, out.left, joints_mm, upright=network.upright)
         if gaze.center_mm is not None or attitude.turn == turn:
             break

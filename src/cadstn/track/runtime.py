@@ -51,7 +51,8 @@ class Step(NamedTuple):
     """What the network says of a batch of crops.
 
     Attributes:
-        joints: (B, K, 3) relative to each crop's centre, in half cubes.
+        joints: (B, K, 3) relative to each crop's centre, in half cubes: where they lie, or where
+            they are seen if `Network.uvd`.
         w1: (B, K, 3) weight of the temporal prediction (eq. 6).
         state: to be handed to the next step.
         spatial: (B, K, 3) the spatial network's prediction alone. This and what follows is None of
@@ -76,7 +77,8 @@ class Asked(NamedTuple):
     Attributes:
         crop: (M, M).
         state: the stream's memory, batch 1.
-        shift: (3,) how far the crop's centre has moved since the memory's last frame, half cubes.
+        shift: (3,) how far the crop's centre has moved since the memory's last frame, see
+            `cadstn.track.turn.shift_seen`.
     """
 
     crop: Float32
@@ -110,6 +112,11 @@ class Network:
     provider: str = "cpu"
     compact: bool = False
     upright: bool = False
+
+    @property
+    def uvd(self) -> bool:
+        """Whether it says where joints are seen, not where they lie: see `turn_back`."""
+        return self.compact
 
     @property
     def precision(self) -> str:

@@ -16,10 +16,10 @@ from cadstn.track.hand import Hand, TrackState, View, lost_hand
 from cadstn.track.runtime import Asked, Network, Step, StreamState
 from cadstn.track.turn import (
     attitude_after,
+    shift_seen,
     turn_back,
     turn_image,
     turn_memory,
-    turn_shift,
 )
 
 #: Looks at one frame at most, each centred on the joints of the one before; one is enough where
@@ -112,15 +112,14 @@ def _close_in(
         turn = state.attitude.turn
         crop = crop_cube(view.depth_mm, view.camera, center_mm, network.cube_mm, network.size)
         image = turn_image(crop.image, turn)
-        moved = np.zeros(3) if state.crop_mm is None else crop.center_xyz_mm - state.crop_mm
-        shift = turn_shift(moved / half_mm, turn)
+        shift = shift_seen(state.crop_mm, crop, turn)
         out = yield Asked(image, state.stream, shift)
         if state.crop_mm is not None and _jumped(out, state.stream, shift, half_mm):
             # A cut, or frames that are missing: the memory speaks of another moment.
             # The hand's size stays: most often it is the same hand, and fast.
             state = TrackState(network.initial_state(), attitude=state.attitude, bones=state.bones)
             out = yield Asked(image, state.stream, np.zeros(3, np.float32))
-        joints = turn_back(out.joints[0], crop, turn)
+        joints = turn_back(out.joints[0], crop, turn, uvd=network.uvd)
         # Joints behind the camera cannot be projected; nothing sensible puts them there.
         if not joints[:, 2].min() > 0:
             return None

@@ -85,24 +85,42 @@ def turn_image(image: NDArray[np.float32], turn: Turn) -> NDArray[np.float32]:
     )
 
 
-def turn_back(joints: FloatArray, crop: Crop, turn: Turn) -> FloatArray:
+def turn_back(joints: FloatArray, crop: Crop, turn: Turn, *, uvd: bool) -> FloatArray:
     """Joints (K, 3) that a network said of a turned image, in mm in the camera's frame.
 
     The image's turn keeps each point's depth and turns the direction it is seen in.
+
+    Args:
+        joints: that it said.
+        crop: whose image it was.
+        turn: of the image.
+        uvd: whether it says where joints are seen (`Crop.uvd_to_mm`), or where they lie
+            (`Crop.to_mm`), as the paper's networks do, which are shown every hand straight.
     """
-    joints_mm = crop.to_mm(joints)
-    if turn == STRAIGHT:
-        return joints_mm
-    x, y, z = crop.center_xyz_mm.tolist()
-    ahead = np.array([x / z, y / z])
-    deep = joints_mm[:, 2:]
-    joints_mm[:, :2] = (ahead + (joints_mm[:, :2] / deep - ahead) @ turn.matrix) * deep
-    return joints_mm
+    if not uvd:
+        return crop.to_mm(joints)
+    if turn != STRAIGHT:
+        joints = np.column_stack([joints[:, :2] @ turn.matrix, joints[:, 2]])
+    return crop.uvd_to_mm(joints)
 
 
-def turn_shift(shift: FloatArray, turn: Turn) -> NDArray[np.float32]:
-    """How a crop's centre (3,) has moved, along the axes of the turned image."""
-    return np.append(turn.matrix @ shift[:2], shift[2]).astype(np.float32)
+def shift_seen(before_mm: FloatArray | None, crop: Crop, turn: Turn) -> NDArray[np.float32]:
+    """How far a crop's centre has moved, (3,) in half cubes, as its turned image shows it.
+
+    Along the image by what the old centre's direction and the new one's are apart at the depth of
+    the new, as training has it (`cadstn.train.uvd.shifts`).
+
+    Args:
+        before_mm: (3,) the centre before; None for no movement.
+        crop: of now.
+        turn: of its image.
+    """
+    if before_mm is None:
+        return np.zeros(3, np.float32)
+    center_mm, half_mm = crop.center_xyz_mm, crop.cube_mm / 2
+    aside = center_mm[:2] - before_mm[:2] * (center_mm[2] / before_mm[2])
+    moved = np.append(turn.matrix @ aside, center_mm[2] - before_mm[2])
+    return (moved / half_mm).astype(np.float32)
 
 
 def turn_memory(memory: StreamState, before: Turn, after: Turn) -> StreamState:
@@ -123,7 +141,7 @@ def attitude_after(
     Args:
         before: what was known, and how the view was turned.
         left: (1,) probability that the view shows a left hand; None where the network says nothing.
-        joints_mm: (K, 3) that it saw, see `turn_back`.
+        joints_mm: (K, 3) that it saw.
         upright: whether the network wants its views turned.
     """
     if left is None:

@@ -18,6 +18,7 @@ from cadstn.crop import CENTER_PX
 from cadstn.recipes import Recipe
 from cadstn.skeleton import KNUCKLES, WRIST
 from cadstn.synth.draws import Draws
+from cadstn.train.uvd import direction, from_pixels, to_pixels
 
 if TYPE_CHECKING:
     from cadstn.train.source import Batch
@@ -193,7 +194,7 @@ def recenter(batch: Batch, shift_mm: Tensor, scale: Tensor, turn: Tensor) -> Bat
     turn = turn[:, None]
     # q -> direction -> pixel of the new crop -> turned around where its centre is seen.
     linear = turn * (new / old)[..., None]
-    moved = _direction(batch.centers_mm) - _direction(centers_mm)
+    moved = direction(batch.centers_mm) - direction(centers_mm)
     carried = (turn @ (moved * new)[..., None])[..., 0]
     offset = CENTER_PX - (linear @ _seen(linear))[..., 0] + carried
     crops = resample(
@@ -292,44 +293,6 @@ def resample(images: Tensor, linear: Tensor, offset: Tensor) -> Tensor:
     index = row.mul_(size).add_(column).clamp_(0, size * size - 1).long().view(len(images), 1, -1)
     found = images.flatten(2).gather(2, index.expand(-1, images.shape[1], -1)).view_as(images)
     return found.masked_fill_(outside[:, None], 1.0)
-
-
-def to_pixels(joints: Tensor, centers_mm: Tensor, cube_mm: Tensor, size: int) -> Tensor:
-    """Where normalised joints are seen: (B, T, K, 2) pixels from the image's middle.
-
-    Args:
-        joints: (B, T, K, 3) relative to the centre, in half cubes.
-        centers_mm: (B, T, 3).
-        cube_mm: (B,).
-        size: M.
-    """
-    points = joints * (cube_mm / 2).view(-1, 1, 1, 1) + centers_mm[..., None, :]
-    away = points[..., :2] / points[..., 2:] - _direction(centers_mm)[..., None, :]
-    return CENTER_PX + away * _pixels_per_unit(centers_mm, cube_mm, size)[..., None, None]
-
-
-def from_pixels(
-    pixels: Tensor, deep: Tensor, centers_mm: Tensor, cube_mm: Tensor, size: int
-) -> Tensor:
-    """Undo `to_pixels`, given how deep each joint lies.
-
-    Args:
-        pixels: (B, T, K, 2) from the image's middle.
-        deep: (B, T, K) relative to the centre, in half cubes.
-        centers_mm: (B, T, 3).
-        cube_mm: (B,).
-        size: M.
-    """
-    half = (cube_mm / 2).view(-1, 1, 1)
-    scale = _pixels_per_unit(centers_mm, cube_mm, size)[..., None, None]
-    direction = _direction(centers_mm)[..., None, :] + (pixels - CENTER_PX) / scale
-    z_mm = deep * half + centers_mm[..., 2:]
-    xy = (direction * z_mm[..., None] - centers_mm[..., None, :2]) / half[..., None]
-    return torch.cat([xy, deep[..., None]], -1)
-
-
-def _direction(points_mm: Tensor) -> Tensor:
-    return points_mm[..., :2] / points_mm[..., 2:]
 
 
 def _pixels_per_unit(centers_mm: Tensor, cube_mm: Tensor, size: int) -> Tensor:

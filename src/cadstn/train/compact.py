@@ -20,6 +20,7 @@ from cadstn.models import (
 from cadstn.models.loss import acceleration_distance, joint_distance, quantile_loss
 from cadstn.recipes import STAGES, Recipe
 from cadstn.train.source import Batch
+from cadstn.train.uvd import from_uvd, shifts, to_uvd
 
 # Weights of what is said besides joints, beside the joints' own, which are some tenths of half a
 # cube. Which hand it is decides which finger is which: it is asked for loudly.
@@ -44,28 +45,27 @@ def compact_loss(
     """
     parts = _run(networks, stage, batch)
     shown = _shown(batch)
-    distance = (parts.joints - batch.joints).norm(dim=-1)
-    loss = joint_distance(parts.joints, batch.joints, shown)
+    truth = to_uvd(batch.joints, batch.centers_mm, batch.cube_mm)
+    distance = (parts.joints - truth).norm(dim=-1)
+    loss = joint_distance(parts.joints, truth, shown)
     if stage != "temporal":
         loss = loss + _SPREAD * quantile_loss(parts.spread, distance.detach(), shown)
     if stage != "spatial":
-        centers = centers_in_cubes(batch)[..., None, :]
-        moved = acceleration_distance(parts.joints + centers, batch.joints + centers, shown)
-        return loss + recipe.smoothness * moved
+        return loss + recipe.smoothness * acceleration_distance(parts.joints, truth, shown)
     return loss + _answers(parts.look, batch, shown)
 
 
 def compact_predict(networks: dict[str, nn.Module], stage: str, batch: Batch) -> Tensor:
-    """Joints (B, T, K, 3) that the networks up to a stage see in a batch."""
-    return _run(networks, stage, batch).joints
+    """Joints (B, T, K, 3) that the networks up to a stage see in a batch, as its labels are."""
+    return from_uvd(_run(networks, stage, batch).joints, batch.centers_mm, batch.cube_mm)
 
 
-def centers_in_cubes(batch: Batch) -> Tensor:
-    """Where the crops of a batch are, (B, T, 3), in half cubes and along their images' axes."""
-    centers = batch.centers_mm / (batch.cube_mm / 2).view(-1, 1, 1)
+def shifts_seen(batch: Batch) -> Tensor:
+    """How far a batch's crops have moved (B, T, 3), along their images' axes; see `shifts`."""
+    moved = shifts(batch.centers_mm, batch.cube_mm)
     if batch.turn is None:
-        return centers
-    return torch.cat([centers[..., :2] @ batch.turn.mT, centers[..., 2:]], -1)
+        return moved
+    return torch.cat([moved[..., :2] @ batch.turn.mT, moved[..., 2:]], -1)
 
 
 def _run(networks: dict[str, nn.Module], stage: str, batch: Batch) -> _Parts:
@@ -81,7 +81,7 @@ def _run(networks: dict[str, nn.Module], stage: str, batch: Batch) -> _Parts:
     temporal = networks["temporal"]
     assert isinstance(temporal, CompactTemporal)
     with torch.set_grad_enabled(stage == "temporal" and torch.is_grad_enabled()):
-        suggested, h, _ = run_temporal(temporal, look, centers_in_cubes(batch))
+        suggested, h, _ = run_temporal(temporal, look, shifts_seen(batch))
     if stage == "temporal":
         return _Parts(look, suggested, spread)
     fusion = networks["fusion"]

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from cadstn.errors import CadstnError
 from cadstn.skeleton import skeleton
-from cadstn.train.augment import to_pixels
 from cadstn.train.source import Batch
+from cadstn.train.uvd import to_pixels
 
 _SHEET = 8  # crops on a sheet of predictions
 _CURVE_EVERY = 10  # steps between points of a curve
