@@ -9,6 +9,8 @@ carries what earlier frames said (equation 5), a gate for each coordinate weighs
   residual block of the whole width.
 - Joints from votes: every cell of a 16x16 grid says where each joint is, as an offset from the cell
   and a depth, and how much its vote counts (as A2J, Xiong et al. 2019, does from anchors).
+- A joint is said to be where it is seen and as deep as it is (uvd), because a crop does not show
+  where it lies: how far aside that is grows with depth by the direction its cube is seen in.
 - It says how sure it is of each joint, whether there is a hand, and which.
 - The temporal network knows how far the crop has moved since the frame before, and predicts from
   what it said then.
