@@ -60,7 +60,7 @@ def test_it_says_which_hand_and_how_sure(frames: list[Frame]) -> None:
         assert hand.present > 0.7
         within.append(error_mm < hand.uncertainty_mm)
         sides.append(hand.side)
-    assert 0.5 < np.mean(within) < 0.9  # two thirds, on one short and easy recording
+    assert 0.5 < np.mean(within) < 0.85  # two thirds, on one short recording
     assert max(sides.count("left"), sides.count("right")) > 0.9 * len(sides)
 
 
