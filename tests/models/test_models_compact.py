@@ -40,7 +40,7 @@ def test_sizes_of_the_shipped_networks() -> None:
     with torch.device("meta"):
         model = Compact(recipe("compact").net)
     count = sum(p.numel() for p in model.parameters())
-    assert count == 3_857_341
+    assert count == 3_176_830
     assert recipe("compact").net.features == 192 * 4 * 4
 
 

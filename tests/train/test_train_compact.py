@@ -215,36 +215,6 @@ def test_training_goes_on_from_a_run(toy_bank: Bank, small: Small, tmp_path: Pat
         train(other, tmp_path / "three", source=source, start=start)
 
 
-@pytest.mark.parametrize("exported", [False, True])
-def test_a_network_that_grew_goes_on_where_the_smaller_one_ended(
-    toy_bank: Bank, small: Small, tmp_path: Path, exported: bool
-) -> None:
-    recipe = small(**SIZES, **{"spatial.steps": 3, "temporal.steps": 1, "fusion.steps": 1})
-    source = BankSource(toy_bank, recipe, "cpu")
-    first = train(recipe, tmp_path / "one", source=source)["spatial"]
-    path = tmp_path / "one"
-    if exported:
-        model, _ = load_model(path)
-        path = tmp_path / "one.onnx"
-        export_onnx(model, path, {"skeleton": recipe.skeleton, "cube_mm": "250"})
-    grown = {**SIZES, "net.blocks": [1, 1, 2], "network": "spatial"}
-    none = small(**grown, **{"spatial.steps": 0})
-    start = read_start(path)
-    second = train(none, tmp_path / "two", source=source, start=start)["spatial"]
-    assert "stages.2.blocks.1.first.conv.weight" in second.state_dict()
-    batch = batch_of(recipe, toy_bank)
-    told = predict({"spatial": first}, "spatial", batch)
-    again = predict({"spatial": second}, "spatial", batch)
-    torch.testing.assert_close(again, told, rtol=0, atol=1e-3 if exported else 0)
-    # The new block's last weights are zero, and learn.
-    some = small(**grown, **{"spatial.steps": 3})
-    third = train(some, tmp_path / "three", source=source, start=start)["spatial"].state_dict()
-    assert third["stages.2.blocks.1.second.norm.weight"].any()
-    larger = read_start(tmp_path / "three")  # and a network does not shrink
-    with pytest.raises(CadstnError, match=r"is of another network \(spatial\.stages\.2"):
-        train(recipe, tmp_path / "four", source=source, start=larger)
-
-
 def test_what_training_cannot_go_on_from_is_named(tmp_path: Path) -> None:
     with pytest.raises(CadstnError, match="no such weights"):
         read_start(tmp_path / "none.onnx")

@@ -8,8 +8,7 @@ carries what earlier frames said (equation 5), a gate for each coordinate weighs
   2015). Of deep fusion phi_0 is left: two branches of half the width each, averaged, are one
   residual block of the whole width.
 - Joints from votes: every cell of a 16x16 grid says where each joint is, as an offset from the cell
-  and a depth, and how much its vote counts (as A2J, Xiong et al. 2019, does from anchors). What
-  the whole image says is added: no cell shows a hidden joint.
+  and a depth, and how much its vote counts (as A2J, Xiong et al. 2019, does from anchors).
 - A joint is said to be where it is seen and as deep as it is (uvd), because a crop does not show
   where it lies: how far aside that is grows with depth by the direction its cube is seen in.
 - It says how sure it is of each joint, whether there is a hand, and which.
@@ -114,9 +113,6 @@ class CompactSpatial(nn.Module):
         nn.init.zeros_(self.votes.bias)  # type: ignore[arg-type]  # it has one
         self.phi = _dense(config.features, config.width)
         self.says = _dense(config.width, joints + 2)
-        self.correct = nn.Linear(config.width, 3 * joints)
-        nn.init.zeros_(self.correct.weight)
-        nn.init.zeros_(self.correct.bias)
         side = config.size // (PATCH * 2**GRID_STAGE)
         line = (torch.arange(side) + 0.5) / side * 2 - 1
         # Where each cell's middle is, in half cubes; depth counts from the cube's centre.
@@ -144,10 +140,10 @@ class CompactSpatial(nn.Module):
             levels.append(features)
         phi = functional.relu(self.phi(features.flatten(1)))
         # Sums over cells and what is compared with millimetres stay in full precision.
-        said, correction = self.says(phi).float(), self.correct(phi).float() / _CLOSE
+        said = self.says(phi).float()
         for ascent, finer in zip(self.ascents, levels[-2::-1], strict=False):
             features = ascent(features, finer)
-        joints = self._count(self.votes(features).float()) + as_joints(correction)
+        joints = self._count(self.votes(features).float())
         spread = functional.softplus(said[:, :-2] - _SPREAD_START)
         return Look(joints, spread, said[:, -2], said[:, -1], phi)
 

@@ -25,16 +25,12 @@ class Normalised(nn.Module):
 
 
 class Residual(nn.Module):
-    """Two 3x3 convolutions and a way around them; until it has learned it passes on what it gets.
-
-    Source of beginning with nothing: Goyal et al. 2017, section 5.1.
-    """
+    """Two 3x3 convolutions and a way around them."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.first = Normalised(width, width, 3)
         self.second = Normalised(width, width, 3)
-        nn.init.zeros_(self.second.norm.weight)
 
     def forward(self, images: Tensor) -> Tensor:
         """Map (N, width, S, S) to as many."""

@@ -106,7 +106,7 @@ def compact(network: str, data: str) -> Recipe:
         paper(network, data),
         name=f"{network}.{data}.compact",
         net=_net(
-            data, trunk="residual", channels=(24, 48, 96, 192), blocks=(1, 2, 2, 2), width=256,
+            data, trunk="residual", channels=(24, 48, 96, 192), blocks=(1, 2, 2, 1), width=256,
             hidden=256, dropout=0.0,
         ),
         spatial=Plan(steps=24_000, batch=64, learning_rate=2e-3),

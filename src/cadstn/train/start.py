@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from cadstn.errors import CadstnError
-from cadstn.models.residual import Normalised, Residual
+from cadstn.models.residual import Normalised
 from cadstn.recipes import STAGES
 from cadstn.train.state import read_tensors
 
@@ -58,12 +58,10 @@ def read_start(path: Path) -> Start:
 def start_stage(network: nn.Module, stage: str, start: Start, crops: Tensor) -> None:
     """Give a stage's network the weights of `start`; one that it lacks begins as it is.
 
-    A network may have grown by parts that begin by adding nothing: it starts where `start` ended.
-
     Args:
         network: of the stage, on the crops' device; its mode does not change.
         stage: its name.
-        start: of the same sizes, as far as it goes.
+        start: of the same sizes.
         crops: (N, M, M) some hundreds. Training normalises by its batches, so weights with the
             normalisation inside need to know what batches are like.
 
@@ -79,7 +77,6 @@ def start_stage(network: nn.Module, stage: str, start: Start, crops: Tensor) -> 
     biases = {f"{n}.conv.bias" for n in layers} if start.folded else set()
     wanted = set(own) - inside if start.folded else set(own)
     shapes = {n: tuple(t.shape) for n, t in given.items() if n not in biases}
-    wanted -= _adding_nothing(network) - set(shapes)
     differ = sorted(wanted.symmetric_difference(shapes)) or [
         name for name in sorted(wanted) if shapes[name] != tuple(own[name].shape)
     ]
@@ -91,22 +88,7 @@ def start_stage(network: nn.Module, stage: str, start: Start, crops: Tensor) -> 
         )
     network.load_state_dict({name: given[name] for name in wanted}, strict=False)
     if start.folded and layers:
-        given_biases = {
-            layers[n]: given[f"{n}.conv.bias"] for n in layers if f"{n}.conv.bias" in given
-        }
-        _unfold(network, given_biases, crops)
-
-
-def _adding_nothing(network: nn.Module) -> set[str]:
-    """Names of the weights of parts whose result is still zero, and is added to something."""
-    names = set()
-    for name, part in network.named_modules():
-        last = part.second.norm if isinstance(part, Residual) else part
-        if isinstance(part, Residual | nn.Linear):
-            assert isinstance(last, nn.BatchNorm2d | nn.Linear)
-            if not last.weight.any() and not last.bias.any():
-                names |= {f"{name}.{key}" for key in part.state_dict()}
-    return names
+        _unfold(network, {m: given[f"{n}.conv.bias"] for n, m in layers.items()}, crops)
 
 
 @torch.no_grad()
