@@ -161,7 +161,7 @@ def bank(
     with click.progressbar(length=clips * frames, label="rendering", file=sys.stderr) as bar:
         made = stream_bank(
             path, chosen.crop_rule(), seed=seed, clips=clips, frames=frames, device=device,
-            compiled=chosen.compiled, on_frames=bar.update,
+            compiled=chosen.compiled, workers=os.cpu_count() or 1, on_frames=bar.update,
         )  # fmt: skip
     click.echo(f"{path}: {len(made)} frames, {path.stat().st_size / 1e9:.2f} GB")
 
