@@ -185,6 +185,19 @@ def test_bank_of_rendered_clips_is_the_stream(tmp_path: Path) -> None:
         stream_bank(tmp_path / "a.bank", rule, seed=5, clips=3, frames=2)
 
 
+def test_bank_is_the_same_file_however_many_processes_render(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rule = CropRule("hand21", 250.0, {}, 32)
+    monkeypatch.setattr("cadstn.train.stream_bank._PART", 2)  # a process renders a clip at a time
+    for workers in (1, 2):
+        told: list[int] = []
+        path = tmp_path / f"{workers}.bank"
+        stream_bank(path, rule, seed=4, clips=3, frames=2, workers=workers, on_frames=told.append)
+        assert sum(told) == 6
+    assert (tmp_path / "1.bank").read_bytes() == (tmp_path / "2.bank").read_bytes()
+
+
 def run(*arguments: object) -> Result:
     return CliRunner().invoke(cli, [str(a) for a in arguments])
 
