@@ -26,7 +26,7 @@ from cadstn.train import (
     train,
 )
 from cadstn.train.augment import augment
-from cadstn.train.networks import build, compiled, stage_loss
+from cadstn.train.networks import build, stage_loss
 from cadstn.train.source import Source
 from cadstn.train.uvd import from_uvd, shifts, to_pixels
 
@@ -54,34 +54,6 @@ def test_only_the_stage_s_network_learns(toy_bank: Bank, small: Small, stage: st
         assert all(grads) if name == stage else not any(grads)
         if name != stage:  # not even the means of its normalisation move
             assert all(torch.equal(before[name][k], v) for k, v in network.state_dict().items())
-
-
-def test_compiled_steps_are_the_eager_ones(toy_bank: Bank, small: Small) -> None:
-    recipe = small(**{**SIZES, "compiled": True})
-    batch, networks = batch_of(recipe, toy_bank), build(recipe, "cpu")
-    spatial = networks["spatial"].train()
-
-    def step() -> list[torch.Tensor]:
-        spatial.zero_grad()
-        loss = stage_loss(networks, "spatial", batch, recipe)
-        loss.backward()  # type: ignore[no-untyped-call]
-        return [
-            loss.detach(),
-            *(p.grad.clone() for p in spatial.parameters() if p.grad is not None),
-        ]
-
-    eager = step()
-    with compiled(spatial, recipe):
-        assert "look" in vars(spatial)
-        fused, again = step(), step()
-        with torch.no_grad():  # evaluation is not compiled
-            told = predict({"spatial": spatial.eval()}, "spatial", batch)
-    assert "look" not in vars(spatial)
-    assert torch.equal(told, predict({"spatial": spatial}, "spatial", batch))
-    # Bit for bit: a run that was killed and goes on ends where it would have.
-    assert all(torch.equal(one, two) for one, two in zip(fused, again, strict=True))
-    for one, two in zip(eager, fused, strict=True):
-        torch.testing.assert_close(one, two, rtol=1e-3, atol=1e-4)
 
 
 def test_a_clip_without_a_hand_teaches_only_that(toy_bank: Bank, small: Small) -> None:

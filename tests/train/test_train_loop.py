@@ -14,7 +14,7 @@ from torch import Tensor
 
 from cadstn.data.bank import Bank
 from cadstn.errors import CadstnError
-from cadstn.models import Cadstn
+from cadstn.models import Cadstn, Dropout
 from cadstn.recipes import STAGES, Recipe, override, tiny
 from cadstn.train import (
     BankSource,
@@ -26,9 +26,10 @@ from cadstn.train import (
     load_networks,
 )
 from cadstn.train import loop as loop_module
+from cadstn.train import networks as networks_module
 from cadstn.train.guards import Losses
 from cadstn.train.loop import learning_rate, validation_error_mm
-from cadstn.train.networks import Networks, build, stage_loss
+from cadstn.train.networks import Networks, build, set_dropout, stage_loss, stage_step
 from cadstn.train.ranks import Ranks
 from cadstn.train.state import checkpoints
 
@@ -295,8 +296,6 @@ def test_initial_weights_do_not_depend_on_the_other_stages(small: Small) -> None
 
 def test_dropout_of_a_sample_does_not_depend_on_its_batch(small: Small, toy_bank: Bank) -> None:
     """Half a batch gives half of what the whole batch gives, masks included."""
-    from cadstn.train.networks import set_dropout
-
     recipe = small(**{"net.dropout": 0.5, "net.dropout_recurrent": 0.5})
     network = build(recipe, "cpu")["temporal"].train()
     source, rows = BankSource(toy_bank, recipe, "cpu"), torch.arange(40, 46)
@@ -310,7 +309,10 @@ def test_dropout_of_a_sample_does_not_depend_on_its_batch(small: Small, toy_bank
     whole = joints(rows)
     torch.testing.assert_close(joints(rows[2:4]), whole[2:4])
     assert not torch.allclose(joints(rows + 100), whole)
-    kept = (network.get_submodule("dropout")(torch.ones(6, 2, 4096)) > 0).float().mean()
+    set_dropout(network, recipe, "temporal", torch.arange(400))
+    layer = network.get_submodule("dropout")
+    assert isinstance(layer, Dropout)
+    kept = (layer(torch.ones(400, 2, layer.width)) > 0).float().mean()
     assert 0.48 < float(kept) < 0.52
 
 
@@ -329,7 +331,8 @@ def test_parts_of_a_batch_add_up_to_the_whole(
         run: Any = type("Run", (), {})()
         run.recipe, run.source, run.device, run.ranks = recipe, source, "cpu", Ranks()
         run.stop = __import__("threading").Event()
-        loop_module._gradients(run, networks, network, ranks.rows(3, clips), clips)
+        step = stage_step(networks, network, recipe, "cpu")
+        loop_module._gradients(run, networks[network], network, step, ranks.rows(3, clips), clips)
         return [p.grad for p in networks[network].parameters() if p.grad is not None]
 
     whole = gradients(Ranks())
@@ -456,7 +459,7 @@ def test_loss_that_is_not_finite_stops_and_names_the_step(
 
     checks = Losses
     with monkeypatch.context() as patch:
-        patch.setattr(loop_module, "stage_loss", broken)
+        patch.setattr(networks_module, "stage_loss", broken)
         patch.setattr(loop_module, "Losses", lambda out, stage, **_: checks(out, stage, lag=lag))
         with pytest.raises(CadstnError, match="loss is nan at step 3 of the spatial stage"):
             train(small(), tmp_path / "stopped", checkpoint_every=2)
@@ -484,7 +487,7 @@ def test_batch_that_does_not_fit_is_told_in_one_line(
     def full(*args: Any) -> Tensor:
         raise error
 
-    monkeypatch.setattr(loop_module, "stage_loss", full)
+    monkeypatch.setattr(networks_module, "stage_loss", full)
     with pytest.raises(CadstnError, match=r"a batch of 4 images does not fit.*spatial\.batch=2"):
         train(small(), tmp_path)
 
@@ -495,7 +498,7 @@ def test_other_errors_are_not_hidden(
     def broken(*args: Any) -> Tensor:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(loop_module, "stage_loss", broken)
+    monkeypatch.setattr(networks_module, "stage_loss", broken)
     with pytest.raises(RuntimeError, match="a bug"):
         train(small(), tmp_path)
 

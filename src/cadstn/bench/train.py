@@ -19,10 +19,9 @@ from cadstn.train.networks import (
     Networks,
     begin,
     build,
-    compiled,
     parameter_groups,
     set_dropout,
-    stage_loss,
+    stage_step,
 )
 from cadstn.train.source import Batch, Source
 
@@ -74,6 +73,7 @@ class _Loop:
         else:
             groups = parameter_groups(self.part, recipe)
             self.optimizer = torch.optim.Adam(groups, lr=1e-5, fused=True)
+        self.loss = stage_step(self.networks, stage, recipe, device)
 
     def __call__(self) -> dict[str, float]:
         if torch.device(self.device).type == "cpu":
@@ -87,12 +87,10 @@ class _Loop:
         batch: Batch = self.source.clips(NUMBERS[stage], rows, frames)
         times.append(self._now())
         self.optimizer.zero_grad(set_to_none=True)
-        if self.plain:
-            loss = stage_loss(self.networks, stage, batch, recipe)
-        else:
+        if not self.plain:
             set_dropout(self.part, recipe, stage, rows.to(self.device))
-            with mixed_precision(recipe, self.device):
-                loss = stage_loss(self.networks, stage, batch, recipe)
+        with mixed_precision(recipe, self.device):
+            loss = self.loss(batch)
         times.append(self._now())
         torch.autograd.backward(loss)
         times.append(self._now())
@@ -132,15 +130,15 @@ def bench_train(
     for stage in recipe.stages:
         loops = [_Loop(recipe, stage, source, device, False)]
         if plain:
-            loops.append(_Loop(replace(recipe, precision="fp32"), stage, source, device, True))
+            eager = replace(recipe, precision="fp32", compiled=False)
+            loops.append(_Loop(eager, stage, source, device, True))
         steps: list[list[dict[str, float]]] = [[] for _ in loops]
-        with compiled(loops[0].part, recipe):
-            for turn in range(rounds + 1):
-                for loop, seen in zip(loops, steps, strict=True):
-                    loop()  # a step that pays for the change of allocator
-                    seconds = loop()
-                    if turn:
-                        seen.append(seconds)
+        for turn in range(rounds + 1):
+            for loop, seen in zip(loops, steps, strict=True):
+                loop()  # a step that pays for the change of allocator
+                seconds = loop()
+                if turn:
+                    seen.append(seconds)
         plan = recipe.plan(stage)
         whole = [statistics.median(sum(s.values()) for s in seen) for seen in steps]
         speed = StageSpeed(

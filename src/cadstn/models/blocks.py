@@ -5,7 +5,6 @@ Layer sizes are those of figures 3, 4, 5 and 9 of the paper. No batch normalisat
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -108,24 +107,23 @@ def sliced_trunk(config: NetConfig) -> Trunk:
 
 
 class Dropout(nn.Dropout):
-    """Dropout whose mask can be given by the caller, row by row.
+    """Dropout whose masks can be given by the caller.
 
     Torch's own draws from one generator for the whole batch, so that a row's mask depends on the
-    rows before it, and training on two devices on how the batch was cut. With `uniform` set, it
-    maps a width D to (N, D) numbers in [0, 1), one row for each of the N rows dropped, and each
-    call gives new ones.
+    rows before it, and training on two devices on how the batch was cut. Each pass takes the next
+    of `masks`, (N, width) bool for N rows of features, if there is a list of them.
     """
 
-    def __init__(self, p: float) -> None:
+    def __init__(self, p: float, width: int) -> None:
         super().__init__(p)
-        self.uniform: Callable[[int], Tensor] | None = None
+        self.width = width
+        self.masks: list[Tensor] | None = None
 
     def forward(self, features: Tensor) -> Tensor:
-        """Map features (..., D) to as many, some of them zero, the others 1 / (1 - p) as large."""
-        if self.uniform is None or not self.training or not self.p:
+        """Map features (..., width) to as many, some of them 0, the others 1 / (1 - p) as large."""
+        if self.masks is None or not self.training or not self.p:
             return super().forward(features)
-        kept = self.uniform(features.shape[-1]) >= self.p
-        return features * kept.view(features.shape) / (1 - self.p)
+        return features * self.masks.pop(0).view(features.shape) / (1 - self.p)
 
 
 class Dense(nn.Module):
@@ -135,7 +133,7 @@ class Dense(nn.Module):
         """Build with Xavier weights."""
         super().__init__()
         self.linear = nn.Linear(inputs, outputs)
-        self.dropout = Dropout(dropout)
+        self.dropout = Dropout(dropout, outputs)
         xavier_(self.linear)
 
     def forward(self, features: Tensor) -> Tensor:

@@ -33,7 +33,7 @@ class Temporal(nn.Module):
         self.trunk = depth_trunk(config)
         self.fc1 = Dense(config.features, config.width, config.dropout)
         self.lstm = Lstm(config.width, config.hidden)
-        self.dropout = Dropout(config.dropout_recurrent)
+        self.dropout = Dropout(config.dropout_recurrent, config.hidden)
         self.output = output_layer(config.hidden + config.width, config.joints, regression=False)
 
     def initial_state(self, batch: int, device: torch.device | str | None = None) -> LstmState:

@@ -120,7 +120,7 @@ class Recipe:
         holdout: share of the training shots that is kept for validation.
         validation_frames: how many frames are validated between; four times as many at the end.
         precision: ``fp32``, or ``bf16`` for the networks' products.
-        compiled: render, and train compact trunks, with torch.compile (needs a C++ compiler).
+        compiled: render and train with torch.compile (needs a C++ compiler).
     """
 
     name: str

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from cadstn._version import __version__
 from cadstn.errors import CadstnError, Stopped
@@ -30,11 +30,10 @@ from cadstn.train.networks import (
     Networks,
     begin,
     build,
-    compiled,
     parameter_groups,
     predict,
     set_dropout,
-    stage_loss,
+    stage_step,
 )
 from cadstn.train.ranks import Ranks, join
 from cadstn.train.source import Batch, RenderedSource, Source
@@ -178,7 +177,7 @@ def _finish_stage(run: _Run, networks: Networks, stage: str) -> None:
         rows = torch.arange(_START_FRAMES // run.recipe.frames(stage))
         batch = run.source.clips(NUMBERS[stage], rows, run.recipe.frames(stage))
         start_stage(networks[stage], stage, run.start, batch.crops.flatten(0, 1))
-    with memory_told(run.recipe, stage), compiled(networks[stage], run.recipe):
+    with memory_told(run.recipe, stage):
         _train_stage(run, networks, stage)
     if run.ranks.first:
         state = networks[stage].state_dict()
@@ -202,6 +201,7 @@ def _train_stage(run: _Run, networks: Networks, stage: str) -> None:
     log = Log(run.out, stage, start) if ranks.first else None
     losses = Losses(run.out, stage, lag=0 if run.device == "cpu" else _LAG)
     ready(networks, stage)
+    step_loss = stage_step(networks, stage, recipe, run.device)
     error_mm = math.nan
     clock = deque([time.perf_counter()], maxlen=_WINDOW + 1)
     for step in range(start, plan.steps):
@@ -209,7 +209,7 @@ def _train_stage(run: _Run, networks: Networks, stage: str) -> None:
         for group in optimizer.param_groups:
             group["lr"] = rate * group["rate"]
         rows = ranks.rows(step, clips)
-        loss, stop = _gradients(run, networks, stage, rows, clips)
+        loss, stop = _gradients(run, networks[stage], stage, step_loss, rows, clips)
         losses.check(step, loss)
         optimizer.step()
         clock.append(time.perf_counter())
@@ -251,15 +251,15 @@ def ready(networks: Networks, stage: str) -> None:
 
 
 def _gradients(
-    run: _Run, networks: Networks, stage: str, rows: Tensor, clips: int
-) -> tuple[Tensor, bool]:
+    run: _Run, part: nn.Module, stage: str, step_loss: Callable[[Batch], Tensor],
+    rows: Tensor, clips: int,
+) -> tuple[Tensor, bool]:  # fmt: skip
     """Leave the global batch's gradients in the network; return its loss, and whether to stop."""
-    part = networks[stage]
     part.zero_grad(set_to_none=True)
     batch = run.source.clips(NUMBERS[stage], rows, run.recipe.frames(stage))
     set_dropout(part, run.recipe, stage, rows.to(run.device))
     with mixed_precision(run.recipe, run.device):
-        loss = stage_loss(networks, stage, batch, run.recipe)
+        loss = step_loss(batch)
     # A mean over the rows of this rank becomes its part of the mean over all.
     loss = loss * (len(rows) / clips)
     torch.autograd.backward(loss)
