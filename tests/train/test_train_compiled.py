@@ -12,29 +12,31 @@ import torch
 from torch import Tensor
 
 from cadstn.data.bank import Bank
+from cadstn.errors import CadstnError
 from cadstn.recipes import Recipe
 from cadstn.train import BankSource, train
 from cadstn.train.networks import build, set_dropout, stage_step
 
 Small = Callable[..., Recipe]
-DEVICES = [
-    "cpu",
-    pytest.param("cuda", marks=pytest.mark.skipif(
-        not torch.cuda.is_available(), reason="needs a GPU: captures CUDA graphs")),
-]  # fmt: skip
+NEEDS_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+MODES = [
+    ("compiled", "cpu"),
+    pytest.param("compiled", "cuda", marks=NEEDS_GPU),
+    pytest.param("captured", "cuda", marks=NEEDS_GPU),
+]
 DROPS = {"net.dropout": 0.3, "net.dropout_recurrent": 0.5}
 
 
-@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize(("mode", "device"), MODES)
 @pytest.mark.parametrize("network", ["cadstn", "sliced"])
 def test_a_run_has_the_losses_of_the_eager_one(
-    toy_bank: Bank, small: Small, tmp_path: Path, network: str, device: str
+    toy_bank: Bank, small: Small, tmp_path: Path, network: str, mode: str, device: str
 ) -> None:
     """All steps of all stages, each of which begins where the one before went."""
     seen = []
-    for compiled in (False, True):
-        recipe = small(network=network, compiled=compiled, **DROPS)
-        folder = tmp_path / str(compiled)
+    for chosen in ("eager", mode):
+        recipe = small(network=network, step_mode=chosen, **DROPS)
+        folder = tmp_path / chosen
         train(recipe, folder, source=BankSource(toy_bank, recipe, device), device=device)
         lines = (folder / "log.jsonl").read_text().splitlines()
         seen.append([json.loads(line)["loss"] for line in lines])
@@ -43,11 +45,11 @@ def test_a_run_has_the_losses_of_the_eager_one(
     torch.testing.assert_close(fused, eager, rtol=1e-4, atol=0)
 
 
-@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize(("mode", "device"), MODES)
 def test_masks_are_new_every_step_and_a_function_of_the_sample(
-    toy_bank: Bank, small: Small, device: str
+    toy_bank: Bank, small: Small, mode: str, device: str
 ) -> None:
-    recipe = small(network="temporal", compiled=True, **DROPS)
+    recipe = small(network="temporal", step_mode=mode, **DROPS)
     networks = build(recipe, device)
     network = networks["temporal"].train()
     batch = BankSource(toy_bank, recipe, device).clips(0, torch.arange(2), 2)
@@ -65,16 +67,22 @@ def test_masks_are_new_every_step_and_a_function_of_the_sample(
     assert all(torch.equal(a, b) for a, b in zip(one, again, strict=True))
 
 
+def test_steps_are_captured_on_a_gpu_only(small: Small, tmp_path: Path, toy_bank: Bank) -> None:
+    recipe = small(step_mode="captured")
+    with pytest.raises(CadstnError, match=r"on a GPU only.*set step_mode=compiled"):
+        train(recipe, tmp_path, source=BankSource(toy_bank, recipe, "cpu"))
+
+
 def test_compact_steps_are_the_eager_ones(toy_bank: Bank, small: Small) -> None:
     recipe = small(**{
         "net.trunk": "residual", "net.channels": [4, 6, 8], "net.blocks": [1, 1, 1], "clip": 3,
-        "temporal.batch": 6, "fusion.batch": 6, "compiled": True,
+        "temporal.batch": 6, "fusion.batch": 6, "step_mode": "compiled",
     })  # fmt: skip
     networks = build(recipe, "cpu")
     spatial = networks["spatial"].train()
     batch = BankSource(toy_bank, recipe, "cpu").clips(0, torch.arange(6), 3)
     found = []
-    for chosen in (replace(recipe, compiled=False), recipe):
+    for chosen in (replace(recipe, step_mode="eager"), recipe):
         spatial.zero_grad()
         loss = stage_step(networks, "spatial", chosen, "cpu")(batch)
         loss.backward()  # type: ignore[no-untyped-call]

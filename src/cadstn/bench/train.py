@@ -130,7 +130,7 @@ def bench_train(
     for stage in recipe.stages:
         loops = [_Loop(recipe, stage, source, device, False)]
         if plain:
-            eager = replace(recipe, precision="fp32", compiled=False)
+            eager = replace(recipe, precision="fp32", step_mode="eager")
             loops.append(_Loop(eager, stage, source, device, True))
         steps: list[list[dict[str, float]]] = [[] for _ in loops]
         for turn in range(rounds + 1):

@@ -198,7 +198,7 @@ def ablate(
     from cadstn.train.ablation import format_tables
 
     banks = open_bank(train_path), open_bank(test_path)
-    fields = {"compiled": False, **dict(setting(text) for text in settings)}
+    fields = dict(setting(text) for text in settings)
     results = []
     for seed in range(seeds):
         chosen = override(recipe(kind, banks[0].about["set"]), {**fields, "seed": seed})

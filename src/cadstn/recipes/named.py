@@ -85,7 +85,7 @@ def small(network: str, data: str) -> Recipe:
         baseline=frame,
         sliced=frame,
         spatial=frame,
-        temporal=Plan(steps=5_000, batch=64),
+        temporal=Plan(steps=20_000, batch=64),
         fusion=Plan(steps=1_000, batch=64, learning_rate=2e-4),
         schedule="cosine",
         temporal_start="spatial",
@@ -123,6 +123,7 @@ def compact(network: str, data: str) -> Recipe:
         prepared=450_000 if data == "rendered" else 0,
         precision="bf16",
         compiled=data == "rendered",
+        step_mode="compiled" if data == "rendered" else "eager",
     )  # fmt: skip
 
 

@@ -22,6 +22,9 @@ NETWORKS = ("baseline", "sliced", "spatial", "temporal", "cadstn")
 TURNS = ("none", "paper", "released")
 """Fixed extra copies: quarter turns and flips (the text), or quarter turns alone (their files)."""
 
+STEP_MODES = ("eager", "compiled", "captured")
+"""How the networks' part of a training step runs."""
+
 _STARTS = ("scratch", "baseline", "spatial")
 
 
@@ -120,7 +123,9 @@ class Recipe:
         holdout: share of the training shots that is kept for validation.
         validation_frames: how many frames are validated between; four times as many at the end.
         precision: ``fp32``, or ``bf16`` for the networks' products.
-        compiled: render and train with torch.compile (needs a C++ compiler).
+        compiled: render with torch.compile (needs a C++ compiler).
+        step_mode: how a training step runs: ``eager``, ``compiled`` (the same needs), ``captured``
+            (compiled, then replayed from CUDA graphs; on a GPU).
     """
 
     name: str
@@ -157,6 +162,7 @@ class Recipe:
     validation_frames: int = 512
     precision: str = "fp32"
     compiled: bool = False
+    step_mode: str = "eager"
 
     def __post_init__(self) -> None:
         choices = {
@@ -166,6 +172,7 @@ class Recipe:
             "temporal_start": _STARTS,
             "fusion_start": _STARTS,
             "precision": ("fp32", "bf16"),
+            "step_mode": STEP_MODES,
             "center": ("tracked",) if self.data == "rendered" else ("mass", "joint"),
         }
         for name, known in choices.items():

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from cadstn.errors import CadstnError
 from cadstn.models import (
     Baseline,
     Cadstn,
@@ -128,17 +129,26 @@ def stage_step(
 ) -> Callable[[Batch], Tensor]:
     """Return `stage_loss` of a stage as a training takes it: eager, compiled or captured.
 
-    A recipe that says ``compiled`` gets torch.compile, whose first step takes a minute; on a GPU
-    the compiled step is also captured into CUDA graphs, so that the host launches one thing and
-    not a thousand. Evaluation stays eager: it comes in many shapes, each compiled anew.
+    The first compiled step takes a minute. A captured one is replayed from CUDA graphs, so that
+    the host launches one thing and not a thousand. Evaluation stays eager: it comes in many
+    shapes, each of which would be compiled anew.
+
+    Raises:
+        CadstnError: for captured steps without a GPU.
     """
 
     def step(batch: Batch) -> Tensor:
         return stage_loss(networks, stage, batch, recipe)
 
-    if not recipe.compiled:
+    if recipe.step_mode == "eager":
         return step
-    captured = torch.device(device).type == "cuda"
+    captured = recipe.step_mode == "captured"
+    if captured and torch.device(device).type != "cuda":
+        raise CadstnError(
+            "steps are captured on a GPU only",
+            where=recipe.name,
+            mend="give --device cuda, or set step_mode=compiled",
+        )
     mode = "reduce-overhead" if captured else "default"
     fused: Callable[[Batch], Tensor] = torch.compile(step, dynamic=False, mode=mode)
     return fused
