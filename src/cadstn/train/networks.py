@@ -81,8 +81,8 @@ def parameter_groups(network: nn.Module, recipe: Recipe) -> list[dict[str, objec
 def set_dropout(network: nn.Module, recipe: Recipe, stage: str, rows: Tensor) -> None:
     """Let the next pass drop what is a function of seed, stage, layer and sample number.
 
-    The masks are made here and not where they are used: inside a compiled step Inductor's 64-bit
-    arithmetic dropped about one number in 4,000 otherwise (torch 2.13, CPU).
+    The masks are made here and not where they are used: hashed inside a compiled step, the
+    gradients of some steps were a few per cent off the eager ones (torch 2.13, CPU).
 
     Args:
         network: of the stage.
