@@ -130,7 +130,7 @@ def stage_step(
     """Return `stage_loss` of a stage as a training takes it: eager, compiled or captured.
 
     The first compiled step takes a minute. A captured one is replayed from CUDA graphs, so that
-    the host launches one thing and not a thousand. Evaluation stays eager: it comes in many
+    the host need not launch every kernel. Evaluation stays eager: it comes in many
     shapes, each of which would be compiled anew.
 
     Raises:
