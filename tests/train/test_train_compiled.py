@@ -71,6 +71,7 @@ def test_steps_are_captured_on_a_gpu_only(small: Small, tmp_path: Path, toy_bank
     recipe = small(step_mode="captured")
     with pytest.raises(CadstnError, match=r"on a GPU only.*set step_mode=compiled"):
         train(recipe, tmp_path, source=BankSource(toy_bank, recipe, "cpu"))
+    assert not list(tmp_path.iterdir())
 
 
 def test_compact_steps_are_the_eager_ones(toy_bank: Bank, small: Small) -> None:

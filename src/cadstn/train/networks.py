@@ -39,7 +39,17 @@ Networks = dict[str, nn.Module]
 
 
 def build(recipe: Recipe, device: str) -> Networks:
-    """Make the networks of a recipe's stages, each with weights that its seed and name decide."""
+    """Make the networks of a recipe's stages, each with weights that its seed and name decide.
+
+    Raises:
+        CadstnError: if their steps are to be captured and there is no GPU.
+    """
+    if recipe.step_mode == "captured" and torch.device(device).type != "cuda":
+        raise CadstnError(
+            "steps are captured on a GPU only",
+            where=recipe.name,
+            mend="give --device cuda, or set step_mode=compiled",
+        )
     networks: Networks = {}
     for stage in recipe.stages:
         with torch.random.fork_rng(devices=[]):
@@ -132,9 +142,6 @@ def stage_step(
     The first compiled step takes a minute. A captured one is replayed from CUDA graphs, so that
     the host need not launch every kernel. Evaluation stays eager: it comes in many
     shapes, each of which would be compiled anew.
-
-    Raises:
-        CadstnError: for captured steps without a GPU.
     """
 
     def step(batch: Batch) -> Tensor:
@@ -142,14 +149,7 @@ def stage_step(
 
     if recipe.step_mode == "eager":
         return step
-    captured = recipe.step_mode == "captured"
-    if captured and torch.device(device).type != "cuda":
-        raise CadstnError(
-            "steps are captured on a GPU only",
-            where=recipe.name,
-            mend="give --device cuda, or set step_mode=compiled",
-        )
-    mode = "reduce-overhead" if captured else "default"
+    mode = "reduce-overhead" if recipe.step_mode == "captured" else "default"
     fused: Callable[[Batch], Tensor] = torch.compile(step, dynamic=False, mode=mode)
     return fused
 
