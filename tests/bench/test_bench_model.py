@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from cadstn.bench.shipped import bench_model
+from cadstn.bench.shipped_beside import compare_seen
 from cadstn.bench.shipped_follow import Look, Seen, false_alarms, follow, in_picture
 from cadstn.bench.shipped_measure import calibration, measure, steadiness
 from cadstn.bench.shipped_real import (
@@ -172,6 +173,47 @@ def test_in_picture() -> None:
     joints[1, 1] = [500 * 160.5 / 200, 0, 500]  # half a pixel beyond the last
     joints[2, 0] = [0, 0, -500.0]
     assert in_picture(joints, CAMERA).tolist() == [True, False, False]
+
+
+def test_two_networks_frame_by_frame(tmp_path: Path) -> None:
+    """One is off by 4 mm, the other by 10, and by 40 in one frame; one frame each is lost."""
+    truth = a_hand(8)
+    deeper: FloatArray = np.array([0, 0, 1.0])
+    one, two = truth + 4 * deeper, truth + 10 * deeper
+    two[5] += 30 * deeper
+    one[6], two[7] = np.nan, np.nan
+    first, second = seen_as(tmp_path / "1", truth, one), seen_as(tmp_path / "2", truth, two)
+    # In its first frame the second network is on the scene's second hand: it does not count.
+    far = truth[0] + 300 * deeper
+    second.joints_mm[0], second.other_mm[0] = far, far.mean(0)
+    found = compare_seen([first, first], [second, second])
+    assert (found["asked"], found["found"]) == (14, 10)
+    error = found["mean_error_mm"]
+    assert (error["this"], error["other"]) == (pytest.approx(4), pytest.approx(16))
+    assert error["difference"] == pytest.approx(-12)
+    low, high = error["difference_95"]  # eight frames 6 mm apart, two 36
+    assert -36 < low < -12 < high < -5.9
+    assert found["within_30mm"]["this"] == pytest.approx(6 / 7)
+    assert found["within_30mm"]["other"] == pytest.approx(5 / 7)
+    assert found["whole_within_30mm"]["this"] == pytest.approx(7 / 8)
+    assert found["whole_within_30mm"]["other"] == pytest.approx(5 / 8)
+    # Frames 2 to 4 have both neighbours; the jump from 10 to 40 mm is frame 4's.
+    assert found["acceleration_error_mm_frame2"]["this"] == pytest.approx(0, abs=1e-3)
+    assert found["acceleration_error_mm_frame2"]["other"] == pytest.approx(10, abs=1e-3)
+    with pytest.raises(CadstnError, match="not the same recordings"):
+        compare_seen([first], [second, second])
+
+
+def test_the_interval_of_frames_within_30mm(tmp_path: Path) -> None:
+    """Of twenty recordings ten are good throughout; nobody can know the share to a few points."""
+    truth = a_hand()
+    good = seen_as(tmp_path / "1", truth, truth)
+    bad = seen_as(tmp_path / "2", truth, truth + np.array([0, 0, 50.0]))
+    found = measure([good, bad] * 10)
+    low, high = found["worst_joint_within_30mm_95"]
+    assert found["worst_joint_within"]["30"] == 0.5
+    # 1.96 * sqrt(0.5 * 0.5 / 20) = 0.22
+    assert (low, high) == (pytest.approx(0.28, abs=0.04), pytest.approx(0.72, abs=0.04))
 
 
 def test_steadiness_of_a_shaken_hand(tmp_path: Path) -> None:
@@ -438,6 +480,7 @@ def test_bench_from_the_command_line(tmp_path: Path) -> None:
     arguments = [
         "bench", "model", "--recordings", "2", "--frames", "3", "--empty", "1", "--threads", "1",
         "--keep", str(tmp_path / "set"), "--json", str(tmp_path / "out.json"), "--real", str(real),
+        "--beside", "shipped",
     ]  # fmt: skip
     result = CliRunner().invoke(cli, arguments)
     assert result.exit_code == 0, result.output
@@ -447,6 +490,9 @@ def test_bench_from_the_command_line(tmp_path: Path) -> None:
     assert report["rendered"]["frames"] == 6
     assert report["false_alarms"]["frames"] + report["false_alarms"]["left_out"] == 3
     assert report["real"]["recordings"]["nyu"]["labels"] is not None
+    assert report["beside"]["weights"] == "hand21.onnx"
+    for name in ("mean_error_mm", "within_30mm", "whole_within_30mm"):
+        assert report["beside"][name]["difference"] == 0  # from themselves
     assert len(report["goals"]) == len(goals(report))
     assert report_lines(report) == result.stdout.splitlines()
 
@@ -454,6 +500,7 @@ def test_bench_from_the_command_line(tmp_path: Path) -> None:
 def test_parts_may_be_left_out() -> None:
     report: dict[str, Any] = bench_model(recordings=0, empty=0, threads=1)
     assert report["rendered"] is report["false_alarms"] is report["real"] is None
+    assert report["beside"] is None
     assert all(goal.measured is None for goal in goals(report))
     assert len(report_lines(report)) == 4 + len(goals(report))
     assert acceleration_error(a_hand(), a_hand()) == 0

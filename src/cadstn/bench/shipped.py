@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from cadstn._version import __version__
-from cadstn.bench.shipped_follow import Looker, false_alarms, follow
+from cadstn.bench.shipped_beside import compare_seen
+from cadstn.bench.shipped_follow import Looker, Seen, false_alarms, follow
 from cadstn.bench.shipped_measure import measure, plain
 from cadstn.bench.shipped_real import measure_real, real_recordings
 from cadstn.bench.shipped_report import goals
@@ -19,7 +20,7 @@ from cadstn.bench.shipped_set import Order, Rendered, rendered
 from cadstn.errors import CadstnError
 from cadstn.recording.files import told_of
 from cadstn.skeleton import HAND21
-from cadstn.track import Tracker, load_network
+from cadstn.track import Network, Tracker, load_network
 
 #: Shows that something of a name and a length goes on: a context that gives what to call a step.
 Bar = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
@@ -41,6 +42,7 @@ def bench_model(
     workers: int = 1,
     threads: int | None = None,
     real: Path | None = None,
+    beside: Path | None = None,
     bar: Bar = _silent,
 ) -> dict[str, Any]:
     """Measure weights: everything ``cadstn bench model`` prints, fit for JSON.
@@ -55,19 +57,15 @@ def bench_model(
         workers: processes that render.
         threads: of the network, see `cadstn.track.load_network`.
         real: folder of real recordings, see `cadstn.bench.shipped_real.real_recordings`.
+        beside: weights that track the same rendered recordings, to be compared frame by frame.
         bar: shows progress.
 
     Raises:
         CadstnError: if the weights do not say MediaPipe's 21 joints, a folder is not what it should
             be, or PyTorch is missing where something must be rendered.
     """
-    network = load_network(weights, threads=threads)
-    if network.skeleton != HAND21:
-        raise CadstnError(
-            f"weights of skeleton {network.skeleton.name}",
-            where=weights,
-            mend=f"give weights of {HAND21.name}, the joints that are rendered",
-        )
+    network = _network(weights, threads)
+    networks = [network] if beside is None else [network, _network(beside, threads)]
     tracker = Tracker(network)
     report: dict[str, Any] = {
         "weights": "shipped" if weights is None else weights.name,
@@ -77,6 +75,7 @@ def bench_model(
         "seed": seed,
         "frames_per_recording": frames,
         "rendered": None,
+        "beside": None,
         "false_alarms": None,
         "real": None,
     }
@@ -92,15 +91,35 @@ def bench_model(
             return rendered(folder, kind, count, order, workers=workers, forget=keep is None)
 
         if recordings:
-            given, beside = Looker(network), Looker(network)
-            with bar("frames with a hand", recordings * frames) as step:
-                sets = those("hands", recordings)
-                seen = [follow(one, tracker, given, beside, step) for one in sets]
+            with bar("frames with a hand", len(networks) * recordings * frames) as step:
+                following = [_follower(one, step) for one in networks]
+                # One after the other on each recording: it may be gone after its turn.
+                pairs = [[track(one) for track in following] for one in those("hands", recordings)]
+            seen, *others = zip(*pairs, strict=True)
             report["rendered"] = measure(seen)
+            if beside is not None:
+                compared = compare_seen(seen, others[0])
+                report["beside"] = plain({"weights": beside.name, **compared})
         if empty:
             with bar("frames without a hand", empty * frames) as step:
                 report["false_alarms"] = false_alarms(those("empty", empty), tracker, step)
     return report
+
+
+def _network(weights: Path | None, threads: int | None) -> Network:
+    network = load_network(weights, threads=threads)
+    if network.skeleton != HAND21:
+        raise CadstnError(
+            f"weights of skeleton {network.skeleton.name}",
+            where=weights,
+            mend=f"give weights of {HAND21.name}, the joints that are rendered",
+        )
+    return network
+
+
+def _follower(network: Network, step: Callable[[], None]) -> Callable[[Rendered], Seen]:
+    tracker, given, again = Tracker(network), Looker(network), Looker(network)
+    return lambda one: follow(one, tracker, given, again, step)
 
 
 def write_report(path: Path, report: dict[str, Any]) -> None:

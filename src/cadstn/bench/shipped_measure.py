@@ -13,12 +13,12 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cadstn.bench.shipped_follow import Bools, FloatArray, Seen
+from cadstn.bench.shipped_rows import GOAL_MM, Joined, join
 from cadstn.errors import CadstnError
 from cadstn.evaluate import (
     acceleration_error,
@@ -35,7 +35,6 @@ from cadstn.track.filters import Exponential, Filter, OneEuro
 
 WORST_MM = (20, 30, 40, 50)
 CENTRE_MM = 15.0
-_OTHER_MM = 120.0  # nearer than this to the second hand, and nearer than to the first, is on it
 _WRONG_PLACE_MM = 100.0
 #: Bins of what the network says of a joint, in mm.
 UNCERTAINTY_MM = (0.0, 4.0, 6.0, 8.0, 10.0, 12.0, 16.0, 24.0, math.inf)
@@ -43,31 +42,6 @@ _ASKED_MM, _WITHIN_MM = (8.0, 12.0), 10.0
 #: What filters are tried with: around the numbers they have in `cadstn.track.filters`.
 EXPONENTIAL = tuple(round(0.2 + 0.05 * i, 2) for i in range(16))
 ONE_EURO = tuple((hz, b) for hz in (0.5, 1.0, 2.0, 3.0, 5.0, 8.0) for b in (0.01, 0.03, 0.05, 0.1))
-
-
-class _Joined(NamedTuple):
-    """All recordings in a row: N frames. See `Seen`; ``side`` and ``setup`` are (N,) of text.
-
-    Attributes:
-        cuts: where recordings begin, the first left out.
-        asked: (N,) frames that count, lost or found.
-        joints: (N, K, 3) of the tracker, NaN where lost or not asked for.
-        other: (N,) frames in which the second hand is followed.
-    """
-
-    cuts: list[int]
-    truth: FloatArray
-    whole: Bools
-    other: Bools
-    asked: Bools
-    raw: FloatArray
-    joints: FloatArray
-    center: FloatArray
-    given: FloatArray
-    uncertainty: FloatArray
-    side: NDArray[np.str_]
-    true_side: NDArray[np.str_]
-    setup: NDArray[np.str_]
 
 
 def measure(seen: Sequence[Seen]) -> dict[str, Any]:
@@ -80,7 +54,7 @@ def measure(seen: Sequence[Seen]) -> dict[str, Any]:
     """
     if not seen:
         raise CadstnError("no recordings to measure", mend="give at least one")
-    all_ = _join(seen)
+    all_ = join(seen)
     found = ~np.isnan(all_.joints[:, 0, 0])
     errors = joint_errors_mm(all_.joints, all_.truth)
     report = {
@@ -110,15 +84,6 @@ def measure(seen: Sequence[Seen]) -> dict[str, Any]:
     }
     plained: dict[str, Any] = plain(report)
     return plained
-
-
-def on_other_hand(one: Seen) -> Bools:
-    """Say of each frame whether the second hand is followed, which has no labels: (T,)."""
-    middle = one.joints_mm.mean(1)
-    away = lengths(middle - one.other_mm)
-    # NaN, where nothing is found or there is no second hand, is nearer to nothing.
-    nearer: Bools = (away < _OTHER_MM) & (away < lengths(middle - one.truth_mm.mean(1)))
-    return nearer
 
 
 def steadiness(
@@ -231,30 +196,7 @@ def plain(value: Any) -> Any:
     return value
 
 
-def _join(seen: Sequence[Seen]) -> _Joined:
-    """Put recordings in a row, and say which frames count."""
-    whole = np.concatenate([one.whole for one in seen])
-    other = np.concatenate([on_other_hand(one) for one in seen])
-    raw = np.concatenate([one.joints_mm for one in seen])
-    asked = whole & ~other
-    return _Joined(
-        cuts=np.cumsum([len(one.truth_mm) for one in seen])[:-1].tolist(),
-        truth=np.concatenate([one.truth_mm for one in seen]),
-        whole=whole,
-        other=other,
-        asked=asked,
-        raw=raw,
-        joints=np.where(asked[:, None, None], raw, np.nan),
-        center=np.concatenate([one.center_mm for one in seen]),
-        given=np.concatenate([one.given_mm for one in seen]),
-        uncertainty=np.concatenate([one.uncertainty_mm for one in seen]),
-        side=np.array([side for one in seen for side in one.side]),
-        true_side=np.array(["left" if one.left else "right" for one in seen for _ in one.side]),
-        setup=np.array([one.setup for one in seen for _ in one.side]),
-    )
-
-
-def _errors(all_: _Joined, errors: FloatArray) -> dict[str, Any]:
+def _errors(all_: Joined, errors: FloatArray) -> dict[str, Any]:
     """How far joints are: mean, median, worst, and with the frames on the second hand as well."""
     interval = bootstrap(errors.mean(1), all_.cuts)
     whole = np.where(all_.whole[:, None, None], all_.raw, np.nan)
@@ -264,6 +206,9 @@ def _errors(all_: _Joined, errors: FloatArray) -> dict[str, Any]:
         if asked.any()
         else np.full(len(WORST_MM), np.nan)
     )
+    # NaN, of a lost frame, is within nothing; of a frame that does not count it stays.
+    near = np.where(asked, errors.max(1) <= GOAL_MM, np.nan)
+    near_interval = bootstrap(near, all_.cuts)
     per_joint = per_joint_error_mm(all_.joints, all_.truth)
     return {
         "mean_error_mm": _mean(errors),
@@ -272,10 +217,11 @@ def _errors(all_: _Joined, errors: FloatArray) -> dict[str, Any]:
         "mean_error_with_other_hand_mm": mean_error_mm(whole, all_.truth),
         "per_joint_error_mm": dict(zip(HAND21.joints, per_joint.tolist(), strict=False)),
         "worst_joint_within": dict(zip(map(str, WORST_MM), worst.tolist(), strict=True)),
+        "worst_joint_within_30mm_95": [near_interval.low, near_interval.high],
     }
 
 
-def _centres(all_: _Joined, errors: FloatArray, found: Bools) -> dict[str, Any]:
+def _centres(all_: Joined, errors: FloatArray, found: Bools) -> dict[str, Any]:
     """How far the hand's middle is, and what joints lose by it against a centre that is given."""
     middle = all_.truth.mean(1)
     off, cube = lengths(all_.joints.mean(1) - middle), lengths(all_.center - middle)

@@ -95,6 +95,8 @@ def report_lines(report: Report) -> list[str]:
         lines.append("| " + " | ".join(cells) + " |")
     if report["rendered"]:
         lines += ["", *_rendered_lines(report["rendered"], report["seed"])]
+    if report["beside"]:
+        lines += ["", *_beside_lines(report["weights"], report["beside"])]
     if report["false_alarms"]:
         lines += ["", *_alarm_lines(report["false_alarms"])]
     if report["real"]:
@@ -107,6 +109,7 @@ def _rendered_lines(seen: Report, seed: int) -> list[str]:
         f"{mm} mm {_text(_percent(share))} %" for mm, share in seen["worst_joint_within"].items()
     )
     low, high = seen["mean_error_95_mm"]
+    near_low, near_high = (_percent(x) for x in seen["worst_joint_within_30mm_95"])
     lines = [
         f"Rendered: {seen['frames']} frames of {seen['recordings']} recordings, seed {seed}. "
         f"Left out: {seen['partly_out_of_picture']} with a joint out of the picture, "
@@ -118,7 +121,7 @@ def _rendered_lines(seen: Report, seed: int) -> list[str]:
         f"median with lost frames infinitely far {_text(seen['median_error_mm'])}; "
         "with the frames on the second hand "
         f"{_text(seen['mean_error_with_other_hand_mm'])}",
-        f"- worst joint within: {within}",
+        f"- worst joint within: {within} (30 mm, 95 %: {_text(near_low)} to {_text(near_high)} %)",
         f"- middle of the hand: {_text(_percent(seen['centre_within_15mm']))} % under 15 mm, 95th "
         f"percentile {_text(seen['centre_p95_mm'])} mm; {_text(_percent(seen['wrong_place']))} % "
         f"over 100 mm off. Of the cube: {_text(_percent(seen['cube_within_15mm']))} %, "
@@ -137,6 +140,30 @@ def _rendered_lines(seen: Report, seed: int) -> list[str]:
         lines += ["", *_steady_lines(seen["steadiness"])]
     if seen["calibration"]:
         lines += ["", *_sure_lines(seen["calibration"])]
+    return lines
+
+
+def _beside_lines(name: str, beside: Report) -> list[str]:
+    other = beside["weights"]
+    lines = [
+        f"Beside {other}, frame by frame: both are asked for {beside['asked']} frames, both found "
+        f"the hand in {beside['found']}.",
+        "",
+        f"| | {name} | {other} | difference | 95 % of it |", "|---|---|---|---|---|",
+    ]  # fmt: skip
+    for key, title, times in (
+        ("mean_error_mm", "mean error mm, both found", 1),
+        ("within_30mm", "worst joint under 30 mm, both asked, %", 100),
+        ("whole_within_30mm", "the same, a frame on the second hand is not, %", 100),
+        ("acceleration_error_mm_frame2", "acceleration error mm/frame^2, both found", 1),
+    ):
+        one = beside[key]
+        values = (one["this"], one["other"], one["difference"], *one["difference_95"])
+        this, that, gap, low, high = (None if x is None else x * times for x in values)
+        lines.append(
+            f"| {title} | {_text(this)} | {_text(that)} | {_text(gap)} | "
+            f"{_text(low)} to {_text(high)} |"
+        )
     return lines
 
 

@@ -6,7 +6,7 @@ import json
 import platform
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import click
@@ -131,6 +131,8 @@ def synth(
 @click.option("--threads", type=click.IntRange(1), help="Of the network.")
 @click.option("--real", type=click.Path(path_type=Path, exists=True, file_okay=False),
               help="Folder of real recordings, each named as its camera.")  # fmt: skip
+@click.option("--beside", metavar="FILE|shipped",
+              help="Other weights on the same recordings, compared frame by frame.")  # fmt: skip
 @click.option("--json", "as_json", type=click.Path(path_type=Path, dir_okay=False),
               help="File for all figures.")  # fmt: skip
 def model(
@@ -143,6 +145,7 @@ def model(
     workers: int,
     threads: int | None,
     real: Path | None,
+    beside: str | None,
     as_json: Path | None,
 ) -> None:
     r"""Measure how good weights are, beside what the model in the package must reach.
@@ -154,15 +157,21 @@ def model(
     \b
     cadstn bench model --keep data/model-test --json model.json
     cadstn bench model --weights hand.onnx --keep data/model-test
+    cadstn bench model --weights hand.onnx --beside shipped --keep data/choosing --seed 101
     cadstn bench model --recordings 0 --empty 0 --real ../shared/real
     """
     from cadstn.bench.shipped import bench_model, write_report
     from cadstn.bench.shipped_report import report_lines
+    from cadstn.track.runtime import shipped_weights
 
-    report = bench_model(
-        weights, recordings=recordings, frames=frames, empty=empty, seed=seed, keep=keep,
-        workers=workers, threads=threads, real=real, bar=_bar,
-    )  # fmt: skip
+    with ExitStack() as stack:
+        other = None if beside is None else Path(beside)
+        if beside == "shipped":
+            other = stack.enter_context(shipped_weights())
+        report = bench_model(
+            weights, recordings=recordings, frames=frames, empty=empty, seed=seed, keep=keep,
+            workers=workers, threads=threads, real=real, beside=other, bar=_bar,
+        )  # fmt: skip
     click.echo("\n".join(report_lines(report)))
     if as_json:
         write_report(as_json, report)
