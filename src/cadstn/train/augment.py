@@ -35,7 +35,7 @@ _LARGEST_CUT = 0.5  # of a hand's joints
 _BARE = 0.2  # of the cuts leave no joint
 _WRIST_PX = 20.0  # so far from the last joint that the picture may end
 _MIRRORED = 4  # from this one on they are flips
-MISTAKEN = 0.1
+MISTAKEN = 0.05
 """Share of the upright hands that are left ones in spite of it."""
 
 
