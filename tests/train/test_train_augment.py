@@ -271,7 +271,7 @@ def test_what_is_augmented_is_upright_by_the_share_asked_and_says_so_of_its_side
     tilt = torch.rad2deg(torch.atan2(across, -down)).abs()
     # Four in five, and of the others those that chance turns up.
     assert float((tilt < 21).float().mean()) == pytest.approx(0.8 + 0.2 * 20 / 180, abs=0.05)
-    # One upright hand in ten is shown as the other one, and every second of the rest.
+    # Some upright hands are shown as the other one, and every second of the rest.
     assert float(made.left.mean()) == pytest.approx(0.8 * MISTAKEN + 0.1, abs=0.05)
     side = pixels[:, KNUCKLES[0]] - pixels[:, KNUCKLES[-1]]
     handed = side[:, 0] * down - side[:, 1] * across
