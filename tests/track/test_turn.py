@@ -123,7 +123,7 @@ def test_a_view_stays_until_the_hand_has_turned_away() -> None:
     center = np.array([0.0, 0.0, 500.0])
     right = np.array([0.01], np.float32)
     before = Attitude(Turn(math.radians(-40.0)), -3.0, 5)
-    kept = attitude_after(before, right, hand(46.0) + center, upright=True)
+    kept = attitude_after(before, right, hand(43.0) + center, upright=True)
     assert kept.turn == before.turn
     turned = attitude_after(before, right, hand(55.0) + center, upright=True)
     assert turned.turn.angle == pytest.approx(math.radians(-55.0), abs=0.02)

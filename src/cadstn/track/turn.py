@@ -27,8 +27,8 @@ _SLACK = math.radians(5.0)
 _LEAST_SEEN = 0.05
 #: How much of a frame's word on which hand it is goes into the average of all.
 _SIDE_NEWS = 0.1
-#: Of the upright hands of training one in twenty is a left one (`cadstn.train.augment.MISTAKEN`): so
-#: much speaks for a right one before anything is seen.
+#: Of the upright hands of training one in twenty is a left one (`cadstn.train.augment.MISTAKEN`):
+#: so much speaks for a right one before anything is seen.
 _RIGHT_LOGIT = math.log(19.0)
 
 
