@@ -1,11 +1,8 @@
 """The tracker as a whole, on the recording and the weights that ship with the package."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import replace
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -65,32 +62,6 @@ def test_it_says_which_hand_and_how_sure(frames: list[Frame]) -> None:
         sides.append(hand.side)
     assert 0.5 < np.mean(within) < 0.85  # two thirds, on one short recording
     assert max(sides.count("left"), sides.count("right")) > 0.9 * len(sides)
-
-
-class Unsure:
-    """A session that says of every joint that it may be ten times as far off."""
-
-    def __init__(self, session: Any) -> None:
-        self.session, self.unsure = session, True
-
-    def run(self, names: list[str], feed: Mapping[str, object]) -> list[Any]:
-        said = dict(zip(names, self.session.run(names, feed), strict=True))
-        return list({**said, "spread": said["spread"] * (10 if self.unsure else 1)}.values())
-
-
-def test_a_hand_of_which_nothing_is_sure_is_followed_but_not_begun_with(
-    frames: list[Frame],
-) -> None:
-    network = load_network(threads=1)
-    session = Unsure(network.session)
-    tracker = Tracker(replace(network, session=session))
-    assert not tracker.update(frames[0].depth, frames[0].camera).found
-    session.unsure = False
-    assert tracker.update(frames[1].depth, frames[1].camera).how == "found"
-    session.unsure = True
-    hand = tracker.update(frames[2].depth, frames[2].camera)
-    assert hand.how == "followed"
-    assert hand.uncertainty_mm.mean() > 25
 
 
 def test_a_cut_forgets_and_the_hand_is_still_followed(frames: list[Frame]) -> None:

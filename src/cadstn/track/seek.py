@@ -31,9 +31,6 @@ _PLACES = 3
 #: How sure a network must be that there is a hand, to begin with and to go on following it: chosen
 #: on rendered recordings of seed 1, which are not the test's (LOG.md).
 _SURE, _STILL_SURE = 0.95, 0.7
-#: A hand whose joints may be farther off than this on average is not begun with: of 1,455 first
-#: looks at rendered frames of seed 102 six were such, and most of those off by more (LOG.md).
-_VAGUE_MM = 25.0
 #: Of a network that does not say whether there is a hand: share of joints that must have surface
 #: at their place, or the hand counts as lost.
 _LEAST_AGREEMENT = 0.5
@@ -128,7 +125,7 @@ def _close_in(
             return None
         share = skin_share(joints, view.depth_mm, view.camera)
         agree = np.count_nonzero(share) / len(share)
-        if not _is_hand(out, agree, how, half_mm):
+        if not _is_hand(out, agree, how):
             return None
         middle = joints.sum(0) / len(joints)
         attitude = attitude_after(state.attitude, out.left, joints, upright=network.upright)
@@ -176,11 +173,8 @@ def _jumped(out: Step, before: StreamState, shift: NDArray[np.float32], half_mm:
     return bool(away * half_mm > _CUT_MM)
 
 
-def _is_hand(out: Step, agreement: float, how: str, half_mm: float) -> bool:
+def _is_hand(out: Step, agreement: float, how: str) -> bool:
     """Whether what was looked at is a hand: as the network says, else as the surface does."""
     if out.present is None:
         return agreement >= _LEAST_AGREEMENT
-    if how == "followed":
-        return float(out.present[0]) >= _STILL_SURE
-    vague = out.spread is not None and float(out.spread[0].mean()) * half_mm > _VAGUE_MM
-    return float(out.present[0]) >= _SURE and not vague
+    return float(out.present[0]) >= (_STILL_SURE if how == "followed" else _SURE)
