@@ -6,12 +6,12 @@ import json
 import platform
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import click
 
-from cadstn.cli.shared import need_train
+from cadstn.cli.shared import need_train, weights_at
 
 
 @click.group()
@@ -162,12 +162,8 @@ def model(
     """
     from cadstn.bench.shipped import bench_model, write_report
     from cadstn.bench.shipped_report import report_lines
-    from cadstn.track.runtime import shipped_weights
 
-    with ExitStack() as stack:
-        other = None if beside is None else Path(beside)
-        if beside == "shipped":
-            other = stack.enter_context(shipped_weights())
+    with nullcontext() if beside is None else weights_at(beside) as other:
         report = bench_model(
             weights, recordings=recordings, frames=frames, empty=empty, seed=seed, keep=keep,
             workers=workers, threads=threads, real=real, beside=other, bar=_bar,

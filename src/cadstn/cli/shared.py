@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 from cadstn.camera import KNOWN_CAMERAS
 from cadstn.errors import CadstnError
 
@@ -18,3 +22,15 @@ def need_train(command: str) -> None:
         raise CadstnError(
             f"'{command}' needs PyTorch", mend="pip install 'cadstn[train]'"
         ) from None
+
+
+@contextmanager
+def weights_at(name: str) -> Iterator[Path]:
+    """Where weights lie that are given as a path, or as ``shipped``: those of the package."""
+    from cadstn.track.runtime import shipped_weights
+
+    if name != "shipped":
+        yield Path(name)
+        return
+    with shipped_weights() as path:
+        yield path

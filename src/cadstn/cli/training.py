@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cadstn._version import __version__
-from cadstn.cli.shared import need_train
+from cadstn.cli.shared import need_train, weights_at
 from cadstn.errors import CadstnError
-from cadstn.track.runtime import shipped_weights
 
 if TYPE_CHECKING:
     from cadstn.recipes import Recipe
@@ -101,9 +100,7 @@ def _begun(start: str) -> Start:
     """Read weights to go on from, those of the package among them."""
     from cadstn.train import read_start
 
-    if start != "shipped":
-        return read_start(Path(start))
-    with shipped_weights() as path:
+    with weights_at(start) as path:
         return read_start(path)
 
 
