@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from cadstn.errors import CadstnError
 from cadstn.recipes import Recipe, override, recipe
+from cadstn.train.optimizers import Optimizers
 from cadstn.train.state import (
     check_same,
     checkpoints,
@@ -103,27 +104,28 @@ def test_pickles_are_refused_and_never_run(tmp_path: Path, legacy: bool) -> None
     assert mark.exists()
 
 
-def steps(model: nn.Linear, optimizer: torch.optim.Optimizer, count: int) -> None:
+def steps(model: nn.Module, optimizers: Optimizers, count: int, *shape: int) -> None:
     for _ in range(count):
-        optimizer.zero_grad()
-        torch.autograd.backward(model(torch.ones(1, 4)).square().sum())
-        optimizer.step()
+        model.zero_grad()
+        torch.autograd.backward(model(torch.ones(1, *shape)).square().sum())
+        for optimizer in optimizers.values():
+            optimizer.step()
 
 
-def made(seed: int) -> tuple[nn.Linear, torch.optim.Optimizer]:
+def made(seed: int) -> tuple[nn.Linear, Optimizers]:
     torch.manual_seed(seed)
     model = nn.Linear(4, 3)
-    return model, torch.optim.Adam(model.parameters(), lr=0.05, weight_decay=0.01)
+    return model, {"adam": torch.optim.Adam(model.parameters(), lr=0.05, weight_decay=0.01)}
 
 
 def test_checkpoint_restores_weights_moments_and_step(tmp_path: Path) -> None:
-    model, optimizer = made(0)
-    steps(model, optimizer, 3)
-    save_checkpoint(tmp_path, "spatial", model, optimizer, 3, ABOUT)
-    steps(model, optimizer, 4)
-    other, its_optimizer = made(1)
-    assert resume(tmp_path, "spatial", other, its_optimizer, ABOUT, print) == 3
-    steps(other, its_optimizer, 4)
+    model, optimizers = made(0)
+    steps(model, optimizers, 3, 4)
+    save_checkpoint(tmp_path, "spatial", model, optimizers, 3, ABOUT)
+    steps(model, optimizers, 4, 4)
+    other, its_optimizers = made(1)
+    assert resume(tmp_path, "spatial", other, its_optimizers, ABOUT, print) == 3
+    steps(other, its_optimizers, 4, 4)
     assert torch.equal(other.weight, model.weight)
     assert torch.equal(other.bias, model.bias)
 
@@ -131,49 +133,49 @@ def test_checkpoint_restores_weights_moments_and_step(tmp_path: Path) -> None:
 def test_moments_are_laid_out_like_their_weights(tmp_path: Path) -> None:
     """The fused Adam walks both by memory: another layout would mix them up silently."""
 
-    def convolution(seed: int) -> tuple[nn.Conv2d, torch.optim.Optimizer]:
+    def convolution(seed: int) -> tuple[nn.Conv2d, Optimizers]:
         torch.manual_seed(seed)
         model = nn.Conv2d(4, 3, 3).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return model, torch.optim.Adam(model.parameters(), fused=True)
+        return model, {"adam": torch.optim.Adam(model.parameters(), fused=True)}
 
-    model, optimizer = convolution(0)
+    model, optimizers = convolution(0)
     torch.autograd.backward(model(torch.randn(2, 4, 8, 8)).square().sum())
-    optimizer.step()
-    save_checkpoint(tmp_path, "spatial", model, optimizer, 1, ABOUT)
-    other, its_optimizer = convolution(1)
-    resume(tmp_path, "spatial", other, its_optimizer, ABOUT, print)
-    moment = its_optimizer.state[other.weight]["exp_avg"]
+    optimizers["adam"].step()
+    save_checkpoint(tmp_path, "spatial", model, optimizers, 1, ABOUT)
+    other, its_optimizers = convolution(1)
+    resume(tmp_path, "spatial", other, its_optimizers, ABOUT, print)
+    moment = its_optimizers["adam"].state[other.weight]["exp_avg"]
     assert moment.stride() == other.weight.stride()
-    assert torch.equal(moment, optimizer.state[model.weight]["exp_avg"])
+    assert torch.equal(moment, optimizers["adam"].state[model.weight]["exp_avg"])
 
 
 def test_checkpoint_before_the_first_step_and_none_at_all(tmp_path: Path) -> None:
-    model, optimizer = made(0)
-    assert resume(tmp_path, "spatial", model, optimizer, ABOUT, print) == 0
-    save_checkpoint(tmp_path, "spatial", model, optimizer, 0, ABOUT)
-    other, its_optimizer = made(1)
-    assert resume(tmp_path, "spatial", other, its_optimizer, ABOUT, print) == 0
+    model, optimizers = made(0)
+    assert resume(tmp_path, "spatial", model, optimizers, ABOUT, print) == 0
+    save_checkpoint(tmp_path, "spatial", model, optimizers, 0, ABOUT)
+    other, its_optimizers = made(1)
+    assert resume(tmp_path, "spatial", other, its_optimizers, ABOUT, print) == 0
     assert torch.equal(other.weight, model.weight)
 
 
 def test_newest_two_are_kept(tmp_path: Path) -> None:
-    model, optimizer = made(0)
+    model, optimizers = made(0)
     for step in (500, 1000, 99_500, 100_000):
-        save_checkpoint(tmp_path, "spatial", model, optimizer, step, ABOUT)
-        save_checkpoint(tmp_path, "temporal", model, optimizer, step, ABOUT)
+        save_checkpoint(tmp_path, "spatial", model, optimizers, step, ABOUT)
+        save_checkpoint(tmp_path, "temporal", model, optimizers, step, ABOUT)
     names = [path.name.split(".")[1] for path in checkpoints(tmp_path, "spatial")]
     assert names == ["00100000", "00099500"]
     assert len(list(tmp_path.iterdir())) == 4
 
 
 def test_every_checkpoint_damaged_begins_again(tmp_path: Path) -> None:
-    model, optimizer = made(0)
+    model, optimizers = made(0)
     for step in (1, 2):
-        save_checkpoint(tmp_path, "spatial", model, optimizer, step, ABOUT)
+        save_checkpoint(tmp_path, "spatial", model, optimizers, step, ABOUT)
     for path in checkpoints(tmp_path, "spatial"):
         damage(path, "short")
     told: list[str] = []
-    assert resume(tmp_path, "spatial", model, optimizer, ABOUT, told.append) == 0
+    assert resume(tmp_path, "spatial", model, optimizers, ABOUT, told.append) == 0
     assert [("00000002" in told[0]), ("00000001" in told[1])] == [True, True]
 
 

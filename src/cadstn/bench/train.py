@@ -19,10 +19,10 @@ from cadstn.train.networks import (
     Networks,
     begin,
     build,
-    parameter_groups,
     set_dropout,
     stage_step,
 )
+from cadstn.train.optimizers import Optimizers, optimizers
 from cadstn.train.source import Batch, Source
 
 PARTS = ("data", "forward", "backward", "optimiser")
@@ -69,10 +69,11 @@ class _Loop:
         ready(self.networks, stage)
         if plain:
             # As one would write it: torch's defaults, nothing frozen.
-            self.optimizer = torch.optim.Adam(self.part.parameters(), lr=1e-5)
+            self.optimizers: Optimizers = {
+                "adam": torch.optim.Adam(self.part.parameters(), lr=1e-5)
+            }
         else:
-            groups = parameter_groups(self.part, recipe)
-            self.optimizer = torch.optim.Adam(groups, lr=1e-5, fused=True)
+            self.optimizers = optimizers(self.part, recipe, 1e-5)
         self.loss = stage_step(self.networks, stage, recipe, device)
 
     def __call__(self) -> dict[str, float]:
@@ -86,7 +87,7 @@ class _Loop:
         times = [self._now()]
         batch: Batch = self.source.clips(NUMBERS[stage], rows, frames)
         times.append(self._now())
-        self.optimizer.zero_grad(set_to_none=True)
+        self.part.zero_grad(set_to_none=True)
         if not self.plain:
             set_dropout(self.part, recipe, stage, rows.to(self.device))
         with mixed_precision(recipe, self.device):
@@ -94,7 +95,8 @@ class _Loop:
         times.append(self._now())
         torch.autograd.backward(loss)
         times.append(self._now())
-        self.optimizer.step()
+        for optimizer in self.optimizers.values():
+            optimizer.step()
         times.append(self._now())
         return {name: times[i + 1] - times[i] for i, name in enumerate(PARTS)}
 

@@ -25,6 +25,9 @@ TURNS = ("none", "paper", "released")
 STEP_MODES = ("eager", "compiled", "captured")
 """How the networks' part of a training step runs."""
 
+OPTIMIZERS = ("adam", "muon")
+"""What changes the weights; see `cadstn.train.optimizers`."""
+
 _STARTS = ("scratch", "baseline", "spatial")
 
 
@@ -41,7 +44,7 @@ class Plan:
     Attributes:
         steps: iterations.
         batch: images a step; the temporal and fusion stages take batch / clip clips.
-        learning_rate: Adam's, at the start.
+        learning_rate: at the start.
     """
 
     steps: int = 60_000
@@ -104,6 +107,7 @@ class Recipe:
         clip: T, frames a clip.
         baseline, sliced, spatial, temporal, fusion: how each stage is trained.
         schedule: ``step`` (times ``decay`` every ``decay_every`` steps) or ``cosine`` (to zero).
+        optimizer: ``adam``, or ``muon`` for a compact trunk's convolutions and Adam for the rest.
         weight_decay: Adam's l2 term.
         warmup: steps over which the learning rate of a stage rises from zero.
         loss: ``pose_distance`` (eq. 1) or ``half_squared`` (the released definitions); the compact
@@ -146,6 +150,7 @@ class Recipe:
     schedule: str = "step"
     decay: float = 0.1
     decay_every: int = 20_000
+    optimizer: str = "adam"
     weight_decay: float = 0.0
     warmup: int = 0
     loss: str = "pose_distance"
@@ -169,6 +174,7 @@ class Recipe:
             "network": NETWORKS,
             "schedule": ("step", "cosine"),
             "loss": ("pose_distance", "half_squared"),
+            "optimizer": OPTIMIZERS,
             "temporal_start": _STARTS,
             "fusion_start": _STARTS,
             "precision": ("fp32", "bf16"),
@@ -183,6 +189,12 @@ class Recipe:
                 f"the {self.network} network has no residual trunk",
                 where=self.name,
                 mend="set net.trunk=paper, or train spatial, temporal or cadstn",
+            )
+        if self.optimizer == "muon" and not self.compact:
+            raise CadstnError(
+                "muon is for the normalised convolutions of compact networks",
+                where=self.name,
+                mend="set optimizer=adam",
             )
         positive = ("cube_mm", "decay_every", "validation_frames", "lstm_rate")
         for name in positive:

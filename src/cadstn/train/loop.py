@@ -30,11 +30,11 @@ from cadstn.train.networks import (
     Networks,
     begin,
     build,
-    parameter_groups,
     predict,
     set_dropout,
     stage_step,
 )
+from cadstn.train.optimizers import optimizers
 from cadstn.train.ranks import Ranks, join
 from cadstn.train.source import Batch, RenderedSource, Source
 from cadstn.train.start import Start, start_stage
@@ -131,7 +131,7 @@ def train(
 
 
 def learning_rate(recipe: Recipe, stage: str, step: int) -> float:
-    """Adam's learning rate at a step of a stage."""
+    """The learning rate at a step of a stage."""
     plan = recipe.plan(stage)
     rate = plan.learning_rate * min(1.0, (step + 1) / (recipe.warmup + 1))
     if recipe.schedule == "cosine":
@@ -191,13 +191,8 @@ def _train_stage(run: _Run, networks: Networks, stage: str) -> None:
     recipe, ranks, part = run.recipe, run.ranks, networks[stage]
     plan, frames = recipe.plan(stage), recipe.frames(stage)
     clips = plan.batch // frames
-    optimizer = torch.optim.Adam(
-        parameter_groups(part, recipe),
-        lr=plan.learning_rate,
-        weight_decay=recipe.weight_decay,
-        fused=True,
-    )
-    start = resume(run.out, stage, part, optimizer, run.about, run.tell)
+    changing = optimizers(part, recipe, plan.learning_rate)
+    start = resume(run.out, stage, part, changing, run.about, run.tell)
     log = Log(run.out, stage, start) if ranks.first else None
     losses = Losses(run.out, stage, lag=0 if run.device == "cpu" else _LAG)
     ready(networks, stage)
@@ -206,12 +201,14 @@ def _train_stage(run: _Run, networks: Networks, stage: str) -> None:
     clock = deque([time.perf_counter()], maxlen=_WINDOW + 1)
     for step in range(start, plan.steps):
         rate = learning_rate(recipe, stage, step)
-        for group in optimizer.param_groups:
-            group["lr"] = rate * group["rate"]
+        for optimizer in changing.values():
+            for group in optimizer.param_groups:
+                group["lr"] = rate * group["rate"]
         rows = ranks.rows(step, clips)
         loss, stop = _gradients(run, networks[stage], stage, step_loss, rows, clips)
         losses.check(step, loss)
-        optimizer.step()
+        for optimizer in changing.values():
+            optimizer.step()
         clock.append(time.perf_counter())
         speed = plan.batch * (len(clock) - 1) / (clock[-1] - clock[0])
         stopping = bool(stop)
@@ -221,7 +218,7 @@ def _train_stage(run: _Run, networks: Networks, stage: str) -> None:
         if measured or stopping:
             losses.check_all()
             if ranks.first:
-                save_checkpoint(run.out, stage, part, optimizer, step + 1, run.about)
+                save_checkpoint(run.out, stage, part, changing, step + 1, run.about)
         if measured and log:
             wanted = recipe.validation_frames * (_FINAL if step + 1 == plan.steps else 1)
             error_mm, batch, joints = validation_error_mm(
@@ -274,7 +271,7 @@ def _gradients(
 
 
 def mixed_precision(recipe: Recipe, device: str) -> contextlib.AbstractContextManager[object]:
-    """Products in bfloat16 where the recipe says so; sums, weights and Adam stay in float32."""
+    """Products in bfloat16 where the recipe says so; sums, weights and moments stay in float32."""
     return torch.autocast(
         torch.device(device).type, torch.bfloat16, enabled=recipe.precision == "bf16"
     )

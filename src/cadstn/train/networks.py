@@ -72,22 +72,6 @@ def begin(networks: Networks, stage: str, recipe: Recipe) -> None:
     _copy(first, part.fc1 if isinstance(part, Temporal) else part.head.fc1)  # type: ignore[union-attr]
 
 
-def parameter_groups(network: nn.Module, recipe: Recipe) -> list[dict[str, object]]:
-    """What Adam changes, with each group's multiple of the learning rate as ``rate``.
-
-    Layers that a frozen temporal start gave are left out, and stop asking for gradients.
-    """
-    if not isinstance(network, Temporal):
-        return [{"params": list(network.parameters()), "rate": 1.0}]
-    if recipe.temporal_frozen:
-        network.trunk.requires_grad_(False)
-        network.fc1.requires_grad_(False)
-    lstm = list(network.lstm.parameters())
-    inside = {id(parameter) for parameter in lstm}
-    others = [p for p in network.parameters() if p.requires_grad and id(p) not in inside]
-    return [{"params": others, "rate": 1.0}, {"params": lstm, "rate": recipe.lstm_rate}]
-
-
 def set_dropout(network: nn.Module, recipe: Recipe, stage: str, rows: Tensor) -> None:
     """Let the next pass drop what is a function of seed, stage, layer and sample number.
 

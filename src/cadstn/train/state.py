@@ -14,6 +14,7 @@ from torch import Tensor
 
 from cadstn.errors import CadstnError
 from cadstn.recipes import NETWORKS, STAGES, Recipe
+from cadstn.train.optimizers import Optimizers
 
 _KEPT = 2
 _SUFFIX = ".checkpoint.safetensors"
@@ -71,17 +72,18 @@ def save_checkpoint(
     out: Path,
     stage: str,
     model: torch.nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizers: Optimizers,
     step: int,
     about: Mapping[str, str],
 ) -> None:
-    """Save all that a stage needs to go on: weights, Adam's moments, the next step's number.
+    """Save all that a stage needs to go on: weights, optimizers' moments, the next step's number.
 
     The newest two are kept: should the last be damaged, there is the one before.
     """
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
-    for index, values in optimizer.state_dict()["state"].items():
-        tensors |= {f"adam.{index}.{key}": value for key, value in values.items()}
+    for name, optimizer in optimizers.items():
+        for index, values in optimizer.state_dict()["state"].items():
+            tensors |= {f"{name}.{index}.{key}": value for key, value in values.items()}
     path = out / f"{stage}.{step:08d}{_SUFFIX}"
     write_tensors(path, tensors, {**about, "step": str(step)})
     for old in checkpoints(out, stage)[_KEPT:]:
@@ -92,7 +94,7 @@ def resume(
     out: Path,
     stage: str,
     model: torch.nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizers: Optimizers,
     about: Mapping[str, str],
     tell: Callable[[str], None],
 ) -> int:
@@ -102,7 +104,7 @@ def resume(
         out: the run's folder.
         stage: its name.
         model: takes the weights.
-        optimizer: takes Adam's moments.
+        optimizers: take their moments.
         about: names the recipe and the data, which must be the checkpoint's.
         tell: told of every damaged checkpoint that is passed over.
 
@@ -119,22 +121,24 @@ def resume(
             tell(f"passed over: {path}: {error.what}")
             continue
         check_same(path, theirs, about, stage)
-        _restore(tensors, model, optimizer)
+        model.load_state_dict(_below("model", tensors))
+        for name, optimizer in optimizers.items():
+            _restore(_below(name, tensors), optimizer)
         return int(theirs["step"])
     return 0
 
 
-def _restore(
-    tensors: Mapping[str, Tensor], model: torch.nn.Module, optimizer: torch.optim.Optimizer
-) -> None:
-    model.load_state_dict(
-        {name[6:]: value for name, value in tensors.items() if name.startswith("model.")}
-    )
+def _below(first: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin with a word and a dot, by the rest of their names."""
+    start = f"{first}."
+    return {n.removeprefix(start): value for n, value in tensors.items() if n.startswith(start)}
+
+
+def _restore(tensors: Mapping[str, Tensor], optimizer: torch.optim.Optimizer) -> None:
     moments: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
-        if name.startswith("adam."):
-            _, index, key = name.split(".", 2)
-            moments.setdefault(int(index), {})[key] = value
+        index, key = name.split(".", 1)
+        moments.setdefault(int(index), {})[key] = value
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     for number, own in moments.items():
         for key, value in own.items():
