@@ -235,6 +235,15 @@ def test_train_export_track(clip: Path, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     wrong = run("train", "tiny", "--out", tmp_path / "x", "--set", "net.widht=3")
     assert "did you mean 'width'?" in str(wrong.exception)
+    for blend, told in (
+        ("shipped", "'shipped' is not weights and a share"),
+        ("shipped=1.5", "is not weights and a share"),
+        ("shipped=some", "is not weights and a share"),
+        (f"{tmp_path / 'run'}=0.2", "a run is not mixed in"),
+        ("shipped=0.2", "only compact networks are blended"),
+    ):
+        wrong = run("export", tmp_path / "run", "--out", tmp_path / "no.onnx", "--blend", blend)
+        assert told in str(wrong.exception), blend
 
 
 def test_without_torch_the_mend_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

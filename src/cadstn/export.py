@@ -35,6 +35,7 @@ def export_onnx(
     *,
     half: bool = False,
     int8: bool = False,
+    blend: tuple[Mapping[str, Mapping[str, Tensor]], float] | None = None,
 ) -> None:
     """Write the streaming step of `model` as one self-contained ONNX file.
 
@@ -55,13 +56,18 @@ def export_onnx(
         int8: weights of the fully connected layers and the LSTM in 7 of 8 bits, a scale for each
             output, their inputs rounded to 8 bits frame by frame. At batch 1 these layers are
             bound by reading their weights. Convolutions, slices and the memory stay float32.
+        blend: weights of another export of the same compact networks, and their share in what is
+            written, see `cadstn.fused.CompactStep.blend`.
 
     Raises:
         CadstnError: `metadata` has the key "config" or holds something other than strings, or a
-            weight is too large for float16, or both `half` and `int8` are asked for.
+            weight is too large for float16, or both `half` and `int8` are asked for, or what is to
+            be blended in is of another network.
     """
     if half and int8:
         raise CadstnError("half and int8 exclude each other", mend="choose one")
+    if blend and not isinstance(model, Compact):
+        raise CadstnError("only compact networks are blended", mend="leave the blend out")
     properties = _properties(model, metadata)
     properties[PRECISION_KEY] = "int8" if int8 else "float32"
     # A copy: the caller's model keeps its device, its precision and its training flags.
@@ -69,6 +75,8 @@ def export_onnx(
     step: nn.Module
     if isinstance(model, Compact):
         step = CompactStep(model)
+        if blend:
+            step.blend(*blend)
         if half:  # what is stored are the convolutions with their normalisation inside
             round_to_half(step)
     else:

@@ -12,6 +12,7 @@ Four rewritings, each exact but for the rounding of float32:
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from typing import TypeVar
 
 import torch
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from cadstn.errors import CadstnError
 from cadstn.models import Cadstn, Compact, Memory, slice_volume
 from cadstn.models.blocks import POOLS, as_joints
 from cadstn.models.residual import Normalised
@@ -119,6 +121,30 @@ class CompactStep(nn.Module):
             if isinstance(layer, Normalised):
                 layer.conv = fuse_conv_bn_eval(layer.conv, layer.norm)
                 layer.norm = nn.Identity()  # type: ignore[assignment]
+
+    @torch.no_grad()
+    def blend(self, other: Mapping[str, Mapping[str, Tensor]], share: float) -> None:
+        """Move all weights by a share of the way to those of another export.
+
+        Of two trainings of which one went on from the other the mean can be better than either
+        (Wortsman et al., "Model soups", ICML 2022).
+
+        Args:
+            other: weights by stage and name, with the normalisation inside the convolutions.
+            share: of the other's, from 0 to 1.
+
+        Raises:
+            CadstnError: if they are those of other sizes.
+        """
+        own = dict(self.model.named_parameters())
+        theirs = {f"{stage}.{n}": t for stage, part in other.items() for n, t in part.items()}
+        for name in sorted(own.keys() | theirs.keys()):
+            if name not in own or name not in theirs or own[name].shape != theirs[name].shape:
+                raise CadstnError(
+                    f"weights of another network cannot be blended in ({name})",
+                    mend="give an export of the same recipe",
+                )
+            own[name].lerp_(theirs[name], share)
 
     def forward(
         self, crops: Tensor, shift: Tensor, h: Tensor, c: Tensor, before: Tensor

@@ -195,3 +195,29 @@ def test_what_training_cannot_go_on_from_is_named(tmp_path: Path) -> None:
     (tmp_path / "x.onnx").write_bytes(b"no network")
     with pytest.raises(CadstnError, match=r"not an ONNX file|holds no compact networks"):
         read_start(tmp_path / "x.onnx")
+
+
+def test_exports_are_blended(toy_bank: Bank, small: Small, tmp_path: Path) -> None:
+    from cadstn.export import export_onnx
+
+    paths, tensors = [], []
+    for seed in (0, 1):
+        recipe = small(**SIZES, seed=seed)
+        source = BankSource(toy_bank, recipe, "cpu")
+        train(recipe, tmp_path / str(seed), source=source)
+        model, _ = load_model(tmp_path / str(seed))
+        paths.append(tmp_path / f"{seed}.onnx")
+        export_onnx(model, paths[-1], {})
+        tensors.append(read_start(paths[-1]).tensors)
+    export_onnx(model, tmp_path / "both.onnx", {}, blend=(tensors[0], 0.25))
+    both = read_start(tmp_path / "both.onnx").tensors
+    for stage in STAGES:
+        for name, value in both[stage].items():
+            mean = 0.25 * tensors[0][stage][name] + 0.75 * tensors[1][stage][name]
+            torch.testing.assert_close(value, mean, rtol=0, atol=1e-6)
+    assert not torch.equal(both["spatial"]["votes.weight"], tensors[1]["spatial"]["votes.weight"])
+    other = {stage: dict(part) for stage, part in tensors[0].items()}
+    other["spatial"]["votes.weight"] = torch.zeros(1, 1, 1, 1)
+    with pytest.raises(CadstnError, match=r"cannot be blended in \(spatial.votes.weight\)"):
+        export_onnx(model, tmp_path / "none.onnx", {}, blend=(other, 0.25))
+    assert not (tmp_path / "none.onnx").exists()

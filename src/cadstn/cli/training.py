@@ -109,8 +109,17 @@ def _begun(start: str) -> Start:
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="File to write.")
 @click.option("--half", is_flag=True, help="Store weights in 16 bits: half the size.")
 @click.option("--int8", is_flag=True, help="Dense layers in 8 bits: a quarter of the size, faster.")
-def export(run: Path, out: Path, half: bool, int8: bool) -> None:
-    """Write a finished run as one ONNX file that 'cadstn track --weights' takes."""
+@click.option(
+    "--blend", metavar="WEIGHTS=SHARE",
+    help="Mix in a share of other compact weights: those that the run went on from, or shipped.",
+)  # fmt: skip
+def export(run: Path, out: Path, half: bool, int8: bool, blend: str | None) -> None:
+    r"""Write a finished run as one ONNX file that 'cadstn track --weights' takes.
+
+    \b
+    cadstn export runs/compact --out hand.onnx --half
+    cadstn export runs/more --out hand.onnx --half --blend shipped=0.2
+    """
     need_train("cadstn export")
     from cadstn.export import export_onnx
     from cadstn.train import load_model
@@ -122,8 +131,29 @@ def export(run: Path, out: Path, half: bool, int8: bool) -> None:
         "recipe": recipe.to_json(),
         "cadstn": __version__,
     }
-    export_onnx(model, out, about, half=half, int8=int8)
+    mixed = None
+    if blend is not None:
+        weights, share = _blend(blend)
+        mixed = weights.tensors, share
+        about["blend"] = f"{weights.name} {share:g}"
+    export_onnx(model, out, about, half=half, int8=int8, blend=mixed)
     click.echo(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB)")
+
+
+def _blend(text: str) -> tuple[Start, float]:
+    """Read the weights and the share that ``--blend`` names."""
+    weights, _, share = text.rpartition("=")
+    mend = "give --blend WEIGHTS=SHARE, for instance shipped=0.2"
+    try:
+        value = float(share)
+    except ValueError:
+        value = 0.0
+    if not weights or not 0 < value < 1:
+        raise CadstnError(f"'{text}' is not weights and a share", where="--blend", mend=mend)
+    start = _begun(weights)
+    if not start.folded:
+        raise CadstnError("a run is not mixed in, an export is", where=weights, mend=mend)
+    return start, value
 
 
 @click.command()
