@@ -113,11 +113,10 @@ def compact(network: str, data: str) -> Recipe:
         temporal=Plan(steps=1_200, batch=256, learning_rate=1e-3),
         fusion=Plan(steps=400, batch=256, learning_rate=1e-3),
         schedule="cosine",
-        optimizer="muon",
         warmup=200,
         smoothness=0.3,
         # A tracker shows hands upright within some degrees: more room costs accuracy.
-        augment=Augment(rotate_deg=12.0, scale=0.05, mirror=True, edge=0.1, upright=0.92)
+        augment=Augment(rotate_deg=15.0, scale=0.05, mirror=True, edge=0.1, upright=0.92)
         if data == "rendered"
         else Augment(rotate_deg=25.0, scale=0.08, mirror=True, edge=0.15),
         hands=0.94 if data == "rendered" else 1.0,

@@ -21,7 +21,7 @@ from cadstn.track.runtime import StreamState
 
 FloatArray = NDArray[np.floating]
 
-#: A hand may point so far from up before its image is turned anew. Training turns it by up to 12
+#: A hand may point so far from up before its image is turned anew. Training turns it by up to 15
 #: degrees (`cadstn.recipes`), and what points at the camera by more, as here.
 _SLACK = math.radians(5.0)
 _LEAST_SEEN = 0.05
