@@ -11,7 +11,7 @@ from torch import Tensor
 from cadstn.camera import Camera
 from cadstn.crop import crop_cube
 from cadstn.recipes import recipe
-from cadstn.recipes.recipe import Augment
+from cadstn.recipes.parts import Augment
 from cadstn.skeleton import KNUCKLES, WRIST
 from cadstn.synth.draws import Draws
 from cadstn.synth.hand import Cones

@@ -111,7 +111,7 @@ def _begun(start: str) -> Start:
 @click.option("--int8", is_flag=True, help="Dense layers in 8 bits: a quarter of the size, faster.")
 @click.option(
     "--blend", metavar="WEIGHTS=SHARE",
-    help="Mix in a share of other compact weights: those that the run went on from, or shipped.",
+    help="Mix in a share of other compact weights: an exported .onnx that is not int8, or shipped.",
 )  # fmt: skip
 def export(run: Path, out: Path, half: bool, int8: bool, blend: str | None) -> None:
     r"""Write a finished run as one ONNX file that 'cadstn track --weights' takes.

@@ -12,7 +12,8 @@ from collections.abc import Callable
 
 from cadstn.errors import CadstnError, nearest_name
 from cadstn.models import NetConfig
-from cadstn.recipes.recipe import NETWORKS, Augment, Plan, Recipe
+from cadstn.recipes.parts import Augment, Plan
+from cadstn.recipes.recipe import NETWORKS, Recipe
 from cadstn.skeleton import skeleton
 
 SETS = ("rendered", "nyu", "icvl", "msra")

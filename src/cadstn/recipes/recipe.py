@@ -11,6 +11,7 @@ from typing import Any
 from cadstn.data.bank import CropRule
 from cadstn.errors import CadstnError, nearest_name
 from cadstn.models import NetConfig
+from cadstn.recipes.parts import Augment, Plan, choice
 from cadstn.skeleton import HAND21, skeleton
 
 STAGES = ("spatial", "temporal", "fusion")
@@ -19,9 +20,6 @@ STAGES = ("spatial", "temporal", "fusion")
 NETWORKS = ("baseline", "sliced", "spatial", "temporal", "cadstn")
 """What can be trained and scored; the rows of table IV."""
 
-TURNS = ("none", "paper", "released")
-"""Fixed extra copies: quarter turns and flips (the text), or quarter turns alone (their files)."""
-
 STEP_MODES = ("eager", "compiled", "captured")
 """How the networks' part of a training step runs."""
 
@@ -29,64 +27,6 @@ OPTIMIZERS = ("adam", "muon")
 """What changes the weights; see `cadstn.train.optimizers`."""
 
 _STARTS = ("scratch", "baseline", "spatial")
-
-
-# Before the classes, whose defaults are checked as they are read.
-def _choice(name: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise CadstnError(f"recipe {name} is '{value}'", mend=nearest_name(value, known))
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How one stage is trained.
-
-    Attributes:
-        steps: iterations.
-        batch: images a step; the temporal and fusion stages take batch / clip clips.
-        learning_rate: at the start.
-    """
-
-    steps: int = 60_000
-    batch: int = 128
-    learning_rate: float = 1e-3
-
-
-@dataclass(frozen=True)
-class Augment:
-    """What is done to crops on the device, labels moving along.
-
-    Attributes:
-        turns: one of `TURNS`: the set holds every image twice, the second time turned or flipped.
-        rotate_deg: each clip is turned in the image by up to this much, evenly.
-        scale: its cube grows or shrinks by up to this share, evenly.
-        shift_mm: its centre moves along each axis, by a Gauss curve of this standard deviation.
-        noise_mm: each surface pixel's depth shakes, standard deviation.
-        mirror: every second clip, by chance, is seen in a mirror: a left hand becomes a right one.
-        upright: share of clips turned so that the hand points up, and mirrored if it is a left
-            one, before ``rotate_deg`` turns them; the others are turned any way. For ``hand21``.
-        edge: share of clips that the edge of the picture cuts; beyond it nothing is seen.
-    """
-
-    turns: str = "none"
-    rotate_deg: float = 0.0
-    scale: float = 0.0
-    shift_mm: float = 0.0
-    noise_mm: float = 0.0
-    mirror: bool = False
-    upright: float = 0.0
-    edge: float = 0.0
-
-    def __post_init__(self) -> None:
-        _choice("augment.turns", self.turns, TURNS)
-        for name in ("rotate_deg", "scale", "shift_mm", "noise_mm", "upright", "edge"):
-            if getattr(self, name) < 0:
-                raise CadstnError(f"recipe augment.{name} is negative", mend="give 0 or more")
-
-    @property
-    def continuous(self) -> bool:
-        """Whether anything but the fixed copies is drawn anew every step."""
-        return dataclasses.replace(self, turns="none") != Augment()
 
 
 @dataclass(frozen=True)
@@ -108,7 +48,7 @@ class Recipe:
         baseline, sliced, spatial, temporal, fusion: how each stage is trained.
         schedule: ``step`` (times ``decay`` every ``decay_every`` steps) or ``cosine`` (to zero).
         optimizer: ``adam``, or ``muon`` for a compact trunk's convolutions and Adam for the rest.
-        weight_decay: Adam's l2 term.
+        weight_decay: Adam's l2 term; what Muon changes has none.
         warmup: steps over which the learning rate of a stage rises from zero.
         loss: ``pose_distance`` (eq. 1) or ``half_squared`` (the released definitions); the compact
             networks have losses of their own, see `cadstn.train.compact`.
@@ -182,7 +122,7 @@ class Recipe:
             "center": ("tracked",) if self.data == "rendered" else ("mass", "joint"),
         }
         for name, known in choices.items():
-            _choice(name, getattr(self, name), known)
+            choice(name, getattr(self, name), known)
         self._check_plans()
         if self.compact and self.network in ("baseline", "sliced"):
             raise CadstnError(

@@ -31,24 +31,24 @@ def optimizers(network: nn.Module, recipe: Recipe, learning_rate: float) -> Opti
         learning_rate: at the start; each group has its own multiple of it as ``rate``.
     """
     convolutions = _convolutions(network) if recipe.optimizer == "muon" else []
-    groups = parameter_groups(network, recipe, without=convolutions)
-    decay = recipe.weight_decay
-    made: Optimizers = {
-        "adam": torch.optim.Adam(groups, lr=learning_rate, weight_decay=decay, fused=True)
-    }
+    adam = torch.optim.Adam(
+        _adams(network, recipe, convolutions),
+        lr=learning_rate,
+        weight_decay=recipe.weight_decay,
+        fused=True,
+    )
+    made: Optimizers = {"adam": adam}
     if convolutions:
         made["muon"] = ConvolutionMuon(convolutions, learning_rate)
     return made
 
 
-def parameter_groups(
-    network: nn.Module, recipe: Recipe, without: list[Tensor] | None = None
-) -> list[dict[str, object]]:
+def _adams(network: nn.Module, recipe: Recipe, muons: list[Tensor]) -> list[dict[str, object]]:
     """What Adam changes, with each group's multiple of the learning rate as ``rate``.
 
     Layers that a frozen temporal start gave are left out, and stop asking for gradients.
     """
-    left_out = {id(parameter) for parameter in without or ()}
+    left_out = {id(parameter) for parameter in muons}
     if not isinstance(network, Temporal):
         own = [p for p in network.parameters() if id(p) not in left_out]
         return [{"params": own, "rate": 1.0}]
