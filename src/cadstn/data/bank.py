@@ -24,6 +24,9 @@ from cadstn.crop import Crop, crop_cube
 from cadstn.data.dataset import Dataset, Sample
 from cadstn.errors import CadstnError
 
+CENTERS, RENDERED_CENTERS = ("mass", "joint"), ("tracked", "followed")
+"""Where cubes can stand, see `CropRule`: in data sets, and in rendered frames."""
+
 _FORMAT = "cadstn bank 1"
 _NEAR_MM, _FAR_MM = 10.0, 1500.0  # DeepPrior ignores what lies outside
 _MASS_ROUNDS = 2
@@ -42,8 +45,9 @@ class CropRule:
         cubes_mm: other edges for some subjects, by name.
         size: M, pixels along a crop's edge.
         center: ``mass``: the surface's centre of mass in the cube around the truth's centre joint
-            (DeepPrior's); ``joint``: that joint itself, as many published scripts have it; or
-            ``tracked``: near the joints' mean in the frame before (rendered clips).
+            (DeepPrior's); ``joint``: that joint itself, as many published scripts have it;
+            ``tracked``: near the joints' mean in the frame before, or far from it as a first look
+            is (rendered clips); ``followed``: the same without first looks.
     """
 
     skeleton: str
@@ -53,8 +57,9 @@ class CropRule:
     center: str = "mass"
 
     def __post_init__(self) -> None:
-        if self.center not in ("mass", "joint", "tracked"):
-            raise CadstnError(f"no centre '{self.center}'", mend="use mass, joint or tracked")
+        known = (*CENTERS, *RENDERED_CENTERS)
+        if self.center not in known:
+            raise CadstnError(f"no centre '{self.center}'", mend=f"use one of {', '.join(known)}")
 
     def cube_of(self, subject: str) -> float:
         """Edge of the cube for a subject, mm."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from cadstn.data.bank import CropRule
+from cadstn.data.bank import CENTERS, RENDERED_CENTERS, CropRule
 from cadstn.errors import CadstnError, nearest_name
 from cadstn.models import NetConfig
 from cadstn.recipes.parts import Augment, Plan, choice
@@ -41,8 +41,8 @@ class Recipe:
         skeleton: joint convention of the labels.
         cube_mm: edge of the crop's cube.
         cubes_mm: other edges for some subjects, by name.
-        center: where the cube stands, see `cadstn.data.bank.CropRule`: ``mass``, ``joint`` or
-            ``tracked``.
+        center: where the cube stands, see `cadstn.data.bank.CropRule`: ``mass`` or ``joint``,
+            for rendered hands ``tracked`` or ``followed``.
         seed: of weights, data order, augmentation and dropout.
         clip: T, frames a clip.
         baseline, sliced, spatial, temporal, fusion: how each stage is trained.
@@ -119,7 +119,7 @@ class Recipe:
             "fusion_start": _STARTS,
             "precision": ("fp32", "bf16"),
             "step_mode": STEP_MODES,
-            "center": ("tracked",) if self.data == "rendered" else ("mass", "joint"),
+            "center": RENDERED_CENTERS if self.data == "rendered" else CENTERS,
         }
         for name, known in choices.items():
             choice(name, getattr(self, name), known)

@@ -136,6 +136,7 @@ def _training_text(found: Evaluated) -> Text:
         "mass": "the surface's centre of mass near ",
         "joint": "",
         "tracked": "the mean of all joints, not ",
+        "followed": "the mean of all joints, not ",
     }[recipe.crop_rule().center]
     cubes = "".join(f", {mm:g} for subject {who}" for who, mm in recipe.cubes_mm.items())
     return Text(

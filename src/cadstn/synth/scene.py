@@ -31,7 +31,16 @@ SECOND = 0.15
 """Chance of a second hand."""
 
 _CLEAR_MM = 80.0  # nothing comes nearer to the camera
-_ASIDE_MM = (9.0, 26.0, 50.0)  # spread of a cube's place along each axis: followed, found, badly
+#: How far a cube lies off along each axis, in three sorts of clips, and the share of each. Of any
+#: look of a tracker: most crops follow a good guess; some start from a poor one, as a finder's
+#: first may be: half of the places it finds in whole frames are more than 46 mm off (LOG.md). Of
+#: looks at a hand that is followed alone: half of a tracker's cubes are within 6 mm, 19 in 20
+#: within 16 (LOG.md, session 13).
+_ASIDE_MM = {
+    "tracked": ((9.0, 26.0, 50.0), (0.65, 0.22, 0.13)),
+    "followed": ((3.5, 10.0, 35.0), (0.8, 0.15, 0.05)),
+}
+_SHAKE_MM = 2.5
 _ARM = 4  # cones of wrist and forearm, a hand's last
 
 #: Cones of a hand without its arm.
@@ -214,22 +223,24 @@ def _push(one: Cones, other: Cones, aside: Tensor) -> Tensor:
     return root.flatten(1).amax(1).clamp(min=0)
 
 
-def sample_centers(draws: Draws, joints_xyz_mm: Tensor, frames: int) -> Tensor:
+def sample_centers(
+    draws: Draws, joints_xyz_mm: Tensor, frames: int, center: str = "tracked"
+) -> Tensor:
     """Where a tracker would put the cube: near the mean joint of the frame before.
 
     Args:
         draws: B streams.
         joints_xyz_mm: (B * T, K, 3).
         frames: T.
+        center: ``tracked``, any look of a tracker, or ``followed``, at a hand that it follows.
 
     Returns:
         (B * T, 3) mm.
     """
+    aside_mm, shares = _ASIDE_MM[center]
     mean = joints_xyz_mm.mean(1).view(-1, frames, 3)
     before = torch.cat([mean[:, :1], mean[:, :-1]], 1)
-    # Most crops follow a good guess; some start from a poor one, as a finder's first may be: half
-    # of the places it finds in whole frames are more than 46 mm off (LOG.md).
-    kind = draws.choice([0.65, 0.22, 0.13], 1, 1)
-    bias = draws.normal(1, 3) * constant(_ASIDE_MM, mean)[kind]
-    shake = draws.normal(frames, 3, std=2.5)
+    kind = draws.choice(shares, 1, 1)
+    bias = draws.normal(1, 3) * constant(aside_mm, mean)[kind]
+    shake = draws.normal(frames, 3, std=_SHAKE_MM)
     return (before + bias + shake).flatten(0, 1)

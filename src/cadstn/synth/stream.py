@@ -52,6 +52,7 @@ def sample_clips(
     clean: bool = False,
     fps: float = 30.0,
     hands: float = 1.0,
+    center: str = "tracked",
 ) -> Clips:
     """Render labelled clips; each is a pure function of (seed, its index).
 
@@ -70,6 +71,7 @@ def sample_clips(
         clean: leave out the sensor's noise.
         fps: frames a second.
         hands: share of clips that show a hand.
+        center: where the cubes are, see `cadstn.synth.scene.sample_centers`.
 
     Raises:
         CadstnError: a size, cube or share that makes no sense, or an unknown skeleton.
@@ -77,7 +79,7 @@ def sample_clips(
     _check(frames, cube_mm, size, hands)
     draws = Draws(seed, index.to(device))
     scene = sample_scene(draws.fork("scene"), frames, fps)
-    centers = sample_centers(draws.fork("centers"), scene.joints_xyz_mm, frames)
+    centers = sample_centers(draws.fork("centers"), scene.joints_xyz_mm, frames, center)
     present = torch.ones_like(scene.left)
     if hands < 1:
         scene, centers, present = _without_hands(draws.fork("hands"), scene, centers, hands)

@@ -109,6 +109,7 @@ class RenderedSource:
             device=self.device,
             compiled=recipe.compiled,
             hands=hands,
+            center=recipe.center,
         )
         cubes = clips.joints.new_full((len(rows),), recipe.cube_mm)
         return Batch(clips.crops, clips.joints, clips.centers_mm, cubes, clips.left, clips.present)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from cadstn._version import __version__
-from cadstn.data.bank import Bank, CropRule, open_bank, quantise, write_bank
+from cadstn.data.bank import RENDERED_CENTERS, Bank, CropRule, open_bank, quantise, write_bank
 from cadstn.errors import CadstnError
 from cadstn.skeleton import skeleton
 from cadstn.synth.stream import sample_clips
@@ -53,7 +53,8 @@ def stream_bank(
 
     Args:
         path: the file; one that holds these very clips is opened as it is.
-        rule: joints, cube and size; the centre is where a tracker would have it.
+        rule: joints, cube and size; the centre is where a tracker would have it, at any look unless
+            the rule is for ``followed`` hands alone.
         seed: banks of two seeds share no hand and no motion.
         clips: how many.
         frames: frames a clip.
@@ -73,7 +74,8 @@ def stream_bank(
     if (hands, split) != (1.0, _BANK):
         about |= {"hands": hands, "split": split}
     data = json.dumps(about, sort_keys=True)
-    rule = CropRule(**{**asdict(rule), "center": "tracked"})
+    center = rule.center if rule.center in RENDERED_CENTERS else "tracked"
+    rule = CropRule(**{**asdict(rule), "center": center})
     if path.exists():
         bank = open_bank(path)
         bank.check_rule(rule)
@@ -124,7 +126,7 @@ def _render(bank: Bank, order: _Order, part: Tensor) -> Iterator[int]:
         batch = sample_clips(
             order.seed, index, frames, cube_mm=rule.cube_mm, size=rule.size,
             skeleton=rule.skeleton, device=order.device, compiled=order.compiled,
-            hands=order.hands,
+            hands=order.hands, center=rule.center,
         )  # fmt: skip
         place = slice(int(index[0]) * frames, (int(index[-1]) + 1) * frames)
         bank.crops[place] = quantise(batch.crops.flatten(0, 1).cpu().numpy())
