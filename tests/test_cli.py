@@ -239,7 +239,7 @@ def test_train_export_track(clip: Path, tmp_path: Path) -> None:
         ("shipped", "'shipped' is not weights and a share"),
         ("shipped=1.5", "is not weights and a share"),
         ("shipped=some", "is not weights and a share"),
-        (f"{tmp_path / 'run'}=0.2", "a run is not mixed in"),
+        (f"{tmp_path / 'run'}=0.2", "--blend takes an export, not a run"),
         ("shipped=0.2", "only compact networks are blended"),
     ):
         wrong = run("export", tmp_path / "run", "--out", tmp_path / "no.onnx", "--blend", blend)

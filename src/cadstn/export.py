@@ -16,14 +16,16 @@ import torch
 from onnx import ModelProto, TensorProto, helper, load_model, numpy_helper
 from torch import Tensor, nn
 
+from cadstn.branch import either
 from cadstn.errors import CadstnError
-from cadstn.fused import CompactStep, FusedStep
+from cadstn.fused import CompactStep, FirstStep, FusedStep
 from cadstn.models import Cadstn, Compact
 
 INPUTS = ("crops", "h", "c")
 OUTPUTS = ("joints", "w1", "h_next", "c_next")
 COMPACT_INPUTS = ("crops", "shift", "h", "c", "before")
 COMPACT_OUTPUTS = (*OUTPUTS, "before_next", "spatial", "spread", "present", "left")
+FIRST = "first"
 CONFIG_KEY = "config"
 PRECISION_KEY = "precision"
 
@@ -36,6 +38,7 @@ def export_onnx(
     half: bool = False,
     int8: bool = False,
     blend: tuple[Mapping[str, Mapping[str, Tensor]], float] | None = None,
+    first: Mapping[str, Tensor] | None = None,
 ) -> None:
     """Write the streaming step of `model` as one self-contained ONNX file.
 
@@ -58,6 +61,9 @@ def export_onnx(
             bound by reading their weights. Convolutions, slices and the memory stay float32.
         blend: weights of another export of the same compact networks, and their share in what is
             written, see `cadstn.fused.CompactStep.blend`.
+        first: weights of a spatial network of the same sizes that looks where no hand is followed
+            yet, see `cadstn.fused.FirstStep`. The file then has one more input, `first`, a single
+            bool, that says which of the two is to look.
 
     Raises:
         CadstnError: `metadata` has the key "config" or holds something other than strings, or a
@@ -66,8 +72,11 @@ def export_onnx(
     """
     if half and int8:
         raise CadstnError("half and int8 exclude each other", mend="choose one")
-    if blend and not isinstance(model, Compact):
-        raise CadstnError("only compact networks are blended", mend="leave the blend out")
+    if (blend or first is not None) and not isinstance(model, Compact):
+        raise CadstnError(
+            "only compact networks are blended, or have another that looks first",
+            mend="leave blend and first out",
+        )
     properties = _properties(model, metadata)
     properties[PRECISION_KEY] = "int8" if int8 else "float32"
     # A copy: the caller's model keeps its device, its precision and its training flags.
@@ -83,12 +92,12 @@ def export_onnx(
         if half:  # before layers are put together: the file computes what `round_to_half` says
             round_to_half(model)
         step = FusedStep(model)
-    proto = _trace(step.eval(), model)
-    if half:
-        _store_as_half(proto)
-    if int8:
-        proto = _dense_in_int8(proto)
-    _drop_build_traces(proto)
+    proto = _written(step, model, half=half, int8=int8)
+    if first is not None:
+        look = FirstStep(model.config, first)
+        if half:
+            round_to_half(look)
+        proto = either(FIRST, _written(look, model, half=half, int8=int8), proto)
     helper.set_model_props(proto, properties)
     _write_whole(proto.SerializeToString(), Path(path))
 
@@ -121,6 +130,17 @@ def _half_weights(model: nn.Module) -> list[tuple[nn.Parameter, Tensor]]:
                 )
             pairs.append((weight, rounded))
     return pairs
+
+
+def _written(step: nn.Module, model: Cadstn | Compact, *, half: bool, int8: bool) -> ModelProto:
+    """Return a step of one frame as a graph, its weights stored as asked for."""
+    proto = _trace(step.eval(), model)
+    if half:
+        _store_as_half(proto)
+    if int8:
+        proto = _dense_in_int8(proto)
+    _drop_build_traces(proto)
+    return proto
 
 
 def _trace(step: nn.Module, model: Cadstn | Compact) -> ModelProto:

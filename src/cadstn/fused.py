@@ -21,11 +21,12 @@ from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from cadstn.errors import CadstnError
-from cadstn.models import Cadstn, Compact, Memory, slice_volume
+from cadstn.models import Cadstn, Compact, CompactSpatial, Memory, NetConfig, slice_volume
 from cadstn.models.blocks import POOLS, as_joints
 from cadstn.models.residual import Normalised
 
 _Layer = TypeVar("_Layer", nn.Conv2d, nn.Linear)
+_Model = TypeVar("_Model", bound=nn.Module)
 
 
 class FusedStep(nn.Module):
@@ -116,11 +117,7 @@ class CompactStep(nn.Module):
 
     def __init__(self, model: Compact) -> None:
         super().__init__()
-        self.model = copy.deepcopy(model).eval()
-        for layer in self.model.modules():
-            if isinstance(layer, Normalised):
-                layer.conv = fuse_conv_bn_eval(layer.conv, layer.norm)
-                layer.norm = nn.Identity()  # type: ignore[assignment]
+        self.model = _folded(copy.deepcopy(model))
 
     @torch.no_grad()
     def blend(self, other: Mapping[str, Mapping[str, Tensor]], share: float) -> None:
@@ -153,6 +150,52 @@ class CompactStep(nn.Module):
         out = self.model.step(crops, shift, Memory(h, c, before))
         answers = (out.present.sigmoid(), out.left.sigmoid())
         return (out.joints, out.w1, *out.memory, out.spatial, out.spread, *answers)
+
+
+class FirstStep(nn.Module):
+    """A spatial network that looks where nothing is remembered, in the form of `CompactStep`.
+
+    What it says is said by one frame alone: the temporal prediction weighs nothing, and the memory
+    stays as it was.
+
+    Args:
+        config: of the compact networks that follow the hand from there on.
+        weights: by name, with the normalisation inside the convolutions, as an export has them.
+
+    Raises:
+        CadstnError: if they are those of other sizes.
+    """
+
+    def __init__(self, config: NetConfig, weights: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        self.first = _folded(CompactSpatial(config))
+        own = self.first.state_dict()
+        for name in sorted(own.keys() | weights.keys()):
+            if name not in own or name not in weights or own[name].shape != weights[name].shape:
+                raise CadstnError(
+                    f"weights of another network cannot look first ({name})",
+                    mend="give an export of the same recipe",
+                )
+        self.first.load_state_dict(weights)
+
+    def forward(
+        self, crops: Tensor, shift: Tensor, h: Tensor, c: Tensor, before: Tensor
+    ) -> tuple[Tensor, ...]:
+        """Map a frame to what `CompactStep` says of it."""
+        look = self.first.look(crops)
+        answers = (look.present.sigmoid(), look.left.sigmoid())
+        # Sums, because an output that is an input is lost in the export.
+        memory = (h + 0 * shift[:, :1], c + 0, before + 0)
+        return (look.joints, look.joints * 0, *memory, look.joints + 0, look.spread, *answers)
+
+
+def _folded(model: _Model) -> _Model:
+    """Put batch normalisation into the convolutions before it, in place."""
+    for layer in model.eval().modules():
+        if isinstance(layer, Normalised):
+            layer.conv = fuse_conv_bn_eval(layer.conv, layer.norm)
+            layer.norm = nn.Identity()  # type: ignore[assignment]
+    return model
 
 
 def _stage(layer: nn.Module, images: Tensor, pool: int) -> Tensor:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from numpy.typing import NDArray
 
 from cadstn.bench.shipped import bench_model
 from cadstn.bench.shipped_beside import compare_seen
@@ -81,6 +82,10 @@ class Knows:
             side=self.side,
             uncertainty_mm=np.full(21, self.sure_mm, np.float32),
         )
+
+    def aim(self, joints_mm: NDArray[np.floating]) -> FloatArray:
+        aim: FloatArray = joints_mm.astype(np.float64).mean(1)
+        return aim
 
     def look(self, depth_mm: DepthMm, camera: Camera, center_mm: FloatArray) -> Look:
         joints, self.at = self.joints[self.at], self.at + 1

@@ -3,6 +3,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from cadstn.skeleton import KNUCKLES
 from cadstn.synth.draws import Draws
 from cadstn.synth.motion import sample_motion
 from cadstn.synth.raster import cast, crop_view
@@ -185,3 +186,9 @@ def test_centres_follow_the_frame_before() -> None:
     torch.testing.assert_close(centers.mean(0)[:, 0], expected, rtol=0, atol=5)
     away = (centers[..., 1:]).norm(dim=-1)
     assert 8 < away.median() < 25
+    # Where a hand is followed cubes are nearer, and at its knuckles.
+    joints[:, KNUCKLES, 1] += 30.0
+    centers = sample_centers(draws(0), joints, 5, "followed").view(400, 5, 3)
+    away = centers - torch.stack([expected, torch.full((5,), 30.0), torch.zeros(5)], -1)
+    torch.testing.assert_close(away.mean((0, 1)), torch.zeros(3), rtol=0, atol=2)
+    assert 5 < away.norm(dim=-1).median() < 12

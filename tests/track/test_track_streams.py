@@ -164,6 +164,53 @@ def test_an_arm_whose_hand_left_is_not_followed_for_ever(
     assert set(hows[19:]) == {"lost"}
 
 
+def test_what_looks_first_looks_until_a_hand_is_followed(
+    network: Network, frames: list[Frame]
+) -> None:
+    asked: list[tuple[bool, bool]] = []
+
+    class Both:
+        """One network that looks both first, when it keeps the memory as it is, and later."""
+
+        def run(self, names: list[str], feed: dict[str, np.ndarray]) -> list[np.ndarray]:
+            first = bool(feed.pop("first"))
+            asked.append((first, bool(feed["before"].any())))
+            if network.looks_first:
+                feed["first"] = np.array(False)
+            out = dict(zip(names, network.session.run(names, feed), strict=True))
+            if first:
+                out |= {f"{name}_next": feed[name] for name in ("h", "c", "before")}
+            return [out[name] for name in names]
+
+    tracker = Tracker(replace(network, session=Both(), looks_first=True))
+    for frame in frames[:5]:
+        before = len(asked)
+        hand = tracker.update(frame.depth, frame.camera)
+        looks = asked[before:]
+        assert hand.found
+        if frame.index == 0:
+            assert len(looks) > 1
+            assert all(first and not remembers for first, remembers in looks)
+        else:
+            # A first look leaves no memory, and a missing one is no cut: nothing is looked at anew.
+            assert looks == [(False, frame.index > 1)]
+    asked.clear()
+    tracker.update(np.zeros_like(frames[0].depth), frames[0].camera)
+    assert not any(first for first, _ in asked)  # nothing is found, so nothing is looked at first
+    tracker.update(frames[5].depth, frames[5].camera)
+    assert asked[-1] == (True, False)
+
+
+def test_cubes_stand_where_the_network_learned_them(network: Network) -> None:
+    joints = np.random.default_rng(0).normal(size=(4, 21, 3)).astype(np.float32)
+    mean, knuckles = (replace(network, follows_knuckles=k) for k in (False, True))
+    np.testing.assert_allclose(mean.center_of(joints), joints.mean(1), atol=1e-6)
+    expected = joints[:, [5, 9, 13, 17]].mean(1)
+    np.testing.assert_allclose(knuckles.center_of(joints), expected, atol=1e-6)
+    np.testing.assert_allclose(knuckles.center_of(joints[0]), expected[0], atol=1e-6)
+    np.testing.assert_allclose(knuckles.center_of(joints, first=True), joints.mean(1), atol=1e-6)
+
+
 def test_two_hands_keep_their_places(network: Network, frames: list[Frame]) -> None:
     """The demo's hand and its mirror image side by side in one wide frame."""
     camera = frames[0].camera

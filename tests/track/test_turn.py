@@ -204,10 +204,17 @@ class _Oracle:
     def __init__(self, joints: NDArray[np.float64], left: bool) -> None:
         self.joints, self.left = joints, left
         self.shown: list[tuple[float, bool]] = []
+        self.first: list[bool] = []
 
     def step(
-        self, crops: NDArray[np.float32], state: StreamState, shift: NDArray[np.float32]
+        self,
+        crops: NDArray[np.float32],
+        state: StreamState,
+        shift: NDArray[np.float32],
+        *,
+        first: bool,
     ) -> _Said:
+        self.first.append(first)
         # The view is told by three bright pixels: the middle, one above, and one to the right.
         middle = np.array([64.75, 64.75])
         rows, columns = np.nonzero(crops[0] == -1)
@@ -241,6 +248,7 @@ def test_a_gaze_turns_until_the_hand_is_upright_and_says_where_it_is(
         out, turn, gaze = look_at(network, gaze, crop)
         seen = turn_back(out.joints[0], crop, turn, uvd=True)
         assert np.abs(seen - joints - crop.center_xyz_mm).max() < 6  # of one pixel and a bit
+    assert network.first == [True] * (len(network.first) - 1) + [False]  # of the second frame
     assert network.shown[0] == pytest.approx((0.0, False), abs=1)
     angle, mirror = network.shown[-1]
     assert mirror == left

@@ -23,7 +23,7 @@ def _recipe(**values: Any) -> Recipe:
     return override(tiny(network, "rendered"), {**sizes, **values})
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def small() -> Callable[..., Recipe]:
     """Makes recipes smaller than tiny: a few steps a stage."""
     return _recipe

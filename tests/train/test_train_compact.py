@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -15,7 +17,7 @@ from cadstn.errors import CadstnError
 from cadstn.export import export_onnx
 from cadstn.models import Compact
 from cadstn.recipes import STAGES, Recipe
-from cadstn.track.runtime import load_network
+from cadstn.track.runtime import Asked, StreamState, load_network
 from cadstn.train import (
     BankSource,
     Batch,
@@ -28,6 +30,7 @@ from cadstn.train import (
 from cadstn.train.augment import augment
 from cadstn.train.networks import build, stage_loss
 from cadstn.train.source import Source
+from cadstn.train.start import FIRST
 from cadstn.train.uvd import from_uvd, shifts, to_pixels
 
 Small = Callable[..., Recipe]
@@ -35,6 +38,8 @@ SIZES: dict[str, Any] = {
     "net.trunk": "residual", "net.channels": [4, 6, 8], "net.blocks": [1, 1, 1], "clip": 3,
     "temporal.batch": 6, "fusion.batch": 6,
 }  # fmt: skip
+
+ABOUT = {"skeleton": "hand21", "cube_mm": "250"}
 
 
 def batch_of(recipe: Recipe, bank: Bank) -> Batch:
@@ -92,8 +97,6 @@ def test_a_mirror_makes_left_hands_right(toy_bank: Bank, small: Small) -> None:
 
 
 def test_trained_saved_and_exported(toy_bank: Bank, small: Small, tmp_path: Path) -> None:
-    from cadstn.export import export_onnx
-
     recipe = small(**SIZES)
     source = BankSource(toy_bank, recipe, "cpu")
     trained = train(recipe, tmp_path / "run", source=source)
@@ -108,8 +111,7 @@ def test_trained_saved_and_exported(toy_bank: Bank, small: Small, tmp_path: Path
     torch.testing.assert_close(told, there)
     # Where they are seen is not where they are.
     assert float((there - out.joints).abs().max()) > 0.001
-    about = {"skeleton": "hand21", "cube_mm": "250"}
-    export_onnx(loaded, tmp_path / "h.onnx", about)
+    export_onnx(loaded, tmp_path / "h.onnx", ABOUT)
     network = load_network(tmp_path / "h.onnx", threads=1)
     assert network.compact
     state = network.initial_state(6)
@@ -154,8 +156,7 @@ def test_training_goes_on_from_an_exported_file(
     source = BankSource(toy_bank, recipe, "cpu")
     train(recipe, tmp_path / "one", source=source)
     model, _ = load_model(tmp_path / "one")
-    about = {"skeleton": recipe.skeleton, "cube_mm": "250"}
-    export_onnx(model, tmp_path / "one.onnx", about, half=half)
+    export_onnx(model, tmp_path / "one.onnx", ABOUT, half=half)
     none = small(**SIZES, **{f"{stage}.steps": 0 for stage in STAGES})
     start = read_start(tmp_path / "one.onnx")
     went_on = train(none, tmp_path / "two", source=source, start=start)
@@ -197,18 +198,26 @@ def test_what_training_cannot_go_on_from_is_named(tmp_path: Path) -> None:
         read_start(tmp_path / "x.onnx")
 
 
-def test_exports_are_blended(toy_bank: Bank, small: Small, tmp_path: Path) -> None:
-    from cadstn.export import export_onnx
-
-    paths, tensors = [], []
+@pytest.fixture(scope="module")
+def exports(
+    toy_bank: Bank, small: Small, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[list[Path], Compact]:
+    """Exports of two trainings, and the network of the second."""
+    folder = tmp_path_factory.mktemp("exports")
+    paths = []
     for seed in (0, 1):
         recipe = small(**SIZES, seed=seed)
-        source = BankSource(toy_bank, recipe, "cpu")
-        train(recipe, tmp_path / str(seed), source=source)
-        model, _ = load_model(tmp_path / str(seed))
-        paths.append(tmp_path / f"{seed}.onnx")
-        export_onnx(model, paths[-1], {})
-        tensors.append(read_start(paths[-1]).tensors)
+        train(recipe, folder / str(seed), source=BankSource(toy_bank, recipe, "cpu"))
+        model, _ = load_model(folder / str(seed))
+        paths.append(folder / f"{seed}.onnx")
+        export_onnx(model, paths[-1], ABOUT)
+    assert isinstance(model, Compact)
+    return paths, model
+
+
+def test_exports_are_blended(exports: tuple[list[Path], Compact], tmp_path: Path) -> None:
+    paths, model = exports
+    tensors = [read_start(path).tensors for path in paths]
     export_onnx(model, tmp_path / "both.onnx", {}, blend=(tensors[0], 0.25))
     both = read_start(tmp_path / "both.onnx").tensors
     for stage in STAGES:
@@ -221,3 +230,49 @@ def test_exports_are_blended(toy_bank: Bank, small: Small, tmp_path: Path) -> No
     with pytest.raises(CadstnError, match=r"cannot be blended in \(spatial.votes.weight\)"):
         export_onnx(model, tmp_path / "none.onnx", {}, blend=(other, 0.25))
     assert not (tmp_path / "none.onnx").exists()
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_another_network_looks_first(
+    exports: tuple[list[Path], Compact], tmp_path: Path, half: bool
+) -> None:
+    paths, model = exports
+    other = read_start(paths[0]).tensors["spatial"]
+    export_onnx(model, tmp_path / "two.onnx", ABOUT, first=other, half=half)
+    two, first, follow = (load_network(p, threads=1) for p in (tmp_path / "two.onnx", *paths))
+    assert two.looks_first
+    assert not follow.looks_first
+    rng = np.random.default_rng(0)
+    crops = rng.uniform(-1, 1, (3, two.size, two.size)).astype(np.float32)
+    # Of a stream that remembers something.
+    state = follow.step(crops, follow.initial_state(3)).state
+    close = partial(np.testing.assert_allclose, rtol=0, atol=0.01 if half else 1e-5)
+    ours, theirs = two.step(crops, state), follow.step(crops, state)
+    for name in ("joints", "w1", "spatial", "spread", "present", "left"):
+        close(getattr(ours, name), getattr(theirs, name))
+    for pair in zip(ours.state, theirs.state, strict=True):
+        close(*pair)
+    looked, said = two.step(crops, state, first=True), first.step(crops, state)
+    for name in ("present", "left"):
+        close(getattr(looked, name), getattr(said, name))
+    for joints in (looked.joints, looked.spatial):
+        close(joints, said.spatial)
+    assert not looked.w1.any()
+    assert all(np.array_equal(*pair) for pair in zip(looked.state, state, strict=True))
+    # Streams that follow and streams that do not, asked for together.
+    row = [StreamState(*(part[i : i + 1] for part in state)) for i in range(3)]
+    still = np.zeros(3, np.float32)
+    asked = [Asked(crops[i], row[i], still, first=i == 1) for i in range(3)]
+    for i, out in enumerate(two.look(asked)):
+        close(out.joints[0], (looked if i == 1 else theirs).joints[i])
+    # Training goes on from the one that follows; the one that looks first is passed on.
+    tensors = read_start(tmp_path / "two.onnx").tensors
+    assert set(tensors) == {*STAGES, FIRST}
+    wanted = read_start(paths[1]).tensors
+    for stage, part in ((FIRST, other), *((s, wanted[s]) for s in STAGES)):
+        assert tensors[stage].keys() == part.keys()
+        for name, value in part.items():
+            close(tensors[stage][name], value)
+    wrong = {**other, "votes.weight": torch.zeros(1, 1, 1, 1)}
+    with pytest.raises(CadstnError, match=r"cannot look first \(votes.weight\)"):
+        export_onnx(model, tmp_path / "none.onnx", {}, first=wrong)

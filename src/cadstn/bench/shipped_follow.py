@@ -57,6 +57,10 @@ class Looks(Protocol):
     def reset(self) -> None:
         """Forget everything."""
 
+    def aim(self, joints_mm: NDArray[np.floating]) -> FloatArray:
+        """Where it wants cubes around joints (T, K, 3): (T, 3)."""
+        ...
+
     def look(self, depth_mm: DepthMm, camera: Camera, center_mm: FloatArray) -> Look:
         """Look at the cube around a centre (3,) mm in the next frame of the stream."""
         ...
@@ -77,6 +81,10 @@ class Looker:
         """Forget everything."""
         self.gaze = Gaze(self.network.initial_state())
         self.bones: Bones | None = None
+
+    def aim(self, joints_mm: NDArray[np.floating]) -> FloatArray:
+        """Where the network wants cubes around joints (T, K, 3): (T, 3)."""
+        return self.network.center_of(joints_mm)
 
     def look(self, depth_mm: DepthMm, camera: Camera, center_mm: FloatArray) -> Look:
         """Look at the cube around a centre (3,) mm in the next frame of the stream."""
@@ -105,9 +113,10 @@ class Seen:
         other_mm: (T, 3) middle of the second hand, which has no labels; NaN where there is none.
         joints_mm: (T, K, 3) the tracker's; NaN where lost.
         center_mm: (T, 3) of the cube that the tracker looked at last; NaN where lost.
+        aim_mm: (T, 3) where the true joints would have it.
         uncertainty_mm: (T, K) what the tracker says of each joint; NaN where it does not.
         side: (T,) which hand it says it is.
-        given_mm: (T, K, 3) the network's, its cube around the mean of the true joints.
+        given_mm: (T, K, 3) the network's, its cube where the true joints would have it.
         spatial_mm: (T, K, 3) the spatial network's of the tracker's cubes, NaN where lost; None
             where the file does not say.
     """
@@ -120,6 +129,7 @@ class Seen:
     other_mm: FloatArray
     joints_mm: FloatArray
     center_mm: FloatArray
+    aim_mm: FloatArray
     uncertainty_mm: FloatArray
     side: tuple[str, ...]
     given_mm: FloatArray
@@ -149,6 +159,7 @@ def follow(
     for what in (tracker, given, beside):
         what.reset()
     frames, count = truth.shape[:2]
+    aim = given.aim(truth)
     joints, with_truth, alone = (np.full(truth.shape, np.nan) for _ in range(3))
     center, uncertainty = np.full((frames, 3), np.nan), np.full((frames, count), np.nan)
     side, says_alone = ["unknown"] * frames, False
@@ -157,7 +168,7 @@ def follow(
         hand = tracker.update(depth, camera, frame.time_s)
         joints[at], center[at], side[at] = hand.joints_mm, hand.center_mm, hand.side
         uncertainty[at] = hand.uncertainty_mm
-        look = given.look(depth, camera, truth[at].mean(0, dtype=np.float64))
+        look = given.look(depth, camera, aim[at])
         with_truth[at] = look.joints_mm
         if look.spatial_mm is not None:
             says_alone = True
@@ -173,6 +184,7 @@ def follow(
         one.other_mm,
         joints,
         center,
+        aim,
         uncertainty,
         tuple(side),
         with_truth,

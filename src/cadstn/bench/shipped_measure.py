@@ -223,8 +223,8 @@ def _errors(all_: Joined, errors: FloatArray) -> dict[str, Any]:
 
 def _centres(all_: Joined, errors: FloatArray, found: Bools) -> dict[str, Any]:
     """How far the hand's middle is, and what joints lose by it against a centre that is given."""
-    middle = all_.truth.mean(1)
-    off, cube = lengths(all_.joints.mean(1) - middle), lengths(all_.center - middle)
+    off = lengths(all_.joints.mean(1) - all_.truth.mean(1))
+    cube = lengths(all_.center - all_.aim)
     given = np.where(all_.whole[:, None, None], all_.given, np.nan)
     given_errors = joint_errors_mm(given, all_.truth)
     return {

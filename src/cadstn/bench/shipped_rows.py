@@ -34,6 +34,7 @@ class Joined(NamedTuple):
     raw: FloatArray
     joints: FloatArray
     center: FloatArray
+    aim: FloatArray
     given: FloatArray
     uncertainty: FloatArray
     side: NDArray[np.str_]
@@ -56,6 +57,7 @@ def join(seen: Sequence[Seen]) -> Joined:
         raw=raw,
         joints=np.where(asked[:, None, None], raw, np.nan),
         center=np.concatenate([one.center_mm for one in seen]),
+        aim=np.concatenate([one.aim_mm for one in seen]),
         given=np.concatenate([one.given_mm for one in seen]),
         uncertainty=np.concatenate([one.uncertainty_mm for one in seen]),
         side=np.array([side for one in seen for side in one.side]),

@@ -150,8 +150,11 @@ def bench_graphs(
     runs: dict[str, Callable[[], object]] = {}
     for name, path in paths.items():
         session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        feed = {
-            i.name: np.zeros([d if isinstance(d, int) else 1 for d in i.shape], np.float32)
+        feed = {  # all zero: a network that another looks first for follows
+            i.name: np.zeros(
+                [d if isinstance(d, int) else 1 for d in i.shape],
+                bool if i.type == "tensor(bool)" else np.float32,
+            )
             for i in session.get_inputs()
         }
         runs[name] = partial(session.run, None, feed)

@@ -113,16 +113,26 @@ def _begun(start: str) -> Start:
     "--blend", metavar="WEIGHTS=SHARE",
     help="Mix in a share of other compact weights: an exported .onnx that is not int8, or shipped.",
 )  # fmt: skip
-def export(run: Path, out: Path, half: bool, int8: bool, blend: str | None) -> None:
+@click.option(
+    "--first", metavar="WEIGHTS",
+    help="Let other compact weights look where no hand is followed yet: an exported .onnx, or "
+    "shipped.",
+)  # fmt: skip
+def export(
+    run: Path, out: Path, half: bool, int8: bool, blend: str | None, first: str | None
+) -> None:
     r"""Write a finished run as one ONNX file that 'cadstn track --weights' takes.
 
     \b
     cadstn export runs/compact --out hand.onnx --half
     cadstn export runs/more --out hand.onnx --half --blend shipped=0.2
+    cadstn export runs/follow --out hand.onnx --half --first shipped
     """
     need_train("cadstn export")
     from cadstn.export import export_onnx
+    from cadstn.recipes import STAGES
     from cadstn.train import load_model
+    from cadstn.train.start import FIRST
 
     model, recipe = load_model(run)
     about = {
@@ -134,9 +144,15 @@ def export(run: Path, out: Path, half: bool, int8: bool, blend: str | None) -> N
     mixed = None
     if blend is not None:
         weights, share = _blend(blend)
-        mixed = weights.tensors, share
+        mixed = {stage: weights.tensors[stage] for stage in STAGES}, share
         about["blend"] = f"{weights.name} {share:g}"
-    export_onnx(model, out, about, half=half, int8=int8, blend=mixed)
+    looks = None
+    if first is not None:
+        weights = _exported(first, "--first")
+        # One that has another look first passes that on.
+        looks = weights.tensors.get(FIRST, weights.tensors["spatial"])
+        about["first"] = weights.name
+    export_onnx(model, out, about, half=half, int8=int8, blend=mixed, first=looks)
     click.echo(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB)")
 
 
@@ -150,10 +166,17 @@ def _blend(text: str) -> tuple[Start, float]:
         value = 0.0
     if not weights or not 0 < value < 1:
         raise CadstnError(f"'{text}' is not weights and a share", where="--blend", mend=mend)
+    return _exported(weights, "--blend"), value
+
+
+def _exported(weights: str, option: str) -> Start:
+    """Read weights of which an option takes only those of an export."""
     start = _begun(weights)
     if not start.folded:
-        raise CadstnError("a run is not mixed in, an export is", where=weights, mend=mend)
-    return start, value
+        raise CadstnError(
+            f"{option} takes an export, not a run", where=weights, mend="export the run first"
+        )
+    return start
 
 
 @click.command()

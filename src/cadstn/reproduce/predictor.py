@@ -152,8 +152,10 @@ class _Eager:
         h, said = np.zeros((1, self._hidden), np.float32), 3 * self._joints + 1
         return StreamState(h, h, np.zeros((1, said), np.float32))
 
-    def step(self, crops: Float32, state: StreamState, shift: Float32) -> _Said:
-        """See `cadstn.track.Network`."""
+    def step(
+        self, crops: Float32, state: StreamState, shift: Float32, *, first: bool = False
+    ) -> _Said:
+        """See `cadstn.track.Network`; a run has no other network that looks first."""
         import torch
 
         from cadstn.models import Memory

@@ -57,7 +57,12 @@ class Looks(Protocol[Said]):
         """Whether it says where joints are seen."""
 
     def step(
-        self, crops: NDArray[np.float32], state: StreamState, shift: NDArray[np.float32]
+        self,
+        crops: NDArray[np.float32],
+        state: StreamState,
+        shift: NDArray[np.float32],
+        *,
+        first: bool,
     ) -> Said:
         """See `cadstn.track.Network`."""
 
@@ -87,14 +92,15 @@ def look_at(network: Looks[Said], gaze: Gaze, crop: Crop) -> tuple[Said, Turn, G
     Returns:
         What the network says, how the view was turned (see `turn_back`), and the next gaze.
     """
-    memory, attitude = gaze.memory, gaze.attitude
+    memory, attitude, first = gaze.memory, gaze.attitude, gaze.center_mm is None
     for _ in range(_LOOKS):
         turn = attitude.turn
         shift = shift_seen(gaze.center_mm, crop, turn)
-        out = network.step(turn_image(crop.image, turn)[None], memory, shift[None])
+        image = turn_image(crop.image, turn)[None]
+        out = network.step(image, memory, shift[None], first=first)
         joints_mm = turn_back(out.joints[0], crop, turn, uvd=network.uvd)
         attitude = attitude_after(attitude, out.left, joints_mm, upright=network.upright)
-        if gaze.center_mm is not None or attitude.turn == turn:
+        if not first or attitude.turn == turn:
             break
         memory = turn_memory(memory, turn, attitude.turn)
     after = Gaze(turn_memory(out.state, turn, attitude.turn), attitude, crop.center_xyz_mm)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cadstn.errors import CadstnError, nearest_name
-from cadstn.skeleton import Skeleton, skeleton
+from cadstn.skeleton import KNUCKLES, Skeleton, skeleton
 
 Float32 = NDArray[np.float32]
 SHIPPED = "hand21.onnx"
@@ -79,11 +79,13 @@ class Asked(NamedTuple):
         state: the stream's memory, batch 1.
         shift: (3,) how far the crop's centre has moved since the memory's last frame, see
             `cadstn.track.turn.shift_seen`.
+        first: whether no hand is followed yet.
     """
 
     crop: Float32
     state: StreamState
     shift: Float32
+    first: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,10 @@ class Network:
         compact: whether it is one of `cadstn.models.compact`, which read how far the crop moved
             and say more than joints.
         upright: whether it knows right hands that point up best, see `cadstn.track.turn`.
+        looks_first: whether it holds another network, which looks where no hand is followed yet and
+            remembers nothing.
+        follows_knuckles: whether it learned from cubes around followed hands' knuckles
+            (``followed``), not around the mean of all joints, see `cadstn.synth.sample_centers`.
     """
 
     session: Any
@@ -112,6 +118,8 @@ class Network:
     provider: str = "cpu"
     compact: bool = False
     upright: bool = False
+    looks_first: bool = False
+    follows_knuckles: bool = False
 
     @property
     def uvd(self) -> bool:
@@ -129,7 +137,25 @@ class Network:
         said = 3 * len(self.skeleton) + 1 if self.compact else 0
         return StreamState(zeros, zeros, np.zeros((batch, said), np.float32))
 
-    def step(self, crops: Float32, state: StreamState, shift: Float32 | None = None) -> Step:
+    def center_of(self, joints_mm: NDArray[Any], *, first: bool = False) -> NDArray[np.float64]:
+        """Where it wants the cube around joints (..., K, 3) mm: (..., 3).
+
+        Args:
+            joints_mm: of the frame before, or of the look before.
+            first: whether no hand is followed yet.
+        """
+        around = joints_mm[..., KNUCKLES, :] if self.follows_knuckles and not first else joints_mm
+        center: NDArray[np.float64] = around.sum(-2, dtype=np.float64) / around.shape[-2]
+        return center
+
+    def step(
+        self,
+        crops: Float32,
+        state: StreamState,
+        shift: Float32 | None = None,
+        *,
+        first: bool = False,
+    ) -> Step:
         """Run one frame of every stream.
 
         Args:
@@ -137,6 +163,7 @@ class Network:
             state: what the frames before left.
             shift: (B, 3) how far each crop's centre has moved since, in half cubes; None for not
                 at all.
+            first: whether the network that looks first is to look, if there is one.
         """
         feed = {"crops": crops, "h": state.h, "c": state.c}
         if not self.compact:
@@ -144,6 +171,8 @@ class Network:
             return Step(joints, w1, StreamState(h, c, state.before))
         feed["shift"] = np.zeros((len(crops), 3), np.float32) if shift is None else shift
         feed["before"] = state.before
+        if self.looks_first:
+            feed["first"] = np.array(first)
         joints, w1, h, c, before, *said = self.session.run(_COMPACT_OUTPUTS, feed)
         return Step(joints, w1, StreamState(h, c, before), *said)
 
@@ -151,15 +180,16 @@ class Network:
         """Run crops of several streams, each with its own memory, in one call.
 
         An int8 network scales its activations by the largest of the whole batch; there each stream
-        runs by itself, so that none feels another.
+        runs by itself, so that none feels another. So it does where some follow and some do not.
         """
-        if len(asked) == 1 or self.precision == "int8":
-            return [self.step(a.crop[None], a.state, a.shift[None]) for a in asked]
+        if len({a.first for a in asked}) > 1 or len(asked) == 1 or self.precision == "int8":
+            return [self.step(a.crop[None], a.state, a.shift[None], first=a.first) for a in asked]
         states = zip(*(a.state for a in asked), strict=True)
         out = self.step(
             np.stack([a.crop for a in asked]),
             StreamState(*(np.concatenate(part) for part in states)),
             np.stack([a.shift for a in asked]),
+            first=asked[0].first,
         )
         return [_row(out, slice(i, i + 1)) for i in range(len(asked))]
 
@@ -255,6 +285,7 @@ def _load(path: Path, providers: list[str], threads: int | None) -> Network:
     about = dict(session.get_modelmeta().custom_metadata_map)
     try:
         config = json.loads(about["config"])
+        recipe = json.loads(about.get("recipe", "{}"))
         joints = skeleton(about["skeleton"])
         network = Network(
             session,
@@ -265,7 +296,9 @@ def _load(path: Path, providers: list[str], threads: int | None) -> Network:
             about,
             provider,
             config.get("trunk") == "residual",
-            bool(json.loads(about.get("recipe", "{}")).get("augment", {}).get("upright")),
+            bool(recipe.get("augment", {}).get("upright")),
+            "first" in {item.name for item in session.get_inputs()},
+            recipe.get("center") == "followed",
         )
         count = int(config["joints"])
     except (KeyError, ValueError, TypeError, CadstnError) as error:

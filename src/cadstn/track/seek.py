@@ -106,6 +106,7 @@ def _close_in(
 ) -> _Close:
     """Look at a place, and again at where its joints are; None if no hand is there."""
     half_mm = network.cube_mm / 2
+    first = network.looks_first and how == "found"
     for _ in range(_LOOKS):
         if center_mm[2] <= 0:
             return None
@@ -113,7 +114,7 @@ def _close_in(
         crop = crop_cube(view.depth_mm, view.camera, center_mm, network.cube_mm, network.size)
         image = turn_image(crop.image, turn)
         shift = shift_seen(state.crop_mm, crop, turn)
-        out = yield Asked(image, state.stream, shift)
+        out = yield Asked(image, state.stream, shift, first)
         if state.crop_mm is not None and _jumped(out, state.stream, shift, half_mm):
             # A cut, or frames that are missing: the memory speaks of another moment.
             # The hand's size stays: most often it is the same hand, and fast.
@@ -127,7 +128,7 @@ def _close_in(
         agree = np.count_nonzero(share) / len(share)
         if not _is_hand(out, agree, how):
             return None
-        middle = joints.sum(0) / len(joints)
+        middle = network.center_of(joints, first=first)
         attitude = attitude_after(state.attitude, out.left, joints, upright=network.upright)
         placed = ((middle - center_mm) ** 2).sum() < _WELL_PLACED_MM**2
         # A hand that is followed is turned well enough by the frame before.
@@ -155,8 +156,8 @@ def _close_in(
     )
     after = TrackState(
         turn_memory(out.state, turn, attitude.turn),
-        middle,
-        crop.center_xyz_mm,
+        network.center_of(joints),
+        None if first else crop.center_xyz_mm,  # what looks first leaves no memory
         attitude,
         frames=state.frames + 1,
         bones=bones,

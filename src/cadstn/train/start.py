@@ -16,6 +16,9 @@ from cadstn.models.residual import Normalised
 from cadstn.recipes import STAGES
 from cadstn.train.state import read_tensors
 
+FIRST = "first"
+"""Of an export's weights those of the network that looks where no hand is followed yet."""
+
 _MEND = "give a folder of 'cadstn train', or a file of 'cadstn export' that is not int8"
 
 
@@ -25,7 +28,8 @@ class Start:
 
     Attributes:
         name: of the file or folder, with the first digits of its SHA-256.
-        tensors: by stage, and the name in the stage's network.
+        tensors: by stage, and the name in the stage's network; of an export also by `FIRST`, if
+            another network looks first.
         folded: whether batch normalisation is inside the convolutions, as an export has it.
     """
 
@@ -129,17 +133,18 @@ def _exported(path: Path) -> dict[str, dict[str, Tensor]]:
     """Weights by stage of an exported file of compact networks, whose names it keeps."""
     from onnx import load_model, numpy_helper
 
+    from cadstn.branch import initializers
+
     try:
         graph = load_model(str(path)).graph
     except Exception as error:  # protobuf's own, which it does not export
         raise CadstnError(f"not an ONNX file ({error})", where=path, mend=_MEND) from None
     tensors: dict[str, dict[str, Tensor]] = {stage: {} for stage in STAGES}
-    for item in graph.initializer:
-        parts = item.name.removesuffix(".half").split(".", 2)
-        if len(parts) == 3 and parts[0] == "model" and parts[1] in STAGES:
+    for name, item in initializers(graph):
+        stage, _, rest = name.removesuffix(".half").removeprefix("model.").partition(".")
+        if rest and rest != "cells" and stage in (*STAGES, FIRST):  # cells are a constant
             value = np.asarray(numpy_helper.to_array(item), np.float32)
-            tensors[parts[1]][parts[2]] = torch.from_numpy(value.copy())
-    tensors["spatial"].pop("cells", None)  # a constant
+            tensors.setdefault(stage, {})[rest] = torch.from_numpy(value.copy())
     if not all(tensors.values()):
         raise CadstnError("holds no compact networks to train on", where=path, mend=_MEND)
     return tensors
