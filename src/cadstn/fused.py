@@ -146,7 +146,7 @@ class CompactStep(nn.Module):
     def forward(
         self, crops: Tensor, shift: Tensor, h: Tensor, c: Tensor, before: Tensor
     ) -> tuple[Tensor, ...]:
-        """Map a frame to what `cadstn.track.runtime.Step` holds, answers as probabilities."""
+        """Map a frame to what `cadstn.track.network.Step` holds, answers as probabilities."""
         out = self.model.step(crops, shift, Memory(h, c, before))
         answers = (out.present.sigmoid(), out.left.sigmoid())
         return (out.joints, out.w1, *out.memory, out.spatial, out.spread, *answers)

@@ -18,7 +18,8 @@ from cadstn.recording import Frame, open_recording, write_recording
 from cadstn.track.filters import Exponential
 from cadstn.track.listeners import Listeners
 from cadstn.track.live import JsonLines, Tally, track_source
-from cadstn.track.runtime import Network, load_network
+from cadstn.track.network import Network
+from cadstn.track.runtime import load_network
 from cadstn.track.sources.frames import BaseSource, LiveFrame
 from cadstn.track.tracker import Tracker
 

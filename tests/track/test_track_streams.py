@@ -11,7 +11,8 @@ from cadstn.errors import CadstnError
 from cadstn.recording import Frame, open_recording
 from cadstn.track.hand import TrackState, View
 from cadstn.track.hands import HandsTracker
-from cadstn.track.runtime import Network, Step, StreamState, load_network
+from cadstn.track.network import Network, Step, StreamState
+from cadstn.track.runtime import load_network
 from cadstn.track.tracker import Tracker, track_batch, track_step
 
 

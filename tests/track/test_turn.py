@@ -13,7 +13,7 @@ from cadstn.crop import Crop, crop_cube
 from cadstn.recording import Frame, open_recording
 from cadstn.skeleton import KNUCKLES, WRIST
 from cadstn.track.gaze import Gaze, look_at
-from cadstn.track.runtime import StreamState
+from cadstn.track.network import StreamState
 from cadstn.track.tracker import Tracker
 from cadstn.track.turn import (
     _RIGHT_LOGIT,

@@ -17,7 +17,8 @@ from cadstn.errors import CadstnError
 from cadstn.export import export_onnx
 from cadstn.models import Compact
 from cadstn.recipes import STAGES, Recipe
-from cadstn.track.runtime import Asked, StreamState, load_network
+from cadstn.track.network import Asked, StreamState
+from cadstn.track.runtime import load_network
 from cadstn.train import (
     BankSource,
     Batch,

@@ -18,7 +18,8 @@ import numpy as np
 from cadstn.camera import Camera, DepthMm
 from cadstn.errors import CadstnError
 from cadstn.track import seek
-from cadstn.track.runtime import Network, load_network, shipped_weights
+from cadstn.track.network import Network
+from cadstn.track.runtime import load_network, shipped_weights
 from cadstn.track.tracker import Tracker
 
 #: Functions of `cadstn.track.seek` that are timed by themselves, and what to call them.

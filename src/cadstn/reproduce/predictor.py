@@ -17,7 +17,7 @@ from cadstn.skeleton import Skeleton, skeleton
 if TYPE_CHECKING:
     from cadstn.recipes import Recipe
     from cadstn.track.gaze import Gaze
-    from cadstn.track.runtime import Network, StreamState
+    from cadstn.track.network import Network, StreamState
     from cadstn.train.networks import Networks
 
 Float32 = NDArray[np.float32]
@@ -147,7 +147,7 @@ class _Eager:
 
     def initial_state(self) -> StreamState:
         """Return the memory of a stream that has seen nothing."""
-        from cadstn.track.runtime import StreamState
+        from cadstn.track.network import StreamState
 
         h, said = np.zeros((1, self._hidden), np.float32), 3 * self._joints + 1
         return StreamState(h, h, np.zeros((1, said), np.float32))
@@ -159,7 +159,7 @@ class _Eager:
         import torch
 
         from cadstn.models import Memory
-        from cadstn.track.runtime import StreamState
+        from cadstn.track.network import StreamState
         from cadstn.train.compact import compact_step
 
         inputs = (torch.from_numpy(a).to(self._device) for a in (crops, shift, *state))

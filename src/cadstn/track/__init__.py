@@ -2,7 +2,8 @@
 
 from cadstn.track.hand import Hand, TrackState, View
 from cadstn.track.hands import HandsTracker
-from cadstn.track.runtime import Network, load_network
+from cadstn.track.network import Network
+from cadstn.track.runtime import load_network
 from cadstn.track.tracker import (
     WINDOW,
     Tracker,

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cadstn.crop import Crop
-from cadstn.track.runtime import StreamState
+from cadstn.track.network import StreamState
 from cadstn.track.turn import (
     Attitude,
     Turn,
@@ -23,7 +23,7 @@ _LOOKS = 3  # at the first frame, until the hand is turned as it should be
 
 
 class Says(Protocol):
-    """What a network says of one stream: of a `cadstn.track.runtime.Step`, what is read here."""
+    """What a network says of one stream: of a `cadstn.track.network.Step`, what is read here."""
 
     @property
     def joints(self) -> NDArray[np.float32]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from cadstn.camera import Camera, DepthMm
 from cadstn.errors import CadstnError
 from cadstn.track.bones import Bones
-from cadstn.track.runtime import Network, StreamState
+from cadstn.track.network import Network, StreamState
 from cadstn.track.turn import Attitude
 
 

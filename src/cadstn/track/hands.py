@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from cadstn.camera import Camera, DepthMm
 from cadstn.errors import CadstnError
 from cadstn.track.hand import Hand, TrackState, View, as_view, lost_hand
-from cadstn.track.runtime import Network
+from cadstn.track.network import Network
 from cadstn.track.tracker import track_batch
 
 #: Two tracks whose hands' middles are nearer than this follow one hand.

@@ -13,7 +13,7 @@ from cadstn.locate import find_hands, still_there
 from cadstn.skin import skin_share
 from cadstn.track.bones import keep_size
 from cadstn.track.hand import Hand, TrackState, View, lost_hand
-from cadstn.track.runtime import Asked, Network, Step, StreamState
+from cadstn.track.network import Asked, Network, Step, StreamState
 from cadstn.track.turn import (
     attitude_after,
     shift_seen,

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from cadstn.camera import Camera, DepthMm
 from cadstn.errors import CadstnError
 from cadstn.track.hand import Hand, TrackState, View, as_view
-from cadstn.track.runtime import Asked, Network, Step, load_network
+from cadstn.track.network import Asked, Network, Step
+from cadstn.track.runtime import load_network
 from cadstn.track.seek import plan
 
 #: The paper's window (section IV): its temporal network begins anew every so many frames.

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from cadstn.crop import CENTER_PX, Crop
 from cadstn.skeleton import KNUCKLES, WRIST
-from cadstn.track.runtime import StreamState
+from cadstn.track.network import StreamState
 
 FloatArray = NDArray[np.floating]
 
