@@ -27,7 +27,8 @@ NAMES = [
     for n in NETWORKS
     for s in SETS
     for k in KINDS
-    if k != "compact" or n not in ("baseline", "sliced")
+    if not (k in ("compact", "follow") and n in ("baseline", "sliced"))
+    and not (k == "follow" and s != "rendered")
 ]
 
 
@@ -49,6 +50,14 @@ def test_every_recipe_builds_its_networks(name: str) -> None:
 
 def test_every_kind_says_what_it_is() -> None:
     assert all(kind.__doc__ for kind in KINDS.values())
+
+
+def test_following_is_learned_from_rendered_hands() -> None:
+    follow, compact = recipe("follow"), recipe("compact")
+    assert follow.net == compact.net  # of which weights both go on from the other's
+    assert follow.crop_rule() != compact.crop_rule()
+    with pytest.raises(CadstnError, match="follow is for rendered hands, not nyu"):
+        recipe("follow.nyu")
 
 
 def test_tiny_network_runs() -> None:

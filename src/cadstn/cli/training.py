@@ -48,13 +48,13 @@ def train(
     r"""Train networks (needs cadstn[train]).
 
     RECIPE is up to three words, NETWORK.SET.KIND: cadstn, spatial, temporal, baseline or sliced;
-    rendered, nyu, icvl or msra (left out: that of --data); paper, released, small, compact (that of
-    the shipped weights) or tiny (left out: paper). 'cadstn' trains the three stages of Algorithm 1.
-    The same command goes on where it stopped, and skips what is done.
+    rendered, nyu, icvl or msra (left out: that of --data); paper, released, small, compact and
+    follow (those of the shipped weights) or tiny (left out: paper). 'cadstn' trains the three
+    stages of Algorithm 1. The same command goes on where it stopped, and skips what is done.
 
     \b
     cadstn train compact --out runs/compact
-    cadstn train compact --out runs/more --from shipped --set seed=1
+    cadstn train follow --out runs/follow --from shipped --set seed=1
     cadstn train cadstn --data data/nyu --out runs/nyu --device cuda
     cadstn train temporal.icvl.released --data data/icvl --out runs/released
     cadstn train tiny --out runs/tiny --set spatial.steps=200 --set net.width=64

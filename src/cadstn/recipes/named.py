@@ -1,8 +1,8 @@
 """The recipes: three words each, NETWORK.SET.KIND, and a function that returns the whole.
 
 `paper` is the text's (section IV-A3), `released` what the authors' network definitions say where
-they differ, `small` the paper's networks with small layers, `compact` the shipped weights, `tiny`
-that of the tests.
+they differ, `small` the paper's networks with small layers, `compact` and `follow` the shipped
+weights', `tiny` that of the tests.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def small(network: str, data: str) -> Recipe:
 
 
 def compact(network: str, data: str) -> Recipe:
-    """Return the recipe of the shipped weights: two hours on two CPU cores (LOG.md).
+    """Return the recipe of the shipped network for any look: two hours on two CPU cores (LOG.md).
 
     Residual networks of `cadstn.models.compact`. Rendering takes a tenth of the time, since every
     frame is seen about four times, turned and mirrored.
@@ -128,6 +128,26 @@ def compact(network: str, data: str) -> Recipe:
     )  # fmt: skip
 
 
+def follow(network: str, data: str) -> Recipe:
+    """Return the recipe of the shipped network that follows hands, once one is found.
+
+    It goes on from weights of `compact`, which stay in the exported file for first looks (``cadstn
+    export --first``): cubes at the knuckles of a hand that is followed, turned by as little as a
+    tracker's views are. For rendered hands.
+    """
+    if data != "rendered":
+        raise CadstnError(f"recipe follow is for rendered hands, not {data}", mend="use compact")
+    return dataclasses.replace(
+        compact(network, data),
+        name=f"{network}.{data}.follow",
+        center="followed",
+        spatial=Plan(steps=16_000, batch=64, learning_rate=5e-4),
+        temporal=Plan(steps=1_600, batch=256, learning_rate=1e-3),
+        optimizer="muon",
+        augment=Augment(rotate_deg=10.0, scale=0.03, mirror=True, edge=0.07, upright=0.98),
+    )
+
+
 def tiny(network: str, data: str) -> Recipe:
     """Return a recipe for tests: seconds on one core, and hopeless as a hand tracker."""
     frame = Plan(steps=40, batch=16)
@@ -147,7 +167,7 @@ def tiny(network: str, data: str) -> Recipe:
 
 
 KINDS: dict[str, Callable[[str, str], Recipe]] = {
-    function.__name__: function for function in (paper, released, small, compact, tiny)
+    function.__name__: function for function in (paper, released, small, compact, follow, tiny)
 }
 
 
