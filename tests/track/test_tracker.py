@@ -31,10 +31,7 @@ def test_the_five_lines_of_the_readme(frames: list[Frame]) -> None:
         assert hand.joints_mm.dtype == np.float32
         assert np.isfinite(hand.joints_mm).all()
         assert 0 <= hand.agreement <= 1
-        if frame.index:
-            assert ((hand.temporal_weight > 0) & (hand.temporal_weight < 1)).all()
-        else:  # the network that looks first remembers nothing
-            assert not hand.temporal_weight.any()
+        assert ((hand.temporal_weight > 0) & (hand.temporal_weight < 1)).all()
 
 
 def test_the_demo_is_tracked_on_the_hand(frames: list[Frame]) -> None:

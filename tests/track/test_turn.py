@@ -199,7 +199,7 @@ class _Said(NamedTuple):
 class _Oracle:
     """Knows where joints are in the crop; says them in the view that it is shown, with no error."""
 
-    upright, uvd = True, True
+    upright, uvd, looks_first = True, True, True
 
     def __init__(self, joints: NDArray[np.float64], left: bool) -> None:
         self.joints, self.left = joints, left
@@ -248,7 +248,8 @@ def test_a_gaze_turns_until_the_hand_is_upright_and_says_where_it_is(
         out, turn, gaze = look_at(network, gaze, crop)
         seen = turn_back(out.joints[0], crop, turn, uvd=True)
         assert np.abs(seen - joints - crop.center_xyz_mm).max() < 6  # of one pixel and a bit
-    assert network.first == [True] * (len(network.first) - 1) + [False]  # of the second frame
+    # Until it is upright; once as it is looked at from there on; and in the second frame.
+    assert network.first == [True] * (len(network.first) - 2) + [False] * 2
     assert network.shown[0] == pytest.approx((0.0, False), abs=1)
     angle, mirror = network.shown[-1]
     assert mirror == left
@@ -256,7 +257,7 @@ def test_a_gaze_turns_until_the_hand_is_upright_and_says_where_it_is(
     assert abs(pointing) < 12
     assert (gaze.attitude.side > 0) == left
     # One look a frame from the second on.
-    assert len(network.shown) == (2 if degrees == 5 and not left else 3)
+    assert len(network.shown) == (3 if degrees == 5 and not left else 4)
 
 
 @pytest.mark.parametrize("mirror", [False, True])

@@ -142,7 +142,7 @@ class _Eager:
 
     def __init__(self, networks: Networks, recipe: Recipe, device: str) -> None:
         self._networks, self._device = networks, device
-        self.upright, self.uvd = recipe.augment.upright > 0, True
+        self.upright, self.uvd, self.looks_first = recipe.augment.upright > 0, True, False
         self._hidden, self._joints = recipe.net.hidden, recipe.net.joints
 
     def initial_state(self) -> StreamState:

@@ -56,6 +56,10 @@ class Looks(Protocol[Said]):
     def uvd(self) -> bool:
         """Whether it says where joints are seen."""
 
+    @property
+    def looks_first(self) -> bool:
+        """Whether it holds another network that looks first."""
+
     def step(
         self,
         crops: NDArray[np.float32],
@@ -92,16 +96,31 @@ def look_at(network: Looks[Said], gaze: Gaze, crop: Crop) -> tuple[Said, Turn, G
     Returns:
         What the network says, how the view was turned (see `turn_back`), and the next gaze.
     """
-    memory, attitude, first = gaze.memory, gaze.attitude, gaze.center_mm is None
+    memory, attitude, new = gaze.memory, gaze.attitude, gaze.center_mm is None
     for _ in range(_LOOKS):
-        turn = attitude.turn
-        shift = shift_seen(gaze.center_mm, crop, turn)
-        image = turn_image(crop.image, turn)[None]
-        out = network.step(image, memory, shift[None], first=first)
-        joints_mm = turn_back(out.joints[0], crop, turn, uvd=network.uvd)
-        attitude = attitude_after(attitude, out.left, joints_mm, upright=network.upright)
-        if not first or attitude.turn == turn:
+        out, turn, following = _turned(network, memory, attitude, gaze.center_mm, crop, first=new)
+        memory = turn_memory(memory, turn, following.turn)
+        attitude = following
+        if not new or attitude.turn == turn:
             break
-        memory = turn_memory(memory, turn, attitude.turn)
+    if new and network.looks_first:
+        out, turn, attitude = _turned(network, memory, attitude, None, crop, first=False)
     after = Gaze(turn_memory(out.state, turn, attitude.turn), attitude, crop.center_xyz_mm)
     return out, turn, after
+
+
+def _turned(
+    network: Looks[Said],
+    memory: StreamState,
+    attitude: Attitude,
+    before_mm: NDArray[np.float64] | None,
+    crop: Crop,
+    *,
+    first: bool,
+) -> tuple[Said, Turn, Attitude]:
+    """Look once; returns what is said, how the view was turned, and what is known then."""
+    turn = attitude.turn
+    shift = shift_seen(before_mm, crop, turn)
+    out = network.step(turn_image(crop.image, turn)[None], memory, shift[None], first=first)
+    joints_mm = turn_back(out.joints[0], crop, turn, uvd=network.uvd)
+    return out, turn, attitude_after(attitude, out.left, joints_mm, upright=network.upright)

@@ -26,8 +26,7 @@ class Hand:
         agreement: share of joints that have surface where a hand's skin would be.
         center_mm: (3,) centre of the cube that was looked at; NaN where lost.
         cube_mm: edge of that cube.
-        temporal_weight: (K,) mean weight that fusion gave the temporal network; 0 at a first look
-            by a network of its own, which remembers nothing; NaN where lost.
+        temporal_weight: (K,) mean weight that fusion gave the temporal network; NaN where lost.
         confidence: (K,) 0 to 1, how much of the surface around each joint's place is where a
             hand's skin would be; 0 where lost. It sees that a joint is off the hand, not that it
             lies on the wrong finger: on rendered recordings, with the first weights, 32 % of the

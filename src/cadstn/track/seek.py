@@ -90,8 +90,7 @@ def _seek(network: Network, state: TrackState, view: View) -> Plan:
         away = 0.0 if follow is None else np.linalg.norm(place.center_xyz_mm - follow)
         if doubt and away <= _FAR_APART_MM:
             continue
-        fresh = TrackState(network.initial_state())
-        seen = yield from _close_in(network, fresh, view, place.center_xyz_mm, "found")
+        seen = yield from _find(network, view, place.center_xyz_mm)
         if seen is not None:
             return seen
     if doubt and follow is not None and (places or doubts < _MOST_DOUBTS):
@@ -99,6 +98,19 @@ def _seek(network: Network, state: TrackState, view: View) -> Plan:
         if seen is not None:
             return seen[0], seen[1]._replace(age=_CHECK_EVERY // 2, doubts=doubts)
     return lost_hand(network), TrackState(network.initial_state())
+
+
+def _find(network: Network, view: View, center_mm: NDArray[np.float64]) -> _Close:
+    """Look at a place for the first time; where another network looks first, then with both."""
+    seen = yield from _close_in(
+        network, TrackState(network.initial_state()), view, center_mm, "found"
+    )
+    if seen is None or not network.looks_first or seen[1].center_mm is None:
+        return seen
+    again = yield from _close_in(network, seen[1], view, seen[1].center_mm, "followed")
+    if again is None:
+        return None
+    return replace(again[0], how="found"), again[1]._replace(frames=1)
 
 
 def _close_in(
