@@ -21,8 +21,8 @@ from cadstn.track.network import StreamState
 
 FloatArray = NDArray[np.floating]
 
-#: A hand may point so far from up before its image is turned anew. Training turns it by up to 15
-#: degrees (`cadstn.recipes`), and what points at the camera by more, as here.
+#: A hand may point so far from up before its image is turned anew. Training turns it by up to 10
+#: degrees (recipe `follow`), and what points at the camera by more, as here.
 _SLACK = math.radians(5.0)
 _LEAST_SEEN = 0.05
 #: How much of a frame's word on which hand it is goes into the average of all.
