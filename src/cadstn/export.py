@@ -39,6 +39,7 @@ def export_onnx(
     int8: bool = False,
     blend: tuple[Mapping[str, Mapping[str, Tensor]], float] | None = None,
     first: Mapping[str, Tensor] | None = None,
+    spread: float = 1.0,
 ) -> None:
     """Write the streaming step of `model` as one self-contained ONNX file.
 
@@ -64,6 +65,8 @@ def export_onnx(
         first: weights of a spatial network of the same sizes that looks where no hand is followed
             yet, see `cadstn.fused.FirstStep`. The file then has one more input, `first`, a single
             bool, that says which of the two is to look.
+        spread: what compact networks say of how sure they are of each joint, times this: one number
+            chosen on held-out frames calibrates it (Guo et al., ICML 2017, do so with logits).
 
     Raises:
         CadstnError: `metadata` has the key "config" or holds something other than strings, or a
@@ -72,18 +75,20 @@ def export_onnx(
     """
     if half and int8:
         raise CadstnError("half and int8 exclude each other", mend="choose one")
-    if (blend or first is not None) and not isinstance(model, Compact):
+    if (blend or first is not None or spread != 1) and not isinstance(model, Compact):
         raise CadstnError(
-            "only compact networks are blended, or have another that looks first",
-            mend="leave blend and first out",
+            "only compact networks are blended, have another that looks first, or say spreads",
+            mend="leave blend, first and spread out",
         )
+    if not spread > 0:
+        raise CadstnError(f"spread is {spread}", mend="give a factor above 0")
     properties = _properties(model, metadata)
     properties[PRECISION_KEY] = "int8" if int8 else "float32"
     # A copy: the caller's model keeps its device, its precision and its training flags.
     model = copy.deepcopy(model).cpu().float()
     step: nn.Module
     if isinstance(model, Compact):
-        step = CompactStep(model)
+        step = CompactStep(model, spread)
         if blend:
             step.blend(*blend)
         if half:  # what is stored are the convolutions with their normalisation inside
@@ -94,7 +99,7 @@ def export_onnx(
         step = FusedStep(model)
     proto = _written(step, model, half=half, int8=int8)
     if first is not None:
-        look = FirstStep(model.config, first)
+        look = FirstStep(model.config, first, spread)
         if half:
             round_to_half(look)
         proto = either(FIRST, _written(look, model, half=half, int8=int8), proto)

@@ -113,10 +113,12 @@ class CompactStep(nn.Module):
 
     Args:
         model: whose weights are taken; it is left as it was.
+        spread: what it says of how sure it is of joints, times this.
     """
 
-    def __init__(self, model: Compact) -> None:
+    def __init__(self, model: Compact, spread: float = 1.0) -> None:
         super().__init__()
+        self.spread = spread
         self.model = _folded(copy.deepcopy(model))
 
     @torch.no_grad()
@@ -149,7 +151,7 @@ class CompactStep(nn.Module):
         """Map a frame to what `cadstn.track.network.Step` holds, answers as probabilities."""
         out = self.model.step(crops, shift, Memory(h, c, before))
         answers = (out.present.sigmoid(), out.left.sigmoid())
-        return (out.joints, out.w1, *out.memory, out.spatial, out.spread, *answers)
+        return (out.joints, out.w1, *out.memory, out.spatial, out.spread * self.spread, *answers)
 
 
 class FirstStep(nn.Module):
@@ -161,13 +163,17 @@ class FirstStep(nn.Module):
     Args:
         config: of the compact networks that follow the hand from there on.
         weights: by name, with the normalisation inside the convolutions, as an export has them.
+        spread: as in `CompactStep`.
 
     Raises:
         CadstnError: if they are those of other sizes.
     """
 
-    def __init__(self, config: NetConfig, weights: Mapping[str, Tensor]) -> None:
+    def __init__(
+        self, config: NetConfig, weights: Mapping[str, Tensor], spread: float = 1.0
+    ) -> None:
         super().__init__()
+        self.spread = spread
         self.first = _folded(CompactSpatial(config))
         own = self.first.state_dict()
         for name in sorted(own.keys() | weights.keys()):
@@ -186,7 +192,8 @@ class FirstStep(nn.Module):
         answers = (look.present.sigmoid(), look.left.sigmoid())
         # Sums, because an output that is an input is lost in the export.
         memory = (h + 0 * shift[:, :1], c + 0, before + 0)
-        return (look.joints, look.joints * 0, *memory, look.joints + 0, look.spread, *answers)
+        spread = look.spread * self.spread
+        return (look.joints, look.joints * 0, *memory, look.joints + 0, spread, *answers)
 
 
 def _folded(model: _Model) -> _Model:

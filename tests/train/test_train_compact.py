@@ -277,3 +277,23 @@ def test_another_network_looks_first(
     wrong = {**other, "votes.weight": torch.zeros(1, 1, 1, 1)}
     with pytest.raises(CadstnError, match=r"cannot look first \(votes.weight\)"):
         export_onnx(model, tmp_path / "none.onnx", {}, first=wrong)
+
+
+def test_how_sure_it_says_to_be_is_calibrated(
+    exports: tuple[list[Path], Compact], tmp_path: Path
+) -> None:
+    paths, model = exports
+    other = read_start(paths[0]).tensors["spatial"]
+    for spread in (1.0, 1.5):
+        export_onnx(model, tmp_path / f"{spread}.onnx", ABOUT, first=other, spread=spread)
+    one, wide = (load_network(tmp_path / f"{spread}.onnx", threads=1) for spread in (1.0, 1.5))
+    rng = np.random.default_rng(0)
+    crops = rng.uniform(-1, 1, (2, one.size, one.size)).astype(np.float32)
+    for first in (False, True):
+        said, wider = (n.step(crops, n.initial_state(2), first=first) for n in (one, wide))
+        assert said.spread is not None
+        assert wider.spread is not None
+        np.testing.assert_allclose(wider.spread, 1.5 * said.spread, rtol=1e-5)
+        np.testing.assert_array_equal(wider.joints, said.joints)
+    with pytest.raises(CadstnError, match="spread is 0"):
+        export_onnx(model, tmp_path / "none.onnx", {}, spread=0.0)

@@ -118,8 +118,18 @@ def _begun(start: str) -> Start:
     help="Let other compact weights look where no hand is followed yet: an exported .onnx, or "
     "shipped.",
 )  # fmt: skip
+@click.option(
+    "--spread", default=1.0, show_default=True,
+    help="Say joints to be less sure by this factor: chosen on held-out frames, it calibrates.",
+)  # fmt: skip
 def export(
-    run: Path, out: Path, half: bool, int8: bool, blend: str | None, first: str | None
+    run: Path,
+    out: Path,
+    half: bool,
+    int8: bool,
+    blend: str | None,
+    first: str | None,
+    spread: float,
 ) -> None:
     r"""Write a finished run as one ONNX file that 'cadstn track --weights' takes.
 
@@ -152,7 +162,9 @@ def export(
         # One that has another look first passes that on.
         looks = weights.tensors.get(FIRST, weights.tensors["spatial"])
         about["first"] = weights.name
-    export_onnx(model, out, about, half=half, int8=int8, blend=mixed, first=looks)
+    if spread != 1:
+        about["spread"] = f"{spread:g}"
+    export_onnx(model, out, about, half=half, int8=int8, blend=mixed, first=looks, spread=spread)
     click.echo(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB)")
 
 
