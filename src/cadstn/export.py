@@ -18,14 +18,13 @@ from torch import Tensor, nn
 
 from cadstn.branch import either
 from cadstn.errors import CadstnError
-from cadstn.fused import CompactStep, FirstStep, FusedStep
+from cadstn.fused import FIRST, CompactStep, FirstStep, FusedStep
 from cadstn.models import Cadstn, Compact
 
 INPUTS = ("crops", "h", "c")
 OUTPUTS = ("joints", "w1", "h_next", "c_next")
 COMPACT_INPUTS = ("crops", "shift", "h", "c", "before")
 COMPACT_OUTPUTS = (*OUTPUTS, "before_next", "spatial", "spread", "present", "left")
-FIRST = "first"
 CONFIG_KEY = "config"
 PRECISION_KEY = "precision"
 
@@ -71,7 +70,7 @@ def export_onnx(
     Raises:
         CadstnError: `metadata` has the key "config" or holds something other than strings, or a
             weight is too large for float16, or both `half` and `int8` are asked for, or what is to
-            be blended in is of another network.
+            be blended in or to look first is of another network, or `spread` is not positive.
     """
     if half and int8:
         raise CadstnError("half and int8 exclude each other", mend="choose one")

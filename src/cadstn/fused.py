@@ -25,6 +25,9 @@ from cadstn.models import Cadstn, Compact, CompactSpatial, Memory, NetConfig, sl
 from cadstn.models.blocks import POOLS, as_joints
 from cadstn.models.residual import Normalised
 
+FIRST = "first"
+"""The network that looks first: of an exported file's weights, and the input that asks for it."""
+
 _Layer = TypeVar("_Layer", nn.Conv2d, nn.Linear)
 _Model = TypeVar("_Model", bound=nn.Module)
 
@@ -137,13 +140,9 @@ class CompactStep(nn.Module):
         """
         own = dict(self.model.named_parameters())
         theirs = {f"{stage}.{n}": t for stage, part in other.items() for n, t in part.items()}
-        for name in sorted(own.keys() | theirs.keys()):
-            if name not in own or name not in theirs or own[name].shape != theirs[name].shape:
-                raise CadstnError(
-                    f"weights of another network cannot be blended in ({name})",
-                    mend="give an export of the same recipe",
-                )
-            own[name].lerp_(theirs[name], share)
+        _check_sizes(own, theirs, "be blended in")
+        for name, weight in own.items():
+            weight.lerp_(theirs[name], share)
 
     def forward(
         self, crops: Tensor, shift: Tensor, h: Tensor, c: Tensor, before: Tensor
@@ -175,13 +174,7 @@ class FirstStep(nn.Module):
         super().__init__()
         self.spread = spread
         self.first = _folded(CompactSpatial(config))
-        own = self.first.state_dict()
-        for name in sorted(own.keys() | weights.keys()):
-            if name not in own or name not in weights or own[name].shape != weights[name].shape:
-                raise CadstnError(
-                    f"weights of another network cannot look first ({name})",
-                    mend="give an export of the same recipe",
-                )
+        _check_sizes(self.first.state_dict(), weights, "look first")
         self.first.load_state_dict(weights)
 
     def forward(
@@ -194,6 +187,16 @@ class FirstStep(nn.Module):
         memory = (h + 0 * shift[:, :1], c + 0, before + 0)
         spread = look.spread * self.spread
         return (look.joints, look.joints * 0, *memory, look.joints + 0, spread, *answers)
+
+
+def _check_sizes(own: Mapping[str, Tensor], theirs: Mapping[str, Tensor], use: str) -> None:
+    """Raise a CadstnError, naming the first that differs, unless all names and shapes agree."""
+    for name in sorted(own.keys() | theirs.keys()):
+        if name not in own or name not in theirs or own[name].shape != theirs[name].shape:
+            raise CadstnError(
+                f"weights of another network cannot {use} ({name})",
+                mend="give an export of the same recipe",
+            )
 
 
 def _folded(model: _Model) -> _Model:

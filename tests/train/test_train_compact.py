@@ -15,6 +15,7 @@ from cadstn.crop import CENTER_PX
 from cadstn.data.bank import Bank, open_bank
 from cadstn.errors import CadstnError
 from cadstn.export import export_onnx
+from cadstn.fused import FIRST
 from cadstn.models import Compact
 from cadstn.recipes import STAGES, Recipe
 from cadstn.track.network import Asked, StreamState
@@ -31,7 +32,6 @@ from cadstn.train import (
 from cadstn.train.augment import augment
 from cadstn.train.networks import build, stage_loss
 from cadstn.train.source import Source
-from cadstn.train.start import FIRST
 from cadstn.train.uvd import from_uvd, shifts, to_pixels
 
 Small = Callable[..., Recipe]

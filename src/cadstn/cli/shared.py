@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cadstn.camera import KNOWN_CAMERAS
 from cadstn.errors import CadstnError
+
+if TYPE_CHECKING:
+    from cadstn.train import Start
 
 CAMERA_HELP = (
     f"A known camera ({', '.join(KNOWN_CAMERAS)}), a camera.json, or fx,fy,cx,cy[,depth_unit_mm]."
@@ -34,3 +38,11 @@ def weights_at(name: str) -> Iterator[Path]:
         return
     with shipped_weights() as path:
         yield path
+
+
+def begun(start: str) -> Start:
+    """Read weights to go on from, those of the package among them."""
+    from cadstn.train import read_start
+
+    with weights_at(start) as path:
+        return read_start(path)

@@ -98,11 +98,10 @@ def look_at(network: Looks[Said], gaze: Gaze, crop: Crop) -> tuple[Said, Turn, G
     """
     memory, attitude, new = gaze.memory, gaze.attitude, gaze.center_mm is None
     for _ in range(_LOOKS):
-        out, turn, following = _turned(network, memory, attitude, gaze.center_mm, crop, first=new)
-        memory = turn_memory(memory, turn, following.turn)
-        attitude = following
+        out, turn, attitude = _turned(network, memory, attitude, gaze.center_mm, crop, first=new)
         if not new or attitude.turn == turn:
             break
+        memory = turn_memory(memory, turn, attitude.turn)
     if new and network.looks_first:
         out, turn, attitude = _turned(network, memory, attitude, None, crop, first=False)
     after = Gaze(turn_memory(out.state, turn, attitude.turn), attitude, crop.center_xyz_mm)

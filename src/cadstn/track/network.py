@@ -82,14 +82,15 @@ class Network:
         size: M, pixels along a crop's edge.
         hidden: length of the recurrent state.
         about: everything in the file's metadata.
-        provider: one of `PROVIDERS`.
+        provider: one of `cadstn.track.runtime.PROVIDERS`.
         compact: whether it is one of `cadstn.models.compact`, which read how far the crop moved
             and say more than joints.
         upright: whether it knows right hands that point up best, see `cadstn.track.turn`.
         looks_first: whether it holds another network, which looks where no hand is followed yet and
             remembers nothing.
         follows_knuckles: whether it learned from cubes around followed hands' knuckles
-            (``followed``), not around the mean of all joints, see `cadstn.synth.sample_centers`.
+            (``followed``), not around the mean of all joints, see
+            `cadstn.synth.scene.sample_centers`.
     """
 
     session: Any

@@ -12,12 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from cadstn.errors import CadstnError
+from cadstn.fused import FIRST
 from cadstn.models.residual import Normalised
 from cadstn.recipes import STAGES
 from cadstn.train.state import read_tensors
-
-FIRST = "first"
-"""Of an export's weights those of the network that looks where no hand is followed yet."""
 
 _MEND = "give a folder of 'cadstn train', or a file of 'cadstn export' that is not int8"
 
