@@ -9,7 +9,12 @@ import torch
 
 from cadstn.errors import CadstnError
 from cadstn.models import Compact, CompactSpatial, Look, Memory, NetConfig
-from cadstn.models.loss import acceleration_distance, joint_distance, quantile_loss
+from cadstn.models.loss import (
+    acceleration_distance,
+    joint_distance,
+    quantile_loss,
+    worst_joint_loss,
+)
 
 SIZES = NetConfig(
     joints=3, size=32, slices=4, trunk="residual", channels=(8, 12, 16), blocks=(1, 1, 1),
@@ -117,6 +122,22 @@ def test_quantile_loss_is_least_at_the_quantile() -> None:
     losses = [float(quantile_loss(torch.full_like(distance, s), distance, one))
               for s in torch.linspace(0, 1, 101).tolist()]  # fmt: skip
     assert abs(losses.index(min(losses)) / 100 - 2 / 3) < 0.011
+
+
+def test_frames_count_by_their_worst_joint() -> None:
+    distance = torch.tensor([[0.1, 0.1, 0.1], [0.1, 0.9, 0.1], [1.1, 0.1, 0.9], [0.1, 5.0, 0.1]])
+    share = worst_joint_loss(3 * distance[None], torch.tensor([3.0]), torch.ones(1), sharpness=200)
+    assert float(share) == pytest.approx(0.5, abs=1e-6)
+
+
+def test_the_worst_joint_of_a_frame_near_the_limit_pulls_most() -> None:
+    distance = torch.tensor([[0.2, 1.0, 0.2], [0.2, 3.0, 0.2], [0.2, 0.3, 0.2]]).requires_grad_()
+    worst_joint_loss(distance[None], torch.ones(1), torch.ones(1)).backward()  # type: ignore[no-untyped-call]
+    assert distance.grad is not None
+    worst = distance.grad[:, 1]
+    assert float(worst[0]) > 10 * float(worst[1])
+    assert float(worst[0]) > 5 * float(worst[2])
+    assert float(worst[0]) > 100 * float(distance.grad[0, 0])
 
 
 def test_clips_without_a_hand_do_not_count() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,22 @@ def test_a_clip_without_a_hand_teaches_only_that(toy_bank: Bank, small: Small) -
     far = there._replace(joints=there.joints + 1)
     one, two = (float(stage_loss(networks, "spatial", b, recipe).detach()) for b in (there, far))
     assert two > one + 1
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_frames_that_do_not_count_as_right_cost(toy_bank: Bank, small: Small, stage: str) -> None:
+    recipe = small(**SIZES)
+    networks = build(recipe, "cpu")
+    batch = batch_of(recipe, toy_bank)
+    plain, more = (
+        float(stage_loss(networks, stage, batch, replace(recipe, worst_joint=weight)).detach())
+        for weight in (0.0, 0.5)
+    )
+    truth = batch.joints * (batch.cube_mm / 2).view(-1, 1, 1, 1)
+    said = predict(networks, stage, batch) * (batch.cube_mm / 2).view(-1, 1, 1, 1)
+    wrong = ((said - truth).norm(dim=-1).amax(-1) > 30).float().mean()
+    assert wrong == 1  # an untrained network's
+    assert 0.4 < more - plain <= 0.5
 
 
 def test_a_mirror_makes_left_hands_right(toy_bank: Bank, small: Small) -> None:

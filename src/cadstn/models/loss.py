@@ -95,3 +95,23 @@ def quantile_loss(
     beyond = distance - spread
     loss = torch.maximum(quantile * beyond, (quantile - 1) * beyond)
     return (loss.mean((1, 2)) * weight).sum()
+
+
+def worst_joint_loss(
+    distance: Tensor, limit: Tensor, weight: Tensor, *, sharpness: float = 4.0
+) -> Tensor:
+    """Share of frames whose worst joint is farther off than a limit, made smooth.
+
+    What the field counts as success (Taylor et al. 2012), as a sigmoid of a soft maximum over the
+    joints: frames near the limit pull most, hopeless ones hardly.
+
+    Args:
+        distance: (B, T, K) of the joints, in any unit.
+        limit: (B,) in the same unit.
+        weight: (B,) of the clips; their sum is 1.
+        sharpness: slope of the sigmoid, in 1 / limit; the soft maximum's is twice that.
+    """
+    scaled = distance / limit.view(-1, 1, 1)
+    worst = (2 * sharpness * scaled).logsumexp(-1) / (2 * sharpness)
+    beyond = (sharpness * (worst - 1)).sigmoid()
+    return (beyond.mean(1) * weight).sum()

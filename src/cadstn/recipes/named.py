@@ -144,6 +144,7 @@ def follow(network: str, data: str) -> Recipe:
         spatial=Plan(steps=16_000, batch=64, learning_rate=5e-4),
         temporal=Plan(steps=1_600, batch=256, learning_rate=1e-3),
         optimizer="muon",
+        worst_joint=0.3,
         augment=Augment(rotate_deg=10.0, scale=0.03, mirror=True, edge=0.07, upright=0.98),
     )
 

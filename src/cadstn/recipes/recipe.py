@@ -53,6 +53,8 @@ class Recipe:
         loss: ``pose_distance`` (eq. 1) or ``half_squared`` (the released definitions); the compact
             networks have losses of their own, see `cadstn.train.compact`.
         smoothness: weight of the acceleration error in the compact temporal and fusion stages.
+        worst_joint: weight of the share of frames with a joint over 30 mm off in the compact
+            stages, beside the joints' mean distance in half cubes.
         temporal_start: ``scratch`` (the text), or the trained network whose convolutions and FC1
             it begins with: ``baseline`` (the released definitions) or ``spatial``.
         temporal_frozen: whether those layers then stay as they are.
@@ -95,6 +97,7 @@ class Recipe:
     warmup: int = 0
     loss: str = "pose_distance"
     smoothness: float = 0.0
+    worst_joint: float = 0.0
     temporal_start: str = "scratch"
     temporal_frozen: bool = False
     lstm_rate: float = 1.0
@@ -153,7 +156,7 @@ class Recipe:
                 where=self.name,
                 mend="compact networks learn from clips of 3 frames or more",
             )
-        for name in ("warmup", "prepared", "smoothness"):
+        for name in ("warmup", "prepared", "smoothness", "worst_joint"):
             if getattr(self, name) < 0:
                 raise CadstnError(f"recipe {name} is negative", mend="give 0 or more")
         if self.augment.upright and self.skeleton != HAND21.name:

@@ -17,7 +17,12 @@ from cadstn.models import (
     fuse,
     run_temporal,
 )
-from cadstn.models.loss import acceleration_distance, joint_distance, quantile_loss
+from cadstn.models.loss import (
+    acceleration_distance,
+    joint_distance,
+    quantile_loss,
+    worst_joint_loss,
+)
 from cadstn.recipes import STAGES, Recipe
 from cadstn.train.source import Batch
 from cadstn.train.uvd import from_uvd, shifts, to_uvd
@@ -25,6 +30,7 @@ from cadstn.train.uvd import from_uvd, shifts, to_uvd
 # Weights of what is said besides joints, beside the joints' own, which are some tenths of half a
 # cube. Which hand it is decides which finger is which: it is asked for loudly.
 _SPREAD, _PRESENT, _LEFT = 0.3, 0.05, 0.1
+_WORST_MM = 30.0  # a frame counts as right whose joints are all less than this off
 
 
 class _Parts(NamedTuple):
@@ -41,13 +47,17 @@ def compact_loss(
     """Loss of one stage; only that stage's network takes part in the gradient.
 
     The spatial stage: joints, how sure of them, whether there is a hand and which. The other two:
-    joints, and how they accelerate; of fusion, how sure of the sum as well.
+    joints, and how they accelerate; of fusion, how sure of the sum as well. All: frames that do not
+    count as right, if the recipe says so.
     """
     parts = _run(networks, stage, batch)
     shown = _shown(batch)
     truth = to_uvd(batch.joints, batch.centers_mm, batch.cube_mm)
     distance = (parts.joints - truth).norm(dim=-1)
     loss = joint_distance(parts.joints, truth, shown)
+    if recipe.worst_joint:
+        limit = _WORST_MM / (batch.cube_mm / 2)
+        loss = loss + recipe.worst_joint * worst_joint_loss(distance, limit, shown)
     if stage != "temporal":
         loss = loss + _SPREAD * quantile_loss(parts.spread, distance.detach(), shown)
     if stage != "spatial":
