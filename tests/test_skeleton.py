@@ -64,6 +64,16 @@ def test_fingers(hand: Skeleton) -> None:
 
 
 @ALL
+def test_knuckles_begin_the_four_fingers(hand: Skeleton) -> None:
+    begin = {"hand21": "{f}_mcp", "msra21": "{f}_mcp", "nyu36": "{d}_KNU1_B", "nyu14": "{f}_mid"}
+    name = begin.get(hand.name, "{f}_root")
+    fingers = [finger for finger in hand.fingers if finger != "thumb"]
+    expected = [name.format(f=finger, d=NYU_DIGITS[finger]) for finger in fingers]
+    assert [hand.joints[k] for k in hand.knuckles] == expected
+    assert len(expected) == 4
+
+
+@ALL
 def test_tips_end_their_fingers(hand: Skeleton) -> None:
     assert len(hand.tips) == 5
     expected = [f"{finger}_tip" for finger in hand.fingers]

@@ -44,6 +44,11 @@ class Skeleton:
         """Indices of the fingertips."""
         return tuple(chain[-1] for chain in self.fingers.values())
 
+    @property
+    def knuckles(self) -> tuple[int, ...]:
+        """Indices of where the four fingers begin, or of the label that comes nearest."""
+        return tuple(chain[0] for finger, chain in self.fingers.items() if finger != "thumb")
+
 
 def _chains(root: int, fingers: Mapping[str, tuple[int, ...]]) -> tuple[tuple[int, int], ...]:
     """Bones that run from one root through every finger in turn."""
@@ -76,7 +81,7 @@ HAND21 = Skeleton(
 )  # fmt: skip
 
 #: Of `HAND21`: where a hand begins, and where its four fingers do.
-WRIST, KNUCKLES = 0, [5, 9, 13, 17]
+WRIST, KNUCKLES = 0, list(HAND21.knuckles)
 
 #: NYU's fingers are numbered from the little one (F1) to the index (F4).
 _NYU36_FINGERS = {

@@ -93,8 +93,11 @@ def test_other_joints_are_converted_or_refused(small_icvl: Path) -> None:
     assert done.joints_xyz_mm.shape == (40, 16, 3)
     assert done.w1 is not None
     assert (done.w1.shape, done.w1_skeleton) == ((40, 21), "hand21")
-    # A tracker's cube lies at the mean of the joints.
+    # A tracker's cube lies at the mean of the joints, or at a followed hand's knuckles.
     assert done.centers_mm == pytest.approx(dataset.joints_xyz_mm.mean(1))
+    done = predict({"a": (Echo(HAND21, "followed"), 8)}, dataset, "truth")["a"]
+    roots = [dataset.skeleton.index(f"{f}_root") for f in ("index", "middle", "ring", "pinky")]
+    assert done.centers_mm == pytest.approx(dataset.joints_xyz_mm[:, roots].mean(1))
     with pytest.raises(CadstnError, match=r"msra21 joints cannot be scored on icvl \(icvl16"):
         predict({"a": (Echo(MSRA21), 8)}, dataset, "truth")
     with pytest.raises(CadstnError, match="networks with different crops in one pass"):
@@ -126,6 +129,7 @@ def test_written_and_read_again(small_icvl: Path, tmp_path: Path) -> None:
 def test_the_shipped_network_predicts_a_set(small_icvl: Path) -> None:
     dataset = open_dataset(small_icvl, "test")
     predictor = load_predictor(None)
+    assert predictor.rule.center == "followed"  # what ships learned from such cubes
     done = predict({"it": (predictor, predictor.clip)}, dataset, "truth")["it"]
     assert np.isfinite(done.joints_xyz_mm).all()
     assert done.joints_xyz_mm.shape == (40, 16, 3)

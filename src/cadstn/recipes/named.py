@@ -133,7 +133,7 @@ def follow(network: str, data: str) -> Recipe:
 
     It goes on from weights of `compact`, which stay in the exported file for first looks (``cadstn
     export --first``): cubes at the knuckles of a hand that is followed, turned by as little as a
-    tracker's views are. For rendered hands.
+    tracker's views are; frames count by their worst joint. For rendered hands.
     """
     if data != "rendered":
         raise CadstnError(f"recipe follow is for rendered hands, not {data}", mend="use compact")

@@ -172,8 +172,10 @@ def _crop(
     """Cut one frame; None where no hand is found."""
     cube_mm = rule.cube_of(sample.subject)
     if centre == "truth":
-        if rule.center in RENDERED_CENTERS:  # a tracker's cube is near the joints' mean
-            middle = sample.joints_xyz_mm[list(dataset.scored)].mean(0)
+        if rule.center in RENDERED_CENTERS:  # where a tracker would put its cube
+            followed = rule.center == "followed"
+            around = dataset.skeleton.knuckles if followed else dataset.scored
+            middle = sample.joints_xyz_mm[list(around)].mean(0)
             return crop_cube(sample.depth_mm, sample.camera, middle, cube_mm, rule.size)
         return crop_sample(sample, rule, dataset.center_joint)
     keep = before if before is not None and np.isfinite(before).all() else None

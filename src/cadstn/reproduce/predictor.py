@@ -119,7 +119,8 @@ class FilePredictor:
         self.network, self.key, self._network = "cadstn", key, network
         self.skeleton = network.skeleton
         self.clip = json.loads(network.about.get("recipe", "{}")).get("clip", _PAPER_CLIP)
-        self.rule = CropRule(network.skeleton.name, network.cube_mm, {}, network.size, "tracked")
+        center = "followed" if network.follows_knuckles else "tracked"
+        self.rule = CropRule(network.skeleton.name, network.cube_mm, {}, network.size, center)
 
     def run(self, crops: Float32, places: Float32, state: Any) -> tuple[Outputs, Any]:
         """See `Predictor`."""
