@@ -6,6 +6,7 @@ Which hand it is, is compared with the truth; the rest with what was recorded (`
 import json
 import os
 from importlib import util
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,12 @@ def test_frames_without_their_hand_are_seen_as_pinned() -> None:
     check(seen, PINS["without hand"])
     assert seen["how"][9] != "lost"
     assert seen["how"][11:25] == ["lost"] * 14
+
+
+def test_a_file_of_an_older_release_works_as_it_did() -> None:
+    seen = record.pin(islice(record.demo(), 12), record.OLDER)
+    assert "followed" in seen["how"]
+    check(seen, PINS["older file"])
 
 
 @pytest.mark.parametrize("index", range(record.SCENES))

@@ -95,6 +95,7 @@ class Tracker:
     Raises:
         CadstnError: if the weights cannot be used, or the window is not at least 1.
 
+    >>> import numpy as np
     >>> tracker = Tracker()
     >>> hand = tracker.update(np.zeros((240, 320), np.float32), Camera(240, 240, 160, 120))
     >>> hand.found, hand.joints_mm.shape
