@@ -16,9 +16,9 @@ import sys
 import numpy as np
 from numpy.typing import NDArray
 
-from cadstn.camera import KNOWN_CAMERAS
-from cadstn.recipes import recipe
+from cadstn.geometry.camera import KNOWN_CAMERAS
 from cadstn.train import RenderedSource
+from cadstn.train.recipes import recipe
 
 FloatArray = NDArray[np.floating]
 

@@ -15,10 +15,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cadstn.recording import Recording, open_recording
-from cadstn.track.filters import Exponential, Filter, OneEuro, Unfiltered
-from cadstn.track.runtime import load_network
-from cadstn.track.tracker import WINDOW, Tracker
+from cadstn.io import Recording, open_recording
+from cadstn.tracking.filters import Exponential, Filter, OneEuro, Unfiltered
+from cadstn.tracking.runtime import load_network
+from cadstn.tracking.tracker import WINDOW, Tracker
 
 Joints = NDArray[np.floating]
 SHIFTS = np.arange(0, 4.01, 0.1)

@@ -31,14 +31,14 @@ from pathlib import Path
 
 import numpy as np
 
-from cadstn.camera import Camera, DepthMm
 from cadstn.errors import CadstnError
-from cadstn.track.listeners import Listeners
-from cadstn.track.live import Tally, track_source
-from cadstn.track.runtime import load_network
-from cadstn.track.sources import open_source
-from cadstn.track.sources.frames import BaseSource, LiveFrame
-from cadstn.track.tracker import Tracker
+from cadstn.geometry.camera import Camera, DepthMm
+from cadstn.tracking.cameras import open_source
+from cadstn.tracking.cameras.frames import BaseSource, LiveFrame
+from cadstn.tracking.listeners import Listeners
+from cadstn.tracking.live import Tally, track_source
+from cadstn.tracking.runtime import load_network
+from cadstn.tracking.tracker import Tracker
 
 FAULTS = (
     "drop", "repeat", "size", "clock", "no clock", "nan", "empty", "cut", "camera", "unplug",

@@ -20,9 +20,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cadstn.camera import Camera
-from cadstn.locate import find_hand
-from cadstn.recording import open_recording
+from cadstn.geometry.camera import Camera
+from cadstn.io import open_recording
 from cadstn.synth.draws import Draws
 from cadstn.synth.hand import ANGLES, Cones
 from cadstn.synth.motion import Motion
@@ -32,6 +31,7 @@ from cadstn.synth.sensor import degrade
 from cadstn.synth.sensors import SENSORS, sensor
 from cadstn.synth.shape import sample_shape
 from cadstn.synth.statistics import SensorFigures, hand_mask, sensor_figures
+from cadstn.tracking.locate import find_hand
 
 Array = NDArray[np.float32]
 WINDOW_MM = 270.0

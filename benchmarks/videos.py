@@ -22,11 +22,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from cadstn.camera import Camera
-from cadstn.recording import Frame, Recording, open_recording
-from cadstn.skeleton import Skeleton
-from cadstn.track import Hand, Tracker, load_network
-from cadstn.track.views import Image, draw_joints, overlay
+from cadstn.geometry.camera import Camera
+from cadstn.geometry.skeleton import Skeleton
+from cadstn.io import Frame, Recording, open_recording
+from cadstn.tracking import Hand, Tracker, load_network
+from cadstn.tracking.views import Image, draw_joints, overlay
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("CADSTN_SHARED", ROOT.parent / "shared"))

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from cadstn.camera import Camera
 from cadstn.cli import cli, main
 from cadstn.cli.shared import need_train
 from cadstn.errors import CadstnError, Stopped
-from cadstn.recording import open_recording, write_recording
-from cadstn.results import OUTPUTS
-from cadstn.skeleton import HAND21
+from cadstn.geometry.camera import Camera
+from cadstn.geometry.skeleton import HAND21
+from cadstn.io import open_recording, write_recording
+from cadstn.tracking.results import OUTPUTS
 
 
 def run(*arguments: object) -> Result:

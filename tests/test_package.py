@@ -1,5 +1,6 @@
 """The package as users get it: a wheel in an empty environment, light and without torch."""
 
+import importlib
 import subprocess
 import sys
 import venv
@@ -56,8 +57,19 @@ def test_base_install_is_light_and_without_torch(installed: Path) -> None:
 def test_base_modules_import_no_torch() -> None:
     """Importing the whole base, in a fresh interpreter, loads neither torch nor onnx."""
     code = (
-        "import sys, cadstn, cadstn.cli, cadstn.results, cadstn.evaluate, cadstn.track\n"
+        "import sys, cadstn, cadstn.cli, cadstn.evaluate, cadstn.tracking.results\n"
         "heavy = {'torch', 'onnx', 'onnxscript', 'safetensors', 'onnxruntime'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
     call(sys.executable, "-c", code)
+
+
+@pytest.mark.parametrize(
+    ("old", "name"),
+    [("camera", "Camera"), ("skeleton", "HAND21"), ("crop", "crop_cube"), ("recording", "Frame"),
+     ("track", "Tracker"), ("recipes", "recipe")],
+)  # fmt: skip
+def test_modules_that_moved_are_found_for_one_more_release(old: str, name: str) -> None:
+    module = importlib.import_module(f"cadstn.{old}")
+    with pytest.warns(DeprecationWarning, match=f"cadstn.{old} is now cadstn."):
+        assert getattr(module, name) is not None

@@ -7,13 +7,13 @@
 """
 
 from cadstn._version import __version__
-from cadstn.camera import KNOWN_CAMERAS, Camera, parse_camera
-from cadstn.crop import Crop, crop_cube
 from cadstn.errors import CadstnError
-from cadstn.locate import find_hand
-from cadstn.recording import Frame, Recording, open_recording, write_recording
-from cadstn.skeleton import HAND21, ICVL16, MSRA21, NYU14, Skeleton
-from cadstn.track import Hand, Tracker
+from cadstn.geometry.camera import KNOWN_CAMERAS, Camera, parse_camera
+from cadstn.geometry.crop import Crop, crop_cube
+from cadstn.geometry.skeleton import HAND21, ICVL16, MSRA21, NYU14, Skeleton
+from cadstn.io import Frame, Recording, open_recording, write_recording
+from cadstn.tracking import Hand, Tracker
+from cadstn.tracking.locate import find_hand
 
 __all__ = [
     "HAND21",

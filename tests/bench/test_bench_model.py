@@ -27,17 +27,17 @@ from cadstn.bench.shipped_real import (
 )
 from cadstn.bench.shipped_report import Goal, goals, report_lines
 from cadstn.bench.shipped_set import SETUPS, Order, Rendered, rendered
-from cadstn.camera import KNOWN_CAMERAS, Camera, DepthMm
 from cadstn.cli import cli
-from cadstn.convention import convert
 from cadstn.errors import CadstnError
 from cadstn.evaluate import acceleration_error
 from cadstn.evaluate.joints import FloatArray
-from cadstn.recording import open_recording, write_recording
-from cadstn.recording.files import write_png
-from cadstn.skeleton import HAND21
-from cadstn.track import Hand, Tracker, load_network
-from cadstn.track.hand import lost_hand
+from cadstn.geometry.camera import KNOWN_CAMERAS, Camera, DepthMm
+from cadstn.geometry.convention import convert
+from cadstn.geometry.skeleton import HAND21
+from cadstn.io import open_recording, write_recording
+from cadstn.io.files import write_png
+from cadstn.tracking import Hand, Tracker, load_network
+from cadstn.tracking.hand import lost_hand
 
 CAMERA = Camera(200, 200, 160, 120, 320, 240)
 
@@ -456,7 +456,7 @@ def test_the_network_is_right_where_the_tracker_is(tmp_path: Path) -> None:
     """A looker given the tracker's own cubes says what the tracker says."""
     pytest.importorskip("torch")
     from cadstn.bench.shipped_follow import Looker
-    from cadstn.track.gaze import Gaze
+    from cadstn.tracking.gaze import Gaze
 
     network = load_network(threads=1)
     (one,) = rendered(tmp_path, "hands", 1, Order(1, 6))

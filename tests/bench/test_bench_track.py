@@ -3,7 +3,7 @@
 import pytest
 
 from cadstn.bench.track import bench_graphs, bench_tracking, demo_frames, report_lines
-from cadstn.track.runtime import load_network, shipped_weights
+from cadstn.tracking.runtime import load_network, shipped_weights
 
 
 def test_stages_of_the_demo_are_timed() -> None:

@@ -7,9 +7,9 @@ from click.testing import CliRunner
 
 from cadstn.bench.train import PARTS, bench_train, format_speeds
 from cadstn.cli import cli
-from cadstn.recipes import override, recipe
 from cadstn.train import RenderedSource
 from cadstn.train.memory import keep_memory
+from cadstn.train.recipes import override, recipe
 
 
 def test_every_stage_is_timed() -> None:

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cadstn.camera import Camera
 from cadstn.data import icvl, msra, nyu
+from cadstn.geometry.camera import Camera
 
 Depth = NDArray[np.uint16]
 Joints = NDArray[np.float64]

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import scipy.io
 
-from cadstn.camera import KNOWN_CAMERAS
-from cadstn.crop import crop_cube
 from cadstn.data import icvl, msra, nyu, open_dataset
 from cadstn.errors import CadstnError
-from cadstn.skeleton import NYU14_OF_36
+from cadstn.geometry.camera import KNOWN_CAMERAS
+from cadstn.geometry.crop import crop_cube
+from cadstn.geometry.skeleton import NYU14_OF_36
 
 Make = Callable[..., tuple[Path, Any, Any]]
 

@@ -14,7 +14,7 @@ import scipy.io
 from cadstn.data import find_dataset, icvl, jump_starts, msra, nyu, open_dataset
 from cadstn.errors import CadstnError
 from cadstn.evaluate.protocol import PROTOCOLS
-from cadstn.skeleton import NYU14_OF_36, NYU36
+from cadstn.geometry.skeleton import NYU14_OF_36, NYU36
 
 Make = Callable[..., tuple[Path, Any, Any]]
 

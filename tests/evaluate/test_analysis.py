@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cadstn.camera import Camera
 from cadstn.evaluate.analysis import (
     FIXED_WEIGHTS,
     HIDDEN_MM,
@@ -23,6 +22,7 @@ from cadstn.evaluate.analysis import (
 from cadstn.evaluate.metrics import acceleration_error, mean_error_mm
 from cadstn.evaluate.predictions import load_predictions
 from cadstn.evaluate.protocol import protocol
+from cadstn.geometry.camera import Camera
 
 
 def line(*x: float) -> np.ndarray:

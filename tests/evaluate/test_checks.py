@@ -12,7 +12,7 @@ from cadstn.errors import CadstnError
 from cadstn.evaluate.predictions import load_predictions, write_joints_uvd
 from cadstn.evaluate.protocol import protocol
 from cadstn.evaluate.report import score_files
-from cadstn.skeleton import ICVL16, MSRA21
+from cadstn.geometry.skeleton import ICVL16, MSRA21
 
 ICVL = protocol("icvl")
 

@@ -14,7 +14,7 @@ from cadstn.evaluate.metrics import score
 from cadstn.evaluate.predictions import write_joints_uvd
 from cadstn.evaluate.protocol import protocol
 from cadstn.evaluate.report import format_scores, score_files
-from cadstn.skeleton import HAND21, ICVL16
+from cadstn.geometry.skeleton import HAND21, ICVL16
 
 Array = NDArray[np.float64]
 

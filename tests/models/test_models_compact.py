@@ -40,7 +40,7 @@ def clips_like(*shape: int) -> torch.Tensor:
 
 def test_sizes_of_the_shipped_networks() -> None:
     """At most 6 M parameters: issue F."""
-    from cadstn.recipes import recipe
+    from cadstn.train.recipes import recipe
 
     with torch.device("meta"):
         model = Compact(recipe("compact").net)

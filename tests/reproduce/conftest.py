@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from cadstn.data import icvl
-from cadstn.skeleton import ICVL16
+from cadstn.geometry.skeleton import ICVL16
 
 FRAMES = 20  # a recording
 

@@ -12,9 +12,9 @@ from cadstn.data import open_dataset
 from cadstn.data.bank import CropRule
 from cadstn.errors import CadstnError
 from cadstn.evaluate import joint_errors_mm, load_predictions, protocol, score_files
+from cadstn.geometry.skeleton import HAND21, ICVL16, MSRA21, Skeleton
 from cadstn.reproduce import load_predictor, predict, read_predictions, write_predictions
 from cadstn.reproduce.predictor import Outputs
-from cadstn.skeleton import HAND21, ICVL16, MSRA21, Skeleton
 
 
 class Echo:

@@ -11,10 +11,10 @@ import pytest
 from click.testing import CliRunner
 
 from cadstn.cli import cli
-from cadstn.convention import convert
 from cadstn.data import icvl, msra, nyu, open_dataset
 from cadstn.errors import CadstnError
-from cadstn.recording.files import read_png
+from cadstn.geometry.convention import convert
+from cadstn.io.files import read_png
 from cadstn.synth import datasets
 from cadstn.synth.datasets import LAYOUTS, Shot, camera_pose, plan, write_dataset
 from cadstn.synth.frames import Sequence

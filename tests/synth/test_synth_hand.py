@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from cadstn.convention import convert
-from cadstn.skeleton import HAND21
+from cadstn.geometry.convention import convert
+from cadstn.geometry.skeleton import HAND21
 from cadstn.synth.draws import Draws
 from cadstn.synth.hand import (
     ANGLES,

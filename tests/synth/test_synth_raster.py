@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from cadstn.camera import Camera
+from cadstn.geometry.camera import Camera
 from cadstn.synth import raster
 from cadstn.synth.cone import coefficients, enter
 from cadstn.synth.draws import Draws

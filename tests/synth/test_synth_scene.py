@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from cadstn.skeleton import KNUCKLES
+from cadstn.geometry.skeleton import KNUCKLES
 from cadstn.synth.draws import Draws
 from cadstn.synth.motion import sample_motion
 from cadstn.synth.raster import cast, crop_view

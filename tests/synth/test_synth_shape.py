@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from cadstn.skeleton import HAND21
+from cadstn.geometry.skeleton import HAND21
 from cadstn.synth.draws import Draws
 from cadstn.synth.hand import ANGLES, forward
 from cadstn.synth.shape import (

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cadstn.camera import Camera
+from cadstn.geometry.camera import Camera
 from cadstn.synth.statistics import (
     hand_mask,
     hole_share,

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from cadstn.convention import convert
 from cadstn.errors import CadstnError
-from cadstn.skeleton import SKELETONS
+from cadstn.geometry.convention import convert
+from cadstn.geometry.skeleton import SKELETONS
 from cadstn.synth import stream
 from cadstn.synth.draws import Draws
 from cadstn.synth.raster import cast, crop_view

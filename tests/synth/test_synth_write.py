@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from cadstn.camera import Camera
-from cadstn.crop import crop_cube
 from cadstn.errors import CadstnError
-from cadstn.recording import open_recording
-from cadstn.recording.files import write_png
+from cadstn.geometry.camera import Camera
+from cadstn.geometry.crop import crop_cube
+from cadstn.io import open_recording
+from cadstn.io.files import write_png
 from cadstn.synth import write
 from cadstn.synth.draws import Draws
 from cadstn.synth.frames import Sequence, view_frustum

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cadstn.data.bank import Bank, CropRule, quantise, write_bank
-from cadstn.recipes import Recipe, override, tiny
+from cadstn.train.recipes import Recipe, override, tiny
 
 
 def _recipe(**values: Any) -> Recipe:

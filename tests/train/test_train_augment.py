@@ -8,11 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from cadstn.camera import Camera
-from cadstn.crop import crop_cube
-from cadstn.recipes import recipe
-from cadstn.recipes.parts import Augment
-from cadstn.skeleton import KNUCKLES, WRIST
+from cadstn.geometry.camera import Camera
+from cadstn.geometry.crop import crop_cube
+from cadstn.geometry.skeleton import KNUCKLES, WRIST
 from cadstn.synth.draws import Draws
 from cadstn.synth.hand import Cones
 from cadstn.synth.raster import cast, crop_view
@@ -31,6 +29,8 @@ from cadstn.train.augment import (
     upright,
 )
 from cadstn.train.compact import shifts_seen
+from cadstn.train.recipes import recipe
+from cadstn.train.recipes.parts import Augment
 from cadstn.train.source import Batch
 from cadstn.train.uvd import from_pixels, from_uvd, to_pixels, to_uvd
 

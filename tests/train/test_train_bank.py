@@ -14,9 +14,7 @@ import torch
 from click.testing import CliRunner, Result
 from safetensors import safe_open
 
-from cadstn.camera import Camera
 from cadstn.cli import cli
-from cadstn.crop import crop_cube
 from cadstn.data.bank import (
     Bank,
     CropRule,
@@ -29,7 +27,9 @@ from cadstn.data.bank import (
 )
 from cadstn.data.dataset import Dataset
 from cadstn.errors import CadstnError
-from cadstn.skeleton import ICVL16
+from cadstn.geometry.camera import Camera
+from cadstn.geometry.crop import crop_cube
+from cadstn.geometry.skeleton import ICVL16
 from cadstn.synth.stream import sample_clips
 from cadstn.train.stream_bank import stream_bank
 

@@ -12,15 +12,14 @@ import numpy as np
 import pytest
 import torch
 
-from cadstn.crop import CENTER_PX
 from cadstn.data.bank import Bank, open_bank
 from cadstn.errors import CadstnError
 from cadstn.export import export_onnx
-from cadstn.fused import FIRST
+from cadstn.export.fused import FIRST
+from cadstn.geometry.crop import CENTER_PX
 from cadstn.models import Compact
-from cadstn.recipes import STAGES, Recipe
-from cadstn.track.network import Asked, StreamState
-from cadstn.track.runtime import load_network
+from cadstn.tracking.network import Asked, StreamState
+from cadstn.tracking.runtime import load_network
 from cadstn.train import (
     BankSource,
     Batch,
@@ -32,6 +31,7 @@ from cadstn.train import (
 )
 from cadstn.train.augment import augment
 from cadstn.train.networks import build, stage_loss
+from cadstn.train.recipes import STAGES, Recipe
 from cadstn.train.source import Source
 from cadstn.train.uvd import from_uvd, shifts, to_pixels
 

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from cadstn.data.bank import Bank
 from cadstn.errors import CadstnError
-from cadstn.recipes import Recipe
 from cadstn.train import BankSource, train
 from cadstn.train.networks import build, predict, set_dropout, stage_step
+from cadstn.train.recipes import Recipe
 
 Small = Callable[..., Recipe]
 NEEDS_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -15,7 +15,6 @@ from torch import Tensor
 from cadstn.data.bank import Bank
 from cadstn.errors import CadstnError
 from cadstn.models import Cadstn, Dropout
-from cadstn.recipes import STAGES, Recipe, override, tiny
 from cadstn.train import (
     BankSource,
     Batch,
@@ -31,6 +30,7 @@ from cadstn.train.guards import Losses
 from cadstn.train.loop import learning_rate, validation_error_mm
 from cadstn.train.networks import Networks, build, set_dropout, stage_loss, stage_step
 from cadstn.train.ranks import Ranks
+from cadstn.train.recipes import STAGES, Recipe, override, tiny
 from cadstn.train.state import checkpoints
 
 State = dict[str, Tensor]

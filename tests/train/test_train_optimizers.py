@@ -12,10 +12,10 @@ from torch import nn
 
 from cadstn.data.bank import Bank
 from cadstn.errors import CadstnError
-from cadstn.recipes import Recipe, override, recipe
 from cadstn.train import BankSource, train
 from cadstn.train.networks import build
 from cadstn.train.optimizers import ConvolutionMuon, optimizers
+from cadstn.train.recipes import Recipe, override, recipe
 from cadstn.train.state import checkpoints, read_tensors
 
 Small = Callable[..., Recipe]

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from cadstn.data.bank import Bank
-from cadstn.recipes import STAGES, Recipe
 from cadstn.train import BankSource, train
 from cadstn.train.ranks import Ranks
+from cadstn.train.recipes import STAGES, Recipe
 from cadstn.train.state import read_tensors
 
 _RANK = """
@@ -21,7 +21,7 @@ import sys
 from pathlib import Path
 import torch
 from cadstn.data.bank import open_bank
-from cadstn.recipes import STAGES, Recipe
+from cadstn.train.recipes import STAGES, Recipe
 from cadstn.train import BankSource, Stopped, train
 from cadstn.train.ranks import leave
 torch.set_num_threads(1)

@@ -9,9 +9,9 @@ import torch
 
 from cadstn.data.bank import Bank, quantise
 from cadstn.errors import CadstnError
-from cadstn.recipes import Recipe
 from cadstn.train import BankSource
 from cadstn.train.augment import upright
+from cadstn.train.recipes import Recipe
 from cadstn.train.source import held_out_shots, shot_bounds
 
 Small = Callable[..., Recipe]

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from cadstn.errors import CadstnError
-from cadstn.recipes import Recipe, override, recipe
 from cadstn.train.optimizers import Optimizers
+from cadstn.train.recipes import Recipe, override, recipe
 from cadstn.train.state import (
     check_same,
     checkpoints,

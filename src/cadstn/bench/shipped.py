@@ -18,9 +18,9 @@ from cadstn.bench.shipped_real import measure_real, real_recordings
 from cadstn.bench.shipped_report import goals
 from cadstn.bench.shipped_set import Order, Rendered, rendered
 from cadstn.errors import CadstnError
-from cadstn.recording.files import told_of
-from cadstn.skeleton import HAND21
-from cadstn.track import Network, Tracker, load_network
+from cadstn.geometry.skeleton import HAND21
+from cadstn.io.files import told_of
+from cadstn.tracking import Network, Tracker, load_network
 
 #: Shows that something of a name and a length goes on: a context that gives what to call a step.
 Bar = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
@@ -55,7 +55,7 @@ def bench_model(
         seed: the rendered recordings are a function of it.
         keep: folder that holds them, for other weights; None renders them anew.
         workers: processes that render.
-        threads: of the network, see `cadstn.track.load_network`.
+        threads: of the network, see `cadstn.tracking.load_network`.
         real: folder of real recordings, see `cadstn.bench.shipped_real.real_recordings`.
         beside: weights that track the same rendered recordings, to be compared frame by frame.
         bar: shows progress.

@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cadstn.bench.shipped_set import Rendered
-from cadstn.camera import Camera, DepthMm
-from cadstn.crop import crop_cube
-from cadstn.locate import FAR_MM
-from cadstn.track import Hand, Network
-from cadstn.track.bones import Bones, keep_size
-from cadstn.track.gaze import Gaze, look_at
-from cadstn.track.turn import turn_back
+from cadstn.geometry.camera import Camera, DepthMm
+from cadstn.geometry.crop import crop_cube
+from cadstn.tracking import Hand, Network
+from cadstn.tracking.bones import Bones, keep_size
+from cadstn.tracking.gaze import Gaze, look_at
+from cadstn.tracking.locate import FAR_MM
+from cadstn.tracking.turn import turn_back
 
 FloatArray = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -29,7 +29,7 @@ def _nothing() -> None:
 
 
 class Follower(Protocol):
-    """What tracks: `cadstn.track.Tracker`, or anything like it."""
+    """What tracks: `cadstn.tracking.Tracker`, or anything like it."""
 
     def reset(self) -> None:
         """Forget everything."""
@@ -70,7 +70,7 @@ class Looker:
     """Runs a network on cubes that are given; the one place of the benchmark that does.
 
     Args:
-        network: see `cadstn.track.load_network`.
+        network: see `cadstn.tracking.load_network`.
     """
 
     def __init__(self, network: Network) -> None:

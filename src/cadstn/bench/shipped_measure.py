@@ -30,8 +30,8 @@ from cadstn.evaluate import (
 )
 from cadstn.evaluate.intervals import bootstrap
 from cadstn.evaluate.joints import lengths
-from cadstn.skeleton import HAND21
-from cadstn.track.filters import Exponential, Filter, OneEuro
+from cadstn.geometry.skeleton import HAND21
+from cadstn.tracking.filters import Exponential, Filter, OneEuro
 
 WORST_MM = (20, 30, 40, 50)
 CENTRE_MM = 15.0
@@ -39,7 +39,7 @@ _WRONG_PLACE_MM = 100.0
 #: Bins of what the network says of a joint, in mm.
 UNCERTAINTY_MM = (0.0, 4.0, 6.0, 8.0, 10.0, 12.0, 16.0, 24.0, math.inf)
 _ASKED_MM, _WITHIN_MM = (8.0, 12.0), 10.0
-#: What filters are tried with: around the numbers they have in `cadstn.track.filters`.
+#: What filters are tried with: around the numbers they have in `cadstn.tracking.filters`.
 EXPONENTIAL = tuple(round(0.2 + 0.05 * i, 2) for i in range(16))
 ONE_EURO = tuple((hz, b) for hz in (0.5, 1.0, 2.0, 3.0, 5.0, 8.0) for b in (0.01, 0.03, 0.05, 0.1))
 

@@ -30,14 +30,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cadstn.bench.shipped_follow import Follower
-from cadstn.camera import KNOWN_CAMERAS, Camera, DepthMm
-from cadstn.convention import convert, label_weights
 from cadstn.errors import CadstnError
 from cadstn.evaluate.joints import lengths
 from cadstn.evaluate.metrics import acceleration_errors
-from cadstn.recording import Recording, open_recording
-from cadstn.recording.files import told_of
-from cadstn.skeleton import HAND21, NYU14_OF_36, NYU36
+from cadstn.geometry.camera import KNOWN_CAMERAS, Camera, DepthMm
+from cadstn.geometry.convention import convert, label_weights
+from cadstn.geometry.skeleton import HAND21, NYU14_OF_36, NYU36
+from cadstn.io import Recording, open_recording
+from cadstn.io.files import told_of
 
 FloatArray = NDArray[np.float64]
 

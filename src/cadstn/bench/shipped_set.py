@@ -21,11 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cadstn._version import __version__
-from cadstn.camera import KNOWN_CAMERAS, Camera
 from cadstn.errors import CadstnError
-from cadstn.recording import Recording, open_recording, write_recording
-from cadstn.recording.files import told_of
-from cadstn.skeleton import HAND21
+from cadstn.geometry.camera import KNOWN_CAMERAS, Camera
+from cadstn.geometry.skeleton import HAND21
+from cadstn.io import Recording, open_recording, write_recording
+from cadstn.io.files import told_of
 
 if TYPE_CHECKING:
     import torch

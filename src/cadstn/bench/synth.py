@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cadstn.camera import Camera
+from cadstn.geometry.camera import Camera
 from cadstn.synth.draws import Draws
 from cadstn.synth.oracle import Solids
 from cadstn.synth.raster import camera_view, cast, crop_view

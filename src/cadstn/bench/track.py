@@ -15,14 +15,14 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from cadstn.camera import Camera, DepthMm
 from cadstn.errors import CadstnError
-from cadstn.track import seek
-from cadstn.track.network import Network
-from cadstn.track.runtime import load_network, shipped_weights
-from cadstn.track.tracker import Tracker
+from cadstn.geometry.camera import Camera, DepthMm
+from cadstn.tracking import seek
+from cadstn.tracking.network import Network
+from cadstn.tracking.runtime import load_network, shipped_weights
+from cadstn.tracking.tracker import Tracker
 
-#: Functions of `cadstn.track.seek` that are timed by themselves, and what to call them.
+#: Functions of `cadstn.tracking.seek` that are timed by themselves, and what to call them.
 _STAGES = {
     "crop_cube": "crop",
     "turn_image": "turn",
@@ -45,7 +45,7 @@ class Timing(NamedTuple):
 
 def demo_frames(width: int = 640) -> list[tuple[DepthMm, Camera]]:
     """The recording that ships with the package, enlarged to a width in pixels."""
-    from cadstn.track.sources import open_source
+    from cadstn.tracking.cameras import open_source
 
     frames = []
     for frame in open_source("demo"):

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from cadstn.recipes import Recipe
 from cadstn.train.loop import mixed_precision, ready
 from cadstn.train.memory import keep_memory
 from cadstn.train.networks import (
@@ -23,6 +22,7 @@ from cadstn.train.networks import (
     stage_step,
 )
 from cadstn.train.optimizers import Optimizers, optimizers
+from cadstn.train.recipes import Recipe
 from cadstn.train.source import Batch, Source
 
 PARTS = ("data", "forward", "backward", "optimiser")

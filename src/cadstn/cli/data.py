@@ -55,7 +55,7 @@ def synth(
     """
     need_train("cadstn synth")
     if preview:
-        from cadstn.preview import draw_previews
+        from cadstn.synth.preview import draw_previews
 
         for sheet in draw_previews(path, seed=seed):
             click.echo(f"wrote {sheet}")

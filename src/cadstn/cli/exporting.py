@@ -51,9 +51,9 @@ def export(
     """
     need_train("cadstn export")
     from cadstn.export import export_onnx
-    from cadstn.fused import FIRST
-    from cadstn.recipes import STAGES
+    from cadstn.export.fused import FIRST
     from cadstn.train import load_model
+    from cadstn.train.recipes import STAGES
 
     model, recipe = load_model(run)
     about = {

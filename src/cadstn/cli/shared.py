@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cadstn.camera import KNOWN_CAMERAS
 from cadstn.errors import CadstnError
+from cadstn.geometry.camera import KNOWN_CAMERAS
 
 if TYPE_CHECKING:
     from cadstn.train import Start
@@ -31,7 +31,7 @@ def need_train(command: str) -> None:
 @contextmanager
 def weights_at(name: str) -> Iterator[Path]:
     """Where weights lie that are given as a path, or as ``shipped``: those of the package."""
-    from cadstn.track.runtime import shipped_weights
+    from cadstn.tracking.runtime import shipped_weights
 
     if name != "shipped":
         yield Path(name)

@@ -18,7 +18,7 @@ import click
 from cadstn.cli.shared import CAMERA_HELP
 
 if TYPE_CHECKING:
-    from cadstn.recording import BadFrame, Recording
+    from cadstn.io import BadFrame, Recording
 
 
 @click.command()
@@ -57,7 +57,7 @@ def demo(out: Path) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def info(path: Path, camera: str | None, as_json: bool) -> None:
     """Say what is in a recording: frames, size, camera, depths, truth."""
-    from cadstn.recording import describe, open_recording
+    from cadstn.io import describe, open_recording
 
     about = describe(open_recording(path, camera))
     if as_json:
@@ -114,11 +114,11 @@ def live(
     cadstn live demo --emit jsonl --seconds 5
     cadstn live my_recording --out result --smooth one-euro
     """
-    from cadstn.track import HandsTracker, Tracker, load_network
-    from cadstn.track.filters import make_filter
-    from cadstn.track.listeners import Listeners, StatusLine
-    from cadstn.track.live import Tally, track_source
-    from cadstn.track.sources import open_source
+    from cadstn.tracking import HandsTracker, Tracker, load_network
+    from cadstn.tracking.cameras import open_source
+    from cadstn.tracking.filters import make_filter
+    from cadstn.tracking.listeners import Listeners, StatusLine
+    from cadstn.tracking.live import Tally, track_source
 
     def tell(error: object) -> None:
         click.echo(f"left out: {error}", err=True)
@@ -161,7 +161,7 @@ def live(
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def doctor(seconds: float, as_json: bool) -> None:
     """Say what is installed and plugged in, and test it: paste this into a bug report."""
-    from cadstn.track.doctor import examine, report_lines
+    from cadstn.tracking.doctor import examine, report_lines
 
     with _own_stdout() as stdout:
         report = examine(seconds)
@@ -219,9 +219,9 @@ def _signals_end_it() -> Iterator[None]:
 
 
 def _track(path: Path, camera: str | None, out: Path, weights: Path | None) -> None:
-    from cadstn.recording import open_recording
-    from cadstn.results import OUTPUTS, track_recording
-    from cadstn.track import Tracker
+    from cadstn.io import open_recording
+    from cadstn.tracking import Tracker
+    from cadstn.tracking.results import OUTPUTS, track_recording
 
     recording = open_recording(path, camera)
     tracker = Tracker(weights)

@@ -15,8 +15,8 @@ from cadstn.cli.shared import begun, need_train
 from cadstn.errors import CadstnError
 
 if TYPE_CHECKING:
-    from cadstn.recipes import Recipe
     from cadstn.train import Progress, Source
+    from cadstn.train.recipes import Recipe
 
 
 @click.command()
@@ -120,7 +120,7 @@ def bank(
     cadstn train temporal --data train.bank --out runs/temporal
     """
     need_train("cadstn bank")
-    from cadstn.recipes import override, recipe
+    from cadstn.train.recipes import override, recipe
     from cadstn.train.stream_bank import stream_bank
 
     chosen = override(recipe(kind), dict(setting(text) for text in settings))
@@ -159,9 +159,9 @@ def ablate(
     """
     need_train("cadstn ablate")
     from cadstn.data.bank import open_bank
-    from cadstn.recipes import override, recipe
     from cadstn.train.ablation import ablate as run
     from cadstn.train.ablation import format_tables
+    from cadstn.train.recipes import override, recipe
 
     banks = open_bank(train_path), open_bank(test_path)
     fields = dict(setting(text) for text in settings)
@@ -203,8 +203,8 @@ def open_source(
     Raises:
         CadstnError: for an unknown recipe or field, or data that is not what it claims.
     """
-    from cadstn.recipes import override, recipe
     from cadstn.train import BankSource, PreparedSource, RenderedSource
+    from cadstn.train.recipes import override, recipe
 
     if data == "synthetic":
         chosen = override(recipe(name), settings)

@@ -19,10 +19,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cadstn.camera import Camera, DepthMm, FloatArray
-from cadstn.crop import Crop, crop_cube
 from cadstn.data.dataset import Dataset, Sample
 from cadstn.errors import CadstnError
+from cadstn.geometry.camera import Camera, DepthMm, FloatArray
+from cadstn.geometry.crop import Crop, crop_cube
 
 CENTERS, RENDERED_CENTERS = ("mass", "joint"), ("tracked", "followed")
 """Where cubes can stand, see `CropRule`: in data sets, and in rendered frames."""

@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cadstn.camera import Camera, DepthMm
 from cadstn.errors import CadstnError
-from cadstn.skeleton import Skeleton
+from cadstn.geometry.camera import Camera, DepthMm
+from cadstn.geometry.skeleton import Skeleton
 
 Joints = NDArray[np.float64]
 

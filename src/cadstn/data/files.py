@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cadstn.errors import CadstnError
-from cadstn.recording.files import told_of
+from cadstn.io.files import told_of
 
 
 def write_whole(file: Path, write: Callable[[Path], object]) -> None:

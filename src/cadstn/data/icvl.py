@@ -13,12 +13,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cadstn.camera import KNOWN_CAMERAS
 from cadstn.data.dataset import Dataset, Joints, LeftOut, change_starts
 from cadstn.data.files import parse_numbers, read_lines, write_text, write_whole
 from cadstn.errors import CadstnError
-from cadstn.recording.files import read_png, write_png
-from cadstn.skeleton import ICVL16
+from cadstn.geometry.camera import KNOWN_CAMERAS
+from cadstn.geometry.skeleton import ICVL16
+from cadstn.io.files import read_png, write_png
 
 CAMERA = KNOWN_CAMERAS["icvl"]
 SPLITS = ("train", "train-unrotated", "test")

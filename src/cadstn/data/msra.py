@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cadstn.camera import KNOWN_CAMERAS, Camera, DepthMm
 from cadstn.data.dataset import Dataset, Joints, change_starts
 from cadstn.data.files import parse_numbers, read_lines, write_text, write_whole
 from cadstn.errors import CadstnError
-from cadstn.recording.files import told_of
-from cadstn.skeleton import MSRA21
+from cadstn.geometry.camera import KNOWN_CAMERAS, Camera, DepthMm
+from cadstn.geometry.skeleton import MSRA21
+from cadstn.io.files import told_of
 
 CAMERA = KNOWN_CAMERAS["msra"]
 SUBJECTS = tuple(f"P{number}" for number in range(9))

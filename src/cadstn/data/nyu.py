@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cadstn.camera import KNOWN_CAMERAS
 from cadstn.data.dataset import Dataset, Joints, jump_starts
 from cadstn.data.files import load_mat, scipy_io, write_whole
 from cadstn.errors import CadstnError
-from cadstn.recording.files import read_png, told_of, write_png
-from cadstn.skeleton import NYU14, NYU14_OF_36, NYU36
+from cadstn.geometry.camera import KNOWN_CAMERAS
+from cadstn.geometry.skeleton import NYU14, NYU14_OF_36, NYU36
+from cadstn.io.files import read_png, told_of, write_png
 
 CAMERA = KNOWN_CAMERAS["nyu"]
 LABELS = "joint_data.mat"

@@ -18,7 +18,7 @@ from cadstn.errors import CadstnError
 from cadstn.evaluate.joints import FloatArray
 from cadstn.evaluate.metrics import proportion_within
 from cadstn.evaluate.published import colour_of, dash_of
-from cadstn.skeleton import Skeleton
+from cadstn.geometry.skeleton import Skeleton
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -181,7 +181,7 @@ def fusion_weights(w1: NDArray[np.floating[Any]], skeleton: Skeleton, title: str
 def joint_labels(skeleton: Skeleton) -> tuple[list[str], list[int]]:
     r"""Short names of the joints as the paper has them, and its order: palm, fingers, wrist.
 
-    >>> from cadstn.skeleton import ICVL16
+    >>> from cadstn.geometry.skeleton import ICVL16
     >>> labels, order = joint_labels(ICVL16)
     >>> [labels[k] for k in order][:5]
     ['C', 'T\nroot', 'T\nmid', 'T\ntip', 'I\nroot']

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cadstn.camera import KNOWN_CAMERAS, Camera
 from cadstn.errors import CadstnError, nearest_name
-from cadstn.skeleton import ICVL16, NYU14, NYU14_OF_36, Skeleton
+from cadstn.geometry.camera import KNOWN_CAMERAS, Camera
+from cadstn.geometry.skeleton import ICVL16, NYU14, NYU14_OF_36, Skeleton
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,14 @@ from typing import Any, Literal, cast
 
 import numpy as np
 
-from cadstn.camera import Camera
 from cadstn.errors import CadstnError
 from cadstn.evaluate.checks import Format, check_reading
 from cadstn.evaluate.joints import FloatArray, lost_frames
 from cadstn.evaluate.metrics import Scores, score
 from cadstn.evaluate.predictions import load_predictions, read_npz_notes
 from cadstn.evaluate.protocol import Protocol, protocol
-from cadstn.skeleton import SKELETONS, Skeleton
+from cadstn.geometry.camera import Camera
+from cadstn.geometry.skeleton import SKELETONS, Skeleton
 
 #: Which point the crops were centred on: the ground truth's, or one found in the image.
 Centre = Literal["truth", "found"]

@@ -44,7 +44,7 @@ class Look(NamedTuple):
 
     Attributes:
         joints: (N, K, 3) where they are seen and how deep they lie, from the crop's centre, in half
-            cubes as those appear at its depth (`cadstn.crop.Crop.uvd_to_mm`).
+            cubes as those appear at its depth (`cadstn.geometry.crop.Crop.uvd_to_mm`).
         spread: (N, K) within which a joint lies two times in three, in half cubes.
         present: (N,) logit of there being a hand in the middle of the crop.
         left: (N,) logit of its being a left one.

@@ -12,9 +12,9 @@ from cadstn.data.dataset import Dataset
 from cadstn.evaluate import PROTOCOLS, Protocol
 from cadstn.evaluate.compare import Comparison, Entry, make_entry
 from cadstn.evaluate.report import Centre
+from cadstn.geometry.skeleton import Skeleton, skeleton
 from cadstn.reproduce.predict import Predictions
 from cadstn.reproduce.training import Trained
-from cadstn.skeleton import Skeleton, skeleton
 
 FloatArray = NDArray[np.float64]
 CENTRES: tuple[Centre, ...] = ("truth", "found")

@@ -13,8 +13,8 @@ from cadstn.errors import CadstnError
 from cadstn.evaluate import write_joints_uvd
 from cadstn.evaluate.predictions import read_joints_npz, read_npz_notes
 from cadstn.evaluate.report import Centre
+from cadstn.geometry.skeleton import skeleton
 from cadstn.reproduce.predict import Predictions
-from cadstn.skeleton import skeleton
 
 
 def write_predictions(path: Path, predictions: Predictions, dataset: Dataset) -> None:

@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cadstn.camera import Camera, DepthMm
 from cadstn.data.dataset import Dataset
 from cadstn.errors import CadstnError
 from cadstn.evaluate.plots import joint_labels
-from cadstn.skeleton import Skeleton
-from cadstn.track.views import Image, draw_joints, shade
+from cadstn.geometry.camera import Camera, DepthMm
+from cadstn.geometry.skeleton import Skeleton
+from cadstn.tracking.views import Image, draw_joints, shade
 
 FloatArray = NDArray[np.float64]
 _VIEW_MM = 260.0  # edge of the square around the hand that is shown

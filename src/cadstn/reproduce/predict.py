@@ -15,16 +15,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cadstn.convention import convert
-from cadstn.crop import Crop, crop_cube
 from cadstn.data.bank import RENDERED_CENTERS, CropRule, crop_sample, mass_center
 from cadstn.data.dataset import Dataset, Sample
 from cadstn.errors import CadstnError
 from cadstn.evaluate.analysis import hidden_joints
 from cadstn.evaluate.report import Centre
-from cadstn.locate import find_hand
+from cadstn.geometry.convention import convert
+from cadstn.geometry.crop import Crop, crop_cube
+from cadstn.geometry.skeleton import HAND21, NYU14_OF_36, Skeleton
 from cadstn.reproduce.predictor import Outputs, Predictor
-from cadstn.skeleton import HAND21, NYU14_OF_36, Skeleton
+from cadstn.tracking.locate import find_hand
 
 FloatArray = NDArray[np.float64]
 _CHUNK = 16  # frames that go through the networks together when there are no windows

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from cadstn.crop import Crop
 from cadstn.data.bank import CropRule
 from cadstn.errors import CadstnError, nearest_name
-from cadstn.skeleton import Skeleton, skeleton
+from cadstn.geometry.crop import Crop
+from cadstn.geometry.skeleton import Skeleton, skeleton
 
 if TYPE_CHECKING:
-    from cadstn.recipes import Recipe
-    from cadstn.track.gaze import Gaze
-    from cadstn.track.network import Network, StreamState
+    from cadstn.tracking.gaze import Gaze
+    from cadstn.tracking.network import Network, StreamState
     from cadstn.train.networks import Networks
+    from cadstn.train.recipes import Recipe
 
 Float32 = NDArray[np.float32]
 
@@ -148,7 +148,7 @@ class _Eager:
 
     def initial_state(self) -> StreamState:
         """Return the memory of a stream that has seen nothing."""
-        from cadstn.track.network import StreamState
+        from cadstn.tracking.network import StreamState
 
         h, said = np.zeros((1, self._hidden), np.float32), 3 * self._joints + 1
         return StreamState(h, h, np.zeros((1, said), np.float32))
@@ -156,11 +156,11 @@ class _Eager:
     def step(
         self, crops: Float32, state: StreamState, shift: Float32, *, first: bool = False
     ) -> _Said:
-        """See `cadstn.track.Network`; a run has no other network that looks first."""
+        """See `cadstn.tracking.Network`; a run has no other network that looks first."""
         import torch
 
         from cadstn.models import Memory
-        from cadstn.track.network import StreamState
+        from cadstn.tracking.network import StreamState
         from cadstn.train.compact import compact_step
 
         inputs = (torch.from_numpy(a).to(self._device) for a in (crops, shift, *state))
@@ -179,8 +179,8 @@ def _follow(
     network: Network | _Eager, crops: Float32, places: Float32, state: Gaze | None
 ) -> tuple[Outputs, Gaze]:
     """Look at frames one after another; all lengths in half cubes."""
-    from cadstn.track.gaze import Gaze, look_at
-    from cadstn.track.turn import turn_back
+    from cadstn.tracking.gaze import Gaze, look_at
+    from cadstn.tracking.turn import turn_back
 
     gaze = state or Gaze(network.initial_state())
     frames: list[dict[str, Float32]] = []
@@ -225,7 +225,7 @@ def load_predictor(path: Path | None, network: str | None = None, device: str = 
                 where=path,
                 mend="give the folder of the training run",
             )
-        from cadstn.track.runtime import load_network
+        from cadstn.tracking.runtime import load_network
 
         loaded = load_network(path)
         return FilePredictor(loaded, "shipped" if path is None else _key([path]))

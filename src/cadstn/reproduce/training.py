@@ -13,8 +13,8 @@ from cadstn.data.dataset import Dataset
 from cadstn.evaluate.analysis import best_fixed_weight
 
 if TYPE_CHECKING:
-    from cadstn.recipes import Recipe
     from cadstn.train import Progress, Source
+    from cadstn.train.recipes import Recipe
 
 #: What is trained, in this order; the last one is three stages.
 TRAINED = ("baseline", "sliced", "cadstn")
@@ -64,8 +64,8 @@ def train_missing(
         CadstnError: as `cadstn.train.train`; if the folder holds another recipe's work.
     """
     from cadstn.data.bank import build_bank
-    from cadstn.recipes import override, recipe
     from cadstn.train import BankSource, train
+    from cadstn.train.recipes import override, recipe
 
     recipes = {
         name: override(recipe(f"{name}.{dataset.name}.{kind}"), dict(settings)) for name in TRAINED

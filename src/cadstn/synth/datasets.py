@@ -17,12 +17,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cadstn.camera import Camera
-from cadstn.convention import convert
 from cadstn.data import icvl, msra, nyu
 from cadstn.data.files import scipy_io, write_text
 from cadstn.errors import CadstnError
-from cadstn.recording.files import told_of
+from cadstn.geometry.camera import Camera
+from cadstn.geometry.convention import convert
+from cadstn.io.files import told_of
 from cadstn.synth.draws import Draws
 from cadstn.synth.frames import Sequence
 from cadstn.synth.motion import Frustum

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cadstn.camera import Camera
 from cadstn.errors import CadstnError
+from cadstn.geometry.camera import Camera
 from cadstn.synth.draws import Draws
 from cadstn.synth.motion import Frustum
 from cadstn.synth.raster import camera_view, cast

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from cadstn.camera import Camera
+from cadstn.geometry.camera import Camera
 from cadstn.synth.cone import coefficients, enter
 from cadstn.synth.surface import Cones
 
@@ -56,7 +56,7 @@ def camera_view(camera: Camera, batch: int = 1, device: torch.device | str = "cp
 
 
 def crop_view(centers_mm: Tensor, cube_mm: float, size: int) -> View:
-    """Rays of the crop of a cube: what `cadstn.crop` sees, without a frame between.
+    """Rays of the crop of a cube: what `cadstn.geometry.crop` sees, without a frame between.
 
     DeepPrior's crop floors its box and its steps, so that a crop's pixel shows, on average over
     cameras and distances, what lies 0.75 pixels to the left of and above its own corner.

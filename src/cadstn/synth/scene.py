@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from cadstn.skeleton import KNUCKLES
+from cadstn.geometry.skeleton import KNUCKLES
 from cadstn.synth.draws import Draws
 from cadstn.synth.hand import forward
 from cadstn.synth.motion import DEFAULT_FRUSTUM, Frustum, Motion, sample_motion

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cadstn.camera import Camera, DepthMm
+from cadstn.geometry.camera import Camera, DepthMm
 
 Mask = NDArray[np.bool_]
 

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from cadstn.convention import convert
 from cadstn.errors import CadstnError
+from cadstn.geometry.convention import convert
 from cadstn.synth.draws import Draws
 from cadstn.synth.raster import cast, crop_view, run
 from cadstn.synth.scene import ARM, OTHER, OWN, PERSON, Scene, sample_centers, sample_scene
@@ -65,7 +65,7 @@ def sample_clips(
         frames: frames a clip.
         cube_mm: edge of the crop's cube.
         size: pixels along the crop's edge.
-        skeleton: convention of the joints, see `cadstn.convention.convert`.
+        skeleton: convention of the joints, see `cadstn.geometry.convention.convert`.
         device: where to render and leave the batch.
         compiled: use torch.compile, several times faster after a minute; needs a C++ compiler.
         clean: leave out the sensor's noise.
@@ -107,7 +107,7 @@ def sample_clips(
 
 
 def _normalised(depth_mm: Tensor, center_mm: Tensor, half_mm: float) -> Tensor:
-    """Depth (N, M, M) as `cadstn.crop` has it, around the cubes' middles (N,)."""
+    """Depth (N, M, M) as `cadstn.geometry.crop` has it, around the cubes' middles (N,)."""
     return ((depth_mm - center_mm[:, None, None]) / half_mm).clamp(-1, 1)
 
 

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cadstn._version import __version__
-from cadstn.camera import Camera
 from cadstn.errors import CadstnError
-from cadstn.recording import write_recording
-from cadstn.recording.files import told_of, write_png
-from cadstn.skeleton import HAND21
+from cadstn.geometry.camera import Camera
+from cadstn.geometry.skeleton import HAND21
+from cadstn.io import write_recording
+from cadstn.io.files import told_of, write_png
 from cadstn.synth.frames import DISTANCE_MM, Sequence
 from cadstn.synth.sensors import sensor as named_sensor
 
@@ -43,7 +43,7 @@ def write_synthetic(
     gathered in memory.
 
     Args:
-        path: folder (or ``.npz`` file) to write, see `cadstn.recording.write_recording`.
+        path: folder (or ``.npz`` file) to write, see `cadstn.io.write_recording`.
         frames: how many.
         seed: the recording is a function of it.
         camera: that records, with its size.

@@ -21,9 +21,9 @@ from cadstn.data.bank import Bank
 from cadstn.errors import CadstnError
 from cadstn.evaluate import acceleration_error, mean_error_mm
 from cadstn.evaluate.analysis import exponential_average
-from cadstn.recipes import Recipe
 from cadstn.train.loop import train
 from cadstn.train.networks import Networks, predict
+from cadstn.train.recipes import Recipe
 from cadstn.train.source import BankSource, Batch, held_out_shots, shot_bounds
 from cadstn.train.watching import Progress
 

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from cadstn.crop import CENTER_PX
-from cadstn.recipes import Recipe
-from cadstn.skeleton import KNUCKLES, WRIST
+from cadstn.geometry.crop import CENTER_PX
+from cadstn.geometry.skeleton import KNUCKLES, WRIST
 from cadstn.synth.draws import Draws
+from cadstn.train.recipes import Recipe
 from cadstn.train.uvd import direction, from_pixels, to_pixels
 
 if TYPE_CHECKING:
@@ -110,10 +110,10 @@ def mirroring(chosen: Tensor) -> Tensor:
 
 
 def upright_turn(batch: Batch) -> tuple[Tensor, Tensor]:
-    """What makes hands right ones that point up, as `cadstn.track` shows them to the network.
+    """What makes hands right ones that point up, as `cadstn.tracking` shows them to the network.
 
     Args:
-        batch: clips of left and right hands, joints of `cadstn.skeleton.HAND21`.
+        batch: clips of left and right hands, joints of `cadstn.geometry.skeleton.HAND21`.
 
     Returns:
         Turns (B, 2, 2) of the image, and how well one sees which way a hand points (B,): from 0

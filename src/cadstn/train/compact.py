@@ -23,7 +23,7 @@ from cadstn.models.loss import (
     quantile_loss,
     worst_joint_loss,
 )
-from cadstn.recipes import STAGES, Recipe
+from cadstn.train.recipes import STAGES, Recipe
 from cadstn.train.source import Batch
 from cadstn.train.uvd import from_uvd, shifts, to_uvd
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from cadstn.errors import CadstnError
-from cadstn.recipes import Recipe
+from cadstn.train.recipes import Recipe
 
 
 class Losses:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from cadstn.models import Cadstn, Compact, inference_state
-from cadstn.recipes import STAGES, Recipe
 from cadstn.train.networks import Networks, assemble, make
+from cadstn.train.recipes import STAGES, Recipe
 from cadstn.train.state import check_same, read_tensors
 
 

@@ -22,7 +22,6 @@ from torch import Tensor, nn
 
 from cadstn._version import __version__
 from cadstn.errors import CadstnError, Stopped
-from cadstn.recipes import Recipe
 from cadstn.train.guards import Losses, memory_told, stoppable
 from cadstn.train.memory import keep_memory
 from cadstn.train.networks import (
@@ -36,6 +35,7 @@ from cadstn.train.networks import (
 )
 from cadstn.train.optimizers import optimizers
 from cadstn.train.ranks import Ranks, join
+from cadstn.train.recipes import Recipe
 from cadstn.train.source import Batch, RenderedSource, Source
 from cadstn.train.start import Start, start_stage
 from cadstn.train.state import (

@@ -27,9 +27,9 @@ from cadstn.models import (
     pose_distance,
     spatial_loss,
 )
-from cadstn.recipes import Recipe
 from cadstn.synth.draws import Draws
 from cadstn.train.compact import compact_loss, compact_predict
+from cadstn.train.recipes import Recipe
 from cadstn.train.source import DROPOUT, Batch
 
 NUMBERS = {"spatial": 0, "temporal": 1, "fusion": 2, "baseline": 3, "sliced": 4}

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from cadstn.models import Temporal
 from cadstn.models.config import PATCH
 from cadstn.models.residual import Normalised
-from cadstn.recipes import Recipe
+from cadstn.train.recipes import Recipe
 
 Optimizers = dict[str, torch.optim.Optimizer]
 """By the name that their state has in a checkpoint."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from cadstn.recipes import Recipe
+from cadstn.train.recipes import Recipe
 from cadstn.train.source import BankSource, Batch, RenderedSource
 from cadstn.train.stream_bank import stream_bank
 

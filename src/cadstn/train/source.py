@@ -16,9 +16,9 @@ from torch import Tensor
 
 from cadstn.data.bank import Bank
 from cadstn.errors import CadstnError
-from cadstn.recipes import Recipe
 from cadstn.synth.stream import sample_clips
 from cadstn.train.augment import augment, turn_codes, upright
+from cadstn.train.recipes import Recipe
 
 TRAIN, VALIDATE, AUGMENT, DROPOUT, ORDER = range(5)
 """Second word of every seed: what the numbers are for."""

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from cadstn.errors import CadstnError
-from cadstn.fused import FIRST
+from cadstn.export.fused import FIRST
 from cadstn.models.residual import Normalised
-from cadstn.recipes import STAGES
+from cadstn.train.recipes import STAGES
 from cadstn.train.state import read_tensors
 
 _MEND = "give a folder of 'cadstn train', or a file of 'cadstn export' that is not int8"
@@ -131,7 +131,7 @@ def _exported(path: Path) -> dict[str, dict[str, Tensor]]:
     """Weights by stage of an exported file of compact networks, whose names it keeps."""
     from onnx import load_model, numpy_helper
 
-    from cadstn.branch import initializers
+    from cadstn.export.branch import initializers
 
     try:
         graph = load_model(str(path)).graph

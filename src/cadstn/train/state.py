@@ -13,8 +13,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from cadstn.errors import CadstnError
-from cadstn.recipes import NETWORKS, STAGES, Recipe
 from cadstn.train.optimizers import Optimizers
+from cadstn.train.recipes import NETWORKS, STAGES, Recipe
 
 _KEPT = 2
 _SUFFIX = ".checkpoint.safetensors"

@@ -15,7 +15,7 @@ from torch import Tensor
 from cadstn._version import __version__
 from cadstn.data.bank import RENDERED_CENTERS, Bank, CropRule, open_bank, quantise, write_bank
 from cadstn.errors import CadstnError
-from cadstn.skeleton import skeleton
+from cadstn.geometry.skeleton import skeleton
 from cadstn.synth.stream import sample_clips
 
 _BANK = 5  # second word of the seed, apart from those of training (see `train.source`)

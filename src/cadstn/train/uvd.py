@@ -4,7 +4,7 @@ Where a point lies beside the centre of its cube cannot be told from the crop al
 that one ray passes, the farther one lies farther to the side, by as much as the whole cube is seen
 to the side of the camera's axis, and that no crop shows. What it shows is in which direction a
 point is seen, and how deep it lies. Both together with the centre give the point, exactly
-(`cadstn.crop.Crop.uvd_to_mm`).
+(`cadstn.geometry.crop.Crop.uvd_to_mm`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from cadstn.crop import CENTER_PX
+from cadstn.geometry.crop import CENTER_PX
 
 
 def to_uvd(joints: Tensor, centers_mm: Tensor, cube_mm: Tensor) -> Tensor:

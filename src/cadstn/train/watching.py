@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cadstn.errors import CadstnError
-from cadstn.skeleton import skeleton
+from cadstn.geometry.skeleton import skeleton
 from cadstn.train.source import Batch
 from cadstn.train.uvd import to_pixels
 

@@ -1,0 +1,1 @@
+"""Cameras, skeletons and label maps, crops: geometry in millimetres, NumPy only."""

@@ -1,0 +1,175 @@
+"""Which joints a hand has: names, order and bones of the field's conventions.
+
+A mirrored right hand is a left hand with the same joints, so no convention here needs a table of
+pairs to swap: flipping an image changes coordinates, never the order of joints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cadstn.errors import CadstnError, nearest_name
+
+
+@dataclass(frozen=True)
+class Skeleton:
+    """An ordered set of joints and the bones between them.
+
+    Attributes:
+        name: how files and the command line call it.
+        joints: joint names, in the order of every ``(K, 3)`` array of this convention.
+        bones: index pairs (nearer the wrist, nearer the tip).
+        fingers: finger name -> joint indices from root to tip.
+    """
+
+    name: str
+    joints: tuple[str, ...]
+    bones: tuple[tuple[int, int], ...]
+    fingers: Mapping[str, tuple[int, ...]]
+
+    def __len__(self) -> int:
+        return len(self.joints)
+
+    def index(self, joint: str) -> int:
+        """Return the index of a joint by name; raises CadstnError for an unknown name."""
+        if joint not in self.joints:
+            raise CadstnError(
+                f"{self.name} has no joint '{joint}'", mend=nearest_name(joint, self.joints)
+            )
+        return self.joints.index(joint)
+
+    @property
+    def tips(self) -> tuple[int, ...]:
+        """Indices of the fingertips."""
+        return tuple(chain[-1] for chain in self.fingers.values())
+
+    @property
+    def knuckles(self) -> tuple[int, ...]:
+        """Indices of where the four fingers begin, or of the label that comes nearest."""
+        return tuple(chain[0] for finger, chain in self.fingers.items() if finger != "thumb")
+
+
+def _chains(root: int, fingers: Mapping[str, tuple[int, ...]]) -> tuple[tuple[int, int], ...]:
+    """Bones that run from one root through every finger in turn."""
+    return tuple(
+        bone for chain in fingers.values() for bone in zip((root, *chain), chain, strict=False)
+    )
+
+
+_HAND21_FINGERS = {
+    "thumb": (1, 2, 3, 4),
+    "index": (5, 6, 7, 8),
+    "middle": (9, 10, 11, 12),
+    "ring": (13, 14, 15, 16),
+    "pinky": (17, 18, 19, 20),
+}
+
+#: MediaPipe's order, and MANO's 21 as commonly emitted.
+HAND21 = Skeleton(
+    name="hand21",
+    joints=(
+        "wrist",
+        "thumb_cmc", "thumb_mcp", "thumb_ip", "thumb_tip",
+        "index_mcp", "index_pip", "index_dip", "index_tip",
+        "middle_mcp", "middle_pip", "middle_dip", "middle_tip",
+        "ring_mcp", "ring_pip", "ring_dip", "ring_tip",
+        "pinky_mcp", "pinky_pip", "pinky_dip", "pinky_tip",
+    ),
+    bones=_chains(0, _HAND21_FINGERS),
+    fingers=_HAND21_FINGERS,
+)  # fmt: skip
+
+#: Of `HAND21`: where a hand begins, and where its four fingers do.
+WRIST, KNUCKLES = 0, list(HAND21.knuckles)
+
+#: NYU's fingers are numbered from the little one (F1) to the index (F4).
+_NYU36_FINGERS = {
+    "thumb": (29, 28, 27, 26, 25, 24),
+    "index": (23, 22, 21, 20, 19, 18),
+    "middle": (17, 16, 15, 14, 13, 12),
+    "ring": (11, 10, 9, 8, 7, 6),
+    "pinky": (5, 4, 3, 2, 1, 0),
+}
+
+#: All labels of NYU, by the names of its `joint_data.mat` (Tompson 2014): of each digit the outer
+#: (3), middle (2) and inner (1) bone, its far part (A) and its root (B); where they lie on a hand
+#: is told in `cadstn.geometry.convention`.
+NYU36 = Skeleton(
+    name="nyu36",
+    joints=(
+        *(
+            f"{digit}_KNU{bone}_{part}"
+            for digit in ("F1", "F2", "F3", "F4", "TH")
+            for bone in (3, 2, 1)
+            for part in "AB"
+        ),
+        *(f"PALM_{i}" for i in range(1, 7)),
+    ),
+    bones=(*_chains(35, _NYU36_FINGERS), (35, 30), (35, 31), (35, 34), (34, 32), (34, 33)),
+    fingers=_NYU36_FINGERS,
+)
+
+#: The 14 of NYU's 36 labels that the field scores (Tompson 2014; the choice is DeepPrior's).
+NYU14_OF_36 = (0, 3, 6, 9, 12, 15, 18, 21, 24, 25, 27, 30, 31, 32)
+
+NYU14 = Skeleton(
+    name="nyu14",
+    joints=(
+        "pinky_tip", "pinky_mid", "ring_tip", "ring_mid", "middle_tip", "middle_mid",
+        "index_tip", "index_mid", "thumb_tip", "thumb_mid", "thumb_root",
+        "wrist_1", "wrist_2", "palm",
+    ),
+    bones=(
+        (13, 1), (1, 0), (13, 3), (3, 2), (13, 5), (5, 4), (13, 7), (7, 6),
+        (13, 10), (10, 9), (9, 8), (13, 11), (13, 12),
+    ),
+    fingers={
+        "thumb": (10, 9, 8), "index": (7, 6), "middle": (5, 4), "ring": (3, 2), "pinky": (1, 0),
+    },
+)  # fmt: skip
+
+_ICVL16_FINGERS = {
+    "thumb": (1, 2, 3),
+    "index": (4, 5, 6),
+    "middle": (7, 8, 9),
+    "ring": (10, 11, 12),
+    "pinky": (13, 14, 15),
+}
+
+ICVL16 = Skeleton(
+    name="icvl16",
+    joints=(
+        "palm",
+        *(f"{f}_{part}" for f in _ICVL16_FINGERS for part in ("root", "mid", "tip")),
+    ),
+    bones=_chains(0, _ICVL16_FINGERS),
+    fingers=_ICVL16_FINGERS,
+)
+
+_MSRA21_FINGERS = {
+    "index": (1, 2, 3, 4),
+    "middle": (5, 6, 7, 8),
+    "ring": (9, 10, 11, 12),
+    "pinky": (13, 14, 15, 16),
+    "thumb": (17, 18, 19, 20),
+}
+
+MSRA21 = Skeleton(
+    name="msra21",
+    joints=(
+        "wrist",
+        *(f"{f}_{part}" for f in _MSRA21_FINGERS for part in ("mcp", "pip", "dip", "tip")),
+    ),
+    bones=_chains(0, _MSRA21_FINGERS),
+    fingers=_MSRA21_FINGERS,
+)
+
+SKELETONS = {s.name: s for s in (HAND21, NYU36, NYU14, ICVL16, MSRA21)}
+
+
+def skeleton(name: str) -> Skeleton:
+    """Return a skeleton by name; raises CadstnError for an unknown one."""
+    if name not in SKELETONS:
+        raise CadstnError(f"no skeleton '{name}'", mend=nearest_name(name, SKELETONS))
+    return SKELETONS[name]

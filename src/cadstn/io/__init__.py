@@ -1,0 +1,20 @@
+"""A recording: depth frames in order, in a folder of PNGs or in one ``.npz`` file.
+
+A folder holds the frames, ``camera.json`` and, where the joints are known, ``truth.npz``. A folder
+of such folders is one recording as well, each of them a shot. A frame that cannot be read keeps its
+place and is told of, never replaced by its neighbour: every number about a recording counts on it.
+"""
+
+from cadstn.io.describing import describe
+from cadstn.io.reading import BadFrame, BadFrameWarning, Frame, Recording, open_recording
+from cadstn.io.writing import write_recording
+
+__all__ = [
+    "BadFrame",
+    "BadFrameWarning",
+    "Frame",
+    "Recording",
+    "describe",
+    "open_recording",
+    "write_recording",
+]

@@ -1,0 +1,47 @@
+"""What a recording holds, in numbers."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from cadstn.io.reading import BadFrame, Recording
+
+
+def describe(recording: Recording) -> dict[str, Any]:
+    """Say what a recording holds, for ``cadstn info``; plain values, fit for JSON.
+
+    Every frame is read, so that ``bad`` counts them all; ``depth_mm`` (nearest, p1, p50, p99) and
+    ``invalid_share`` come from about twenty of them.
+
+    Raises:
+        CadstnError: if no frame can be read.
+    """
+    bad: list[BadFrame] = []
+    every = -(-len(recording) // 20)
+    sampled, pixels = [], 0
+    for number, frame in enumerate(recording.frames(bad.append)):
+        if number % every == 0:
+            sampled.append(frame.depth[frame.depth > 0])
+            pixels += frame.depth.size
+    valid = np.concatenate(sampled)
+    p1, p50, p99 = np.percentile(valid, (1, 50, 99)).tolist()
+    truth, camera = recording.truth_xyz_mm, recording.camera
+    return {
+        "path": str(recording.path),
+        "frames": len(recording),
+        "bad": len(bad),
+        "first_bad": str(bad[0].error) if bad else None,
+        "shots": 1 + len(recording.cuts),
+        "size": [camera.width, camera.height],
+        "fps": camera.fps,
+        "duration_s": len(recording) / camera.fps,
+        "camera": asdict(camera) | {"invalid": list(camera.invalid)},
+        "skeleton": None if recording.skeleton is None else recording.skeleton.name,
+        "truth_joints": None if truth is None else truth.shape[1],
+        "truth_frames": 0 if truth is None else int(np.isfinite(truth[:, 0, 0]).sum()),
+        "depth_mm": {"nearest": float(valid.min()), "p1": p1, "p50": p50, "p99": p99},
+        "invalid_share": 1.0 - valid.size / pixels,
+    }

@@ -1,0 +1,144 @@
+"""Write a recording, whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from cadstn.errors import CadstnError
+from cadstn.geometry.camera import Camera
+from cadstn.geometry.skeleton import SKELETONS, Skeleton
+from cadstn.io.files import Arrays, told_of, write_png
+from cadstn.io.labels import checked_labels
+
+_Frames = Iterable[tuple[NDArray[np.uint16], Camera]]
+
+
+def write_recording(
+    path: str | Path,
+    depth_units: Iterable[NDArray[np.uint16]],
+    camera: Camera,
+    *,
+    truth_xyz_mm: ArrayLike | None = None,
+    skeleton: Skeleton | None = None,
+    cuts: Sequence[int] = (),
+) -> None:
+    """Write a recording: a folder, or one file if the name ends in ``.npz``.
+
+    A folder is written frame by frame; an ``.npz`` file is gathered in memory first. Either appears
+    whole or not at all: it is written under a temporary name beside it and then renamed.
+
+    Args:
+        path: must not exist, or be empty.
+        depth_units: raw frames, (H, W) uint16 in the camera's unit. NYU's packing is done here.
+        camera: what took them; a size of 0 is taken from the frames.
+        truth_xyz_mm: (N, K, 3) joints in mm, all NaN in frames without a hand.
+        skeleton: the joints' convention, one of `SKELETONS`.
+        cuts: indices of the first frames of all shots but the first.
+
+    Raises:
+        CadstnError: naming the path, if something is there, it cannot be written, or a frame, the
+            truth, the skeleton or a cut makes no sense.
+    """
+    path = Path(path)
+    arrays: dict[str, Any] = {}
+    with told_of(path):
+        if any(path.iterdir()) if path.is_dir() else path.exists() and path.stat().st_size > 0:
+            raise CadstnError("is already there", mend="give a new name, or delete it")
+        if truth_xyz_mm is not None:
+            arrays["joints_xyz_mm"] = np.asarray(truth_xyz_mm, dtype=np.float32)
+        if skeleton is not None:
+            if SKELETONS.get(skeleton.name) != skeleton:
+                raise CadstnError(
+                    f"skeleton '{skeleton.name}' is not a known one",
+                    mend=f"give one of {', '.join(SKELETONS)}, or none",
+                )
+            arrays["skeleton"] = np.array(skeleton.name)
+        if len(cuts):
+            arrays["cuts"] = np.asarray(cuts)
+        checked_labels(arrays)  # what is wrong whatever the frames, before they are made
+    write = _write_npz if path.suffix == ".npz" else _write_folder
+    with _whole(path) as temporary:
+        write(temporary, _checked(depth_units, camera, path), arrays, path)
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """Give a temporary name beside a path, renamed at the end; after an error nothing is left."""
+    target = Path(os.path.abspath(path))
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        with told_of(path):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _remove(temporary)  # of a process that was killed
+        yield temporary
+        with told_of(path):
+            if target.is_dir():
+                target.rmdir()  # empty; to rename onto it works on some systems only
+            else:
+                target.unlink(missing_ok=True)
+            os.replace(temporary, target)
+    finally:
+        _remove(temporary)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()
+
+
+def _checked(
+    depth_units: Iterable[NDArray[np.uint16]], camera: Camera, path: Path
+) -> Iterator[tuple[NDArray[np.uint16], Camera]]:
+    """Raw frames as they come, each with the sized camera; the first wrong one is an error."""
+    for index, frame in enumerate(depth_units):
+        units, where = np.asarray(frame), f"{path}, frame {index}"
+        if units.ndim != 2 or units.size == 0 or units.dtype != np.uint16:
+            raise CadstnError(
+                f"{units.dtype} of shape {units.shape}", where=where, mend="give (H, W) uint16"
+            )
+        with told_of(where):
+            camera = camera.sized(units.shape[1], units.shape[0])
+        yield units, camera
+
+
+def _write_folder(folder: Path, frames: _Frames, labels: Arrays, path: Path) -> None:
+    with told_of(path):
+        folder.mkdir()
+    count = 0
+    for units, camera in frames:  # not told of: the caller's code runs here, its errors are its own
+        with told_of(path):
+            write_png(folder / f"{count:06d}.png", units, camera)
+        count += 1
+    with told_of(path):
+        _must_hold_frames(count, labels)
+        (folder / "camera.json").write_text(camera.to_json(), encoding="utf-8")
+        if labels:
+            np.savez_compressed(folder / "truth.npz", **labels)
+
+
+def _write_npz(file: Path, frames: _Frames, labels: Arrays, path: Path) -> None:
+    # Copied, because a caller may fill the same array again.
+    gathered = [(units.copy(), camera) for units, camera in frames]
+    with told_of(path):
+        _must_hold_frames(len(gathered), labels)
+        depth = np.stack([units for units, _ in gathered])
+        camera = np.array(gathered[0][1].to_json())
+        with file.open("wb") as opened:  # np.savez would append .npz to a name
+            np.savez_compressed(opened, depth=depth, camera=camera, **labels)
+
+
+def _must_hold_frames(count: int, labels: Arrays) -> None:
+    if count == 0:
+        raise CadstnError("no frames to write", mend="give at least one")
+    checked_labels(labels, count)

@@ -1,0 +1,182 @@
+"""Pictures of what the simulator makes: gestures, hands, sensors, scenes, a strip of motion."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cadstn.errors import CadstnError
+from cadstn.geometry.skeleton import HAND21
+from cadstn.synth.draws import Draws
+from cadstn.synth.gestures import gesture, gesture_names
+from cadstn.synth.hand import forward
+from cadstn.synth.motion import orientation
+from cadstn.synth.raster import cast, crop_view
+from cadstn.synth.sensor import degrade
+from cadstn.synth.sensors import SENSORS, sensor
+from cadstn.synth.shape import Shape, average_shape, sample_shape
+from cadstn.synth.stream import sample_clips
+from cadstn.synth.surface import Cones
+from cadstn.tracking.views import contact_sheet, draw_joints, shade
+
+Image = NDArray[np.uint8]
+#: What `draw_previews` writes, in order.
+SHEETS = ("gestures", "shapes", "sensors", "stream", "motion")
+_CUBE_MM = 250.0
+_PLASTER_CUBE_MM = 215.0
+_DISTANCE_MM = 600.0
+_TILE = 240
+
+
+def draw_previews(out: Path, *, seed: int = 0) -> list[Path]:
+    """Write one PNG for each of `SHEETS` into a folder.
+
+    Args:
+        out: folder, made if missing.
+        seed: of the random hands, sensors and motions.
+
+    Returns:
+        The files, in the order of `SHEETS`.
+
+    Raises:
+        CadstnError: if the folder cannot be written.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CadstnError(str(error), where=out, mend="name a folder for the sheets") from None
+    makers = (gesture_sheet, shape_sheet, sensor_sheet, stream_sheet, motion_sheet)
+    paths = []
+    for name, maker in zip(SHEETS, makers, strict=True):
+        path = out / f"{name}.png"
+        if not cv2.imwrite(str(path), maker(seed)):
+            raise CadstnError("cannot write the picture", where=path, mend="is the disk full?")
+        paths.append(path)
+    return paths
+
+
+def gesture_sheet(seed: int) -> Image:
+    """Draw every gesture of the vocabulary on an average hand, its palm to the camera."""
+    del seed  # the vocabulary is the same for every seed
+    names = gesture_names()
+    angles = torch.stack([gesture(name) for name in names])
+    pictures = _shaded(angles, average_shape(len(names)), turn_deg=25.0)
+    return contact_sheet([_titled(p, n) for p, n in zip(pictures, names, strict=True)], 11, 140)
+
+
+def shape_sheet(seed: int) -> Image:
+    """Draw random hands to scale, left and right, a column each: palm, edge and back."""
+    count = 10
+    shape = sample_shape(Draws((seed,), torch.arange(count)))
+    angles = gesture("relaxed")[None].repeat(count, 1)
+    views = [_shaded(angles, shape, turn_deg=turn) for turn in (20.0, 90.0, 165.0)]
+    return contact_sheet([picture for row in views for picture in row], count, 180)
+
+
+def sensor_sheet(seed: int) -> Image:
+    """Draw one crop as every named sensor sees it, at three distances."""
+    pictures = []
+    names = tuple(SENSORS)
+    for distance in (400.0, 600.0, 900.0):
+        cones, joints = _posed(gesture("relaxed")[None], average_shape(1), 20.0, distance)
+        center = joints.mean(1)
+        view = crop_view(center, _CUBE_MM, 256)
+        clean = cast(cones, view)
+        for name in names:
+            measured = degrade(
+                clean,
+                Draws((seed,), torch.tensor([0])),
+                sensor(name),
+                angle_per_pixel=view.step_x,
+            )
+            picture = _grey(measured[0], float(center[0, 2]))
+            pictures.append(_titled(picture, f"{name} {distance:.0f} mm"))
+    return contact_sheet(pictures, len(names), _TILE)
+
+
+def stream_sheet(seed: int) -> Image:
+    """Draw the first crops of a training stream with their labels: what a network is shown."""
+    clips = sample_clips((seed,), torch.arange(40), 1)
+    return contact_sheet(
+        _labelled(clips.crops[:, 0], clips.joints[:, 0], clips.centers_mm[:, 0]), 10, 180
+    )
+
+
+def motion_sheet(seed: int) -> Image:
+    """Draw every second frame of three clips, a row each, 30 frames a second."""
+    clips = sample_clips((seed, 1), torch.arange(3), 24)
+    some = (field[:, ::2].flatten(0, 1) for field in (clips.crops, clips.joints, clips.centers_mm))
+    return contact_sheet(_labelled(*some), 12, 150)
+
+
+def _posed(
+    angles: Tensor, shape: Shape, turn_deg: float, distance_mm: float
+) -> tuple[Cones, Tensor]:
+    """Hands held upright before the camera: cones and joints in its frame."""
+    joints, cones = forward(angles, shape)
+    count = len(angles)
+    turn = torch.full((count,), turn_deg).deg2rad()
+    rotation = orientation(turn, torch.full_like(turn, -0.15), torch.zeros_like(turn))
+    middle = joints.mean(1, keepdim=True)
+    place = torch.tensor([0.0, 0.0, distance_mm])
+
+    def put(points: Tensor) -> Tensor:
+        return (points - middle) @ rotation.mT + place
+
+    return Cones(put(cones.a), put(cones.b), cones.ra, cones.rb), put(joints)
+
+
+def _shaded(angles: Tensor, shape: Shape, turn_deg: float) -> list[Image]:
+    """Clean surfaces lit from the camera's side, as one would look at a plaster hand."""
+    cones, joints = _posed(angles, shape, turn_deg, _DISTANCE_MM)
+    view = crop_view(joints.mean(1), _PLASTER_CUBE_MM, _TILE)
+    depth = cast(cones, view)
+    return [_plaster(image, float(view.step_x[0])) for image in depth]
+
+
+def _plaster(depth_mm: Tensor, step: float) -> Image:
+    """Light a clean surface by its slope."""
+    seen = torch.isfinite(depth_mm)
+    solid = depth_mm.where(seen, _DISTANCE_MM + _CUBE_MM)
+    dy, dx = torch.gradient(solid)
+    scale = step * solid
+    slope_x, slope_y = dx / scale, dy / scale
+    light = (1 + 0.5 * slope_x + 0.6 * slope_y) / (1 + slope_x**2 + slope_y**2).sqrt() / 1.25
+    bright = (35 + 220 * light.clamp(0, 1)).where(seen, torch.tensor(20.0))
+    return np.asarray(cv2.cvtColor(bright.byte().numpy(), cv2.COLOR_GRAY2BGR), np.uint8)
+
+
+def _grey(depth_mm: Tensor, center_mm: float) -> Image:
+    """Depth as the tracker's pictures show it."""
+    return shade(depth_mm.nan_to_num(posinf=0.0).numpy(), center_mm)
+
+
+def _labelled(crops: Tensor, joints: Tensor, centers_mm: Tensor) -> list[Image]:
+    """Crops (N, M, M) enlarged, with their joints (N, K, 3) over them, cubes at (N, 3)."""
+    size = crops.shape[-1]
+    view = crop_view(centers_mm, _CUBE_MM, size)
+    points = joints * _CUBE_MM / 2 + centers_mm[:, None]
+    slopes = points[..., :2] / points[..., 2:]
+    origin = torch.stack([view.x0, view.y0], -1)[:, None]
+    step = torch.stack([view.step_x, view.step_y], -1)[:, None]
+    places = ((slopes - origin) / step + 0.5) * (_TILE / size)
+    pictures = []
+    for crop, place in zip(crops.numpy(), places.numpy(), strict=True):
+        depth = np.where(crop < 1, 1000 + crop * _CUBE_MM / 2, 0).astype(np.float32)
+        large = cv2.resize(shade(depth, 1000.0), (_TILE, _TILE), interpolation=cv2.INTER_NEAREST)
+        picture = np.asarray(large, np.uint8)
+        draw_joints(picture, place, HAND21, 1)
+        pictures.append(picture)
+    return pictures
+
+
+def _titled(picture: Image, title: str) -> Image:
+    """Write a name into the upper left corner."""
+    white = (255, 255, 255)
+    cv2.putText(picture, title, (6, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.5, white, 1, cv2.LINE_AA)
+    return picture

@@ -1,0 +1,5 @@
+"""Deprecated: `cadstn.tracking`."""
+
+from cadstn._moved import moved
+
+__getattr__ = moved("cadstn.track", "cadstn.tracking")

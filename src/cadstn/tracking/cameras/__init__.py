@@ -1,0 +1,94 @@
+"""Where depth frames come from: cameras, recordings, data sets, rendered hands; one protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+
+from cadstn.errors import CadstnError
+from cadstn.io import BadFrame, open_recording
+from cadstn.tracking.cameras.frames import LiveFrame, Newest, Source
+
+#: Cameras by name: module here, class.
+CAMERAS = {
+    "realsense": ("realsense", "RealSense"),
+    "orbbec": ("orbbec", "Orbbec"),
+    "luxonis": ("luxonis", "Luxonis"),
+}
+_MEND = (
+    f"give one of {', '.join(CAMERAS)}, synthetic, demo, a recording, a RealSense .bag or .db3 "
+    "file, or the folder of NYU, ICVL or MSRA15"
+)
+
+
+def open_source(
+    text: str,
+    camera: str | None = None,
+    *,
+    real_time: bool = False,
+    loop: bool = False,
+    on_bad: Callable[[BadFrame], None] = lambda bad: None,
+) -> Source:
+    """Open a source by name or path.
+
+    Args:
+        text: ``realsense``, ``orbbec``, ``luxonis``, ``synthetic``, ``demo``, or a path. A number
+            after a colon is a RealSense's serial number, or the seed of the synthetic hand.
+        camera: of a recording that has none, see `cadstn.geometry.camera.parse_camera`.
+        real_time: play a recording or a data set at its own speed, as if it were a camera.
+        loop: play a recording for ever.
+        on_bad: told of each frame of a recording or a data set that cannot be read.
+
+    Raises:
+        CadstnError: if there is no such source, or it cannot be opened.
+    """
+    from cadstn.tracking.cameras.files import DatasetSource, RecordingSource, SyntheticSource
+
+    name, _, detail = text.partition(":")
+    if detail and name in ("orbbec", "luxonis", "demo"):
+        raise CadstnError(f"{name} takes nothing after a colon", where=text, mend=f"give {name}")
+    if name == "realsense" and detail:
+        from cadstn.tracking.cameras.realsense import RealSense
+
+        return RealSense(detail)
+    if name in CAMERAS:
+        module, kind = CAMERAS[name]
+        made: Source = getattr(import_module(f"cadstn.tracking.cameras.{module}"), kind)()
+        return made
+    if name == "synthetic":
+        if detail and not detail.isdigit():
+            raise CadstnError(f"seed '{detail}' is no number", where=text, mend="synthetic:7")
+        return SyntheticSource(int(detail or 0))
+    path = Path(text)
+    if name == "demo" and not path.exists():
+        from importlib import resources
+
+        with resources.as_file(resources.files("cadstn") / "demo") as folder:
+            demo = open_recording(folder)
+        return RecordingSource(demo, real_time=real_time, loop=loop, on_bad=on_bad)
+    if not path.exists():
+        raise CadstnError("no such source", where=text, mend=_MEND)
+    if path.suffix in (".bag", ".db3"):
+        from cadstn.tracking.cameras.realsense import RealSenseFile
+
+        return RealSenseFile(path)
+    if camera is None and path.is_dir() and _is_dataset(path):
+        return DatasetSource(path, real_time=real_time, on_bad=on_bad)
+    recording = open_recording(path, camera)
+    return RecordingSource(recording, real_time=real_time, loop=loop, on_bad=on_bad)
+
+
+def _is_dataset(path: Path) -> bool:
+    from cadstn.data import find_dataset
+
+    if (path / "camera.json").is_file():
+        return False
+    try:
+        find_dataset(path)
+    except CadstnError:
+        return False
+    return True
+
+
+__all__ = ["CAMERAS", "LiveFrame", "Newest", "Source", "open_source"]

@@ -1,0 +1,149 @@
+"""Sources that need no device: recordings, the field's data sets, rendered hands."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from cadstn.errors import CadstnError
+from cadstn.io import BadFrame, Recording
+from cadstn.tracking.cameras.frames import BaseSource, LiveFrame, needs
+
+_SPLIT = 3  # shares no random stream with training (0), validation (1) or recordings (2)
+
+
+class RecordingSource(BaseSource):
+    """A recording's frames, as fast as they are taken, or in its own time.
+
+    Args:
+        recording: what to play; unreadable frames are told of and counted as dropped.
+        real_time: wait for each frame's time, as a camera would; then the source is live.
+        loop: begin again at the end, with a cut; times go on.
+        on_bad: told of each frame that cannot be read.
+    """
+
+    def __init__(
+        self,
+        recording: Recording,
+        *,
+        real_time: bool = False,
+        loop: bool = False,
+        on_bad: Callable[[BadFrame], None] = lambda bad: None,
+    ) -> None:
+        self.name, self.live = str(recording.path), real_time
+        self._recording, self._loop, self._on_bad = recording, loop, on_bad
+
+    def __iter__(self) -> Iterator[LiveFrame]:
+        length, fps = len(self._recording), self._recording.camera.fps
+        began = time.monotonic()
+        index = given = first = 0
+        while True:
+            for frame in self._recording.frames(self._on_bad):
+                index = first + frame.index
+                when = index / fps
+                if self.live:
+                    time.sleep(max(0.0, began + when - time.monotonic()))
+                yield LiveFrame(
+                    frame.depth, frame.camera, when, index, index - given, cut=frame.cut
+                )
+                given += 1
+            first += length
+            if not self._loop:
+                return
+
+
+class DatasetSource(BaseSource):
+    """The frames of a data set of the field, in order, at 30 a second; cuts are the set's shots.
+
+    Args:
+        path: its folder, see `cadstn.data.open_dataset`.
+        split: one of its splits; None for ``test`` where there is one, and else for all there is.
+        real_time: wait for each frame's time, as a camera would; then the source is live.
+        on_bad: told of each frame that cannot be read.
+
+    Raises:
+        CadstnError: if it is no data set, or has no such split.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        split: str | None = None,
+        *,
+        real_time: bool = False,
+        on_bad: Callable[[BadFrame], None] = lambda bad: None,
+    ) -> None:
+        from cadstn.data import find_dataset, open_dataset
+
+        if split is None:
+            whole = find_dataset(path).whole()
+            split = "test" if "test" in whole else whole[0]
+        self._data = open_dataset(path, split)
+        self.name, self.live, self._on_bad = f"{path} ({split})", real_time, on_bad
+
+    def __iter__(self) -> Iterator[LiveFrame]:
+        began = time.monotonic()
+        cut, given, first = False, 0, None
+        for index in range(len(self._data)):
+            sample = self._data[index]
+            # A shot whose first frame is bad begins at its first good one.
+            cut = cut or sample.starts_shot
+            try:
+                depth_mm = sample.depth_mm
+            except CadstnError as error:
+                first = first or error
+                self._on_bad(BadFrame(index, sample.name, error))
+                continue
+            height, width = depth_mm.shape
+            camera = sample.camera.sized(width, height)
+            when = index / camera.fps
+            if self.live:
+                time.sleep(max(0.0, began + when - time.monotonic()))
+            yield LiveFrame(depth_mm, camera, when, index, index - given, cut=cut)
+            cut, given = False, given + 1
+        if first is not None and not given:
+            raise first
+
+
+class SyntheticSource(BaseSource):
+    """A rendered hand, made while it is watched; needs PyTorch.
+
+    Live like a camera: a processor that renders slower than 30 frames a second makes fewer.
+
+    Args:
+        seed: what is seen is a function of it.
+        frames: after so many the hand begins another motion, with a cut.
+
+    Raises:
+        CadstnError: if PyTorch is missing.
+    """
+
+    live = True
+    patience_s = 60.0  # the first frame waits for PyTorch
+
+    def __init__(self, seed: int = 0, frames: int = 300) -> None:
+        try:
+            from cadstn.synth.frames import Sequence
+            from cadstn.synth.write import SYNTH_CAMERA
+        except ImportError as cause:
+            raise needs("train", "PyTorch", cause) from None
+        self.name = f"synthetic {seed}"
+        self._motion, self._frames = Sequence, frames
+        self._seed, self._camera = seed, SYNTH_CAMERA
+
+    def __iter__(self) -> Iterator[LiveFrame]:
+        began, fps = time.monotonic(), self._camera.fps
+        given = late = 0
+        for shot in itertools.count():
+            moving = self._motion((self._seed, _SPLIT), shot, self._camera, self._frames)
+            for frame in range(self._frames):
+                (units,) = moving.render(range(frame, frame + 1))
+                # The hand moves in its own time; what matters to a tracker is a steady clock.
+                when = (given + late) / fps
+                time.sleep(max(0.0, began + when - time.monotonic()))
+                depth_mm = self._camera.depth_mm(units)
+                yield LiveFrame(depth_mm, self._camera, when, given, 0, cut=frame == 0)
+                given += 1
+                late = max(0, int((time.monotonic() - began) * fps) - given)

@@ -1,0 +1,166 @@
+"""What every source of depth frames gives, and the thread that keeps a live one from lagging."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Protocol, Self
+
+from cadstn.errors import CadstnError
+from cadstn.geometry.camera import Camera, DepthMm
+
+
+@dataclass(frozen=True, eq=False)
+class LiveFrame:
+    """One frame of a source.
+
+    Attributes:
+        depth_mm: (H, W) float32 mm, 0 where nothing was measured.
+        camera: that took it, with its size.
+        time_s: when, on the source's own clock.
+        index: how many frames the source has made before this one.
+        dropped: how many of them nobody saw, since the source was opened.
+        cut: whether a shot begins here: a tracker must forget the hand it followed.
+    """
+
+    depth_mm: DepthMm
+    camera: Camera
+    time_s: float
+    index: int
+    dropped: int = 0
+    cut: bool = False
+
+
+class Source(Protocol):
+    """Depth frames one after the other: ``with source: for frame in source: ...``.
+
+    Attributes:
+        name: for people.
+        live: whether frames come when they come, and those that nobody takes are lost.
+        patience_s: silent for longer than this, a live source has been unplugged.
+    """
+
+    name: str
+    live: bool
+    patience_s: float
+
+    def __iter__(self) -> Iterator[LiveFrame]: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+class BaseSource:
+    """What sources have in common: they are opened by iteration, and closed once."""
+
+    name = "source"
+    live = False
+    patience_s = 5.0
+
+    def close(self) -> None:
+        """Let go of the device or file."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class Newest:
+    """The newest frame of a live source, whatever the consumer's speed.
+
+    A thread takes every frame as it comes. A consumer that is slower than the source gets the
+    newest one and is told how many it missed; it never gets an old one.
+
+    Args:
+        source: a live source; one that is not live is better iterated by itself.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self.name, self.live, self.patience_s = source.name, True, source.patience_s
+        self._source = source
+        self._news = threading.Condition()
+        self._frame: LiveFrame | None = None
+        self._error: BaseException | None = None
+        self._ended = self._stop = False
+        self._missed, self._cut = 0, False
+        self._thread = threading.Thread(target=self._take, name="cadstn-source", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._source.__enter__()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop = True
+        self._thread.join(timeout=self.patience_s)
+        self._source.__exit__(kind, error, trace)
+
+    def __iter__(self) -> Iterator[LiveFrame]:
+        while True:
+            with self._news:
+                if not self._news.wait_for(
+                    lambda: self._frame is not None or self._ended, self.patience_s
+                ):
+                    raise CadstnError(
+                        f"no frame for {self.patience_s:g} s",
+                        where=self.name,
+                        mend="check that it is plugged in and not in use by another program",
+                    )
+                frame, self._frame = self._frame, None
+                missed, cut, self._cut = self._missed, self._cut, False
+                if frame is None:  # it has ended, and the last frame has been seen
+                    # Taken out first: an error that its own frame holds on to keeps both alive.
+                    error, self._error = self._error, None
+                    if error is not None:
+                        raise error
+                    return
+            # A cut that fell on a frame nobody saw is still a cut.
+            yield replace(frame, dropped=frame.dropped + missed, cut=frame.cut or cut)
+
+    def _take(self) -> None:
+        try:
+            for frame in self._source:
+                with self._news:
+                    if self._frame is not None:
+                        self._missed += 1
+                        self._cut |= self._frame.cut
+                    self._frame = frame
+                    self._news.notify()
+                if self._stop:
+                    break
+        except BaseException as error:  # told to the consumer, in whose thread it belongs
+            self._error = error
+        finally:
+            with self._news:
+                self._ended = True
+                self._news.notify()
+
+
+def needs(extra: str, module: str, cause: ImportError) -> CadstnError:
+    """Say in one line which extra brings a module, or that it is there and does not load."""
+    if isinstance(cause, ModuleNotFoundError):
+        return CadstnError(f"needs {module} ({cause})", mend=f"pip install 'cadstn[{extra}]'")
+    return CadstnError(
+        f"{module} is installed and does not load ({cause})",
+        mend="install the system library that it names, such as libusb-1.0",
+    )

@@ -1,0 +1,95 @@
+"""Tracked joints in the orders of others: OpenXR's 26, and MANO's 21.
+
+From ``hand21``, whose joints are a subset of OpenXR's but for four: three more joints would be
+needed for exact metacarpals, so these are put on the line from the wrist to each knuckle.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cadstn.errors import CadstnError
+from cadstn.geometry.skeleton import HAND21, Skeleton
+
+#: ``XrHandJointEXT``, OpenXR 1.0, extension XR_EXT_hand_tracking, in its order.
+OPENXR26 = (
+    "palm", "wrist",
+    "thumb_metacarpal", "thumb_proximal", "thumb_distal", "thumb_tip",
+    *(
+        f"{finger}_{part}"
+        for finger in ("index", "middle", "ring", "little")
+        for part in ("metacarpal", "proximal", "intermediate", "distal", "tip")
+    ),
+)  # fmt: skip
+
+#: MANO's 16 joints (Romero et al. 2017: index, middle, little, ring, thumb) and then the five
+#: fingertips in the order of its model's users: thumb, index, middle, ring, little.
+MANO21 = (
+    "wrist",
+    *(f"{f}{i}" for f in ("index", "middle", "pinky", "ring", "thumb") for i in (1, 2, 3)),
+    *(f"{f}_tip" for f in ("thumb", "index", "middle", "ring", "pinky")),
+)
+
+_XR_PARTS = {"proximal": "mcp", "intermediate": "pip", "distal": "dip", "tip": "tip"}
+_XR_THUMB = {"metacarpal": "cmc", "proximal": "mcp", "distal": "ip", "tip": "tip"}
+_MANO_PARTS = {"1": "mcp", "2": "pip", "3": "dip"}
+_MANO_THUMB = {"1": "cmc", "2": "mcp", "3": "ip"}
+#: How far along from the wrist to its knuckle a finger's metacarpal begins.
+_METACARPAL_AT = 0.25
+
+CONVENTIONS = {"hand21": HAND21.joints, "openxr": OPENXR26, "mano": MANO21}
+
+
+def to_convention(joints_mm: NDArray[np.floating], skeleton: Skeleton, name: str) -> NDArray:  # type: ignore[type-arg]
+    """Put joints into another order, by name.
+
+    Args:
+        joints_mm: (..., 21, 3) of `HAND21`.
+        skeleton: of these joints.
+        name: one of `CONVENTIONS`. OpenXR's palm is the middle of the middle finger's metacarpal,
+            and the beginnings of the four metacarpals lie a quarter of the way from the wrist to
+            the knuckles: neither is among the 21.
+
+    Returns:
+        (..., K, 3), in the order of ``CONVENTIONS[name]``.
+
+    Raises:
+        CadstnError: if the joints are not `HAND21`'s, or the name is unknown.
+    """
+    if name not in CONVENTIONS:
+        raise CadstnError(f"no convention '{name}'", mend=f"known: {', '.join(CONVENTIONS)}")
+    if skeleton != HAND21:
+        raise CadstnError(
+            f"joints are {skeleton.name}", mend="only hand21 can be put into other orders"
+        )
+    return np.asarray(np.einsum("ij,...jk->...ik", _MATRICES[name], joints_mm))
+
+
+def _matrix(name: str) -> NDArray[np.float64]:
+    """Rows that sum to one: each joint as an average of the 21."""
+    rows = np.zeros((len(CONVENTIONS[name]), len(HAND21)))
+    for row, joint in zip(rows, CONVENTIONS[name], strict=True):
+        for source, share in _sources(name, joint).items():
+            row[HAND21.index(source)] = share
+    return rows
+
+
+def _sources(name: str, joint: str) -> dict[str, float]:
+    finger, _, part = joint.partition("_")
+    if name == "openxr" and joint == "palm":
+        return {"wrist": 0.5, "middle_mcp": 0.5}
+    if name == "openxr" and part:
+        finger = "pinky" if finger == "little" else finger
+        if finger == "thumb":
+            return {f"thumb_{_XR_THUMB[part]}": 1.0}
+        if part == "metacarpal":
+            return {"wrist": 1 - _METACARPAL_AT, f"{finger}_mcp": _METACARPAL_AT}
+        return {f"{finger}_{_XR_PARTS[part]}": 1.0}
+    if name == "mano" and joint[-1].isdigit():
+        parts = _MANO_THUMB if joint.startswith("thumb") else _MANO_PARTS
+        return {f"{joint[:-1]}_{parts[joint[-1]]}": 1.0}
+    return {joint: 1.0}
+
+
+_MATRICES = {name: _matrix(name) for name in CONVENTIONS}

@@ -1,0 +1,257 @@
+"""Track a source as it comes: every frame to every listener, whatever the source does."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cadstn.errors import CadstnError
+from cadstn.geometry.skeleton import Skeleton
+from cadstn.tracking.cameras import LiveFrame, Newest, Source
+from cadstn.tracking.conventions import CONVENTIONS, to_convention
+from cadstn.tracking.filters import Filter, Unfiltered
+from cadstn.tracking.hand import Hand
+from cadstn.tracking.hands import HandsTracker
+from cadstn.tracking.tracker import Tracker
+
+_LATEST = 10_000
+
+
+@dataclass(frozen=True)
+class Tracked:
+    """One frame and what was seen in it.
+
+    Attributes:
+        frame: as the source gave it.
+        hands: one a place, lost or found; their joints smoothed, if a filter is in use.
+        took_ms: from the frame to millimetres.
+        bad: how many frames were left out before it, because they made no sense.
+    """
+
+    frame: LiveFrame
+    hands: tuple[Hand, ...]
+    took_ms: float
+    bad: int
+
+    @property
+    def hand(self) -> Hand:
+        """The first hand."""
+        return self.hands[0]
+
+
+@dataclass
+class Tally:
+    """What a run of `track_source` came to.
+
+    Attributes:
+        frames: tracked.
+        found: of them with a hand.
+        dropped: that the source made and nobody saw.
+        bad: that made no sense.
+        took_ms: of the latest frames.
+    """
+
+    frames: int = 0
+    found: int = 0
+    dropped: int = 0
+    bad: int = 0
+    took_ms: deque[float] = field(default_factory=lambda: deque(maxlen=_LATEST))
+
+    def line(self) -> str:
+        """Sum up in one line."""
+        took = (
+            ""
+            if not self.took_ms
+            else "; {:.1f} ms a frame (p50), {:.1f} ms (p99)".format(
+                *np.percentile(self.took_ms, [50, 99])
+            )
+        )
+        return (
+            f"{self.frames} frames, hand in {self.found}, {self.dropped} dropped, "
+            f"{self.bad} bad{took}"
+        )
+
+
+def track_source(
+    source: Source,
+    tracker: Tracker | HandsTracker,
+    *,
+    smooth: Callable[[], Filter] = Unfiltered,
+    seconds: float | None = None,
+    most: int | None = None,
+    on_bad: Callable[[CadstnError], None] = lambda error: None,
+    tally: Tally | None = None,
+) -> Iterator[Tracked]:
+    """Track a source frame by frame until it ends.
+
+    A live source is read by a thread and its newest frame tracked; what is missed is counted. A
+    frame that makes no sense (another size than its camera's, a time before the last one or none
+    at all) is told of and left out; tracking goes on.
+
+    Args:
+        source: see `cadstn.tracking.cameras.open_source`.
+        tracker: holds the network; begins anew.
+        smooth: makes a filter, one for each hand; see `cadstn.tracking.filters`.
+        seconds: stop after so long.
+        most: stop after so many frames.
+        on_bad: told of each frame that is left out.
+        tally: counts, kept up to date.
+
+    Yields:
+        What was seen, frame by frame.
+
+    Raises:
+        CadstnError: if the source stops in mid-stream.
+    """
+    tally = Tally() if tally is None else tally
+    tracker.reset()
+    filters: list[Filter] = []
+    began, last_s = time.monotonic(), -np.inf
+    with Newest(source) if source.live else source as frames:
+        for frame in frames:
+            tally.dropped = frame.dropped
+            try:
+                if not math.isfinite(frame.time_s):
+                    raise CadstnError(
+                        f"time is {frame.time_s}",
+                        where=f"{source.name}, frame {frame.index}",
+                        mend="check the source's clock; this frame is left out",
+                    )
+                if frame.time_s < last_s and not frame.cut:
+                    raise CadstnError(
+                        f"time {frame.time_s:.3f} s runs back from {last_s:.3f} s",
+                        where=f"{source.name}, frame {frame.index}",
+                        mend="frames are tracked in the order of their times; this one is left out",
+                    )
+                start = time.perf_counter()
+                if frame.cut:
+                    tracker.reset()
+                    filters.clear()
+                out = tracker.update(frame.depth_mm, frame.camera, frame.time_s)
+            except CadstnError as error:
+                tally.bad += 1
+                on_bad(_placed(error, source, frame))
+                if frame.time_s < last_s:
+                    # A clock that was set back would silence the stream for ever.
+                    last_s = frame.time_s
+                continue
+            last_s = frame.time_s
+            hands = (out,) if isinstance(out, Hand) else out
+            filters += [smooth() for _ in hands[len(filters) :]]
+            hands = tuple(
+                _smoothed(hand, one, frame.time_s) for hand, one in zip(hands, filters, strict=True)
+            )
+            took_ms = (time.perf_counter() - start) * 1000
+            tally.frames += 1
+            tally.found += any(hand.found for hand in hands)
+            tally.took_ms.append(took_ms)
+            yield Tracked(frame, hands, took_ms, tally.bad)
+            if most is not None and tally.frames >= most:
+                return
+            if seconds is not None and time.monotonic() - began >= seconds:
+                return
+
+
+def _placed(error: CadstnError, source: Source, frame: LiveFrame) -> CadstnError:
+    if error.where is not None:
+        return error
+    return CadstnError(error.what, where=f"{source.name}, frame {frame.index}", mend=error.mend)
+
+
+def _smoothed(hand: Hand, smooth: Filter, time_s: float) -> Hand:
+    joints = smooth(hand.joints_mm, time_s)
+    return hand if joints is hand.joints_mm else replace(hand, joints_mm=joints.astype(np.float32))
+
+
+class JsonLines:
+    """Write one JSON object a frame and hand to a stream: for other programs.
+
+    Fields: ``frame``, ``hand`` (its place, from 0), ``time_s``, ``found``, ``how``, ``side``,
+    ``agreement``, ``present`` (null where the network does not say), ``joints_mm`` (K x 3 or null),
+    ``confidence`` and ``uncertainty_mm`` (K or null), ``center_mm``, ``cube_mm``, ``dropped``,
+    ``took_ms``; see `Hand` for what they mean. The first line holds ``skeleton`` and ``joints``,
+    their names in order.
+
+    Args:
+        stream: to write to; flushed after each frame.
+        skeleton: of the tracker.
+        convention: see `cadstn.tracking.conventions`; other orders have no ``confidence`` and no
+            ``uncertainty_mm``.
+
+    Raises:
+        CadstnError: if this skeleton cannot be put into that order, or a line cannot be written.
+    """
+
+    def __init__(self, stream: TextIO, skeleton: Skeleton, convention: str = "hand21") -> None:
+        self._stream, self._skeleton, self._convention = stream, skeleton, convention
+        own = convention == "hand21"
+        if not own:  # told before the first hand is seen
+            to_convention(np.zeros((len(skeleton), 3)), skeleton, convention)
+        self._own = own
+        names = skeleton.joints if own else CONVENTIONS[convention]
+        self._write({"skeleton": skeleton.name if own else convention, "joints": list(names)})
+
+    def __call__(self, seen: Tracked) -> None:
+        """Write a frame."""
+        for place, hand in enumerate(seen.hands):
+            self._write_hand(seen, place, hand)
+
+    def _write_hand(self, seen: Tracked, place: int, hand: Hand) -> None:
+        joints: NDArray[Any] = hand.joints_mm
+        own = hand.found and self._own
+        if hand.found and not self._own:
+            joints = to_convention(joints, self._skeleton, self._convention)
+        self._write(
+            {
+                "frame": seen.frame.index,
+                "hand": place,
+                "time_s": round(seen.frame.time_s, 4),
+                "found": hand.found,
+                "how": hand.how,
+                "side": hand.side,
+                "agreement": round(hand.agreement, 3),
+                "present": round(hand.present, 3) if math.isfinite(hand.present) else None,
+                "joints_mm": _rounded(joints, 2) if hand.found else None,
+                "confidence": _rounded(hand.confidence, 2) if own else None,
+                "uncertainty_mm": (
+                    _rounded(hand.uncertainty_mm, 1)
+                    if own and np.isfinite(hand.uncertainty_mm).all()
+                    else None
+                ),
+                "center_mm": _rounded(hand.center_mm, 2) if hand.found else None,
+                "cube_mm": hand.cube_mm,
+                "dropped": seen.frame.dropped,
+                "took_ms": round(seen.took_ms, 2),
+            }
+        )
+
+    def _write(self, value: dict[str, Any]) -> None:
+        # NaN is no JSON: better an error here than a line that others cannot read.
+        line = json.dumps(value, allow_nan=False) + "\n"
+        try:
+            self._stream.write(line)
+            self._stream.flush()
+        except BrokenPipeError:  # whoever read the lines has enough of them
+            raise
+        except OSError as error:
+            name = getattr(self._stream, "name", None)
+            raise CadstnError(
+                f"cannot write ({error.strerror or error})",
+                where=name if isinstance(name, str) else "standard output",
+                mend="make room, or write elsewhere",
+            ) from None
+
+
+def _rounded(values: NDArray[Any], digits: int) -> Sequence[Any]:
+    return [
+        [round(float(x), digits) for x in row] if np.ndim(row) else round(float(row), digits)
+        for row in values
+    ]

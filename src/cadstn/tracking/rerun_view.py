@@ -1,0 +1,207 @@
+"""Sight through rerun (the extra ``view``): depth, the hand in 3D, confidence, weights, timings."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cadstn.errors import CadstnError
+from cadstn.geometry.skeleton import Skeleton
+from cadstn.tracking.hand import Hand
+from cadstn.tracking.live import Tracked
+from cadstn.tracking.views import Image
+from cadstn.tracking.window import need_display
+
+WAYS = ("window", "browser", "file")
+_NEAR_MM, _FAR_MM = 200.0, 1500.0
+#: A viewer that was closed takes nothing any more; it is not waited for longer than this.
+_LAST_WORDS_S = 3.0
+#: Where rerun listens by itself, if nobody else does.
+_DATA_PORT, _WEB_PORT = 9876, 9090
+
+
+class RerunView:
+    """Shows what is tracked, live or later.
+
+    Args:
+        skeleton: of the tracker.
+        way: ``window`` opens rerun's viewer, ``browser`` serves one, ``file`` writes ``path``.
+        path: an ``.rrd`` file, for ``file``; open it with ``rerun FILE``.
+
+    Attributes:
+        url: where a browser finds it; None unless it is served to one.
+        closed: False: rerun does not tell that its window was closed, and tracking goes on.
+
+    Raises:
+        CadstnError: if rerun is missing, its viewer does not start, or there is no display.
+    """
+
+    closed = False
+
+    def __init__(self, skeleton: Skeleton, way: str = "window", path: Path | None = None) -> None:
+        try:
+            import rerun as rr
+        except ImportError as cause:
+            raise CadstnError(
+                f"this view needs rerun ({cause})",
+                mend="pip install 'cadstn[view]', --view plain, or --out DIR for a video",
+            ) from None
+        self._rr, self._skeleton = rr, skeleton
+        self._camera: Any = None
+        self.url: str | None = None
+        if way == "window":
+            need_display()
+        self._stream = rr.RecordingStream("cadstn")
+        self._wait_s = 1e9 if way == "file" else _LAST_WORDS_S
+        try:
+            if way == "file":
+                if path is None:
+                    raise CadstnError("no file to write the view to", mend="give a path")
+                self._stream.save(str(path))
+            elif way == "browser":
+                self.url = self._serve()
+            else:
+                _find_viewer()
+                self._stream.spawn()
+        except (OSError, RuntimeError) as error:
+            why = " ".join(str(error).split())[:120]
+            raise CadstnError(
+                f"rerun does not start ({why})", where=path, mend="--view plain, or --out DIR"
+            ) from None
+        self._stream.send_blueprint(_layout())
+        # OpenCV's frame, and rerun's name for it: x right, y down, z forward.
+        for root in ("world", "near"):
+            self._stream.log(root, rr.ViewCoordinates.RDF, static=True)
+
+    def __call__(self, seen: Tracked, picture: Callable[[], Image] | None = None) -> None:
+        """Show one frame."""
+        rr, log = self._rr, self._stream.log
+        frame = seen.frame
+        self._stream.set_time("frame", sequence=frame.index)
+        self._stream.set_time("time", duration=frame.time_s)
+        if frame.camera != self._camera:
+            self._camera = camera = frame.camera
+            lens = rr.Pinhole(
+                focal_length=(camera.fx, camera.fy),
+                principal_point=(camera.cx, camera.cy),
+                resolution=(camera.width, camera.height),
+                image_plane_distance=_NEAR_MM / 1000,
+            )
+            log("world/camera", lens)
+        log(
+            "world/camera/depth",
+            rr.DepthImage(
+                np.nan_to_num(frame.depth_mm).clip(0, 65535).astype(np.uint16),
+                meter=1000.0,
+                depth_range=(_NEAR_MM, _FAR_MM),
+            ),
+        )
+        for place, hand in enumerate(seen.hands):
+            self._show_hand(f"hand_{place}", hand)
+        log("numbers/took_ms", rr.Scalars(seen.took_ms))
+        log("numbers/dropped", rr.Scalars(frame.dropped))
+
+    def _show_hand(self, name: str, hand: Hand) -> None:
+        rr, log = self._rr, self._stream.log
+        if hand.found:
+            red = np.round((1 - hand.confidence) * 255)
+            colours = np.stack([red, 255 - red, np.full_like(red, 80)], -1).astype(np.uint8)
+            self._draw(f"world/{name}", hand.joints_mm, colours)
+            # Once more by itself: in the room a hand is small.
+            self._draw(f"near/{name}", hand.joints_mm - hand.joints_mm.mean(0), colours)
+            log(f"confidence/{name}", rr.BarChart(hand.confidence))
+            log(f"weight_of_temporal/{name}", rr.BarChart(hand.temporal_weight))
+            if np.isfinite(hand.uncertainty_mm).all():
+                log(f"uncertainty_mm/{name}", rr.BarChart(hand.uncertainty_mm))
+        else:
+            for root in ("world", "near"):
+                log(f"{root}/{name}", rr.Clear(recursive=True))
+        log(f"numbers/{name}/agreement", rr.Scalars(hand.agreement))
+        if np.isfinite(hand.present):
+            log(f"numbers/{name}/present", rr.Scalars(hand.present))
+
+    def _draw(self, path: str, joints_mm: NDArray[np.floating], colours: NDArray[np.uint8]) -> None:
+        rr, log = self._rr, self._stream.log
+        joints = joints_mm / 1000
+        bones = [joints[list(bone)] for bone in self._skeleton.bones]
+        log(f"{path}/bones", rr.LineStrips3D(bones, colors=[[230, 230, 230]], radii=0.002))
+        log(
+            f"{path}/joints",
+            rr.Points3D(joints, colors=colours, radii=0.004, labels=self._skeleton.joints,
+                        show_labels=False),
+        )  # fmt: skip
+
+    def _serve(self) -> str:
+        data = self._stream.serve_grpc(grpc_port=_free_port(_DATA_PORT))
+        port = _free_port(_WEB_PORT)
+        self._rr.serve_web_viewer(open_browser=True, web_port=port, connect_to=data)
+        return f"http://localhost:{port}/?url={quote(data, safe=':/')}"
+
+    def close(self) -> None:
+        """Write out what is still waiting."""
+        # A viewer that its user has closed takes nothing: that is no error.
+        with suppress(Exception):
+            self._stream.flush(timeout_sec=self._wait_s)
+        self._stream.disconnect()
+
+
+def _layout() -> Any:
+    """Depth with the skeleton, the room, the hand by itself, bars of each joint, numbers."""
+    import rerun.blueprint as rrb
+
+    return rrb.Blueprint(
+        rrb.Horizontal(
+            rrb.Vertical(
+                rrb.Spatial2DView(
+                    origin="world/camera", contents=["world/**"], name="As the camera sees it"
+                ),
+                rrb.Spatial3DView(origin="world", name="The room"),
+            ),
+            rrb.Spatial3DView(origin="near", name="The hand"),
+            rrb.Vertical(
+                rrb.BarChartView(origin="confidence", name="Confidence of each joint"),
+                rrb.BarChartView(origin="uncertainty_mm", name="Uncertainty of each joint, mm"),
+                rrb.BarChartView(
+                    origin="weight_of_temporal", name="Fusion: weight of the temporal network"
+                ),
+                rrb.TimeSeriesView(origin="numbers/took_ms", name="ms a frame"),
+                rrb.TimeSeriesView(
+                    origin="numbers",
+                    contents=["numbers/**", "- numbers/took_ms"],
+                    name="Is it a hand; frames dropped",
+                ),
+            ),
+            column_shares=[2, 2, 1.5],
+        ),
+        rrb.SelectionPanel(state="collapsed"),
+        rrb.BlueprintPanel(state="collapsed"),
+        rrb.TimePanel(state="collapsed"),
+    )
+
+
+def _find_viewer() -> None:
+    """Put rerun's viewer on the path: it is not there unless the environment was activated."""
+    spec = find_spec("rerun_cli")
+    if spec is not None and spec.origin is not None:
+        folder = str(Path(spec.origin).parent)
+        there = os.environ.get("PATH", "").split(os.pathsep)
+        if folder not in there:
+            os.environ["PATH"] = os.pathsep.join([*there, folder])
+
+
+def _free_port(wanted: int) -> int:
+    """The wanted port, or any other if somebody listens there already."""
+    for port in (wanted, 0):
+        with suppress(OSError), socket.socket() as trial:
+            trial.bind(("", port))
+            return int(trial.getsockname()[1])
+    return wanted

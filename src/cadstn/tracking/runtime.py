@@ -1,0 +1,139 @@
+"""The exported network on onnxruntime: one ONNX file that carries its own configuration."""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import AbstractContextManager
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from cadstn.errors import CadstnError, nearest_name
+from cadstn.geometry.skeleton import skeleton
+from cadstn.tracking.network import Network
+
+SHIPPED = "hand21.onnx"
+#: What can run a network, the fastest first: a name for people, and onnxruntime's own.
+PROVIDERS = {
+    "tensorrt": "TensorrtExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "openvino": "OpenVINOExecutionProvider",
+    "cpu": "CPUExecutionProvider",
+}
+#: More threads than this do not make one small network faster.
+_MOST_THREADS = 4
+_MEND = "give a file made by 'cadstn export', or leave --weights out to use the shipped ones"
+
+
+def available_providers() -> list[str]:
+    """Name those of `PROVIDERS` that this onnxruntime has, the fastest first."""
+    import onnxruntime as ort
+
+    have = set(ort.get_available_providers())
+    return [name for name, long in PROVIDERS.items() if long in have]
+
+
+def shipped_weights() -> AbstractContextManager[Path]:
+    """Where the weights of the package lie, as a file for as long as the context lasts."""
+    return resources.as_file(resources.files("cadstn") / "weights" / SHIPPED)
+
+
+def load_network(
+    path: str | Path | None = None, *, provider: str | None = None, threads: int | None = None
+) -> Network:
+    """Load an exported network; without a path, the one that ships with the package.
+
+    Args:
+        path: an ONNX file of `cadstn export`.
+        provider: one of `PROVIDERS`; None takes the first that is installed and can run it.
+        threads: for the CPU; None takes what this process may use, four at most.
+
+    Raises:
+        CadstnError: if the file is missing, is not ONNX, was not exported by this project, its
+            number of joints is not that of the skeleton it names, or the provider is not there.
+    """
+    chosen = _providers(provider)
+    if path is None:
+        with shipped_weights() as shipped:
+            return _load(shipped, chosen, threads)
+    return _load(Path(path), chosen, threads)
+
+
+def _providers(asked: str | None) -> list[str]:
+    if asked is None:
+        return available_providers()
+    if asked not in PROVIDERS:
+        raise CadstnError(f"no provider '{asked}'", mend=nearest_name(asked, PROVIDERS))
+    if asked not in available_providers():
+        raise CadstnError(
+            f"onnxruntime has no {PROVIDERS[asked]}",
+            mend=f"it has {', '.join(available_providers())}; see 'cadstn doctor'",
+        )
+    return [asked]
+
+
+def _session(path: Path, providers: list[str], threads: int | None) -> tuple[Any, str]:
+    """Open a session on the first provider that takes the network."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = threads or min(_MOST_THREADS, _processors())
+    # Threads that spin between two frames take the processor from whoever makes the frames.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    errors = []
+    for name in providers:
+        try:
+            chain = [PROVIDERS[name]] + ([] if name == "cpu" else [PROVIDERS["cpu"]])
+            session = ort.InferenceSession(str(path), sess_options=options, providers=chain)
+        except Exception as error:  # onnxruntime's own errors share no public base class
+            errors.append(str(error).splitlines()[0] if str(error) else type(error).__name__)
+            continue
+        # A provider whose library is missing is silently left out by onnxruntime.
+        if session.get_providers()[0] == PROVIDERS[name] or len(providers) == 1:
+            return session, name
+    raise CadstnError(f"not an ONNX network ({errors[-1]})", where=path, mend=_MEND)
+
+
+def _processors() -> int:
+    """How many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _load(path: Path, providers: list[str], threads: int | None) -> Network:
+    if not path.is_file():
+        raise CadstnError("no such weights file", where=path, mend=_MEND)
+    session, provider = _session(path, providers, threads)
+    about = dict(session.get_modelmeta().custom_metadata_map)
+    try:
+        config = json.loads(about["config"])
+        recipe = json.loads(about.get("recipe", "{}"))
+        joints = skeleton(about["skeleton"])
+        network = Network(
+            session,
+            joints,
+            float(about["cube_mm"]),
+            int(config["size"]),
+            int(config["hidden"]),
+            about,
+            provider,
+            config.get("trunk") == "residual",
+            bool(recipe.get("augment", {}).get("upright")),
+            "first" in {item.name for item in session.get_inputs()},
+            recipe.get("center") == "followed",
+        )
+        count = int(config["joints"])
+    except (KeyError, ValueError, TypeError, CadstnError) as error:
+        raise CadstnError(
+            f"an ONNX file, but its metadata is not cadstn's ({error})", where=path, mend=_MEND
+        ) from None
+    if count != len(joints):
+        raise CadstnError(
+            f"network has {count} joints, skeleton {joints.name} has {len(joints)}",
+            where=path,
+            mend="export it again with the skeleton that it was trained on",
+        )
+    return network

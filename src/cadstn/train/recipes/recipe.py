@@ -1,0 +1,295 @@
+"""A complete training configuration: one frozen value, its JSON form, and overriding of fields."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from cadstn.data.bank import CENTERS, RENDERED_CENTERS, CropRule
+from cadstn.errors import CadstnError, nearest_name
+from cadstn.geometry.skeleton import HAND21, skeleton
+from cadstn.models import NetConfig
+from cadstn.train.recipes.parts import Augment, Plan, choice
+
+STAGES = ("spatial", "temporal", "fusion")
+"""The stages of Algorithm 1, in their order."""
+
+NETWORKS = ("baseline", "sliced", "spatial", "temporal", "cadstn")
+"""What can be trained and scored; the rows of table IV."""
+
+STEP_MODES = ("eager", "compiled", "captured")
+"""How the networks' part of a training step runs."""
+
+OPTIMIZERS = ("adam", "muon")
+"""What changes the weights; see `cadstn.train.optimizers`."""
+
+_STARTS = ("scratch", "baseline", "spatial")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides what training gives, besides the code and the data.
+
+    Attributes:
+        name: how `recipe` was asked for it.
+        network: what is trained, one of `NETWORKS`.
+        data: the data set it was written for: ``rendered``, ``nyu``, ``icvl`` or ``msra``.
+        net: sizes of the networks.
+        skeleton: joint convention of the labels.
+        cube_mm: edge of the crop's cube.
+        cubes_mm: other edges for some subjects, by name.
+        center: where the cube stands, see `cadstn.data.bank.CropRule`: ``mass`` or ``joint``,
+            for rendered hands ``tracked`` or ``followed``.
+        seed: of weights, data order, augmentation and dropout.
+        clip: T, frames a clip.
+        baseline, sliced, spatial, temporal, fusion: how each stage is trained.
+        schedule: ``step`` (times ``decay`` every ``decay_every`` steps) or ``cosine`` (to zero).
+        optimizer: ``adam``, or ``muon`` for a compact trunk's convolutions and Adam for the rest.
+        weight_decay: Adam's l2 term; what Muon changes has none.
+        warmup: steps over which the learning rate of a stage rises from zero.
+        loss: ``pose_distance`` (eq. 1) or ``half_squared`` (the released definitions); the compact
+            networks have losses of their own, see `cadstn.train.compact`.
+        smoothness: weight of the acceleration error in the compact temporal and fusion stages.
+        worst_joint: weight of the share of frames with a joint over 30 mm off in the compact
+            stages, beside the joints' mean distance in half cubes.
+        temporal_start: ``scratch`` (the text), or the trained network whose convolutions and FC1
+            it begins with: ``baseline`` (the released definitions) or ``spatial``.
+        temporal_frozen: whether those layers then stay as they are.
+        lstm_rate: the LSTM's learning rate, as a multiple of the stage's.
+        fusion_start: the same for the fusion network's trunk and FC1.
+        gate: the temporal prediction's weight at the start of the fusion stage.
+        augment: what is done to the crops.
+        hands: share of rendered clips that show a hand; the others show what else a finder may
+            take for one.
+        prepared: rendered frames of a stage that are made once, into a file, and then seen several
+            times, augmented; 0 renders every frame anew.
+        holdout: share of the training shots that is kept for validation.
+        validation_frames: how many frames are validated between; four times as many at the end.
+        precision: ``fp32``, or ``bf16`` for the networks' products.
+        compiled: render with torch.compile (needs a C++ compiler).
+        step_mode: how a training step runs: ``eager``, ``compiled`` (the same needs), ``captured``
+            (compiled, then replayed from CUDA graphs; on a GPU).
+    """
+
+    name: str
+    network: str = "cadstn"
+    data: str = "rendered"
+    net: NetConfig = field(default_factory=lambda: NetConfig(joints=len(HAND21)))
+    skeleton: str = HAND21.name
+    cube_mm: float = 250.0
+    cubes_mm: dict[str, float] = field(default_factory=dict)
+    center: str = "tracked"
+    seed: int = 0
+    clip: int = 16
+    baseline: Plan = Plan()
+    sliced: Plan = Plan()
+    spatial: Plan = Plan()
+    temporal: Plan = Plan()
+    fusion: Plan = Plan(steps=40_000)
+    schedule: str = "step"
+    decay: float = 0.1
+    decay_every: int = 20_000
+    optimizer: str = "adam"
+    weight_decay: float = 0.0
+    warmup: int = 0
+    loss: str = "pose_distance"
+    smoothness: float = 0.0
+    worst_joint: float = 0.0
+    temporal_start: str = "scratch"
+    temporal_frozen: bool = False
+    lstm_rate: float = 1.0
+    fusion_start: str = "scratch"
+    gate: float = 0.5
+    augment: Augment = Augment()
+    hands: float = 1.0
+    prepared: int = 0
+    holdout: float = 0.02
+    validation_frames: int = 512
+    precision: str = "fp32"
+    compiled: bool = False
+    step_mode: str = "eager"
+
+    def __post_init__(self) -> None:
+        choices = {
+            "network": NETWORKS,
+            "schedule": ("step", "cosine"),
+            "loss": ("pose_distance", "half_squared"),
+            "optimizer": OPTIMIZERS,
+            "temporal_start": _STARTS,
+            "fusion_start": _STARTS,
+            "precision": ("fp32", "bf16"),
+            "step_mode": STEP_MODES,
+            "center": RENDERED_CENTERS if self.data == "rendered" else CENTERS,
+        }
+        for name, known in choices.items():
+            choice(name, getattr(self, name), known)
+        self._check_plans()
+        if self.compact and self.network in ("baseline", "sliced"):
+            raise CadstnError(
+                f"the {self.network} network has no residual trunk",
+                where=self.name,
+                mend="set net.trunk=paper, or train spatial, temporal or cadstn",
+            )
+        if self.optimizer == "muon" and not self.compact:
+            raise CadstnError(
+                "muon is for the normalised convolutions of compact networks",
+                where=self.name,
+                mend="set optimizer=adam",
+            )
+        positive = ("cube_mm", "decay_every", "validation_frames", "lstm_rate")
+        for name in positive:
+            if not getattr(self, name) > 0:
+                raise CadstnError(
+                    f"recipe {name} is {getattr(self, name)}", mend="make it positive"
+                )
+        if not 0 < self.gate < 1 or not 0 <= self.holdout < 1 or not 0 < self.hands <= 1:
+            raise CadstnError(
+                f"recipe gate is {self.gate}, holdout {self.holdout}, hands {self.hands}",
+                mend="a gate lies between 0 and 1, a holdout from 0 to below 1, hands above 0 to 1",
+            )
+        if self.compact and self.clip < 3:
+            raise CadstnError(
+                f"recipe clip is {self.clip}",
+                where=self.name,
+                mend="compact networks learn from clips of 3 frames or more",
+            )
+        for name in ("warmup", "prepared", "smoothness", "worst_joint"):
+            if getattr(self, name) < 0:
+                raise CadstnError(f"recipe {name} is negative", mend="give 0 or more")
+        if self.augment.upright and self.skeleton != HAND21.name:
+            raise CadstnError(
+                f"recipe augment.upright is for {HAND21.name}, not {self.skeleton}",
+                mend="set augment.upright=0",
+            )
+        joints = len(skeleton(self.skeleton))
+        if joints != self.net.joints:
+            raise CadstnError(
+                f"skeleton {self.skeleton} has {joints} joints, the network {self.net.joints}",
+                mend=f"set net.joints={joints}",
+            )
+
+    def _check_plans(self) -> None:
+        for stage in ("baseline", "sliced", *STAGES):
+            plan, frames = self.plan(stage), self.frames(stage)
+            if plan.batch < 1 or frames < 1 or plan.batch % frames:
+                raise CadstnError(
+                    f"{stage}.batch {plan.batch} is not whole clips of {frames} frames",
+                    mend="make batch a multiple of clip",
+                )
+            if not plan.learning_rate > 0 or plan.steps < 0:
+                raise CadstnError(
+                    f"{stage} has steps {plan.steps}, learning_rate {plan.learning_rate}",
+                    mend="give steps of 0 or more, and a positive rate",
+                )
+
+    @property
+    def compact(self) -> bool:
+        """Whether its networks are those of `cadstn.models.compact`, which share one trunk."""
+        return self.net.trunk == "residual"
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """What is trained, in order, with what those stages start from."""
+        wanted = STAGES if self.network == "cadstn" else (self.network,)
+        starts = {
+            getattr(self, f"{stage}_start") for stage in wanted if stage in ("temporal", "fusion")
+        }
+        needed = {*wanted, *starts, *(("spatial",) if self.compact else ())}
+        return tuple(s for s in ("baseline", "sliced", *STAGES) if s in needed)
+
+    def plan(self, stage: str) -> Plan:
+        """How one stage is trained."""
+        plan: Plan = getattr(self, stage)
+        return plan
+
+    def frames(self, stage: str) -> int:
+        """Frames of one sample of a stage: 1, or those of a clip."""
+        return self.clip if stage in ("temporal", "fusion") else 1
+
+    def crop_rule(self) -> CropRule:
+        """How frames of a data set become the crops it trains on."""
+        return CropRule(self.skeleton, self.cube_mm, self.cubes_mm, self.net.size, self.center)
+
+    def to_json(self) -> str:
+        """One line of JSON, the form in which it travels with weights."""
+        return json.dumps({**asdict(self), "net": self.net.to_dict()}, sort_keys=True)
+
+    @staticmethod
+    def from_json(text: str) -> Recipe:
+        """Read what `to_json` wrote; raises CadstnError on unknown fields."""
+        try:
+            values = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise CadstnError(f"a recipe that is not JSON ({error})") from None
+        if not isinstance(values, dict):
+            raise CadstnError(f"a recipe that is not a JSON object: {text[:40]}")
+        return override(Recipe(name=str(values.pop("name", ""))), values)
+
+
+def override(base: Recipe, values: Mapping[str, Any]) -> Recipe:
+    """Replace fields of a recipe, those of a part as ``net.FIELD``, ``spatial.steps`` or a mapping.
+
+    Raises:
+        CadstnError: for an unknown field, with the nearest name, or a value of the wrong type.
+    """
+    known = [f.name for f in fields(Recipe)]
+    parts: dict[str, dict[str, Any]] = {}
+    plain: dict[str, Any] = {}
+    for name, value in values.items():
+        head, dot, tail = name.partition(".")
+        if head not in known:
+            raise CadstnError(
+                f"unknown recipe field '{name}'", mend=nearest_name(name, _all_names(base))
+            )
+        if not dataclasses.is_dataclass(getattr(base, head)):
+            if dot:
+                raise CadstnError(f"unknown recipe field '{name}'", mend=f"set {head}")
+            plain[name] = _typed(name, value, getattr(base, name))
+        elif dot:
+            parts.setdefault(head, {})[tail] = value
+        elif isinstance(value, Mapping):
+            parts.setdefault(head, {}).update(value)
+        else:
+            raise CadstnError(f"recipe field '{name}' is {value!r}", mend=f"set {name}.FIELD")
+    for head, changes in parts.items():
+        plain[head] = _part(head, getattr(base, head), changes)
+    return dataclasses.replace(base, **plain)
+
+
+def _part(head: str, base: Any, changes: Mapping[str, Any]) -> Any:
+    """One nested value with some of its fields replaced."""
+    if isinstance(base, NetConfig):
+        return NetConfig.from_dict({**base.to_dict(), **changes})
+    known = [f.name for f in fields(base)]
+    for name in changes:
+        if name not in known:
+            raise CadstnError(
+                f"unknown recipe field '{head}.{name}'", mend=nearest_name(name, known)
+            )
+    typed = {n: _typed(f"{head}.{n}", v, getattr(base, n)) for n, v in changes.items()}
+    return dataclasses.replace(base, **typed)
+
+
+def _all_names(base: Recipe) -> list[str]:
+    names = []
+    for f in fields(Recipe):
+        value = getattr(base, f.name)
+        if dataclasses.is_dataclass(value):
+            names += [f"{f.name}.{part.name}" for part in fields(value)]
+        else:
+            names.append(f.name)
+    return names
+
+
+def _typed(name: str, value: Any, like: Any) -> Any:
+    """Accept a value of the field's own type, or a whole number for a float."""
+    if type(value) is type(like):
+        return value
+    if isinstance(like, float) and type(value) is int:
+        return float(value)
+    raise CadstnError(
+        f"recipe field '{name}' is {value!r}", mend=f"give a {type(like).__name__}, like {like!r}"
+    )

@@ -1,0 +1,41 @@
+"""Contact sheets: what they show is the simulator's own output, with its labels on the hand."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from cadstn.errors import CadstnError
+from cadstn.synth import preview
+from cadstn.synth.gestures import gesture, gesture_names
+from cadstn.synth.shape import average_shape
+
+
+def test_every_sheet_is_written_and_follows_from_the_seed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = ("fist", "five")
+    monkeypatch.setattr(preview, "gesture_names", lambda: few)
+    first = preview.draw_previews(tmp_path / "a", seed=3)
+    assert [path.stem for path in first] == list(preview.SHEETS)
+    again = preview.draw_previews(tmp_path / "b", seed=3)
+    other = preview.draw_previews(tmp_path / "c", seed=4)
+    for a, b, c in zip(first, again, other, strict=True):
+        assert a.read_bytes() == b.read_bytes(), a.stem
+        # The vocabulary alone does not depend on the seed.
+        assert (a.read_bytes() == c.read_bytes()) == (a.stem == "gestures")
+
+
+def test_an_open_hand_covers_more_than_a_fist() -> None:
+    names = [n for n in ("five", "fist") if n in gesture_names()]
+    angles = torch.stack([gesture(name) for name in names])
+    pictures = preview._shaded(angles, average_shape(2), turn_deg=20.0)
+    open_hand, fist = ((picture[..., 0] > 30).mean() for picture in pictures)
+    assert open_hand > 1.2 * fist
+
+
+def test_a_path_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    taken = tmp_path / "taken"
+    taken.write_text("")
+    with pytest.raises(CadstnError, match="name a folder"):
+        preview.draw_previews(taken)

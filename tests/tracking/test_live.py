@@ -1,0 +1,193 @@
+"""Live tracking as a whole: every listener, every kind of bad frame, files that stay valid."""
+
+import io
+import json
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from cadstn.cli import cli
+from cadstn.errors import CadstnError
+from cadstn.geometry.camera import Camera
+from cadstn.io import Frame, open_recording, write_recording
+from cadstn.tracking.cameras.frames import BaseSource, LiveFrame
+from cadstn.tracking.filters import Exponential
+from cadstn.tracking.listeners import Listeners
+from cadstn.tracking.live import JsonLines, Tally, track_source
+from cadstn.tracking.network import Network
+from cadstn.tracking.runtime import load_network
+from cadstn.tracking.tracker import Tracker
+
+
+@pytest.fixture(scope="module")
+def network() -> Network:
+    return load_network(threads=1)
+
+
+@pytest.fixture(scope="module")
+def frames() -> list[Frame]:
+    with resources.as_file(resources.files("cadstn") / "demo") as path:
+        return list(open_recording(path))[:12]
+
+
+class Scripted(BaseSource):
+    """Gives the frames it was given, and fails at the end if told to."""
+
+    name = "scripted"
+
+    def __init__(self, frames: list[LiveFrame], error: Exception | None = None) -> None:
+        self.frames, self.error = frames, error
+
+    def __iter__(self) -> Iterator[LiveFrame]:
+        yield from self.frames
+        if self.error is not None:
+            raise self.error
+
+
+def scripted(frames: list[Frame]) -> list[LiveFrame]:
+    return [LiveFrame(f.depth, f.camera, f.time_s, f.index, cut=f.cut) for f in frames]
+
+
+def test_every_bad_frame_is_one_line_and_tracking_goes_on(
+    network: Network, frames: list[Frame], tmp_path: Path
+) -> None:
+    script = scripted(frames)
+    depth, camera, index = script[4].depth_mm, script[4].camera, 4
+    nan = depth.copy()
+    nan[::2] = np.nan
+    script[4] = LiveFrame(depth[:100], camera, script[4].time_s, index)  # changed its size
+    script[5] = LiveFrame(nan, camera, script[5].time_s, 5)
+    script[6] = LiveFrame(depth, camera, 0.01, 6)  # its clock was set back
+    script[7] = LiveFrame(np.full_like(depth, np.inf), camera, script[7].time_s, 7)
+    told: list[CadstnError] = []
+    tally = Tally()
+    source = Scripted(script)
+    seen = []
+    with Listeners(network.skeleton, tmp_path, None) as listeners:
+        for one in track_source(source, Tracker(network), on_bad=told.append, tally=tally):
+            listeners(one)  # pictures of NaN must not fail either
+            seen.append(one)
+    assert [s.frame.index for s in seen] == [0, 1, 2, 3, 5, 7, 8, 9, 10, 11]
+    assert [str(e).split(":")[0] for e in told] == ["scripted, frame 4", "scripted, frame 6"]
+    assert "100" in str(told[0])
+    assert "runs back" in str(told[1])
+    assert not any("\n" in str(e) for e in told)
+    assert not seen[5].hand.found  # nothing but infinity
+    assert seen[-1].hand.found
+    assert (tally.frames, tally.bad) == (10, 2)
+    assert "10 frames" in tally.line()
+
+
+def test_zero_intrinsics_never_become_a_camera() -> None:
+    with pytest.raises(CadstnError, match="camera fx is 0"):
+        Camera(0, 0, 160, 120)
+
+
+def test_unplugged_in_mid_stream_leaves_valid_files(
+    network: Network, frames: list[Frame], tmp_path: Path
+) -> None:
+    error = CadstnError("stopped", where="scripted", mend="plug it in")
+    source = Scripted(scripted(frames), error)
+    text = io.StringIO()
+    out = tmp_path / "out"
+
+    def run() -> None:
+        with Listeners(network.skeleton, out, text) as listeners:
+            for seen in track_source(source, Tracker(network)):
+                listeners(seen)
+
+    with pytest.raises(CadstnError, match="plug it in"):
+        run()
+    lines = [json.loads(line) for line in (out / "joints.jsonl").read_text().splitlines()]
+    assert len(lines) == 13
+    assert lines[0]["joints"][0] == "wrist"
+    assert text.getvalue() == (out / "joints.jsonl").read_text()
+    video = cv2.VideoCapture(str(out / "live.mp4"))
+    assert video.get(cv2.CAP_PROP_FRAME_COUNT) == 12
+
+
+def test_lines_say_all_and_never_nan(network: Network, frames: list[Frame]) -> None:
+    script = scripted(frames[:3])
+    script[1] = LiveFrame(np.zeros_like(script[1].depth_mm), script[1].camera, 1 / 30, 1, dropped=4)
+    text = io.StringIO()
+    lines = JsonLines(text, network.skeleton, "openxr")
+    hands = []
+    for seen in track_source(Scripted(script), Tracker(network)):
+        lines(seen)
+        hands.append(seen.hand)
+    head, one, lost, again = (json.loads(line) for line in text.getvalue().splitlines())
+    assert head["skeleton"] == "openxr"
+    assert len(head["joints"]) == len(one["joints_mm"]) == 26
+    np.testing.assert_allclose(one["joints_mm"][1], hands[0].joints_mm[0], atol=0.01)
+    assert lost["found"] is False
+    assert lost["joints_mm"] is None
+    assert lost["dropped"] == 4
+    assert again["how"] == "found"
+
+
+def test_smoothing_smooths_what_comes_out_alone(network: Network, frames: list[Frame]) -> None:
+    plain = [s.hand for s in track_source(Scripted(scripted(frames)), Tracker(network))]
+    source = Scripted(scripted(frames))
+    averaged = track_source(source, Tracker(network), smooth=lambda: Exponential(0.5))
+    late = [s.hand for s in averaged]
+    np.testing.assert_array_equal(plain[0].joints_mm, late[0].joints_mm)
+    expected = (plain[0].joints_mm + plain[1].joints_mm) / 2
+    np.testing.assert_allclose(late[1].joints_mm, expected, atol=1e-3)
+    np.testing.assert_array_equal(plain[-1].center_mm, late[-1].center_mm)
+
+
+def test_another_camera_in_mid_stream_keeps_the_video_whole(
+    network: Network, frames: list[Frame], tmp_path: Path
+) -> None:
+    script = scripted(frames[:4])
+    half = script[2].depth_mm[::2, ::2]
+    c = script[2].camera
+    small = Camera(c.fx / 2, c.fy / 2, c.cx / 2, c.cy / 2, 160, 120)
+    script[2] = LiveFrame(half, small, script[2].time_s, 2)
+    with Listeners(network.skeleton, tmp_path, None) as listeners:
+        for seen in track_source(Scripted(script), Tracker(network)):
+            listeners(seen)
+    assert cv2.VideoCapture(str(tmp_path / "live.mp4")).get(cv2.CAP_PROP_FRAME_COUNT) == 4
+
+
+def test_rerun_file(network: Network, frames: list[Frame], tmp_path: Path) -> None:
+    pytest.importorskip("rerun", reason="no rerun (extra view)")
+    with Listeners(network.skeleton, tmp_path, None, view="file") as listeners:
+        for seen in track_source(Scripted(scripted(frames[:3])), Tracker(network)):
+            listeners(seen)
+    data = (tmp_path / "view.rrd").read_bytes()
+    assert data[:3] == b"RRF"
+    assert len(data) > 20_000
+    for entity in (b"world/camera/depth", b"world/hand_0/joints", b"confidence/hand_0"):
+        assert entity in data
+    with pytest.raises(CadstnError, match="--out DIR"):
+        Listeners(network.skeleton, None, None, view="file")
+
+
+def test_the_command(frames: list[Frame], tmp_path: Path) -> None:
+    units = [f.depth.astype(np.uint16) for f in frames[:4]]
+    write_recording(tmp_path / "clip", units, frames[0].camera)
+    arguments = ["live", str(tmp_path / "clip"), "--fast", "--emit", "jsonl"]
+    result = CliRunner().invoke(cli, [*arguments, "--out", str(tmp_path / "out")])
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert len(lines) == 5
+    assert json.loads(lines[-1])["found"]
+    assert "4 frames, hand in 4, 0 dropped, 0 bad" in result.stderr
+    assert str(tmp_path / "out/live.mp4") in result.stderr
+
+
+def test_doctor() -> None:
+    result = CliRunner().invoke(cli, ["doctor", "--seconds", "0.3"])
+    assert result.exit_code == 0, result.output
+    for word in ("cadstn", "onnxruntime", "cpu", "weights", "self_test", "mean joint error"):
+        assert word in result.output
+    as_json = CliRunner().invoke(cli, ["doctor", "--seconds", "0", "--json"])
+    report = json.loads(as_json.output)
+    assert "cpu" in report["providers"]
+    assert "self_test" not in report

@@ -1,0 +1,182 @@
+"""The tracker as a whole, on the recording and the weights that ship with the package."""
+
+import json
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import cadstn
+from cadstn.errors import CadstnError
+from cadstn.geometry.camera import Camera
+from cadstn.io import Frame, open_recording
+from cadstn.tracking.hand import TrackState
+from cadstn.tracking.runtime import load_network, shipped_weights
+from cadstn.tracking.tracker import Tracker, track_step
+
+
+@pytest.fixture(scope="module")
+def frames() -> list[Frame]:
+    with resources.as_file(resources.files("cadstn") / "demo") as path:
+        return list(open_recording(path))
+
+
+def test_the_five_lines_of_the_readme(frames: list[Frame]) -> None:
+    tracker = cadstn.Tracker()
+    for frame in frames[:5]:
+        hand = tracker.update(frame.depth, frame.camera)
+        assert hand.found
+        assert hand.joints_mm.shape == (21, 3)
+        assert hand.joints_mm.dtype == np.float32
+        assert np.isfinite(hand.joints_mm).all()
+        assert 0 <= hand.agreement <= 1
+        assert ((hand.temporal_weight > 0) & (hand.temporal_weight < 1)).all()
+
+
+def test_the_demo_is_tracked_on_the_hand(frames: list[Frame]) -> None:
+    tracker = Tracker()
+    errors = []
+    hows = []
+    for frame in frames[:40]:
+        hand = tracker.update(frame.depth, frame.camera)
+        assert frame.truth_xyz_mm is not None
+        hows.append(hand.how)
+        errors.append(np.linalg.norm(hand.joints_mm - frame.truth_xyz_mm, axis=1).mean())
+    assert hows[0] == "found"
+    assert hows.count("followed") > 30
+    # The shipped network scores better; a hand that is missed costs 100 mm and more.
+    assert np.mean(errors) < 15
+
+
+def test_it_says_which_hand_and_how_sure(frames: list[Frame]) -> None:
+    tracker = Tracker()
+    within, sides = [], []
+    for frame in frames:
+        hand = tracker.update(frame.depth, frame.camera)
+        assert frame.truth_xyz_mm is not None
+        error_mm = np.linalg.norm(hand.joints_mm - frame.truth_xyz_mm, axis=1)
+        assert hand.uncertainty_mm.shape == (21,)
+        assert hand.present > 0.7
+        within.append(error_mm < hand.uncertainty_mm)
+        sides.append(hand.side)
+    assert 0.5 < np.mean(within) < 0.85  # two thirds, on one short recording
+    assert max(sides.count("left"), sides.count("right")) > 0.9 * len(sides)
+
+
+def test_a_cut_forgets_and_the_hand_is_still_followed(frames: list[Frame]) -> None:
+    tracker = Tracker()
+    for frame in frames[:6]:
+        tracker.update(frame.depth, frame.camera)
+    assert tracker.state.frames > 2
+    after = frames[120]
+    hand = tracker.update(after.depth, after.camera)
+    assert hand.how == "followed"
+    assert tracker.state.frames == 1
+    afresh = Tracker().update(after.depth, after.camera)
+    assert np.linalg.norm(hand.joints_mm - afresh.joints_mm, axis=1).mean() < 8
+
+
+def test_sensor_units_and_millimetres_give_the_same(frames: list[Frame]) -> None:
+    one, two = Tracker(), Tracker()
+    depth, camera = frames[0].depth, frames[0].camera
+    eighths = Camera(**{**camera.__dict__, "depth_unit_mm": 0.125})
+    raw = (depth * 8).astype(np.uint16)
+    np.testing.assert_array_equal(
+        one.update(depth, camera).joints_mm, two.update(raw, eighths).joints_mm
+    )
+
+
+def test_streams_do_not_mix_and_state_is_a_value(frames: list[Frame]) -> None:
+    network = load_network()
+    alone = []
+    state = TrackState(network.initial_state())
+    for frame in frames[:12]:
+        hand, state = track_step(network, state, frame.depth, frame.camera)
+        alone.append(hand.joints_mm)
+    first = TrackState(network.initial_state())
+    second = TrackState(network.initial_state())
+    for i, frame in enumerate(frames[:12]):
+        hand, first = track_step(network, first, frame.depth, frame.camera)
+        other = frames[39 - i]
+        _, second = track_step(network, second, other.depth, other.camera)
+        np.testing.assert_array_equal(hand.joints_mm, alone[i])
+
+
+def test_reset_forgets(frames: list[Frame]) -> None:
+    tracker = Tracker()
+    first = tracker.update(frames[0].depth, frames[0].camera)
+    for frame in frames[1:6]:
+        tracker.update(frame.depth, frame.camera)
+    tracker.reset()
+    again = tracker.update(frames[0].depth, frames[0].camera)
+    assert again.how == "found"
+    np.testing.assert_array_equal(first.joints_mm, again.joints_mm)
+
+
+def test_lost_without_a_hand_and_found_when_it_returns(frames: list[Frame]) -> None:
+    tracker = Tracker()
+    camera = frames[0].camera
+    assert tracker.update(frames[0].depth, camera).found
+    for _ in range(3):
+        hand = tracker.update(np.zeros_like(frames[0].depth), camera)
+        assert hand.how == "lost"
+        assert np.isnan(hand.joints_mm).all()
+    wall = np.full_like(frames[0].depth, 900)
+    assert not tracker.update(wall, camera).found
+    assert tracker.update(frames[1].depth, camera).how == "found"
+
+
+def test_bad_depth_is_one_line() -> None:
+    tracker = Tracker()
+    camera = Camera(240, 240, 160, 120, 320, 240)
+    for depth in (np.zeros((4, 5, 3), np.float32), np.zeros((0, 5), np.float32)):
+        with pytest.raises(CadstnError, match="depth has shape"):
+            tracker.update(depth, camera)
+    with pytest.raises(CadstnError, match="frame is 5x4 where the camera is 320x240"):
+        tracker.update(np.zeros((4, 5), np.float32), camera)
+    with pytest.raises(CadstnError, match="8-bit"):
+        tracker.update(np.zeros((240, 320), np.uint8), camera)
+    nan = np.full((240, 320), np.nan, np.float32)
+    assert not tracker.update(nan, camera).found
+
+
+def test_weights_that_are_none(tmp_path: Path) -> None:
+    with pytest.raises(CadstnError, match=r"nowhere\.onnx: no such weights file"):
+        load_network(tmp_path / "nowhere.onnx")
+    junk = tmp_path / "junk.onnx"
+    junk.write_bytes(b"not a network")
+    with pytest.raises(CadstnError, match=r"junk\.onnx: not an ONNX network") as caught:
+        load_network(junk)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_onnx_file_of_others_and_a_wrong_k(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    with resources.as_file(resources.files("cadstn") / "weights" / "hand21.onnx") as shipped:
+        model = onnx.load(shipped)
+    about = {p.key: p for p in model.metadata_props}
+    about["skeleton"].value = "nyu14"
+    onnx.save(model, tmp_path / "k.onnx")
+    with pytest.raises(CadstnError, match="network has 21 joints, skeleton nyu14 has 14"):
+        load_network(tmp_path / "k.onnx")
+    del model.metadata_props[:]
+    onnx.save(model, tmp_path / "other.onnx")
+    with pytest.raises(CadstnError, match="metadata is not cadstn's"):
+        load_network(tmp_path / "other.onnx")
+
+
+def test_shipped_weights_say_what_they_are() -> None:
+    network = load_network()
+    assert network.skeleton.name == "hand21"
+    config = json.loads(network.about["config"])
+    assert config["joints"] == 21
+    assert network.size == config["size"]
+
+
+def test_the_shipped_weights_are_small() -> None:
+    """What was asked of them: at most 12 MB in the package, and 6 million parameters."""
+    with shipped_weights() as path:
+        assert path.stat().st_size < 12e6
+        # Stored as float16.
+        assert path.stat().st_size / 2 < 6e6
