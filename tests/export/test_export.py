@@ -25,9 +25,9 @@ def made(seed: int = 0, *, auxiliary: bool = True) -> Cadstn:
     torch.manual_seed(seed)
     model = Cadstn(SIZES, auxiliary=auxiliary)
     with torch.no_grad():  # a trained network's outputs and memory, not a fresh one's zeros
-        model.spatial.output.weight.mul_(300)
-        model.temporal.lstm.weight_x.mul_(20)
-        model.temporal.lstm.weight_h.mul_(20)
+        model.spatial.output.weight.mul_(100)
+        model.temporal.lstm.weight_x.mul_(8)
+        model.temporal.lstm.weight_h.mul_(8)
     return model.eval()
 
 
@@ -227,7 +227,9 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(
 
     path = tmp_path / "a.onnx"
     path.write_bytes(b"old")
-    monkeypatch.setattr("cadstn.export.onnx_file._trace", lambda step, model: onnx.ModelProto())
+    monkeypatch.setattr(
+        "cadstn.export.onnx_file._trace", lambda step, form, model: onnx.ModelProto()
+    )
     monkeypatch.setattr("cadstn.export.onnx_file.os.replace", full_disk)
     with pytest.raises(OSError, match="no space"):
         export_onnx(made(), path, {})

@@ -15,7 +15,7 @@ import torch
 from cadstn.data.bank import Bank, open_bank
 from cadstn.errors import CadstnError
 from cadstn.export import export_onnx
-from cadstn.export.fused import FIRST
+from cadstn.export.compact import FIRST
 from cadstn.geometry.crop import CENTER_PX
 from cadstn.models import Compact
 from cadstn.tracking.network import Asked, StreamState
@@ -30,7 +30,7 @@ from cadstn.train import (
     train,
 )
 from cadstn.train.augment import augment
-from cadstn.train.networks import build, stage_loss
+from cadstn.train.networks import build, family_of
 from cadstn.train.recipes import STAGES, Recipe
 from cadstn.train.source import Source
 from cadstn.train.uvd import from_uvd, shifts, to_pixels
@@ -55,7 +55,7 @@ def test_only_the_stage_s_network_learns(toy_bank: Bank, small: Small, stage: st
     for name, network in networks.items():
         network.train(name == stage)
     before = {n: {k: v.clone() for k, v in net.state_dict().items()} for n, net in networks.items()}
-    stage_loss(networks, stage, batch_of(recipe, toy_bank), recipe).backward()  # type: ignore[no-untyped-call]
+    family_of(recipe).loss(networks, stage, batch_of(recipe, toy_bank), recipe, {}).backward()  # type: ignore[no-untyped-call]
     for name, network in networks.items():
         grads = [p.grad is not None for p in network.parameters()]
         assert all(grads) if name == stage else not any(grads)
@@ -67,14 +67,24 @@ def test_a_clip_without_a_hand_teaches_only_that(toy_bank: Bank, small: Small) -
     recipe = small(**SIZES)
     networks = build(recipe, "cpu")
     networks["spatial"].eval()
+
+    def spatial_loss(batch: Batch) -> float:
+        return float(family_of(recipe).loss(networks, "spatial", batch, recipe, {}).detach())
+
     batch = batch_of(recipe, toy_bank)
     none = batch._replace(present=torch.zeros(len(batch.crops)))
     moved = none._replace(joints=none.joints + 1, left=None if none.left is None else 1 - none.left)
-    one, two = (float(stage_loss(networks, "spatial", b, recipe).detach()) for b in (none, moved))
+    one, two = (
+        float(family_of(recipe).loss(networks, "spatial", b, recipe, {}).detach())
+        for b in (none, moved)
+    )
     assert one == two > 0
     there = batch._replace(present=torch.ones(len(batch.crops)))
     far = there._replace(joints=there.joints + 1)
-    one, two = (float(stage_loss(networks, "spatial", b, recipe).detach()) for b in (there, far))
+    one, two = (
+        float(family_of(recipe).loss(networks, "spatial", b, recipe, {}).detach())
+        for b in (there, far)
+    )
     assert two > one + 1
 
 
@@ -84,7 +94,11 @@ def test_frames_that_do_not_count_as_right_cost(toy_bank: Bank, small: Small, st
     networks = build(recipe, "cpu")
     batch = batch_of(recipe, toy_bank)
     plain, more = (
-        float(stage_loss(networks, stage, batch, replace(recipe, worst_joint=weight)).detach())
+        float(
+            family_of(recipe)
+            .loss(networks, stage, batch, replace(recipe, worst_joint=weight), {})
+            .detach()
+        )
         for weight in (0.0, 0.5)
     )
     truth = batch.joints * (batch.cube_mm / 2).view(-1, 1, 1, 1)

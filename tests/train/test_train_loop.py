@@ -14,7 +14,7 @@ from torch import Tensor
 
 from cadstn.data.bank import Bank
 from cadstn.errors import CadstnError
-from cadstn.models import Cadstn, Dropout
+from cadstn.models import Cadstn
 from cadstn.train import (
     BankSource,
     Batch,
@@ -25,10 +25,11 @@ from cadstn.train import (
     load_networks,
 )
 from cadstn.train import loop as loop_module
-from cadstn.train import networks as networks_module
+from cadstn.train.family import Networks
 from cadstn.train.guards import Losses
 from cadstn.train.loop import learning_rate, validation_error_mm
-from cadstn.train.networks import Networks, build, set_dropout, stage_loss, stage_step
+from cadstn.train.networks import build, family_of, stage_step
+from cadstn.train.paper import PaperFamily
 from cadstn.train.ranks import Ranks
 from cadstn.train.recipes import STAGES, Recipe, override, tiny
 from cadstn.train.state import checkpoints
@@ -155,7 +156,7 @@ def test_gradient_reaches_all_of_a_stage_and_nothing_else(
             for parameter in network.parameters():
                 parameter.copy_(torch.randn(parameter.shape) * 0.3)
     batch = BankSource(toy_bank, recipe, "cpu").clips(0, torch.arange(8), 2)
-    torch.autograd.backward(stage_loss(networks, stage, batch, recipe))
+    torch.autograd.backward(family_of(recipe).loss(networks, stage, batch, recipe, {}))
     for other, network in networks.items():
         for name, parameter in network.named_parameters():
             assert (parameter.grad is not None) == (other == stage), (other, name)
@@ -297,23 +298,24 @@ def test_initial_weights_do_not_depend_on_the_other_stages(small: Small) -> None
 def test_dropout_of_a_sample_does_not_depend_on_its_batch(small: Small, toy_bank: Bank) -> None:
     """Half a batch gives half of what the whole batch gives, masks included."""
     recipe = small(**{"net.dropout": 0.5, "net.dropout_recurrent": 0.5})
-    network = build(recipe, "cpu")["temporal"].train()
+    networks = build(recipe, "cpu")
+    network = networks["temporal"]  # in evaluation mode or not: masks drop
     source, rows = BankSource(toy_bank, recipe, "cpu"), torch.arange(40, 46)
 
     def joints(rows: Tensor) -> Tensor:
-        set_dropout(network, recipe, "temporal", rows)
+        masks = family_of(recipe).masks(networks, "temporal", recipe, rows)["temporal"]
         with torch.no_grad():
-            found: Tensor = network(source.clips(1, rows, 2).crops)[0]
+            found: Tensor = network(source.clips(1, rows, 2).crops, None, masks)[0]
         return found
 
     whole = joints(rows)
     torch.testing.assert_close(joints(rows[2:4]), whole[2:4])
     assert not torch.allclose(joints(rows + 100), whole)
-    set_dropout(network, recipe, "temporal", torch.arange(400))
-    layer = network.get_submodule("dropout")
-    assert isinstance(layer, Dropout)
-    kept = (layer(torch.ones(400, 2, layer.width)) > 0).float().mean()
-    assert 0.48 < float(kept) < 0.52
+    drawn = family_of(recipe).masks(networks, "temporal", recipe, torch.arange(400))["temporal"]
+    assert {name: tuple(mask.shape) for name, mask in drawn.items()} == {
+        "fc1": (800, 16), "hidden": (800, 12),
+    }  # fmt: skip
+    assert 0.48 < float(drawn["hidden"].float().mean()) < 0.52
 
 
 @pytest.mark.parametrize("network", ["spatial", "temporal"])
@@ -331,8 +333,8 @@ def test_parts_of_a_batch_add_up_to_the_whole(
         run: Any = type("Run", (), {})()
         run.recipe, run.source, run.device, run.ranks = recipe, source, "cpu", Ranks()
         run.stop = __import__("threading").Event()
-        step = stage_step(networks, network, recipe, "cpu")
-        loop_module._gradients(run, networks[network], network, step, ranks.rows(3, clips), clips)
+        step = stage_step(networks, network, recipe)
+        loop_module._gradients(run, networks, network, step, ranks.rows(3, clips), clips)
         return [p.grad for p in networks[network].parameters() if p.grad is not None]
 
     whole = gradients(Ranks())
@@ -449,7 +451,7 @@ def test_damaged_weights_are_told_in_one_line(tmp_path: Path, train: Any, small:
 def test_loss_that_is_not_finite_stops_and_names_the_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, train: Any, small: Small, lag: int
 ) -> None:
-    inside = stage_loss
+    inside = PaperFamily.loss
     calls = 0
 
     def broken(*args: Any) -> Tensor:
@@ -459,7 +461,7 @@ def test_loss_that_is_not_finite_stops_and_names_the_step(
 
     checks = Losses
     with monkeypatch.context() as patch:
-        patch.setattr(networks_module, "stage_loss", broken)
+        patch.setattr(PaperFamily, "loss", broken)
         patch.setattr(loop_module, "Losses", lambda out, stage, **_: checks(out, stage, lag=lag))
         with pytest.raises(CadstnError, match="loss is nan at step 3 of the spatial stage"):
             train(small(), tmp_path / "stopped", checkpoint_every=2)
@@ -487,7 +489,7 @@ def test_batch_that_does_not_fit_is_told_in_one_line(
     def full(*args: Any) -> Tensor:
         raise error
 
-    monkeypatch.setattr(networks_module, "stage_loss", full)
+    monkeypatch.setattr(PaperFamily, "loss", full)
     with pytest.raises(CadstnError, match=r"a batch of 4 images does not fit.*spatial\.batch=2"):
         train(small(), tmp_path)
 
@@ -498,7 +500,7 @@ def test_other_errors_are_not_hidden(
     def broken(*args: Any) -> Tensor:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(networks_module, "stage_loss", broken)
+    monkeypatch.setattr(PaperFamily, "loss", broken)
     with pytest.raises(RuntimeError, match="a bug"):
         train(small(), tmp_path)
 

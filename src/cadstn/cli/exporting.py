@@ -51,7 +51,7 @@ def export(
     """
     need_train("cadstn export")
     from cadstn.export import export_onnx
-    from cadstn.export.fused import FIRST
+    from cadstn.export.compact import FIRST
     from cadstn.train import load_model
     from cadstn.train.recipes import STAGES
 

@@ -24,12 +24,12 @@ from cadstn.errors import CadstnError
 from cadstn.geometry.camera import Camera, DepthMm, FloatArray
 from cadstn.geometry.crop import Crop, crop_cube
 
-CENTERS, RENDERED_CENTERS = ("mass", "joint"), ("tracked", "followed")
+CENTERS, RENDERED_CENTERS = ("mass_once", "mass", "joint"), ("tracked", "followed")
 """Where cubes can stand, see `CropRule`: in data sets, and in rendered frames."""
 
 _FORMAT = "cadstn bank 1"
 _NEAR_MM, _FAR_MM = 10.0, 1500.0  # DeepPrior ignores what lies outside
-_MASS_ROUNDS = 2
+_MASS_ROUNDS = {"mass_once": 1, "mass": 2}
 _REMAKE = "delete it and it is remade, or give another file"
 _ANSWERS = ("left", "present")  # of rendered frames
 _DTYPES = {"U16": np.uint16, "F32": np.float32, "I32": np.int32}
@@ -44,8 +44,9 @@ class CropRule:
         cube_mm: edge of the cube.
         cubes_mm: other edges for some subjects, by name.
         size: M, pixels along a crop's edge.
-        center: ``mass``: the surface's centre of mass in the cube around the truth's centre joint
-            (DeepPrior's); ``joint``: that joint itself, as many published scripts have it;
+        center: ``mass_once``: the surface's centre of mass in the cube around the truth's centre
+            joint (DeepPrior's training crops, and the paper's); ``mass``: the centre of mass in the
+            cube around that point; ``joint``: that joint itself, as many published scripts have it;
             ``tracked``: near the joints' mean in the frame before, or far from it as a first look
             is (rendered clips); ``followed``: the same without first looks.
     """
@@ -54,7 +55,7 @@ class CropRule:
     cube_mm: float
     cubes_mm: dict[str, float] = field(default_factory=dict)
     size: int = 128
-    center: str = "mass"
+    center: str = "mass_once"
 
     def __post_init__(self) -> None:
         known = (*CENTERS, *RENDERED_CENTERS)
@@ -64,6 +65,11 @@ class CropRule:
     def cube_of(self, subject: str) -> float:
         """Edge of the cube for a subject, mm."""
         return self.cubes_mm.get(subject, self.cube_mm)
+
+    @property
+    def mass_rounds(self) -> int:
+        """How often the centre of mass is taken; 0 where the centre is another."""
+        return _MASS_ROUNDS.get(self.center, 0)
 
     def to_json(self) -> str:
         """One line that two equal rules share."""
@@ -138,21 +144,22 @@ def crop_sample(sample: Sample, rule: CropRule, center_joint: int) -> Crop:
     """
     cube_mm = rule.cube_of(sample.subject)
     start = sample.joints_xyz_mm[center_joint]
-    if rule.center == "mass":
-        start = mass_center(sample.depth_mm, sample.camera, start, cube_mm)
+    if rule.mass_rounds:
+        start = mass_center(sample.depth_mm, sample.camera, start, cube_mm, rule.mass_rounds)
     return crop_cube(sample.depth_mm, sample.camera, start, cube_mm, rule.size)
 
 
 def mass_center(
-    depth_mm: DepthMm, camera: Camera, start_xyz_mm: ArrayLike, cube_mm: float
+    depth_mm: DepthMm, camera: Camera, start_xyz_mm: ArrayLike, cube_mm: float, rounds: int
 ) -> FloatArray:
-    """Mean pixel and mean depth of the surface in a cube, taken twice from where it leads.
+    """Mean pixel and mean depth of the surface in a cube, then in the cube around that point.
 
     Args:
         depth_mm: (H, W) mm, 0 where nothing was measured.
         camera: that took it.
         start_xyz_mm: (3,) camera frame, in front of the camera.
         cube_mm: edge of the cube.
+        rounds: how often the mean is taken.
 
     Returns:
         (3,) mm, camera frame; the start itself where the cube is empty.
@@ -160,7 +167,7 @@ def mass_center(
     center = np.asarray(start_xyz_mm, np.float64)
     height, width = depth_mm.shape
     half = cube_mm / 2
-    for _ in range(_MASS_ROUNDS):
+    for _ in range(rounds):
         u, v, z = camera.to_uvd(center)
         du, dv = half * camera.fx / z, half * camera.fy / z
         left, right = max(int(u - du), 0), min(int(u + du), width)

@@ -183,8 +183,8 @@ def _crop(
     if place is None:
         return None
     center: ArrayLike = place.center_xyz_mm
-    if rule.center == "mass":
-        center = mass_center(sample.depth_mm, sample.camera, center, cube_mm)
+    if rule.mass_rounds:
+        center = mass_center(sample.depth_mm, sample.camera, center, cube_mm, rule.mass_rounds)
     return crop_cube(sample.depth_mm, sample.camera, center, cube_mm, rule.size)
 
 

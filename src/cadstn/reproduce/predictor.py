@@ -17,7 +17,7 @@ from cadstn.geometry.skeleton import Skeleton, skeleton
 if TYPE_CHECKING:
     from cadstn.tracking.gaze import Gaze
     from cadstn.tracking.network import Network, StreamState
-    from cadstn.train.networks import Networks
+    from cadstn.train.family import Networks
     from cadstn.train.recipes import Recipe
 
 Float32 = NDArray[np.float32]
@@ -91,7 +91,7 @@ class RunPredictor:
         self.clip = recipe.clip
         self._networks = {name: part.to(device).eval() for name, part in networks.items()}
         self._whole = assemble(self._networks, recipe) if network == "cadstn" else None
-        self._compact = _Eager(self._networks, recipe, device) if recipe.compact else None
+        self._compact = _Eager(self._networks, recipe, device) if recipe.traits.chained else None
 
     def run(self, crops: Float32, places: Float32, state: Any) -> tuple[Outputs, Any]:
         """See `Predictor`."""

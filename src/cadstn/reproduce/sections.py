@@ -133,7 +133,8 @@ def _training_text(found: Evaluated) -> Text:
     )
     joint = found.folds[0].test.skeleton.joints[found.folds[0].test.center_joint]
     around = {
-        "mass": "the surface's centre of mass near ",
+        "mass_once": "the surface's centre of mass near ",
+        "mass": "the surface's centre of mass, taken twice, near ",
         "joint": "",
         "tracked": "the mean of all joints, not ",
         "followed": "the mean of all joints, not ",

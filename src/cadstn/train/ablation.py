@@ -21,8 +21,9 @@ from cadstn.data.bank import Bank
 from cadstn.errors import CadstnError
 from cadstn.evaluate import acceleration_error, mean_error_mm
 from cadstn.evaluate.analysis import exponential_average
+from cadstn.train.family import Networks
 from cadstn.train.loop import train
-from cadstn.train.networks import Networks, predict
+from cadstn.train.networks import predict
 from cadstn.train.recipes import Recipe
 from cadstn.train.source import BankSource, Batch, held_out_shots, shot_bounds
 from cadstn.train.watching import Progress
@@ -222,8 +223,9 @@ def _all(networks: Networks, batch: Batch) -> dict[str, Tensor]:
         **{name: predict(networks, name, batch) for name in ("baseline", "sliced")},
         **{name: predict(networks, name, batch) for name in ("spatial", "temporal")},
     }
-    w1 = networks["fusion"](batch.crops.flatten(0, 1)).view_as(batch.joints)
-    found["cadstn"] = w1 * found["temporal"] + (1 - w1) * found["spatial"]
+    weights = networks["fusion"].weights(batch.crops.flatten(0, 1))  # type: ignore[operator]
+    found["cadstn"] = weights.mix(found["temporal"], found["spatial"])
+    w1 = weights.w1.view_as(batch.joints)
     return {**{name: j * half + centers for name, j in found.items()}, "w1": w1}
 
 

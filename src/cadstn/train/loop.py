@@ -18,24 +18,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from cadstn._version import __version__
 from cadstn.errors import CadstnError, Stopped
+from cadstn.train.family import Networks, StageMasks
 from cadstn.train.guards import Losses, memory_told, stoppable
 from cadstn.train.memory import keep_memory
-from cadstn.train.networks import (
-    NUMBERS,
-    Networks,
-    begin,
-    build,
-    predict,
-    set_dropout,
-    stage_step,
-)
+from cadstn.train.networks import build, family_of, predict, stage_step
 from cadstn.train.optimizers import optimizers
 from cadstn.train.ranks import Ranks, join
 from cadstn.train.recipes import Recipe
+from cadstn.train.seeds import Stage
 from cadstn.train.source import Batch, RenderedSource, Source
 from cadstn.train.start import Start, start_stage
 from cadstn.train.state import (
@@ -172,10 +166,10 @@ def _finish_stage(run: _Run, networks: Networks, stage: str) -> None:
         return
     if run.ranks.first:
         _write_recipe(run)
-    begin(networks, stage, run.recipe)
+    family_of(run.recipe).begin(networks, stage, run.recipe)
     if run.start and not checkpoints(run.out, stage):
         rows = torch.arange(_START_FRAMES // run.recipe.frames(stage))
-        batch = run.source.clips(NUMBERS[stage], rows, run.recipe.frames(stage))
+        batch = run.source.clips(Stage[stage], rows, run.recipe.frames(stage))
         start_stage(networks[stage], stage, run.start, batch.crops.flatten(0, 1))
     with memory_told(run.recipe, stage):
         _train_stage(run, networks, stage)
@@ -191,12 +185,12 @@ def _train_stage(run: _Run, networks: Networks, stage: str) -> None:
     recipe, ranks, part = run.recipe, run.ranks, networks[stage]
     plan, frames = recipe.plan(stage), recipe.frames(stage)
     clips = plan.batch // frames
-    changing = optimizers(part, recipe, plan.learning_rate)
+    changing = optimizers(part, stage, recipe, plan.learning_rate)
     start = resume(run.out, stage, part, changing, run.about, run.tell)
     log = Log(run.out, stage, start) if ranks.first else None
     losses = Losses(run.out, stage, lag=0 if run.device == "cpu" else _LAG)
     ready(networks, stage)
-    step_loss = stage_step(networks, stage, recipe, run.device)
+    step_loss = stage_step(networks, stage, recipe)
     error_mm = math.nan
     clock = deque([time.perf_counter()], maxlen=_WINDOW + 1)
     for step in range(start, plan.steps):
@@ -205,7 +199,7 @@ def _train_stage(run: _Run, networks: Networks, stage: str) -> None:
             for group in optimizer.param_groups:
                 group["lr"] = rate * group["rate"]
         rows = ranks.rows(step, clips)
-        loss, stop = _gradients(run, networks[stage], stage, step_loss, rows, clips)
+        loss, stop = _gradients(run, networks, stage, step_loss, rows, clips)
         losses.check(step, loss)
         for optimizer in changing.values():
             optimizer.step()
@@ -242,21 +236,22 @@ def _train_stage(run: _Run, networks: Networks, stage: str) -> None:
 
 
 def ready(networks: Networks, stage: str) -> None:
-    """Put one stage's network into training mode; the others are frozen: no dropout, no change."""
+    """Put one stage's network into training mode; the others stay as they are."""
     for name, network in networks.items():
         network.train(name == stage)
 
 
 def _gradients(
-    run: _Run, part: nn.Module, stage: str, step_loss: Callable[[Batch], Tensor],
+    run: _Run, networks: Networks, stage: str, step_loss: Callable[[Batch, StageMasks], Tensor],
     rows: Tensor, clips: int,
 ) -> tuple[Tensor, bool]:  # fmt: skip
     """Leave the global batch's gradients in the network; return its loss, and whether to stop."""
+    part = networks[stage]
     part.zero_grad(set_to_none=True)
-    batch = run.source.clips(NUMBERS[stage], rows, run.recipe.frames(stage))
-    set_dropout(part, run.recipe, stage, rows.to(run.device))
+    batch = run.source.clips(Stage[stage], rows, run.recipe.frames(stage))
+    masks = family_of(run.recipe).masks(networks, stage, run.recipe, rows.to(run.device))
     with mixed_precision(run.recipe, run.device):
-        loss = step_loss(batch)
+        loss = step_loss(batch, masks)
     # A mean over the rows of this rank becomes its part of the mean over all.
     loss = loss * (len(rows) / clips)
     torch.autograd.backward(loss)

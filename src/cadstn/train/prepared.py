@@ -13,10 +13,10 @@ from pathlib import Path
 from torch import Tensor
 
 from cadstn.train.recipes import Recipe
+from cadstn.train.seeds import Use
 from cadstn.train.source import BankSource, Batch, RenderedSource
 from cadstn.train.stream_bank import stream_bank
 
-_SPLIT = 6  # second word of the seed, apart from those of `train.source` and `train.stream_bank`
 _CLIPS_SHARE = 4  # clips are for small stages: they hold a quarter as many frames
 
 
@@ -73,7 +73,7 @@ class PreparedSource:
             clips=clips,
             frames=frames,
             hands=recipe.hands,
-            split=_SPLIT + frames,
+            split=Use.PREPARED + frames,
             device=self.device,
             compiled=recipe.compiled,
             workers=self.workers,

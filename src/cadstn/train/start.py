@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from cadstn.errors import CadstnError
-from cadstn.export.fused import FIRST
+from cadstn.export.compact import FIRST
 from cadstn.models.residual import Normalised
 from cadstn.train.recipes import STAGES
 from cadstn.train.state import read_tensors

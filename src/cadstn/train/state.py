@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -148,28 +149,38 @@ def _restore(tensors: Mapping[str, Tensor], optimizer: torch.optim.Optimizer) ->
     optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
 
 
+_DESCRIPTIVE = ("name", "network", "data", "split", "validation_frames")
+# Fields that decide nothing before the first of these stages.
+_FROM_STAGE = {
+    "temporal": (
+        "temporal_start", "temporal_frozen", "lstm_rate", "lstm_inputs_rate", "temporal_divisor",
+    ),
+    "fusion": ("fusion_start", "gate", "expert_dropout"),
+}  # fmt: skip
+
+
 def stage_fields(recipe: str, stage: str) -> dict[str, object]:
     """The fields of a recipe's JSON that decide what one stage gives.
 
     Not among them are its name and network, how it is watched, and the stages that it does not
     build on: so spatial weights trained alone serve the whole, and later stages can be changed.
     """
-    fields: dict[str, object] = json.loads(recipe)
-    for name in ("name", "network", "data", "validation_frames"):
+    fields: dict[str, Any] = json.loads(recipe)
+    for name in _DESCRIPTIVE:
         fields.pop(name, None)
+    needed: set[object] = {stage}
     if stage == "fusion":
         needed = {*STAGES, fields.get("temporal_start"), fields.get("fusion_start")}
     elif stage == "temporal":
-        needed = {"temporal", fields.get("temporal_start")}
-    else:
-        needed = {stage}
+        needed.add(fields.get("temporal_start"))
     for other in {*NETWORKS, *STAGES} - needed:
         fields.pop(other, None)
-    later = {"fusion": (), "temporal": ("fusion_start", "gate")}
-    for name in later.get(
-        stage, ("fusion_start", "gate", "temporal_start", "temporal_frozen", "lstm_rate")
-    ):
-        fields.pop(name, None)
+    earlier = {"fusion": (), "temporal": ("fusion",)}.get(stage, ("temporal", "fusion"))
+    for later in earlier:
+        for name in _FROM_STAGE[later]:
+            fields.pop(name, None)
+    if stage != "fusion":
+        fields["net"].pop("fusion", None)
     return fields
 
 

@@ -17,8 +17,8 @@ from cadstn.data.bank import RENDERED_CENTERS, Bank, CropRule, open_bank, quanti
 from cadstn.errors import CadstnError
 from cadstn.geometry.skeleton import skeleton
 from cadstn.synth.stream import sample_clips
+from cadstn.train.seeds import Use
 
-_BANK = 5  # second word of the seed, apart from those of training (see `train.source`)
 _AT_ONCE = 64  # frames rendered together
 _PART = 2048  # frames that a process renders before it tells of them
 
@@ -43,7 +43,7 @@ def stream_bank(
     clips: int,
     frames: int,
     hands: float = 1.0,
-    split: int = _BANK,
+    split: int = Use.BANK,
     device: str = "cpu",
     compiled: bool = False,
     workers: int = 1,
@@ -59,7 +59,7 @@ def stream_bank(
         clips: how many.
         frames: frames a clip.
         hands: share of clips that show a hand.
-        split: second word of the seed: banks of two splits share nothing either.
+        split: second word of the seed, see `cadstn.train.seeds.Use`.
         device: where to render.
         compiled: see `cadstn.synth.stream.sample_clips`.
         workers: processes that render side by side, on a CPU.
@@ -71,7 +71,7 @@ def stream_bank(
     about: dict[str, object] = {
         "rendered": seed, "clips": clips, "frames": frames, "version": __version__,
     }  # fmt: skip
-    if (hands, split) != (1.0, _BANK):
+    if (hands, split) != (1.0, Use.BANK):
         about |= {"hands": hands, "split": split}
     data = json.dumps(about, sort_keys=True)
     center = rule.center if rule.center in RENDERED_CENTERS else "tracked"

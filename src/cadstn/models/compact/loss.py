@@ -1,54 +1,9 @@
-"""What training minimises: the paper's equation 1, the released definitions' loss, compact ones."""
+"""What training of the compact networks minimises, of weighted clips."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
-
-from cadstn.models.spatial import SpatialOutputs
-
-
-def pose_distance(pred: Tensor, truth: Tensor) -> Tensor:
-    """Mean over images of the un-squared l2 norm of the whole pose error (equation 1).
-
-    Args:
-        pred: (..., K, 3); all leading dimensions together are the images.
-        truth: the same shape and unit.
-
-    Returns:
-        A scalar in the unit of the input. Its gradient is zero, not NaN, at a perfect pose.
-    """
-    # vector_norm defines its gradient at zero as zero; sqrt of a sum of squares would not.
-    distances: Tensor = torch.linalg.vector_norm((pred - truth).flatten(-2), dim=-1)
-    return distances.mean()
-
-
-def half_squared(pred: Tensor, truth: Tensor) -> Tensor:
-    """Half the summed squared error over the number of images (the released definitions).
-
-    Args:
-        pred: (..., K, 3); all leading dimensions together are the images.
-        truth: the same shape and unit.
-
-    Returns:
-        A scalar in the squared unit of the input.
-    """
-    return 0.5 * (pred - truth).square().flatten(-2).sum(-1).mean()
-
-
-def spatial_loss(
-    outputs: SpatialOutputs, truth: Tensor, loss: Callable[[Tensor, Tensor], Tensor]
-) -> Tensor:
-    """Sum `loss` over the main and the two auxiliary paths, each with weight 1 (section III-B).
-
-    Args:
-        outputs: three predictions (B, K, 3).
-        truth: (B, K, 3).
-        loss: `pose_distance` or `half_squared`.
-    """
-    return loss(outputs.main, truth) + loss(outputs.depth, truth) + loss(outputs.sliced, truth)
 
 
 def joint_distance(pred: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
@@ -82,12 +37,12 @@ def acceleration_distance(pred: Tensor, truth: Tensor, weight: Tensor) -> Tensor
 def quantile_loss(
     spread: Tensor, distance: Tensor, weight: Tensor, quantile: float = 2 / 3
 ) -> Tensor:
-    """What is least where a share ``quantile`` of distances lies within the spread told of them.
+    """Quantile loss: least where a share ``quantile`` of distances lies within their spread.
 
     Source: Koenker and Bassett 1978.
 
     Args:
-        spread: (B, T, K) told.
+        spread: (B, T, K) predicted.
         distance: (B, T, K) true, without gradient.
         weight: (B,) of the clips; their sum is 1.
         quantile: the share.

@@ -1,4 +1,4 @@
-"""The streaming step with fewer, larger operations: the same arithmetic, for export.
+"""The streaming step of the paper's networks with fewer, larger operations, for export.
 
 Four rewritings, each exact but for the rounding of float32:
 
@@ -11,25 +11,17 @@ Four rewritings, each exact but for the rounding of float32:
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Mapping
 from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from cadstn.errors import CadstnError
-from cadstn.models import Cadstn, Compact, CompactSpatial, Memory, NetConfig, slice_volume
-from cadstn.models.blocks import POOLS, as_joints
-from cadstn.models.residual import Normalised
-
-FIRST = "first"
-"""The network that looks first: of an exported file's weights, and the input that asks for it."""
+from cadstn.models import Cadstn, slice_volume
+from cadstn.models.blocks import as_joints
+from cadstn.models.paper.blocks import POOLS
 
 _Layer = TypeVar("_Layer", nn.Conv2d, nn.Linear)
-_Model = TypeVar("_Model", bound=nn.Module)
 
 
 class FusedStep(nn.Module):
@@ -45,6 +37,8 @@ class FusedStep(nn.Module):
         self.config = model.config
         spatial, temporal, fusion = model.spatial, model.temporal, model.fusion
         trunks = (spatial.depth_trunk, temporal.trunk, fusion.trunk)
+        self.widths = [_at(trunk.spatial, 0).out_channels for trunk in trunks]
+        self.free = fusion.free
         self.first = _convolution(
             torch.cat([_at(trunk.spatial, 0).weight for trunk in trunks]),
             torch.cat([_bias(_at(trunk.spatial, 0)) for trunk in trunks]),
@@ -81,7 +75,7 @@ class FusedStep(nn.Module):
         for layer, pool in zip(self.sliced, POOLS, strict=True):
             volume = _stage(layer, volume, pool)
         shared = _stage(self.first, crops.unsqueeze(1), POOLS[0])
-        parts = shared.chunk(len(self.depth), 1)
+        parts = torch.split(shared, self.widths, 1)
         depth = []
         for layers, part in zip(self.depth, parts, strict=True):
             for layer, pool in zip(layers, POOLS[1:], strict=True):  # type: ignore[call-overload]
@@ -92,8 +86,9 @@ class FusedStep(nn.Module):
         weight = depth[2]
         for layer in self.weights[:2]:
             weight = functional.relu(layer(weight))
-        w1 = self.weights[2](weight).sigmoid()
-        joints = w1 * temporal + (1 - w1) * spatial
+        gate = self.weights[2](weight)
+        w1, w2 = gate.chunk(2, 1) if self.free else (gate.sigmoid(), None)
+        joints = w1 * temporal + (1 - w1 if w2 is None else w2) * spatial
         return as_joints(joints), as_joints(w1), h, c
 
     def _spatial(self, mean: Tensor) -> Tensor:
@@ -109,103 +104,6 @@ class FusedStep(nn.Module):
         c = forget.sigmoid() * c + take_in.sigmoid() * candidate.tanh()
         h = give_out.sigmoid() * c.tanh()
         return self.temporal_out(torch.cat([h, phi], 1)), h, c
-
-
-class CompactStep(nn.Module):
-    """`Compact.step` with flat inputs and outputs, and its batch normalisation in its convolutions.
-
-    Args:
-        model: whose weights are taken; it is left as it was.
-        spread: what it says of how sure it is of joints, times this.
-    """
-
-    def __init__(self, model: Compact, spread: float = 1.0) -> None:
-        super().__init__()
-        self.spread = spread
-        self.model = _folded(copy.deepcopy(model))
-
-    @torch.no_grad()
-    def blend(self, other: Mapping[str, Mapping[str, Tensor]], share: float) -> None:
-        """Move all weights by a share of the way to those of another export.
-
-        Of two trainings of which one went on from the other the mean can be better than either
-        (Wortsman et al., "Model soups", ICML 2022).
-
-        Args:
-            other: weights by stage and name, with the normalisation inside the convolutions.
-            share: of the other's, from 0 to 1.
-
-        Raises:
-            CadstnError: if they are those of other sizes.
-        """
-        own = dict(self.model.named_parameters())
-        theirs = {f"{stage}.{n}": t for stage, part in other.items() for n, t in part.items()}
-        _check_sizes(own, theirs, "be blended in")
-        for name, weight in own.items():
-            weight.lerp_(theirs[name], share)
-
-    def forward(
-        self, crops: Tensor, shift: Tensor, h: Tensor, c: Tensor, before: Tensor
-    ) -> tuple[Tensor, ...]:
-        """Map a frame to what `cadstn.tracking.network.Step` holds, answers as probabilities."""
-        out = self.model.step(crops, shift, Memory(h, c, before))
-        answers = (out.present.sigmoid(), out.left.sigmoid())
-        return (out.joints, out.w1, *out.memory, out.spatial, out.spread * self.spread, *answers)
-
-
-class FirstStep(nn.Module):
-    """A spatial network that looks where nothing is remembered, in the form of `CompactStep`.
-
-    What it says is said by one frame alone: the temporal prediction weighs nothing, and the memory
-    stays as it was.
-
-    Args:
-        config: of the compact networks that follow the hand from there on.
-        weights: by name, with the normalisation inside the convolutions, as an export has them.
-        spread: as in `CompactStep`.
-
-    Raises:
-        CadstnError: if they are those of other sizes.
-    """
-
-    def __init__(
-        self, config: NetConfig, weights: Mapping[str, Tensor], spread: float = 1.0
-    ) -> None:
-        super().__init__()
-        self.spread = spread
-        self.first = _folded(CompactSpatial(config))
-        _check_sizes(self.first.state_dict(), weights, "look first")
-        self.first.load_state_dict(weights)
-
-    def forward(
-        self, crops: Tensor, shift: Tensor, h: Tensor, c: Tensor, before: Tensor
-    ) -> tuple[Tensor, ...]:
-        """Map a frame to what `CompactStep` says of it."""
-        look = self.first.look(crops)
-        answers = (look.present.sigmoid(), look.left.sigmoid())
-        # Sums, because an output that is an input is lost in the export.
-        memory = (h + 0 * shift[:, :1], c + 0, before + 0)
-        spread = look.spread * self.spread
-        return (look.joints, look.joints * 0, *memory, look.joints + 0, spread, *answers)
-
-
-def _check_sizes(own: Mapping[str, Tensor], theirs: Mapping[str, Tensor], use: str) -> None:
-    """Raise a CadstnError, naming the first that differs, unless all names and shapes agree."""
-    for name in sorted(own.keys() | theirs.keys()):
-        if name not in own or name not in theirs or own[name].shape != theirs[name].shape:
-            raise CadstnError(
-                f"weights of another network cannot {use} ({name})",
-                mend="give an export of the same recipe",
-            )
-
-
-def _folded(model: _Model) -> _Model:
-    """Put batch normalisation into the convolutions before it, in place."""
-    for layer in model.eval().modules():
-        if isinstance(layer, Normalised):
-            layer.conv = fuse_conv_bn_eval(layer.conv, layer.norm)
-            layer.norm = nn.Identity()  # type: ignore[assignment]
-    return model
 
 
 def _stage(layer: nn.Module, images: Tensor, pool: int) -> Tensor:

@@ -24,9 +24,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cadstn.models.blocks import Lstm, as_images, as_joints, xavier_
-from cadstn.models.config import PATCH, NetConfig
-from cadstn.models.fusion import fuse
+from cadstn.models.blocks import Lstm, as_images, as_joints, fuse
+from cadstn.models.config import PATCH, CompactConfig
 from cadstn.models.residual import Ascent, Normalised, Stage
 from cadstn.models.slices import slice_volume
 
@@ -95,7 +94,7 @@ class CompactOutputs(NamedTuple):
 class CompactSpatial(nn.Module):
     """One frame: depth image and slices, fused in phi_0 (equation 2); joints from votes."""
 
-    def __init__(self, config: NetConfig) -> None:
+    def __init__(self, config: CompactConfig) -> None:
         super().__init__()
         self.config = config
         widths, joints = config.channels, config.joints
@@ -158,7 +157,7 @@ class CompactSpatial(nn.Module):
 class CompactTemporal(nn.Module):
     """What frames before suggest: an LSTM that corrects what it said last (equations 3 to 5)."""
 
-    def __init__(self, config: NetConfig) -> None:
+    def __init__(self, config: CompactConfig) -> None:
         super().__init__()
         self.config = config
         joints = config.joints
@@ -201,7 +200,7 @@ class CompactTemporal(nn.Module):
 class CompactFusion(nn.Module):
     """How far to trust each of two predictions (equation 6), and the result."""
 
-    def __init__(self, config: NetConfig) -> None:
+    def __init__(self, config: CompactConfig) -> None:
         super().__init__()
         self.config = config
         self.fc1 = _dense(config.width + config.hidden + 4 * config.joints, config.width)
@@ -229,7 +228,7 @@ class CompactFusion(nn.Module):
 class Compact(nn.Module):
     """The three compact networks together: what `cadstn.models.Cadstn` is to the paper's."""
 
-    def __init__(self, config: NetConfig) -> None:
+    def __init__(self, config: CompactConfig) -> None:
         super().__init__()
         self.config = config
         self.spatial = CompactSpatial(config)
@@ -307,5 +306,6 @@ def run_temporal(
 
 def _dense(inputs: int, outputs: int) -> nn.Linear:
     layer = nn.Linear(inputs, outputs)
-    xavier_(layer)
+    nn.init.xavier_uniform_(layer.weight)
+    nn.init.zeros_(layer.bias)
     return layer

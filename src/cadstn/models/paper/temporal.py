@@ -5,17 +5,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from cadstn.models.blocks import (
+from cadstn.models.blocks import Lstm, LstmState, as_images, as_joints
+from cadstn.models.config import PaperConfig
+from cadstn.models.paper.blocks import (
+    NO_MASKS,
     Dense,
-    Dropout,
-    Lstm,
-    LstmState,
-    as_images,
-    as_joints,
+    Drop,
+    Masks,
     depth_trunk,
-    output_layer,
+    dropout,
+    linear,
 )
-from cadstn.models.config import NetConfig
 
 
 class Temporal(nn.Module):
@@ -26,23 +26,27 @@ class Temporal(nn.Module):
     be compiled. The state is a value that the caller holds.
     """
 
-    def __init__(self, config: NetConfig) -> None:
+    def __init__(self, config: PaperConfig) -> None:
         """Build with freshly drawn weights."""
         super().__init__()
         self.config = config
         self.trunk = depth_trunk(config)
         self.fc1 = Dense(config.features, config.width, config.dropout)
         self.lstm = Lstm(config.width, config.hidden)
-        self.dropout = Dropout(config.dropout_recurrent, config.hidden)
-        self.output = output_layer(config.hidden + config.width, config.joints, regression=False)
+        self.output = linear(config.hidden + config.width, 3 * config.joints)
+        self._recurrent = Drop("hidden", config.hidden, config.dropout_recurrent)
+
+    def drops(self) -> tuple[Drop, ...]:
+        """Every use of dropout in a training pass."""
+        return self.fc1.drop("fc1"), self._recurrent
 
     def initial_state(self, batch: int, device: torch.device | str | None = None) -> LstmState:
         """Return the zero state of `batch` streams; without `device`, where the weights are."""
         return self.lstm.initial_state(batch, device)
 
-    def encode(self, crops: Tensor) -> Tensor:
+    def encode(self, crops: Tensor, masks: Masks = NO_MASKS) -> Tensor:
         """Map crops (..., M, M) to features phi (..., width), each frame alone (equation 4)."""
-        phi: Tensor = self.fc1(self.trunk(as_images(crops, self.config.size)))
+        phi: Tensor = self.fc1(self.trunk(as_images(crops, self.config.size)), "fc1", masks)
         return phi.reshape(*crops.shape[:-2], self.config.width)
 
     def recur(self, phi: Tensor, state: LstmState | None = None) -> tuple[Tensor, LstmState]:
@@ -50,24 +54,27 @@ class Temporal(nn.Module):
         outputs: tuple[Tensor, LstmState] = self.lstm(phi, state)
         return outputs
 
-    def head(self, phi: Tensor, hidden: Tensor) -> Tensor:
+    def head(self, phi: Tensor, hidden: Tensor, masks: Masks = NO_MASKS) -> Tensor:
         """Map phi (..., width) and h (..., hidden) of the same frames to joints (..., K, 3)."""
-        both = torch.cat((self.dropout(hidden), phi), dim=-1)
-        return as_joints(self.output(both))
+        hidden = dropout(hidden, self._recurrent, masks, training=self.training)
+        return as_joints(self.output(torch.cat((hidden, phi), dim=-1)))
 
-    def forward(self, clips: Tensor, state: LstmState | None = None) -> tuple[Tensor, LstmState]:
+    def forward(
+        self, clips: Tensor, state: LstmState | None = None, masks: Masks = NO_MASKS
+    ) -> tuple[Tensor, LstmState]:
         """Predict all frames of clips.
 
         Args:
             clips: (B, T, M, M) normalised depth, frames in order.
-            state: what earlier frames left; none means a fresh start.
+            state: after the frames before; none means a fresh start.
+            masks: of dropout, a row a frame.
 
         Returns:
             Joints (B, T, K, 3), in units of half a cube, and the state after the last frame.
         """
-        phi = self.encode(clips)
+        phi = self.encode(clips, masks)
         hidden, state = self.recur(phi, state)
-        return self.head(phi, hidden), state
+        return self.head(phi, hidden, masks), state
 
     def step(self, crops: Tensor, state: LstmState) -> tuple[Tensor, LstmState]:
         """Predict one frame of B streams: crops (B, M, M) -> joints (B, K, 3), next state."""

@@ -8,15 +8,18 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from cadstn.errors import CadstnError
-from cadstn.models.blocks import (
+from cadstn.models.blocks import as_images, as_joints
+from cadstn.models.config import PaperConfig
+from cadstn.models.paper.blocks import (
+    NO_MASKS,
+    OUTPUT_STD,
     Dense,
-    as_images,
-    as_joints,
+    Drop,
+    Masks,
     depth_trunk,
-    output_layer,
+    linear,
     sliced_trunk,
 )
-from cadstn.models.config import NetConfig
 from cadstn.models.slices import slice_volume
 
 
@@ -36,7 +39,7 @@ class Spatial(nn.Module):
     to an output layer of its own; at inference these auxiliary paths do not exist.
     """
 
-    def __init__(self, config: NetConfig, *, auxiliary: bool = True) -> None:
+    def __init__(self, config: PaperConfig, *, auxiliary: bool = True) -> None:
         """Build; without `auxiliary` only the layers that inference needs."""
         super().__init__()
         self.config = config
@@ -46,15 +49,27 @@ class Spatial(nn.Module):
         self.fc1_3d = Dense(config.features, config.width, config.dropout)
         self.fc2 = Dense(config.width, config.width, config.dropout)
         self.fc2_3d = Dense(config.width, config.width, config.dropout)
-        self.output = output_layer(config.width, config.joints, regression=True)
+        outputs = 3 * config.joints
+        self.output = linear(config.width, outputs, std=OUTPUT_STD)
         # Built last: one seed then draws the same main path with and without them.
-        self.auxiliary = _auxiliary_outputs(config) if auxiliary else None
+        self.auxiliary = (
+            nn.ModuleDict({path: linear(config.width, outputs) for path in ("depth", "sliced")})
+            if auxiliary
+            else None
+        )
 
-    def forward(self, crops: Tensor) -> Tensor:
+    def drops(self) -> tuple[Drop, ...]:
+        """Every use of dropout in `forward_train`: each layer's in the main path, then alone."""
+        layers = ("fc1", "fc1_3d", "fc2", "fc2_3d")
+        uses = ((self.get_submodule(layer), name) for layer in layers
+                for name in (layer, f"{layer}_alone"))  # fmt: skip
+        return tuple(dense.drop(name) for dense, name in uses if isinstance(dense, Dense))
+
+    def forward(self, crops: Tensor, masks: Masks = NO_MASKS) -> Tensor:
         """Map crops (B, M, M) to joints (B, K, 3), both normalised by half a cube."""
-        return self._main(*self._trunks(crops))
+        return self._main(*self._trunks(crops), masks)
 
-    def forward_train(self, crops: Tensor) -> SpatialOutputs:
+    def forward_train(self, crops: Tensor, masks: Masks = NO_MASKS) -> SpatialOutputs:
         """Run the main and both auxiliary paths on crops (B, M, M).
 
         Raises:
@@ -67,10 +82,13 @@ class Spatial(nn.Module):
                 mend="build it with auxiliary=True",
             )
         depth, sliced = self._trunks(crops)
+        main = self._main(depth, sliced, masks)
+        depth = self.fc2(self.fc1(depth, "fc1_alone", masks), "fc2_alone", masks)
+        sliced = self.fc2_3d(self.fc1_3d(sliced, "fc1_3d_alone", masks), "fc2_3d_alone", masks)
         return SpatialOutputs(
-            main=self._main(depth, sliced),
-            depth=as_joints(self.auxiliary["depth"](self.fc2(self.fc1(depth)))),
-            sliced=as_joints(self.auxiliary["sliced"](self.fc2_3d(self.fc1_3d(sliced)))),
+            main=main,
+            depth=as_joints(self.auxiliary["depth"](depth)),
+            sliced=as_joints(self.auxiliary["sliced"](sliced)),
         )
 
     def _trunks(self, crops: Tensor) -> tuple[Tensor, Tensor]:
@@ -78,25 +96,16 @@ class Spatial(nn.Module):
         volume = slice_volume(images[:, 0], self.config.slices)
         return self.depth_trunk(images), self.sliced_trunk(volume)
 
-    def _main(self, depth: Tensor, sliced: Tensor) -> Tensor:
+    def _main(self, depth: Tensor, sliced: Tensor, masks: Masks) -> Tensor:
         phi0 = _mean(depth, sliced)
-        phi1 = _mean(self.fc1(phi0), self.fc1_3d(phi0))
-        phi2 = _mean(self.fc2(phi1), self.fc2_3d(phi1))
+        phi1 = _mean(self.fc1(phi0, "fc1", masks), self.fc1_3d(phi0, "fc1_3d", masks))
+        phi2 = _mean(self.fc2(phi1, "fc2", masks), self.fc2_3d(phi1, "fc2_3d", masks))
         return as_joints(self.output(phi2))
 
 
 def inference_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Drop the auxiliary paths from the state of a `Spatial`, or of a `Cadstn` that holds one."""
     return {name: value for name, value in state.items() if "auxiliary" not in name.split(".")}
-
-
-def _auxiliary_outputs(config: NetConfig) -> nn.ModuleDict:
-    return nn.ModuleDict(
-        {
-            path: output_layer(config.width, config.joints, regression=True)
-            for path in ("depth", "sliced")
-        }
-    )
 
 
 def _mean(first: Tensor, second: Tensor) -> Tensor:
