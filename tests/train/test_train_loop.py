@@ -368,19 +368,31 @@ def test_killed_training_ends_with_the_same_weights(
     assert [(line["stage"], line["step"]) for line in lines] == ORDER  # none twice
 
 
-def test_sigterm_finishes_the_step_and_saves(tmp_path: Path, train: Any, small: Small) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_finishes_the_step_and_saves(
+    tmp_path: Path, train: Any, small: Small, number: signal.Signals
+) -> None:
     def terminate(progress: Progress) -> None:
         if (progress.stage, progress.step) == ("temporal", 2):
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), number)
 
-    before = signal.getsignal(signal.SIGTERM)
+    before = signal.getsignal(number)
     with pytest.raises(Stopped, match="step 3 of the temporal stage"):
         train(small(), tmp_path / "a", watch=terminate)
-    assert signal.getsignal(signal.SIGTERM) is before
+    assert signal.getsignal(number) is before
     assert [p.name for p in checkpoints(tmp_path / "a", "temporal")] == [
         "temporal.00000003.checkpoint.safetensors"
     ]
     assert equal(states(train(small(), tmp_path / "a")), states(train(small(), tmp_path / "b")))
+
+
+def test_second_interrupt_does_not_wait(tmp_path: Path, train: Any, small: Small) -> None:
+    def twice(progress: Progress) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(small(), tmp_path, watch=twice)
 
 
 def test_newest_two_checkpoints_are_kept_and_a_damaged_one_is_passed_over(
@@ -563,9 +575,9 @@ def test_tensorboard_has_curves_and_sheets(tmp_path: Path, train: Any, small: Sm
 
 
 def test_progress_carries_the_last_validation(tmp_path: Path, train: Any, small: Small) -> None:
-    errors: list[float] = []
+    errors: list[Any] = []
     train(small(), tmp_path, checkpoint_every=2, watch=lambda p: errors.append(p.error_mm))
-    assert math.isnan(errors[0])
+    assert errors[0] is None
     assert errors[1] == errors[2] > 0  # measured at step 2, told until step 4
 
 
@@ -594,6 +606,28 @@ def test_validation_error_is_the_mean_joint_error_of_held_out_frames(
         assert len(frames) - 2 <= len(whole) <= len(frames)
 
 
+@pytest.mark.parametrize("values", [{"holdout": 0.0}, {"clip": 12, "holdout": 0.1}])
+def test_trains_where_nothing_can_be_validated(
+    tmp_path: Path, train: Any, small: Small, toy_bank: Bank, values: dict[str, Any]
+) -> None:
+    """No shot is held out, or none of those that are is as long as a clip."""
+    recipe = small(network="temporal", **values, **{"temporal.batch": 12, "fusion.batch": 12})
+    source = BankSource(toy_bank, recipe, "cpu")
+    assert not list(source.validation(100, recipe.clip))
+    told: list[str] = []
+    errors: list[Any] = []
+    train(
+        recipe, tmp_path, source=source, checkpoint_every=2, tell=told.append,
+        watch=lambda p: errors.append(p.error_mm),
+    )  # fmt: skip
+    assert errors == [None] * 4
+    assert len(told) == 1
+    assert "temporal: not validated" in told[0]
+    lines = (tmp_path / "log.jsonl").read_text()
+    assert "NaN" not in lines
+    assert "error_mm" not in lines
+
+
 def test_bf16_gives_nearly_the_same_loss(tmp_path: Path, train: Any, small: Small) -> None:
     losses: dict[str, list[float]] = {"fp32": [], "bf16": []}
     for precision, seen in losses.items():
@@ -607,7 +641,7 @@ def test_rendered_hands_train_and_validate(tmp_path: Path) -> None:
     sizes = {"spatial.steps": 2, "temporal.steps": 1, "fusion.steps": 1, "validation_frames": 8}
     recipe = override(tiny("cadstn", "rendered"), sizes)
     source = RenderedSource(recipe, "cpu")
-    errors: list[float] = []
+    errors: list[Any] = []
     loop_module.train(recipe, tmp_path, source=source, watch=lambda p: errors.append(p.error_mm))
     assert all(0 < error < 200 for error in errors[1:])
     one, two = source.clips(0, torch.tensor([5, 9]), 2), source.clips(0, torch.tensor([9]), 2)

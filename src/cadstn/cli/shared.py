@@ -24,7 +24,9 @@ def need_train(command: str) -> None:
         import torch  # noqa: F401
     except ImportError:
         raise CadstnError(
-            f"'{command}' needs PyTorch", mend="pip install 'cadstn[train]'"
+            f"'{command}' needs PyTorch",
+            mend="pip install 'cadstn[train]'; without a GPU, first the CPU build: "
+            "pip install torch --index-url https://download.pytorch.org/whl/cpu",
         ) from None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,18 +17,18 @@ from cadstn.errors import CadstnError
 
 if TYPE_CHECKING:
     from cadstn.train import Progress, Source
-    from cadstn.train.recipes import Recipe
+    from cadstn.train.recipes import Plan, Recipe
 
 
 @click.command()
 @click.argument("name", metavar="RECIPE", default="compact")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the run.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the run.")
 @click.option(
     "--data", default="synthetic", show_default=True,
     help="Folder of NYU, ICVL or MSRA15, a .bank file, or synthetic: rendered as needed.",
 )  # fmt: skip
-@click.option("--split", default="train", show_default=True, help="MSRA15: train-P0 ... train-P8.")
-@click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
+@click.option("--split", help="Of a data set, for instance train-P0; left out: the recipe's.")
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda, gpu or auto.")
 @click.option(
     "--from", "start", metavar="WEIGHTS",
     help="Go on from trained weights: the folder of a run, an exported compact .onnx, or shipped.",
@@ -36,15 +37,18 @@ if TYPE_CHECKING:
 @click.option("--print", "only_print", is_flag=True, help="Print the whole recipe and stop.")
 def train(
     name: str,
-    out: Path,
+    out: Path | None,
     data: str,
-    split: str,
+    split: str | None,
     device: str,
     start: str | None,
     settings: tuple[str, ...],
     only_print: bool,
 ) -> None:
     r"""Train networks (needs cadstn[train]).
+
+    On Linux that installs PyTorch with CUDA, some gigabytes. Without a GPU install the CPU build
+    first: pip install torch --index-url https://download.pytorch.org/whl/cpu
 
     RECIPE is up to three words, NETWORK.SET.KIND: cadstn, spatial, temporal, baseline or sliced;
     rendered, nyu, icvl or msra (left out: that of --data); paper, released, small, compact and
@@ -61,31 +65,38 @@ def train(
         --device cuda
     """
     need_train("cadstn train")
+    fields = dict(setting(text) for text in settings)
+    if only_print:
+        click.echo(json.dumps(json.loads(_recipe_of(name, data, fields).to_json()), indent=1))
+        return
+    if out is None:
+        raise click.UsageError("Missing option '--out'.")
     from cadstn.train import train as run
     from cadstn.train.ranks import join, leave
 
     going_on = None if start is None else begun(start)
     ranks, place = join(device)
-    fields = dict(setting(text) for text in settings)
     chosen, source = open_source(name, data, split, fields, place, ranks.first, out)
-    if only_print:
-        click.echo(json.dumps(json.loads(chosen.to_json()), indent=1))
-        return
-    total = sum(chosen.plan(stage).steps for stage in chosen.stages)
+    clock = Clock(chosen)
     with click.progressbar(
-        length=total, file=sys.stderr, item_show_func=_told, hidden=not ranks.first
+        length=clock.steps,
+        file=sys.stderr,
+        item_show_func=_line,
+        hidden=not ranks.first,
+        show_eta=False,
     ) as bar:
         done = 0
 
         def watch(progress: Progress) -> None:
             nonlocal done
-            before = chosen.stages[: chosen.stages.index(progress.stage)]
-            now = sum(chosen.plan(stage).steps for stage in before) + progress.step
-            bar.update(now - done, progress)
+            if progress.step == _FIRST_ESTIMATE and ranks.first:
+                _say(clock.estimate(progress))
+            now = clock.done(progress)
+            bar.update(now - done, (progress, clock.left_s(progress)))
             done = now
 
         try:
-            run(chosen, out, source=source, device=device, start=going_on, watch=watch, tell=_tell)
+            run(chosen, out, source=source, device=device, start=going_on, watch=watch, tell=_say)
         finally:
             leave()
     if not ranks.first:
@@ -101,7 +112,7 @@ def train(
 @click.option("--frames", default=16, show_default=True, type=click.IntRange(1), help="Of a shot.")
 @click.option("--seed", default=0, show_default=True, help="Other seeds, other hands and motions.")
 @click.option("--kind", default="small", show_default=True, help="Recipe whose crops it holds.")
-@click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda, gpu or auto.")
 @click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Override a field.")
 def bank(
     path: Path,
@@ -120,10 +131,12 @@ def bank(
     cadstn train temporal --data train.bank --out runs/temporal
     """
     need_train("cadstn bank")
+    from cadstn.train.devices import pick_device
     from cadstn.train.recipes import override, recipe
     from cadstn.train.stream_bank import stream_bank
 
     chosen = override(recipe(kind), dict(setting(text) for text in settings))
+    device = pick_device(device)
     with click.progressbar(length=clips * frames, label="rendering", file=sys.stderr) as bar:
         made = stream_bank(
             path, chosen.crop_rule(), seed=seed, clips=clips, frames=frames, device=device,
@@ -138,7 +151,7 @@ def bank(
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the runs.")
 @click.option("--kind", default="small", show_default=True, help="Recipe to train all five with.")
 @click.option("--seeds", default=1, show_default=True, type=click.IntRange(1), help="How many.")
-@click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda, gpu or auto.")
 @click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Override a field.")
 def ablate(
     train_path: Path,
@@ -161,8 +174,10 @@ def ablate(
     from cadstn.data.bank import open_bank
     from cadstn.train.ablation import ablate as run
     from cadstn.train.ablation import format_tables
+    from cadstn.train.devices import pick_device
     from cadstn.train.recipes import override, recipe
 
+    device = pick_device(device)
     banks = open_bank(train_path), open_bank(test_path)
     fields = dict(setting(text) for text in settings)
     results = []
@@ -172,18 +187,18 @@ def ablate(
         total = sum(chosen.plan(stage).steps for stage in ("baseline", "sliced", *chosen.stages))
         label = f"seed {seed}"
         with click.progressbar(
-            length=total, label=label, file=sys.stderr, item_show_func=_told
+            length=total, label=label, file=sys.stderr, item_show_func=_line
         ) as bar:
             watch = partial(_advance, bar)
             folder = out / f"seed-{seed}"
-            results.append(run(chosen, *banks, folder, device=device, watch=watch, tell=_tell))
+            results.append(run(chosen, *banks, folder, device=device, watch=watch, tell=_say))
     click.echo(format_tables(results))
 
 
 def open_source(
     name: str,
     data: str,
-    split: str,
+    split: str | None,
     settings: dict[str, Any],
     device: str,
     speak: bool = True,
@@ -194,7 +209,7 @@ def open_source(
     Args:
         name: of the recipe.
         data: ``synthetic``, a bank's file or a data set's folder.
-        split: of a data set.
+        split: of a data set; None for the recipe's own.
         settings: fields to override.
         device: where samples go.
         speak: show the making of a bank.
@@ -221,10 +236,10 @@ def open_source(
         chosen = override(recipe(name, bank.about["set"]), settings)
         bank.check_rule(chosen.crop_rule())
         return chosen, BankSource(bank, chosen, device)
-    from cadstn.data import open_dataset
+    from cadstn.data import find_dataset, open_dataset
 
-    dataset = open_dataset(path, split)
-    chosen = override(recipe(name, dataset.name), settings)
+    chosen = override(recipe(name, find_dataset(path).name), settings)
+    dataset = open_dataset(path, split or chosen.split)
     with click.progressbar(
         length=len(dataset), label="crops", file=sys.stderr, hidden=not speak
     ) as bar:
@@ -243,11 +258,71 @@ def setting(text: str) -> tuple[str, Any]:
         return name, value
 
 
+_FIRST_ESTIMATE = 20  # steps after which the first estimate of the time is printed
+
+
+class Clock:
+    """How long a training will take, by the speed that it has.
+
+    Stages yet to come are counted at the speed of the one that runs, in images: of the paper's the
+    temporal one is up to 2.5 times as fast as the spatial one.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        plans = {stage: recipe.plan(stage) for stage in recipe.stages}
+        self._plans = plans
+        self.steps = sum(plan.steps for plan in plans.values())
+
+    def done(self, progress: Progress) -> int:
+        """Steps of all stages so far."""
+        return self._sum_before(progress.stage, lambda plan: plan.steps) + progress.step
+
+    def left_s(self, progress: Progress) -> float:
+        """Seconds that are left."""
+        whole = sum(plan.steps * plan.batch for plan in self._plans.values())
+        before = self._sum_before(progress.stage, lambda plan: plan.steps * plan.batch)
+        images = whole - before - progress.step * self._plans[progress.stage].batch
+        return images / max(progress.images_per_s, 1e-9)
+
+    def estimate(self, progress: Progress) -> str:
+        """Describe what is to come, in one line."""
+        return (
+            f"\nestimate: {duration(self.left_s(progress))} for the "
+            f"{self.steps - self.done(progress):,} steps left, at {progress.images_per_s:.0f} "
+            "images/s"
+        )
+
+    def _sum_before(self, stage: str, of: Callable[[Plan], int]) -> int:
+        stages = list(self._plans)
+        return sum(of(self._plans[other]) for other in stages[: stages.index(stage)])
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words of two digits: 40 s, 12 min, 3.2 h."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _recipe_of(name: str, data: str, fields: dict[str, Any]) -> Recipe:
+    """The recipe that a command line names, with no sample read."""
+    from cadstn.train.recipes import override, recipe
+
+    if data == "synthetic":
+        return override(recipe(name), fields)
+    from cadstn.data import find_dataset
+    from cadstn.data.bank import open_bank
+
+    path = Path(data)
+    there = open_bank(path).about["set"] if path.is_file() else find_dataset(path).name
+    return override(recipe(name, there), fields)
+
+
 def _advance(bar: Any, progress: Progress) -> None:
-    bar.update(1, progress)
+    bar.update(1, (progress, None))
 
 
-def _tell(line: str) -> None:
+def _say(line: str) -> None:
     click.echo(line, err=True)
 
 
@@ -256,11 +331,15 @@ def _rendering(done: int, total: int) -> None:
     click.echo(f"\rrendering {done} of {total} frames{end}", nl=False, err=True)
 
 
-def _told(progress: Progress | None) -> str | None:
-    """What the bar says beside the time that is left."""
-    if progress is None:
+def _line(item: tuple[Progress, float | None] | None) -> str | None:
+    """What the bar shows beside the steps."""
+    if item is None:
         return None
-    return (
-        f"{progress.stage} {progress.step}/{progress.steps}  loss {progress.loss:.3f}  "
-        f"{progress.error_mm:.1f} mm  {progress.images_per_s:.0f} images/s"
-    )
+    progress, left_s = item
+    parts = [f"{progress.stage} {progress.step}/{progress.steps}", f"loss {progress.loss:.3f}"]
+    if progress.error_mm is not None:
+        parts.append(f"{progress.error_mm:.1f} mm")
+    parts.append(f"{progress.images_per_s:.0f} images/s")
+    if left_s is not None:
+        parts.append(f"{duration(left_s)} left")
+    return "  ".join(parts)

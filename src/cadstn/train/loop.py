@@ -96,7 +96,7 @@ def train(
         out: folder for the weights of each stage, ``spatial.safetensors`` and so on, checkpoints
             between, ``recipe.json``, ``log.jsonl`` and TensorBoard's files.
         source: where samples come from; none for hands rendered as they are needed.
-        device: where to train and render: ``cpu`` or ``cuda``.
+        device: where to train and render, see `cadstn.train.devices.pick_device`.
         start: weights to go on from; none begins with those that the seed decides.
         checkpoint_every: steps between checkpoints and validations.
         watch: called after every step.
@@ -108,7 +108,7 @@ def train(
     Raises:
         CadstnError: if ``out`` holds another recipe's work, the loss stops being finite, a batch
             does not fit in memory or a file cannot be written.
-        Stopped: after SIGTERM, with everything saved.
+        Stopped: after SIGTERM or Ctrl-C, with everything saved.
     """
     ranks, device = join(device)
     if torch.device(device).type == "cpu":
@@ -136,11 +136,11 @@ def learning_rate(recipe: Recipe, stage: str, step: int) -> float:
 @torch.no_grad()
 def validation_error_mm(
     networks: Networks, stage: str, recipe: Recipe, source: Source, frames: int
-) -> tuple[float, Batch | None, Tensor | None]:
+) -> tuple[float | None, Batch | None, Tensor | None]:
     """Mean joint error in mm on held-out clips; leaves the networks in evaluation mode.
 
     Returns:
-        The error (NaN where nothing is held out), and the first batch with its predictions.
+        The error (None where nothing is held out), and the first batch with its predictions.
     """
     for network in networks.values():
         network.eval()
@@ -153,7 +153,7 @@ def validation_error_mm(
         error_mm = (joints - batch.joints).norm(dim=-1) * half_mm
         total, count = total + float(error_mm.sum()), count + error_mm.numel()
     batch_, joints_ = first or (None, None)
-    return (total / count if count else math.nan), batch_, joints_
+    return (total / count if count else None), batch_, joints_
 
 
 def _finish_stage(run: _Run, networks: Networks, stage: str) -> None:
@@ -191,7 +191,7 @@ def _train_stage(run: _Run, networks: Networks, stage: str) -> None:
     losses = Losses(run.out, stage, lag=0 if run.device == "cpu" else _LAG)
     ready(networks, stage)
     step_loss = stage_step(networks, stage, recipe)
-    error_mm = math.nan
+    error_mm: float | None = None
     clock = deque([time.perf_counter()], maxlen=_WINDOW + 1)
     for step in range(start, plan.steps):
         rate = learning_rate(recipe, stage, step)
@@ -218,6 +218,11 @@ def _train_stage(run: _Run, networks: Networks, stage: str) -> None:
             error_mm, batch, joints = validation_error_mm(
                 networks, stage, recipe, run.source, wanted
             )
+            if error_mm is None and step + 1 == plan.steps:
+                run.tell(
+                    f"{stage}: not validated, since no held-out recording has {recipe.clip} frames "
+                    f"(holdout={recipe.holdout:g})"
+                )
             if batch is not None and joints is not None:
                 log.sheet(batch, joints, recipe.skeleton, step + 1)
             ready(networks, stage)
