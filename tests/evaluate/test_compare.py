@@ -6,6 +6,7 @@ import re
 import struct
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from click.testing import CliRunner
 
 from cadstn.cli import cli
 from cadstn.errors import CadstnError
+from cadstn.evaluate import plots
 from cadstn.evaluate.ablation import ablation_blocks, networks_table
 from cadstn.evaluate.compare import Comparison, compare_files, make_entry, parse_source
 from cadstn.evaluate.page import Picture, Table, to_markdown, to_text
@@ -20,6 +22,7 @@ from cadstn.evaluate.predictions import write_joints_uvd
 from cadstn.evaluate.protocol import protocol
 from cadstn.evaluate.published import PAPER_MM, colour_of, dash_of, method_name
 from cadstn.evaluate.sections import comparison_blocks, methods_table
+from cadstn.geometry.skeleton import ICVL16
 
 AUTHORS = ("icvl_mix", "icvl_3D_and_depth", "icvl_lstm", "icvl_baseline", "icvl_3D")
 
@@ -151,6 +154,33 @@ def test_figures_are_pngs_of_a_readmes_width() -> None:
         assert len(picture.png) < 150_000
     # The same numbers give the same file.
     assert pictures[0].draw() == pictures[0].png
+
+
+def test_a_legend_of_twenty_hides_no_curve(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("matplotlib")
+    drawn: list[Any] = []
+
+    def keep(figure: Any) -> bytes:
+        drawn.append(figure)
+        return b""
+
+    monkeypatch.setattr(plots, "_png", keep)
+    rng = np.random.default_rng(0)
+    heights = []
+    for count in (2, 20):
+        errors = {f"method {i} of them": rng.uniform(2, 60, (30, 16)) for i in range(count)}
+        means = {name: e.mean(0).tolist() for name, e in errors.items()}
+        plots.good_frames(errors, "title")
+        plots.per_joint(means, ICVL16, "title")
+        for figure in drawn:
+            figure.draw_without_rendering()
+            axes, legend = figure.axes[0], figure.legends[0]
+            assert len(legend.get_texts()) == count
+            assert axes.get_legend() is None
+            assert not legend.get_window_extent().overlaps(axes.get_window_extent())
+            heights.append(axes.get_window_extent().height)
+        drawn.clear()
+    assert heights[2:] == pytest.approx(heights[:2], rel=0.05)
 
 
 def test_the_command_writes_one_page(published: Path, tmp_path: Path) -> None:
