@@ -174,6 +174,10 @@ def predict(
     default="paper", show_default=True, help="What to train by.",
 )  # fmt: skip
 @click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Override a field.")
+@click.option(
+    "--seeds", type=click.IntRange(1), default=1, show_default=True,
+    help="Train each network this often; the report gives the spread.",
+)  # fmt: skip
 @click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
 @click.option(
     "--published", type=click.Path(path_type=Path, exists=True, file_okay=False),
@@ -184,6 +188,7 @@ def reproduce(
     out: Path,
     kind: str,
     settings: tuple[str, ...],
+    seeds: int,
     device: str,
     published: Path | None,
 ) -> None:
@@ -224,6 +229,7 @@ def reproduce(
         settings=dict(setting(text) for text in settings),
         device=device,
         published=published,
+        seeds=seeds,
         watch=watch,
     )
     click.echo("wrote " + "\n      ".join(map(str, written)))

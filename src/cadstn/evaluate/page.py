@@ -16,7 +16,7 @@ from pathlib import Path
 
 from cadstn.io.whole import write_bytes
 
-_LONG = 6  # headings from which on a page has a table of contents
+_LONG = 4  # headings from which on a page has a table of contents
 
 
 @dataclass(frozen=True)
