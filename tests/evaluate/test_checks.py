@@ -162,7 +162,7 @@ def test_cuts_of_the_file_of_truth_count(tmp_path: Path) -> None:
         scores, text = score_files(tmp_path / "pred.npz", tmp_path / "truth.npz", name)
         assert scores.cuts == (4,)
         assert scores.truth_jitter_mm_frame2 == 0
-    assert "2 shots, cut where the file of truth says a shot begins" in text
+    assert "2 shots, cut where the file of truth has a shot begin" in text
 
 
 @pytest.mark.parametrize("joint", [0, 9])

@@ -29,10 +29,7 @@ _EMA_WEIGHTS = (0.9, 0.7)
 
 
 def ablation_blocks(comparison: Comparison) -> list[Block]:
-    """Tables IV and V of the authors' files and of ours, and the authors' log where it has the set.
-
-    Only for the published test sets: the log is of these.
-    """
+    """Tables IV and V of the authors' files and ours, and the authors' log of a published test."""
     blocks: list[Block] = []
     for suffix in (" (authors)", ""):
         if comparison.get(f"Spatial{suffix}") and comparison.get(f"Temporal{suffix}"):
@@ -81,7 +78,7 @@ def networks_table(comparison: Comparison, suffix: str = "") -> Table:
 def authors_blocks(comparison: Comparison) -> list[Block]:
     """The authors' log: table IV and figure 10b beside our networks, and what their gate was."""
     rules = comparison.rules
-    log = authors_log_mm(rules.name)
+    log = authors_log_mm(rules.name) if comparison.published else {}
     if not log:
         return []
     joints = dict(log)

@@ -173,7 +173,13 @@ def load_predictions(
         raise CadstnError(
             "a text file does not say which camera and joints it has",
             where=path,
-            mend="name its data set with --set nyu or --set icvl, or give .npz files",
+            mend="name its data set with --set, for instance --set nyu, or give .npz files",
+        )
+    if protocol.several_cameras and fmt == "uvd":
+        raise CadstnError(
+            f"u v d of {protocol.name}, whose frames have cameras of their own",
+            where=path,
+            mend="give .npz files, x y z in mm with --format xyz, or name one --camera",
         )
     table = read_joints_text(path, len(protocol.skeleton))
     check_ranges(path, table, fmt, protocol)

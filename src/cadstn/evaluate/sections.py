@@ -16,7 +16,7 @@ from cadstn.evaluate.analysis import (
 )
 from cadstn.evaluate.compare import Comparison, Entry
 from cadstn.evaluate.intervals import resampling_units
-from cadstn.evaluate.metrics import ACCURACY_MM
+from cadstn.evaluate.metrics import ACCURACY_MM, METRICS
 from cadstn.evaluate.page import Block, Picture, Table, Text
 from cadstn.evaluate.protocol import Protocol
 from cadstn.evaluate.published import (
@@ -37,14 +37,13 @@ WITHIN = tuple(f"≤ {mm} mm, %" for mm in ACCURACY_MM)
 def rules_text(comparison: Comparison) -> Text:
     """Camera, joints, cuts, centre and how intervals were made, once for a page."""
     rules = comparison.rules
-    camera = rules.camera
     shots = len(rules.cuts) + 1
     units = resampling_units(len(comparison.truth_xyz_mm), rules.cuts)
     cut = f", cut where {rules.cut_rule}" if rules.cuts else ", not cut"
     return Text(
         f"Rules of every number on {rules.title}: {len(comparison.truth_xyz_mm)} frames; "
-        f"{len(rules.skeleton)} joints ({rules.joint_subset}); camera fx {camera.fx:g} "
-        f"fy {camera.fy:g} cx {camera.cx:g} cy {camera.cy:g} px; {_plural(shots, 'shot')}{cut}, "
+        f"{len(rules.skeleton)} joints ({rules.joint_subset}); camera {rules.camera_text}; "
+        f"{_plural(shots, 'shot')}{cut}, "
         f"and nothing is measured across a cut; crop centre: {_centres(comparison)}. "
         f"Intervals are 95 % ones from {units}. Acceleration error: "
         "mean of |a_pred - a_true|, a = x[t-1] - 2 x[t] + x[t+1]; jitter: mean of |a_pred|."
@@ -56,7 +55,7 @@ def short_note(comparison: Comparison) -> str:
     rules = comparison.rules
     few = resampling_units(len(comparison.truth_xyz_mm), rules.cuts).few
     return (
-        f"{rules.title}: {len(rules.skeleton)} joints, fx {rules.camera.fx:g} px, "
+        f"{rules.title}: {len(rules.skeleton)} joints, {rules.camera_text.split(',')[0]} px, "
         f"{_plural(len(rules.cuts) + 1, 'shot')}, crop centre {_centres(comparison)}."
         f"{' Too few shots: intervals are too narrow.' if few else ''}"
     )
@@ -82,10 +81,12 @@ def methods_table(comparison: Comparison, *, quoted: bool = True) -> Table:
     others = paper_rows(rules.name, (e.name for e in comparison.entries)) if quoted else []
     rows = [(e.scores.mean_error_mm, _method_row(e, printed.get(e.name))) for e in
             comparison.entries]  # fmt: skip
-    rows += [(mm, (f"{name} [quoted]", f"{mm:.2f}", *[""] * 8)) for name, mm in others]
+    more = tuple(metric.title for metric in METRICS.values())
+    empty = [""] * (8 + len(more))
+    rows += [(mm, (f"{name} [quoted]", f"{mm:.2f}", *empty)) for name, mm in others]
     rows.sort(key=lambda row: row[0])
     header = (
-        "method", "paper, mm", "mean error, mm", "95 %", *WITHIN, "accel. error, mm/frame²",
+        "method", "paper, mm", "mean error, mm", "95 %", *WITHIN, *more, "accel. error, mm/frame²",
         "jitter, mm/frame²", "frames",
     )  # fmt: skip
     own = number_text(comparison.entries[0].scores.truth_jitter_mm_frame2, 2)
@@ -235,6 +236,7 @@ def _method_row(entry: Entry, printed: float | None) -> tuple[str, ...]:
         number_text(s.mean_error_mm, 3),
         str(entry.error),
         *(f"{100 * s.accuracy[mm]:.1f}" for mm in ACCURACY_MM),
+        *(number_text(s.more[name], 3) for name in METRICS),
         number_text(s.acceleration_error_mm_frame2, 2),
         number_text(s.jitter_mm_frame2, 2),
         f"{s.frames}" + (f" ({s.lost} lost)" if s.lost else ""),

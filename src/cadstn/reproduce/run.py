@@ -179,7 +179,7 @@ def _predict(
 
             kept = predict(wanted, dataset, centre, on_frames=frames)
             for name, predictions in kept.items():
-                for ending in (".txt", ".npz"):
+                for ending in (".npz",) if dataset.several_cameras else (".txt", ".npz"):
                     write_predictions(folder / f"{centre}-{name}{ending}", predictions, dataset)
         done[centre] = kept
     return done
