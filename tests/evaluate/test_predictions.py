@@ -73,8 +73,8 @@ def test_lost_frames_keep_their_place(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "what", "mend"),
     [
-        ("", "empty", "K x (u v d)"),
-        (" \n\n", "empty", "K x (u v d)"),
+        ("", "empty", "2 x (u v d)"),
+        (" \n\n", "empty", "2 x (u v d)"),
         ("1 2 3 4 5 6\n1 2 3 4 5\n", "line 2 holds 5 numbers, expected 6", "which data set"),
         ("1 2 3 4 5 6 7\n", "line 1 holds 7 numbers, expected 6", "2 x (u v d)"),
         ("1 2 3 4 5 6\n\n1 2 3 4 5 6\n", "line 2 holds 0 numbers, expected 6", "one frame a line"),
@@ -200,7 +200,7 @@ def test_uvd_becomes_mm_and_xyz_stays(tmp_path: Path) -> None:
 
 def test_load_mistakes_are_named(tmp_path: Path) -> None:
     path = text_file(tmp_path, "1 2 3\n")
-    with pytest.raises(CadstnError, match=r"joints\.txt: a text file does not say .* --set nyu"):
+    with pytest.raises(CadstnError, match=r"joints\.txt: a text file does not name .* --set nyu"):
         load_predictions(path)
     with pytest.raises(CadstnError, match="no such file"):
         load_predictions(tmp_path / "no.txt")

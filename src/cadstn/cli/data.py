@@ -86,7 +86,7 @@ def synth(
     click.echo(f"next: {following} {path}")
 
 
-#: Frames that are rendered where none are asked for.
+#: Frames that are rendered where no number is given.
 _FRAMES = {"recording": 150, "msra": 1000}
 _SUITS = {
     "recording": ("frames",),
@@ -138,8 +138,8 @@ def check(path: Path, split: str | None, as_json: bool) -> None:
             reports.append(check_dataset(dataset, bar.update))
     following = _next_command(found, reports)
     if as_json:
-        told = {"splits": [report.to_dict() for report in reports], "next": following}
-        click.echo(json.dumps(told, indent=1))
+        found_all = {"splits": [report.to_dict() for report in reports], "next": following}
+        click.echo(json.dumps(found_all, indent=1))
     else:
         for report in reports:
             for line in describe(report):

@@ -43,7 +43,7 @@ def score(
 ) -> None:
     r"""Score predictions: mean error, accuracy, acceleration error, jitter (eqs. 7 to 9).
 
-    PRED and TRUTH are text files of the field, one frame a line, K x (u v d), or .npz files as
+    PRED and TRUTH are text files, one frame a line, K x (u v d), or .npz files as
     'cadstn track' and 'cadstn predict' write them.
 
     \b
@@ -68,7 +68,7 @@ def score(
 )  # fmt: skip
 @click.option(
     "--format", "fmt", type=_FORMAT, default="uvd", show_default=True,
-    help="Columns of text files that do not say it themselves with FILE:xyz or FILE:uvd.",
+    help="Columns of text files without an ending FILE:xyz or FILE:uvd.",
 )  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the page and figures.")
 def compare(
@@ -124,7 +124,7 @@ def compare(
 )  # fmt: skip
 @click.option(
     "--centre", "--center", "centre", type=click.Choice(["truth", "found"]), required=True,
-    help="Put crops where the truth is, as the field does, or where the hand is found.",
+    help="Put crops where the truth is, as most papers do, or where the hand is found.",
 )  # fmt: skip
 @click.option("--network", help="cadstn, spatial, temporal, baseline or sliced, of a RUN.")
 @click.option(
@@ -147,10 +147,10 @@ def predict(
     truth: Path | None,
     device: str,
 ) -> None:
-    r"""Predict a data set's frames and write them as the field's text file.
+    r"""Predict a data set's frames and write them as text, u v d a joint, or .npz.
 
     RUN is a folder of 'cadstn train' or an exported .onnx file; the network that ships if not
-    given. The joints are those that the field scores; a network of other joints (hand21) is
+    given. The joints are the scored ones of the set; a network of other joints (hand21) is
     converted by documented rules.
 
     \b

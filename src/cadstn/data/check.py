@@ -1,4 +1,4 @@
-"""Open every file of a data set and say what is there, what is missing and what is wrong."""
+"""Open every file of a data set and list what is there, missing or wrong."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def check_dataset(
 
 
 def describe(report: Report) -> Iterator[str]:
-    """Say what was found, in lines for people."""
+    """Describe what was found, in lines for people."""
     data = report.dataset
     sequences, subjects = len(set(data.sequences)), sorted(set(data.subjects))
     yield f"{data.name} {data.split}: {data.layout}, in {data.folder}"
@@ -233,7 +233,7 @@ def _behind_mm(sample: Sample, depth_mm: DepthMm) -> NDArray[np.float64]:
 
 
 def _without_label(dataset: Dataset) -> Iterable[Problem]:
-    """Frames on disk that no label belongs to, where a set's names say which these are."""
+    """Frames on disk that no label belongs to, where a set numbers its files."""
     why = "a frame beyond the labels"
     if dataset.name == "nyu":
         beyond = nyu.frame_name(len(dataset))
@@ -248,7 +248,7 @@ def _without_label(dataset: Dataset) -> Iterable[Problem]:
 
 
 def _disagreeing(dataset: Dataset) -> Iterable[Problem]:
-    """Whether NYU's two copies of its labels say the same, as they are the same in the real set."""
+    """Frames where NYU's two copies of its labels differ; in the real set none does."""
     if dataset.name != "nyu":
         return
     theirs = nyu.read_labels(dataset.folder / nyu.LABELS, "joint_xyz", cameras=(0,))[0]

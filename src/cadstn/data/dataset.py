@@ -39,7 +39,7 @@ class Sample:
         joints_xyz_mm: (K, 3) camera frame (x right, y down, z forward).
         camera: that took it.
         sequence: the recording it belongs to.
-        subject: whose hand it is; "unknown" where the set does not say.
+        subject: whose hand it is; "unknown" where the set does not name it.
         starts_shot: whether no frame before it continues into it.
         name: the frame's file, relative to the set's folder.
     """
@@ -56,7 +56,7 @@ class Sample:
 
     @cached_property
     def depth_mm(self) -> DepthMm:
-        """(H, W) mm, 0 where nothing was measured; read when first asked for.
+        """(H, W) mm, 0 where nothing was measured; read when first used.
 
         Raises:
             CadstnError: naming the file, if it is missing, damaged or of another size.
@@ -66,7 +66,7 @@ class Sample:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """One split of one data set: all labels in memory, depth on disk until it is asked for.
+    """One split of one data set: all labels in memory, depth on disk until it is used.
 
     Attributes:
         name: of its reader, see `cadstn.data.registry.READERS`.
@@ -75,9 +75,9 @@ class Dataset:
         folder: what the frames' names are relative to.
         camera: that took the frames; the first one's where they differ.
         skeleton: all K joints that the set labels.
-        scored: those of them that the field scores, in its order.
+        scored: those of them that are scored, in the usual order.
         scored_skeleton: what these are called.
-        center_joint: the one of the K that the field's scripts put the crop at.
+        center_joint: the one of the K that published scripts put the crop at.
         names: N file names.
         joints_uvd: (N, K, 3) u px, v px, d mm.
         joints_xyz_mm: (N, K, 3) camera frame (x right, y down, z forward).
@@ -129,7 +129,7 @@ class Dataset:
         return len(self.names)
 
     def __getitem__(self, index: int) -> Sample:
-        """Return one frame; depth is read when it is asked for.
+        """Return one frame; depth is read when it is used.
 
         Raises:
             IndexError: beyond either end.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -32,8 +33,9 @@ def read_lines(file: Path, mend: str) -> list[str]:
 
 
 def parse_numbers(
-    file: Path, rows: Sequence[str], width: int, *, first_line: int, mend: str
-) -> NDArray[np.float64]:
+    file: Path, rows: Sequence[str], width: int, *, first_line: int = 1, mend: str,
+    lost: bool = False,
+) -> NDArray[np.float64]:  # fmt: skip
     """Parse rows of numbers between blanks: (rows, width).
 
     Args:
@@ -42,37 +44,48 @@ def parse_numbers(
         width: numbers in each.
         first_line: the number of the first row's line in the file, from 1.
         mend: what to do about a wrong one.
+        lost: whether a row may be ``nan`` throughout, a frame without a hand.
 
     Raises:
         CadstnError: naming file and line, where a row holds another count, something that is not a
             number, or one that is not finite.
     """
     try:
-        # Far faster than Python's own parsing; whatever it stumbles over is looked for below.
+        # Far faster than Python's own parsing; what it refuses is found below.
         table = np.loadtxt(rows, dtype=np.float64, comments=None, ndmin=2)
     except ValueError:
         table = np.empty((0, 0))
-    if table.shape == (len(rows), width) and np.isfinite(table).all():
-        return table
-    for number, row in enumerate(rows, first_line):
-        _check_row(file, number, row.split(), width, mend)
-    return np.array([[float(token) for token in row.split()] for row in rows])
+    if table.shape == (len(rows), width):
+        gone = np.isnan(table).all(axis=1) if lost else np.zeros(len(rows), bool)
+        if (np.isfinite(table).all(axis=1) | gone).all():
+            return table
+    return np.array([
+        _parse_row(file, number, row.split(), width, mend, lost)
+        for number, row in enumerate(rows, first_line)
+    ])  # fmt: skip
 
 
-def _check_row(file: Path, number: int, tokens: list[str], width: int, mend: str) -> None:
-    if len(tokens) != width:
-        raise CadstnError(
-            f"line {number} holds {len(tokens)} numbers, expected {width}", where=file, mend=mend
-        )
+def _parse_row(
+    file: Path, number: int, tokens: list[str], width: int, mend: str, lost: bool
+) -> list[float]:
+    """Parse one row the slow way, which names each mistake."""
+    values = []
     for token in tokens:
         try:
-            good = bool(np.isfinite(float(token))) and "_" not in token
+            # Python reads 1_000 as a number; no label file means that.
+            values.append(float("?" if "_" in token else token))
         except ValueError:
-            good = False
-        if not good:
             raise CadstnError(
-                f"line {number}: '{token[:40]}' is not a finite number", where=file, mend=mend
-            )
+                f"line {number}: '{token[:40]}' is not a number", where=file, mend=mend
+            ) from None
+    if len(values) != width:
+        raise CadstnError(
+            f"line {number} holds {len(values)} numbers, expected {width}", where=file, mend=mend
+        )
+    bad = [token for token, v in zip(tokens, values, strict=True) if not math.isfinite(v)]
+    if bad and not (lost and all(map(math.isnan, values))):
+        raise CadstnError(f"line {number}: '{bad[0]}' is not finite", where=file, mend=mend)
+    return values
 
 
 def scipy_io() -> Any:

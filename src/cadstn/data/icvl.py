@@ -177,8 +177,8 @@ def read_labels(file: Path) -> tuple[list[str], Joints]:
     names = [name.replace("\\", "/") for name, _, _ in parts]
     for number, name in enumerate(names, 1):
         if not name.endswith(".png"):
-            said = f"begins with '{name[:40]}', not with a .png" if name else "is empty"
-            raise CadstnError(f"line {number} {said}", where=file, mend=_MEND)
+            begins = f"begins with '{name[:40]}', not with a .png" if name else "is empty"
+            raise CadstnError(f"line {number} {begins}", where=file, mend=_MEND)
     table = parse_numbers(file, [rest for _, _, rest in parts], 48, first_line=1, mend=_MEND)
     return names, table.reshape(-1, 16, 3)
 
@@ -199,7 +199,7 @@ def _wrong(names: list[str], uvd: Joints) -> dict[str, str]:
 
 
 def _not_unpacked(folder: Path, names: list[str]) -> list[str]:
-    """Names in recordings whose folder is not there; asks the disk once a recording."""
+    """Names in recordings whose folder is not there; one look-up a recording."""
     sequences = [name.rpartition("/")[0] for name in names]
     gone = {sequence for sequence in set(sequences) if not (folder / sequence).is_dir()}
     return [name for name, sequence in zip(names, sequences, strict=True) if sequence in gone]
@@ -215,7 +215,7 @@ def _all_unpacked(folder: Path, names: list[str]) -> None:
 
 
 def _subject(sequence: str) -> str:
-    """Each recording is another person's; a folder that is only an angle does not say whose."""
+    """Each recording is another person's; one named by an angle alone is unknown."""
     return "unknown" if is_rotated(sequence) and "/" not in sequence else sequence.split("/")[-1]
 
 

@@ -165,7 +165,7 @@ def read_labels(file: Path) -> Joints:
         raise CadstnError(f"line 1 is '{first[:40]}', not a count", where=file, mend=_LABEL_MEND)
     if int(first) != len(rows):
         raise CadstnError(
-            f"line 1 says {first} frames where {len(rows)} follow", where=file, mend=_LABEL_MEND
+            f"line 1 counts {first} frames where {len(rows)} follow", where=file, mend=_LABEL_MEND
         )
     table = parse_numbers(file, rows, 63, first_line=2, mend=_LABEL_MEND)
     joints: Joints = table.reshape(-1, 21, 3) * _TO_OURS

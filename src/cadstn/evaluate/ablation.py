@@ -153,7 +153,7 @@ def fusion_bars(
     )  # fmt: skip
     note = (
         "w multiplies the temporal prediction, 1 - w the spatial one; the exponential average is "
-        "causal, its number the weight of the new frame, and starts afresh at each shot. "
+        "causal, its number the weight of the new frame, and restarts at each shot. "
     )
     levels = {e.name: e.scores.mean_error_mm for e in (spatial, temporal, learned) if e}
     title = f"{rules.title}: a fixed weight against learned fusion"

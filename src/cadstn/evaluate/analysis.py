@@ -123,7 +123,7 @@ def error_by_visibility(errors_mm: ArrayLike, hidden: NDArray[np.int8]) -> list[
 def exponential_average(
     pred_xyz_mm: ArrayLike, new_weight: float, cuts: Sequence[int] = ()
 ) -> FloatArray:
-    """Causal exponential average, afresh at each shot and after a lost frame: (N, K, 3).
+    """Causal exponential average, restarted at each shot and after a lost frame: (N, K, 3).
 
     Args:
         pred_xyz_mm: (N, K, 3).
@@ -157,7 +157,7 @@ def best_fixed_weight(
 ) -> float:
     """Return the fixed w in 0, 0.01 ... 1 with the least mean error on these frames.
 
-    On the frames it is then judged by it is an oracle; chosen on validation it is an honest bar.
+    Chosen on the frames that it is scored on it is an oracle; chosen on validation it is fair.
     """
     weights = [i / 100 for i in range(101)]
     errors = fixed_weight_errors_mm(temporal_xyz_mm, spatial_xyz_mm, truth_xyz_mm, weights)

@@ -23,7 +23,7 @@ from cadstn.geometry.skeleton import SKELETONS, Skeleton
 Format = Literal["uvd", "xyz"]
 FORMATS: tuple[Format, ...] = ("uvd", "xyz")
 
-# No sensor of the field measures nearer: a smaller number is in metres.
+# No depth sensor measures nearer: a smaller number is in metres.
 _NEAREST_MM = 20.0
 # No joint is farther than this from another joint of its hand.
 _HAND_MM = 250.0

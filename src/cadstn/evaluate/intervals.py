@@ -120,7 +120,7 @@ def bootstrap(values: ArrayLike, cuts: Sequence[int] = (), *, seed: int = 0) -> 
     starts = resampling_units(runs.shape[1], cuts).starts
     sums = np.add.reduceat(np.where(counted, runs, 0.0), starts, axis=1)
     counts = np.add.reduceat(counted.astype(np.float64), starts, axis=1)
-    kept = counts.sum(axis=0) > 0  # a shot of lost frames says nothing of the others
+    kept = counts.sum(axis=0) > 0  # a shot of lost frames alone does not count
     sums, counts = sums[:, kept], counts[:, kept]
     mean = float(sums.sum() / counts.sum())
     if sums.shape[1] < 2:

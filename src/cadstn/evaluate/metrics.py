@@ -4,12 +4,12 @@ Every function takes joints ``(N, K, 3)`` in mm: N frames in the order of the re
 A *lost* frame, one in which no hand was found, is NaN in all of its joints. It must neither vanish
 from a result nor poison it, so the rule is the same everywhere:
 
-* mean errors, medians and motion are over the frames that were found, and ``Scores.lost`` says
-  how many were not;
+* mean errors, medians and motion are over the frames that were found, and ``Scores.lost``
+  counts the others;
 * accuracy counts a lost frame as not within any threshold.
 
 A frame of which only some joints are NaN, and an infinity anywhere, are refused: dropping such a
-frame would flatter the result, and no convention of the field says how to count it.
+frame would flatter the result, and no common convention counts it.
 """
 
 from __future__ import annotations
@@ -254,7 +254,7 @@ def score(
     Raises:
         CadstnError: as ``acceleration_error``.
     """
-    # Checked once and measured once: a file of 8,252 frames is scored while one looks at it.
+    # Checked once and measured once: scoring 8,252 frames must not keep a user waiting.
     pred, truth = as_pair(pred_xyz_mm, truth_xyz_mm)
     difference = pred - truth
     errors = lengths(difference)

@@ -1,4 +1,4 @@
-"""Read and write joints: the field's text files, and the ``.npz`` that ``cadstn track`` writes.
+"""Read and write joints: text (u v d a joint), and the ``.npz`` that ``cadstn track`` writes.
 
 The text format holds one frame a line, K x (u px, v px, d mm) in the order of the test set, without
 a header. A frame without a prediction is a line of ``nan``: it keeps its place, because to leave it
@@ -7,7 +7,6 @@ out would shift every frame after it. For the same reason a blank line between f
 
 from __future__ import annotations
 
-import math
 import os
 import zipfile
 import zlib
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from cadstn.data.files import parse_numbers, read_lines
 from cadstn.errors import CadstnError, nearest_name
 from cadstn.evaluate.checks import FORMATS, Format, check_names, check_ranges
 from cadstn.evaluate.joints import FloatArray, lost_frames
@@ -42,21 +42,16 @@ def read_joints_text(path: str | os.PathLike[str], joints: int) -> FloatArray:
             another count, something that is not a number, an infinity, or some NaN but not all.
     """
     path = Path(path)
-    lines = _lines(path)
-    width = 3 * joints
-    try:
-        # Far faster than Python's own parsing, but it neither counts blank lines nor names a
-        # mistake as a reader would: whatever it stumbles over is looked for line by line below.
-        table = np.loadtxt(lines, dtype=np.float64, comments=None, ndmin=2)
-    except ValueError:
-        table = np.empty((0, 0))
-    if table.shape != (len(lines), width) or not _whole_frames(table):
-        table = np.array([_parse_line(path, i, line, width) for i, line in enumerate(lines, 1)])
-    return table.reshape(len(lines), joints, 3)
+    mend = (
+        f"one frame a line, {joints} x (u v d) between blanks, nan throughout for a lost frame, "
+        "without file names, commas or headers; check which data set the file belongs to"
+    )
+    rows = read_lines(path, mend)
+    return parse_numbers(path, rows, 3 * joints, mend=mend, lost=True).reshape(-1, joints, 3)
 
 
 def write_joints_uvd(path: str | os.PathLike[str], joints_uvd: ArrayLike) -> None:
-    """Write a text file of the field: three decimals, a lost frame as a line of ``nan``.
+    """Write a text file: three decimals, a lost frame as a line of ``nan``.
 
     The file appears whole or not at all: it is written under a temporary name and then renamed.
 
@@ -113,9 +108,9 @@ def read_joints_npz(path: str | os.PathLike[str]) -> FloatArray:
 
 
 def read_npz_notes(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read what an ``.npz`` file says of its joints.
+    """Read what an ``.npz`` file holds besides its joints.
 
-    Call it on a file that `read_joints_npz` accepts. What it can say: ``skeleton``, ``centre``,
+    Call it on a file that `read_joints_npz` accepts. It may hold ``skeleton``, ``centre``,
     ``joint_names`` (K names) and ``cuts`` (frames that begin a new shot).
     """
     with np.load(path, allow_pickle=False) as archive:
@@ -171,7 +166,7 @@ def load_predictions(
     if protocol is None:
         _must_exist(path)
         raise CadstnError(
-            "a text file does not say which camera and joints it has",
+            "a text file does not name its camera and joints",
             where=path,
             mend="name its data set with --set, for instance --set nyu, or give .npz files",
         )
@@ -191,60 +186,3 @@ def load_predictions(
 def _must_exist(path: Path) -> None:
     if not path.is_file():
         raise CadstnError("no such file", where=path, mend="give a .txt or .npz file of joints")
-
-
-def _lines(path: Path) -> list[str]:
-    """Lines up to the last one that is not blank; a byte order mark is dropped."""
-    _must_exist(path)
-    try:
-        # Bytes that are not text become a mark which no number contains, and are named as such.
-        text = path.read_bytes().decode("utf-8-sig", errors="replace")
-    except OSError as error:
-        raise CadstnError(
-            f"cannot read ({error.strerror})", where=path, mend="check its permissions"
-        ) from None
-    # Lines of the field's files end in LF, CR LF and even CR CR LF; the latter read as text would
-    # put a blank line after every frame.
-    text = text.replace("\r", " ").rstrip()
-    if not text:
-        raise CadstnError("empty", where=path, mend="one frame a line, K x (u v d)")
-    return text.split("\n")
-
-
-def _whole_frames(table: FloatArray) -> bool:
-    """Whether every row is finite throughout or NaN throughout."""
-    finite = np.isfinite(table)
-    return bool((finite.all(axis=1) | np.isnan(table).all(axis=1)).all())
-
-
-def _parse_line(path: Path, number: int, line: str, width: int) -> list[float]:
-    """Parse one line the slow way, which knows what to say of each mistake."""
-    mend = f"one frame a line, {width // 3} x (u v d) between blanks"
-    tokens = line.split()
-    values = []
-    for token in tokens:
-        try:
-            # Python reads 1_000 as a number; no file of the field means that.
-            values.append(float("?" if "_" in token else token))
-        except ValueError:
-            raise CadstnError(
-                f"line {number}: '{token[:40]}' is not a number",
-                where=path,
-                mend=f"{mend}, without file names, commas or headers",
-            ) from None
-    if len(values) != width:
-        raise CadstnError(
-            f"line {number} holds {len(values)} numbers, expected {width}",
-            where=path,
-            mend=f"{mend}; check which data set the file belongs to",
-        )
-    lost = [math.isnan(value) for value in values]
-    if not all(lost) and not all(map(math.isfinite, values)):
-        bad = next(token for token, value in zip(tokens, values, strict=True)
-                   if not math.isfinite(value))  # fmt: skip
-        raise CadstnError(
-            f"line {number}: '{bad}' is not finite",
-            where=path,
-            mend="give finite numbers, or nan throughout the line of a lost frame",
-        )
-    return values

@@ -144,7 +144,7 @@ _AUTHORS = " (authors)"
 
 
 def method_name(path: str | Path) -> str:
-    """Name the method of a file: the field's name where it is known, otherwise the file's stem.
+    """Name the method of a file: its published name where it is known, otherwise the file's stem.
 
     >>> method_name("nyu/IJCV16_NYU_LieX.txt"), method_name("runs/mine.npz")
     ('Lie-X', 'mine')

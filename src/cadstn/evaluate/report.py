@@ -38,8 +38,8 @@ def score_files(
 ) -> tuple[Scores, str]:
     """Score one file of predictions, anybody's or ours, against a file of truth.
 
-    A prediction shorter than the truth is scored on the first frames, as the field does with
-    DeepPrior's, which covers only the first recording of ICVL's test; ``frames`` and ``of`` say so.
+    A prediction shorter than the truth is scored on the first frames, as DeepPrior's always is,
+    which covers only the first recording of ICVL's test; ``frames`` and ``of`` hold both numbers.
 
     Args:
         pred_path: ``.txt`` or ``.npz``.
@@ -47,7 +47,7 @@ def score_files(
         set_name: one of `PROTOCOLS`; None needs two ``.npz`` files, taken as one shot.
         fmt: what a text prediction holds, ``uvd`` or ``xyz``.
         truth_fmt: the same of a text truth.
-        skeleton: names the joints where there is no set; None takes what an ``.npz`` file says.
+        skeleton: names the joints where there is no set; None takes the ``.npz`` file's own.
         centre: which crop centre the prediction used, only for the text; None likewise.
         camera: instead of the set's, see `protocol`.
 
@@ -63,13 +63,13 @@ def score_files(
     truth = load_predictions(truth_path, rules, truth_fmt)
     is_npz = Path(pred_path).suffix == ".npz"
     notes = read_npz_notes(pred_path) if is_npz else {}
-    told = read_npz_notes(truth_path) if Path(truth_path).suffix == ".npz" else {}
+    true_notes = read_npz_notes(truth_path) if Path(truth_path).suffix == ".npz" else {}
     if rules is None:
-        _check_same_skeleton(pred_path, notes, truth_path, told)
-    elif "cuts" in told:
-        rules = own_cuts(rules, len(truth), told["cuts"])
+        _check_same_skeleton(pred_path, notes, truth_path, true_notes)
+    elif "cuts" in true_notes:
+        rules = own_cuts(rules, len(truth), true_notes["cuts"])
     check_against_truth(pred_path, pred, truth_path, truth, rules, None if is_npz else fmt)
-    cuts = rules.cuts if rules else told.get("cuts", ())
+    cuts = rules.cuts if rules else true_notes.get("cuts", ())
     scores = score(pred, truth[: len(pred)], cuts, of=len(truth))
     known = {"truth": "truth", "found": "found"}.get(notes.get("centre", ""))
     skeleton = skeleton or SKELETONS.get(notes.get("skeleton", ""))
@@ -123,7 +123,7 @@ def format_scores(
         scores: what to show.
         rules: the data set's protocol; None for recordings of one's own.
         skeleton: names the joints where ``rules`` is None; they are numbered without either.
-        centre: which crop centre the prediction used; None says that it is not known.
+        centre: which crop centre the prediction used; None where it is not known.
 
     Returns:
         Lines ended by newlines, each at most 100 characters wide.
@@ -166,7 +166,7 @@ def _setting_rows(
             ("joints", f"{len(rules.skeleton)}: {rules.joint_subset}"),
             *settings,
         ]
-    return [*settings, ("crop centre", centre or "not told by the file")]
+    return [*settings, ("crop centre", centre or "not named by the file")]
 
 
 def _notes(scores: Scores, rules: Protocol | None) -> list[str]:
@@ -215,10 +215,10 @@ def _check_pair(pred_path: object, pred: FloatArray, truth_path: object, truth: 
 
 
 def _check_same_skeleton(
-    pred_path: object, notes: dict[str, Any], truth_path: object, told: dict[str, Any]
+    pred_path: object, notes: dict[str, Any], truth_path: object, true_notes: dict[str, Any]
 ) -> None:
     """Refuse two conventions with as many joints: hand21 and msra21 differ in order."""
-    ours, theirs = notes.get("skeleton"), told.get("skeleton")
+    ours, theirs = notes.get("skeleton"), true_notes.get("skeleton")
     if ours and theirs and ours != theirs:
         raise CadstnError(
             f"holds joints of {ours} where {truth_path} holds {theirs}",

@@ -1,4 +1,4 @@
-"""Predictions and truth on disk: the field's text, or .npz with everything that is known."""
+"""Predictions and truth on disk: text (u v d a joint), or .npz with everything that is known."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from cadstn.reproduce.predict import Predictions
 
 
 def write_predictions(path: Path, predictions: Predictions, dataset: Dataset) -> None:
-    """Write predictions as the field's text (.txt), or with all their parts (.npz).
+    """Write predictions as text (.txt, u v d a joint), or with all their parts (.npz).
 
     Raises:
         CadstnError: if the ending is neither, or the file cannot be written.
@@ -33,7 +33,7 @@ def write_predictions(path: Path, predictions: Predictions, dataset: Dataset) ->
 
 
 def write_truth(path: Path, dataset: Dataset) -> None:
-    """Write the joints that the field scores, as text or, with the shots' first frames, as .npz.
+    """Write the scored joints, as text or, with the shots' first frames, as .npz.
 
     Raises:
         CadstnError: if the ending is neither, or the file cannot be written.

@@ -1,4 +1,4 @@
-"""What the report says of all sets together: data, summary, seeds, size and run time."""
+"""The report's part on all sets together: data, summary, seeds, size and run time."""
 
 from __future__ import annotations
 

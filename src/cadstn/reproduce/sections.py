@@ -53,7 +53,7 @@ def set_blocks(found: Evaluated, published: Path | None = None) -> list[Block]:
     truth = found.networks["truth"]
     blocks: list[Block] = [Heading(found.rules.title), rules_text(truth), _training_text(found)]
     if not found.published_test:
-        what = "rendered by cadstn synth" if found.rendered else "not the field's own test set"
+        what = "rendered by cadstn synth" if found.rendered else "not the set's published test"
         blocks.append(Text(
             f"These {len(truth.truth_xyz_mm)} test frames are {what}: the paper's figures, which "
             "are of the real NYU, cannot be held against them, and are quoted for the order alone."
