@@ -24,7 +24,7 @@ from cadstn.data.dataset import Dataset, Sample
 from cadstn.errors import CadstnError
 from cadstn.geometry.camera import Camera, DepthMm, FloatArray
 from cadstn.geometry.crop import Crop, crop_cube
-from cadstn.io.hashes import BLANK_STAMP, check_stamp, stamp_file
+from cadstn.io.hashes import BLANK_STAMP, STAMP_KEY, check_stamp, stamp_file
 from cadstn.io.whole import whole_file
 
 CENTERS, RENDERED_CENTERS = ("mass", "joint"), ("tracked", "followed")
@@ -268,7 +268,7 @@ def write_bank(
     }
     if answers:
         fields |= {name: ("F32", (count,)) for name in _ANSWERS}
-    header: dict[str, Any] = {"__metadata__": {"format": _FORMAT, **about, "sha256": BLANK_STAMP}}
+    header: dict[str, Any] = {"__metadata__": {"format": _FORMAT, **about, STAMP_KEY: BLANK_STAMP}}
     at = 0
     for name, (dtype, dims) in fields.items():
         bytes_ = int(np.prod(dims)) * np.dtype(_DTYPES[dtype]).itemsize

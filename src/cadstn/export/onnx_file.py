@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from cadstn.errors import CadstnError
 from cadstn.export.branch import either
 from cadstn.export.fused import FIRST, CompactStep, FirstStep, FusedStep
-from cadstn.io.whole import write_bytes
+from cadstn.io.hashes import BLANK_STAMP, STAMP_KEY, stamp_file
+from cadstn.io.whole import whole_file
 from cadstn.models import Cadstn, Compact
 
 INPUTS = ("crops", "h", "c")
@@ -102,8 +103,10 @@ def export_onnx(
         if half:
             round_to_half(look)
         proto = either(FIRST, _written(look, model, half=half, int8=int8), proto)
-    helper.set_model_props(proto, properties)
-    write_bytes(path, proto.SerializeToString())
+    helper.set_model_props(proto, {**properties, STAMP_KEY: BLANK_STAMP})
+    with whole_file(path) as temporary:
+        temporary.write_bytes(proto.SerializeToString())
+        stamp_file(temporary)
 
 
 def round_to_half(model: nn.Module) -> None:

@@ -20,6 +20,8 @@ _BEFORE, _AFTER = b"cadstn-sha256=", b"=652ahs-ntsdac"
 _ZEROS = b"0" * 64
 #: The text to put into a file before `stamp_file`.
 BLANK_STAMP = (_BEFORE + _ZEROS + _AFTER).decode("ascii")
+#: Its key in the metadata of ONNX and safetensors files.
+STAMP_KEY = "sha256"
 _BLOCK = 1 << 24
 _DAMAGED = "damaged: its contents are not those that were written"
 

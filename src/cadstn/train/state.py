@@ -12,13 +12,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from cadstn.errors import CadstnError
-from cadstn.io.hashes import BLANK_STAMP, check_stamp, stamp_file
+from cadstn.io.hashes import BLANK_STAMP, STAMP_KEY, check_stamp, stamp_file
 from cadstn.io.whole import whole_file
 from cadstn.train.optimizers import Optimizers
 from cadstn.train.recipes import NETWORKS, STAGES, Recipe
 
 _KEPT = 2
-_STAMP = "sha256"  # key of the metadata, see `cadstn.io.hashes`
 _HINT = "delete it and run the same command again"
 _SUFFIX = ".checkpoint.safetensors"
 
@@ -32,7 +31,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str,
     whole = {name: tensor.detach().contiguous().clone() for name, tensor in tensors.items()}
     try:
         with whole_file(path) as temporary:
-            save_file(whole, temporary, metadata={**about, _STAMP: BLANK_STAMP})
+            save_file(whole, temporary, metadata={**about, STAMP_KEY: BLANK_STAMP})
             stamp_file(temporary)
     except (OSError, SafetensorError) as error:
         raise CadstnError(
@@ -59,7 +58,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     # Besides its own errors it raises those of torch, for types that torch has not.
     except (SafetensorError, OSError, ValueError, KeyError, RuntimeError, AttributeError) as error:
         raise CadstnError(f"not a safetensors file ({error})", where=path, mend=_HINT) from None
-    about.pop(_STAMP, None)
+    about.pop(STAMP_KEY, None)
     return tensors, about
 
 
