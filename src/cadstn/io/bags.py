@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 
 from cadstn.errors import CadstnError
 from cadstn.geometry.camera import Camera
-from cadstn.io.png import MAX_PIXELS
+from cadstn.io.png import MAX_PIXELS, read_header, still_image
 
 #: Endings of files that hold such a recording; a folder with ``metadata.yaml`` does as well.
 BAGS = (".bag", ".db3", ".mcap")
-_IMAGE, _INFO = "sensor_msgs/msg/Image", "sensor_msgs/msg/CameraInfo"
-_FLOAT = "std_msgs/msg/Float32"
+_IMAGE, _PACKED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
+_INFO = "sensor_msgs/msg/CameraInfo"
+_PNG = b"\x89PNG"
 _ENCODINGS = {"16UC1": "u2", "mono16": "u2", "32FC1": "f4"}
 _MAX_FRAMES = 10_000_000
 
@@ -40,7 +41,7 @@ class Bag(NamedTuple):
 
     def frames(self, first: int = 0) -> Iterator[NDArray[Any]]:
         """Raw frames (H, W) from an index on: uint16 units, or float32 metres."""
-        with _opened(self.path) as reader, _told(self.path):
+        with _told(self.path), _opened(self.path) as reader:
             chosen = [c for c in reader.connections if c.topic == self.topic]
             for index, (connection, _, data) in enumerate(reader.messages(chosen)):
                 if index >= first:
@@ -59,10 +60,11 @@ def open_bag(path: Path) -> Bag:
         CadstnError: if ``rosbags`` is missing, the file is damaged, or it holds no depth images,
             or several topics of them.
     """
-    with _opened(path) as reader, _told(path):
-        images = [c for c in reader.connections if c.msgtype == _IMAGE and c.msgcount]
+    with _told(path), _opened(path) as reader:
+        images = [c for c in reader.connections if c.msgtype in (_IMAGE, _PACKED) and c.msgcount]
         kinds = {c.topic: _encoding(reader, c) for c in images}
-        topics = sorted(topic for topic, kind in kinds.items() if kind in _ENCODINGS)
+        known = (*_ENCODINGS, "compressedDepth")
+        topics = sorted(topic for topic, kind in kinds.items() if kind in known)
         named = [topic for topic in topics if "depth" in topic.lower()] or topics
         if len(named) != 1:
             held = ", ".join(f"{topic} ({kind})" for topic, kind in kinds.items()) or "none"
@@ -90,11 +92,8 @@ def _opened(path: Path) -> Any:
         raise CadstnError(
             f"a ROS bag needs rosbags ({cause})", where=path, mend="pip install 'cadstn[ros]'"
         ) from None
-    folder = path.parent if path.suffix in (".db3", ".mcap") else path
-    if folder.is_dir() and not (folder / "metadata.yaml").is_file():
-        raise CadstnError("lacks metadata.yaml beside it", where=path, mend="copy the whole folder")
     with _told(path):
-        return AnyReader([folder], default_typestore=get_typestore(Stores.ROS2_HUMBLE))
+        return AnyReader([path], default_typestore=get_typestore(Stores.ROS2_HUMBLE))
 
 
 class _told:  # noqa: N801  # a context, named as the others
@@ -120,11 +119,22 @@ class _told:  # noqa: N801  # a context, named as the others
 
 def _encoding(reader: Any, connection: Any) -> str:
     for _, _, data in reader.messages([connection]):
-        return str(reader.deserialize(data, connection.msgtype).encoding)
+        message = reader.deserialize(data, connection.msgtype)
+        if connection.msgtype == _IMAGE:
+            return str(message.encoding)
+        # A configuration of 12 bytes and a 16-bit PNG; colour is packed as JPEG.
+        return "compressedDepth" if _png_start(message) >= 0 else str(message.format)
     return "empty"
 
 
+def _png_start(message: Any) -> int:
+    start = bytes(message.data[:64]).find(_PNG)
+    return start if "depth" in str(message.format).lower() or start == 12 else -1
+
+
 def _pixels(message: Any) -> NDArray[Any]:
+    if not hasattr(message, "encoding"):
+        return _unpacked(bytes(message.data)[max(_png_start(message), 0) :])
     height, width, step = int(message.height), int(message.width), int(message.step)
     if message.encoding not in _ENCODINGS or not 0 < width * height <= MAX_PIXELS:
         raise ValueError(f"an image of {width}x{height}, {message.encoding}")
@@ -134,6 +144,18 @@ def _pixels(message: Any) -> NDArray[Any]:
         raise ValueError(f"an image of {len(data)} bytes where {height} rows of {step} are meant")
     rows = np.ascontiguousarray(data.reshape(height, step)[:, : width * dtype.itemsize])
     return rows.view(dtype).astype(dtype.newbyteorder("="))
+
+
+def _unpacked(data: bytes) -> NDArray[Any]:
+    import cv2
+
+    header = read_header(data)
+    if (header.bits, header.channels) != (16, 1):
+        raise ValueError(f"a PNG of {header.bits} bits and {header.channels} channels")
+    raw = cv2.imdecode(np.frombuffer(still_image(data), np.uint8), cv2.IMREAD_UNCHANGED)
+    if raw is None:
+        raise ValueError("a PNG without readable pixels")
+    return np.asarray(raw)
 
 
 def _camera(reader: Any, topic: str, times: NDArray[np.float64]) -> Camera | None:
@@ -160,9 +182,7 @@ def _unit_mm(reader: Any, topic: str) -> float:
     root = "/".join(topic.split("/")[:3])
     for connection in reader.connections:
         name = connection.topic.replace("_", " ")
-        if connection.msgtype == _FLOAT and name.endswith("option/Depth Units/value"):
-            if not connection.topic.startswith(root):
-                continue
+        if name.endswith("option/Depth Units/value") and connection.topic.startswith(root):
             for _, _, data in reader.messages([connection]):
                 value = float(reader.deserialize(data, connection.msgtype).data)
                 # Written as float32: 0.001 m is not 1.0000000474974513 mm.
