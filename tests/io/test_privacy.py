@@ -1,4 +1,4 @@
-"""Nothing leaves the machine: no socket to anything but this machine, nothing in the home folder."""
+"""Nothing leaves the machine: no socket that leads out of it, nothing in the home folder."""
 
 from __future__ import annotations
 

@@ -13,8 +13,9 @@ import pytest
 
 from cadstn.errors import CadstnError
 from cadstn.io import whole
+from cadstn.io.folder import check_hashes, whole_folder
 from cadstn.io.hashes import BLANK_STAMP, check_stamp, check_sums, file_sha256, stamp_file
-from cadstn.io.whole import check_hashes, whole_file, whole_folder, write_json, write_text
+from cadstn.io.whole import whole_file, write_json, write_text
 
 NAMES = ("a.txt", "b.txt", "summary.json")
 

@@ -26,18 +26,22 @@ if TYPE_CHECKING:
 @click.option("--camera", help=CAMERA_HELP)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write to.")
 @click.option("--weights", type=click.Path(path_type=Path), help="A network of your own (.onnx).")
-def track(path: Path, camera: str | None, out: Path, weights: Path | None) -> None:
+@click.option("--pattern", help="Which files of a folder are depth, such as '*/depth/*.png'.")
+def track(
+    path: Path, camera: str | None, out: Path, weights: Path | None, pattern: str | None
+) -> None:
     r"""Track the hand in a recording.
 
-    PATH is a folder of 16-bit PNGs with a camera.json, any folder of 16-bit PNGs together with
-    --camera, or one .npz file. Written to --out: joints.npz, joints.csv, joints_uvd.txt,
+    PATH is a folder of depth images (PNG, TIFF, PGM, NPY, EXR) with a camera.json or together with
+    --camera, one such image, an .npz file, a ROS bag, or a folder of TUM, ScanNet or DexYCB.
+    Written to --out: joints.npz, joints.csv, joints_uvd.txt,
     overlay.mp4, contact.png and summary.json.
 
     \b
     cadstn track my_recording --out result
     cadstn track frames/ --camera 475.1,475.1,320,240,0.125 --out result
     """
-    _track(path, camera, out, weights)
+    _track(path, camera, out, weights, pattern)
 
 
 @click.command()
@@ -218,21 +222,23 @@ def _signals_end_it() -> Iterator[None]:
                 signal.signal(kind, signal.SIG_DFL)
 
 
-def _track(path: Path, camera: str | None, out: Path, weights: Path | None) -> None:
-    from cadstn.io import open_recording
+def _track(
+    path: Path, camera: str | None, out: Path, weights: Path | None, pattern: str | None = None
+) -> None:
+    from cadstn.io import open_recording, summed_up
     from cadstn.tracking import Tracker
     from cadstn.tracking.results import OUTPUTS, track_recording
 
-    recording = open_recording(path, camera)
+    recording = open_recording(path, camera, pattern=pattern)
     tracker = Tracker(weights)
-
-    def bad(frame: BadFrame) -> None:
-        click.echo(f"skipped: {frame.error}", err=True)
+    bad: list[BadFrame] = []
 
     with click.progressbar(length=len(recording), label="tracking", file=sys.stderr) as bar:
         summary = track_recording(
-            recording, tracker, out, on_bad=bad, on_frame=lambda: bar.update(1)
+            recording, tracker, out, on_bad=bad.append, on_frame=lambda: bar.update(1)
         )
+    for line in summed_up(bad):
+        click.echo(f"skipped: {line}", err=True)
     for line in _report(summary, recording):
         click.echo(line)
     if not summary["video"]:

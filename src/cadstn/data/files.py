@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cadstn.data.mat import read_mat
 from cadstn.errors import CadstnError
+from cadstn.io.arrays import MAX_BYTES, read_regular
 from cadstn.io.files import told_of
 
 
@@ -26,7 +28,7 @@ def read_lines(file: Path, mend: str) -> list[str]:
     with told_of(file):
         if not file.is_file():
             raise CadstnError("no such file", mend=mend)
-        text = file.read_bytes().decode("utf-8-sig", errors="replace").replace("\r", " ").rstrip()
+        text = read_regular(file).decode("utf-8-sig", errors="replace").replace("\r", " ").rstrip()
         if not text:
             raise CadstnError("empty", mend=mend)
         return [line.strip() for line in text.split("\n")]
@@ -89,12 +91,12 @@ def _parse_row(
 
 
 def scipy_io() -> Any:
-    """Return ``scipy.io``, which NYU's labels need; raises CadstnError where it is missing."""
+    """Return ``scipy.io``, which writes NYU's labels; raises CadstnError where it is missing."""
     try:
         import scipy.io
     except ImportError:
         raise CadstnError(
-            "NYU's joint_data.mat needs SciPy", mend="pip install 'cadstn[data]'"
+            "writing NYU's joint_data.mat needs SciPy", mend="pip install 'cadstn[data]'"
         ) from None
     return scipy.io
 
@@ -105,22 +107,16 @@ def load_mat(file: Path, keys: Sequence[str], mend: str) -> dict[str, NDArray[An
     Raises:
         CadstnError: naming the file, if it is not one.
     """
-    io = scipy_io()
-    with told_of(file), file.open("rb") as opened:
-        head = opened.read(128)
-        if b"MATLAB 7.3" in head or head[:8] == b"\x89HDF\r\n\x1a\n":
+    with told_of(file):
+        data = read_regular(file, MAX_BYTES)
+        if b"MATLAB 7.3" in data[:128] or data[:8] == b"\x89HDF\r\n\x1a\n":
             raise CadstnError(
                 "a MATLAB 7.3 file where the set has v5",
                 mend=f"save it in MATLAB with -v7, or {mend}",
             )
-        if not head.startswith(b"MATLAB 5.0 MAT-file"):
-            raise CadstnError(f"not a MATLAB v5 file, it begins with {head[:16]!r}", mend=mend)
-        opened.seek(0)
+        if not data.startswith(b"MATLAB 5.0 MAT-file"):
+            raise CadstnError(f"not a MATLAB v5 file, it begins with {data[:16]!r}", mend=mend)
         try:
-            arrays: dict[str, NDArray[Any]] = io.loadmat(opened, variable_names=list(keys))
-        except Exception as error:  # scipy and zlib raise many kinds on damaged files
-            if isinstance(error, OSError) and error.errno is not None:
-                raise  # the disk's, not the file's
-            why = str(error).splitlines()[0][:80] if str(error) else type(error).__name__
-            raise CadstnError(f"damaged MATLAB file ({why})", mend=mend) from None
-    return {key: arrays[key] for key in keys if key in arrays}
+            return read_mat(data, keys, MAX_BYTES)
+        except (ValueError, RecursionError, OverflowError, MemoryError) as error:
+            raise CadstnError(f"damaged MATLAB file ({error})", mend=mend) from None

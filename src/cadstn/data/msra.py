@@ -20,6 +20,7 @@ from cadstn.data.registry import Pairs, Reader
 from cadstn.errors import CadstnError
 from cadstn.geometry.camera import KNOWN_CAMERAS, Camera, DepthMm
 from cadstn.geometry.skeleton import MSRA21
+from cadstn.io.arrays import read_regular
 from cadstn.io.files import told_of
 from cadstn.io.whole import write_bytes, write_text
 
@@ -186,7 +187,7 @@ def read_bin(file: Path, camera: Camera) -> DepthMm:
         CadstnError: naming the file, if it is cut off, or its box does not lie in the image.
     """
     with told_of(file):
-        data = file.read_bytes()
+        data = read_regular(file)
         if len(data) < _HEADER:
             raise CadstnError(f"cut off after {len(data)} bytes", mend=_MEND)
         width, height, left, top, right, bottom = np.frombuffer(data, "<i4", 6).tolist()

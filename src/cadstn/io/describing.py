@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from cadstn.io.reading import BadFrame, Recording
+from cadstn.io.recording import BadFrame, Recording
 
 
 def describe(recording: Recording) -> dict[str, Any]:

@@ -20,8 +20,8 @@ from cadstn.errors import CadstnError
 from cadstn.evaluate import score, write_joints_uvd
 from cadstn.geometry.skeleton import Skeleton
 from cadstn.io import BadFrame, Recording
+from cadstn.io.folder import whole_folder
 from cadstn.io.text import csv_cell
-from cadstn.io.whole import whole_folder
 from cadstn.tracking import Tracker
 from cadstn.tracking.views import contact_sheet, overlay
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 from cadstn.errors import CadstnError
@@ -72,7 +74,15 @@ def open_source(
     if path.suffix in (".bag", ".db3"):
         from cadstn.tracking.cameras.realsense import RealSenseFile
 
-        return RealSenseFile(path)
+        try:
+            return RealSenseFile(path)
+        except CadstnError as error:  # no library, or another maker's: rosbags reads all
+            if find_spec("rosbags") is None or not path.is_file():
+                raise
+            with suppress(CadstnError):
+                bag = open_recording(path, camera)
+                return RecordingSource(bag, real_time=real_time, loop=loop, on_bad=on_bad)
+            raise error from None
     if camera is None and path.is_dir() and _is_dataset(path):
         return DatasetSource(path, real_time=real_time, on_bad=on_bad)
     recording = open_recording(path, camera)
