@@ -116,7 +116,7 @@ def test_damaged_dexycb(tmp_path: Path) -> None:
         open_dataset(tmp_path, "all")
     camera = tmp_path / "calibration/intrinsics/836212060125_640x480.yml"
     camera.write_text("color:\n  fx: 1.0\n  ppx: 2\ndepth:\n  fy: 1.0\n  ppy: 3\n")
-    with pytest.raises(CadstnError, match=r"836212060125_.*: its colour camera lacks fy, ppy"):
+    with pytest.raises(CadstnError, match=r"836212060125_.*: names no colour camera \('fy'\)"):
         open_dataset(tmp_path, "all")
 
 

@@ -13,7 +13,6 @@ file a frame: minutes for all 582,000.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,7 +24,9 @@ from cadstn.data.registry import Reader
 from cadstn.errors import CadstnError
 from cadstn.geometry.camera import Camera
 from cadstn.geometry.skeleton import HAND21
-from cadstn.io.files import load_npz, read_png, told_of, write_png
+from cadstn.io.arrays import load_npz
+from cadstn.io.files import read_png, told_of, write_png
+from cadstn.io.layouts import layout_camera
 from cadstn.io.whole import write_text, write_with
 
 _SEQUENCES = 100  # of each subject in the whole set
@@ -86,15 +87,18 @@ def open_dexycb(root: Path, split: str) -> Dataset:
     Raises:
         CadstnError: if a camera's calibration or a label is missing or damaged.
     """
-    cameras = read_cameras(root)
     names: list[str] = []
     sequences: list[str] = []
     takers: list[Camera] = []
     joints: list[Joints] = []
     left_out: list[LeftOut] = []
-    for folder in _recordings(root, split, sorted(cameras)):
+    cameras: dict[str, Camera] = {}
+    for folder in _recordings(root, split):
         if folder.name not in cameras:
-            raise CadstnError("has no calibration", where=folder, mend=_MEND)
+            camera = layout_camera(folder, [folder / frame_name(0)])
+            if camera is None:
+                raise CadstnError("has no calibration", where=folder, mend=_MEND)
+            cameras[folder.name] = camera.sized(640, 480)
         sequence = folder.relative_to(root).as_posix()
         for file in sorted(folder.glob("labels_*.npz")):
             name = f"{sequence}/{frame_name(int(file.stem[-6:]))}"
@@ -117,7 +121,7 @@ def open_dexycb(root: Path, split: str) -> Dataset:
         split=split,
         layout="DexYCB: SUBJECT/SEQUENCE/SERIAL, depth aligned to colour",
         folder=root,
-        camera=takers[0] if takers else next(iter(cameras.values())),
+        camera=takers[0] if takers else Camera(1, 1, 0, 0, 640, 480),
         skeleton=HAND21,
         scored=tuple(range(21)),
         scored_skeleton=HAND21,
@@ -133,28 +137,6 @@ def open_dexycb(root: Path, split: str) -> Dataset:
         left_out=tuple(left_out),
         cameras=tuple(takers),
     )
-
-
-def read_cameras(root: Path) -> dict[str, Camera]:
-    """Colour cameras by serial number, from ``calibration/intrinsics``.
-
-    Raises:
-        CadstnError: naming the file, if it lacks a number.
-    """
-    cameras = {}
-    for file in sorted((root / "calibration/intrinsics").glob("*_640x480.yml")):
-        with told_of(file):
-            text = file.read_text(encoding="utf-8", errors="replace")
-            _, _, color = text.partition("color:")
-            # YAML of one level: the section ends where another begins.
-            section = re.split(r"\n(?=\S)", color)[0]
-            found = dict(re.findall(r"^ +(\w+): *([-+.\deE]+) *$", section, re.MULTILINE))
-            missing = [name for name in ("fx", "fy", "ppx", "ppy") if name not in found]
-            if missing:
-                raise CadstnError(f"its colour camera lacks {', '.join(missing)}", mend=_MEND)
-            fx, fy, cx, cy = (float(found[name]) for name in ("fx", "fy", "ppx", "ppy"))
-            cameras[file.name.split("_")[0]] = Camera(fx, fy, cx, cy, 640, 480)
-    return cameras
 
 
 def read_label(file: Path) -> Joints | None:
@@ -207,8 +189,10 @@ def _folders(path: Path) -> list[Path]:
     return sorted(entry for entry in path.iterdir() if entry.is_dir())
 
 
-def _recordings(root: Path, split: str, serials: list[str]) -> Iterator[Path]:
+def _recordings(root: Path, split: str) -> Iterator[Path]:
     """Folders of one camera in one sequence each, in the toolkit's order."""
+    files = sorted((root / "calibration/intrinsics").glob("*_640x480.yml"))
+    serials = [file.name.split("_")[0] for file in files]
     who, cameras, which = SPLITS.get(split, (_SUBJECTS, _SERIALS, None))
     for subject in _subjects(root):
         if int(subject.name[-2:]) - 1 not in who:
