@@ -11,9 +11,10 @@ from click.testing import CliRunner
 from cadstn.cli import cli
 from cadstn.data import open_dataset
 from cadstn.errors import CadstnError
-from cadstn.evaluate import read_joints_npz, score_files
+from cadstn.evaluate import load_predictions, protocol, read_joints_npz, score_files
 from cadstn.reproduce.evaluated import rules_of
 from cadstn.reproduce.pictures import example_frames
+from cadstn.reproduce.sections import published_entries, published_files
 
 pytest.importorskip("torch")
 pytest.importorskip("matplotlib")
@@ -144,6 +145,19 @@ def test_folders_that_hold_no_set(small_icvl: Path, tmp_path: Path) -> None:
         assert isinstance(result.exception, CadstnError)
         assert words in str(result.exception)
     assert not (tmp_path / "out").exists()
+
+
+def test_the_authors_files_stand_beside_ours(published: Path) -> None:
+    files = published_files(published / "icvl")
+    assert {fmt for file, fmt in files if file.parent.name == "icvl-authors"} == {"xyz"}
+    rules = protocol("icvl")
+    truth = load_predictions(published / "icvl" / "groundtruth.txt", rules)
+    entries = published_entries(published / "icvl", rules, truth)
+    means = {entry.name: f"{entry.scores.mean_error_mm:.2f}" for entry in entries}
+    assert means["CADSTN (authors)"] == "8.04"
+    assert means["Baseline (authors)"] == "9.05"
+    assert means["LRF"] == "12.56"
+    assert published_files(None) == []
 
 
 def test_rules_of_folds_in_a_row(small_icvl: Path) -> None:

@@ -210,7 +210,7 @@ def predict(
 @click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
 @click.option(
     "--published", type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="Folder with nyu/ and icvl/ of other methods' files, to stand beside ours.",
+    help="Folder with nyu/ and icvl/ of other methods' files (u v d), and icvl-authors/ (x y z).",
 )  # fmt: skip
 def reproduce(
     paths: tuple[Path, ...],

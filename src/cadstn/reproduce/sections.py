@@ -13,6 +13,7 @@ from cadstn.errors import CadstnError
 from cadstn.evaluate import plots
 from cadstn.evaluate.ablation import authors_blocks, fusion_bars, networks_table
 from cadstn.evaluate.analysis import error_by_visibility
+from cadstn.evaluate.checks import Format
 from cadstn.evaluate.compare import Entry, difference, make_entry
 from cadstn.evaluate.joints import FloatArray
 from cadstn.evaluate.page import Block, Heading, Picture, Table, Text
@@ -62,6 +63,7 @@ def set_blocks(found: Evaluated, published: Path | None = None) -> list[Block]:
     ours = truth.get("CADSTN")
     assert ours is not None
     others = replace(truth, entries=(*entries, ours)) if entries else truth
+    every = replace(truth, entries=(*entries, *truth.entries))
     blocks.append(methods_table(others, quoted=found.published_test))
     blocks += (
         curves(others, "6", "all-", quoted=found.published_test) if others is not truth else []
@@ -70,7 +72,10 @@ def set_blocks(found: Evaluated, published: Path | None = None) -> list[Block]:
     blocks += curves(
         truth, "10" if others is not truth else "6 and 10", quoted=found.published_test
     )
-    blocks += authors_blocks(truth) if found.published_test else []
+    if others.get("Spatial (authors)") and others.get("Temporal (authors)"):
+        blocks.append(networks_table(others, " (authors)"))
+        blocks += fusion_bars(others, " (authors)")
+    blocks += authors_blocks(every) if found.published_test else []
     blocks += fusion_bars(truth, chosen=found.fixed_weight)
     blocks += _fusion_weights(found)
     blocks.append(centres_table(found))
@@ -134,10 +139,14 @@ def _training_text(found: Evaluated) -> Text:
     )
 
 
-def published_files(folder: Path | None) -> list[Path]:
-    """Other methods' prediction files in a folder; the file of truth is none."""
-    files = sorted(folder.glob("*.txt")) if folder else []
-    return [file for file in files if file.stem != "groundtruth"]
+def published_files(folder: Path | None) -> list[tuple[Path, Format]]:
+    """Prediction files in a folder, and the authors' own in FOLDER-authors, which hold x y z."""
+    if folder is None:
+        return []
+    files: list[tuple[Path, Format]] = [(file, "uvd") for file in sorted(folder.glob("*.txt"))]
+    theirs = folder.with_name(f"{folder.name}-authors")
+    files += [(file, "xyz") for file in sorted(theirs.glob("*.txt"))]
+    return [(file, fmt) for file, fmt in files if file.stem != "groundtruth"]
 
 
 def published_entries(
@@ -149,8 +158,8 @@ def published_entries(
         CadstnError: if a file is of other frames.
     """
     entries = []
-    for file in published_files(folder):
-        pred = load_predictions(file, rules)
+    for file, fmt in published_files(folder):
+        pred = load_predictions(file, rules, fmt)
         if len(pred) > len(truth_xyz_mm):
             raise CadstnError(
                 f"holds {len(pred)} frames where this test has {len(truth_xyz_mm)}",
