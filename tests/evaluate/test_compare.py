@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from cadstn.cli import cli
 from cadstn.errors import CadstnError
 from cadstn.evaluate import plots
-from cadstn.evaluate.ablation import ablation_blocks, networks_table
+from cadstn.evaluate.ablation import ablation_blocks, networks_table, seeds_table
 from cadstn.evaluate.compare import Comparison, compare_files, make_entry, parse_source
 from cadstn.evaluate.page import Picture, Table, to_markdown, to_text
 from cadstn.evaluate.predictions import write_joints_uvd
@@ -228,6 +228,21 @@ def test_a_legend_of_twenty_hides_no_curve(monkeypatch: pytest.MonkeyPatch) -> N
             heights.append(axes.get_window_extent().height)
         drawn.clear()
     assert heights[2:] == pytest.approx(heights[:2], rel=0.05)
+
+
+def test_seeds_are_resampled_with_the_shots() -> None:
+    names = ("Sliced 3D Input", "Baseline", "Temporal", "Spatial", "CADSTN")
+    one, other = toy(*names), toy(*reversed(names))
+    table = seeds_table([one, other])
+    row = cells(table, "CADSTN")
+    means = [run.get("CADSTN").scores.mean_error_mm for run in (one, other)]  # type: ignore[union-attr]
+    assert row["each seed, mm"] == ", ".join(f"{mm:.2f}" for mm in means)
+    assert row["mean ± deviation"].startswith(f"{np.mean(means):.2f} ± ")
+    low, high = map(float, row["95 %"].split(" to "))
+    assert low < min(means) + 0.5
+    assert high > max(means) - 0.5
+    assert cells(table, "Baseline")["minus baseline, mm"] == ""
+    assert "over the seeds together" in table.note
 
 
 def test_the_command_writes_one_page(published: Path, tmp_path: Path) -> None:

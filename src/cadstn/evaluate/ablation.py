@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
+
+import numpy as np
 
 from cadstn.evaluate import plots
 from cadstn.evaluate.analysis import (
@@ -13,6 +16,8 @@ from cadstn.evaluate.analysis import (
     share_outside,
 )
 from cadstn.evaluate.compare import Comparison, Entry, difference, make_entry
+from cadstn.evaluate.intervals import bootstrap, resampling_units
+from cadstn.evaluate.joints import FloatArray
 from cadstn.evaluate.metrics import ACCURACY_MM
 from cadstn.evaluate.page import Block, Picture, Table, Text
 from cadstn.evaluate.published import (
@@ -73,6 +78,45 @@ def networks_table(comparison: Comparison, suffix: str = "") -> Table:
         f"The five networks on {rules.title} (table IV)", header, tuple(rows),
         short_note(comparison), tuple(strong),
     )  # fmt: skip
+
+
+def seeds_table(runs: Sequence[Comparison]) -> Table:
+    """Table IV over several trainings that differ in their seed alone; shots and seeds vary.
+
+    Args:
+        runs: one comparison a seed, each with the five networks on the same frames.
+    """
+    rules = runs[0].rules
+    rows = []
+    base = _frame_errors_mm(runs, "Baseline")
+    for name in NETWORKS:
+        errors = _frame_errors_mm(runs, name)
+        found = [entry for run in runs if (entry := run.get(name))]
+        means = np.array([entry.scores.mean_error_mm for entry in found])
+        motion = [entry.scores.acceleration_error_mm_frame2 for entry in found]
+        rows.append((
+            name,
+            ", ".join(f"{mm:.2f}" for mm in means),
+            f"{means.mean():.2f} ± {means.std(ddof=1):.2f}",
+            str(bootstrap(errors, rules.cuts)),
+            "" if name == "Baseline" else bootstrap(errors - base, rules.cuts).gap,
+            f"{np.mean(motion):.2f}",
+        ))  # fmt: skip
+    units = resampling_units(len(runs[0].truth_xyz_mm), rules.cuts)
+    return Table(
+        f"The five networks over {len(runs)} seeds, {rules.title} (table IV)",
+        ("network", "each seed, mm", "mean ± deviation", "95 %", "minus baseline, mm",
+         "accel. error, mm/frame²"),
+        tuple(rows),
+        f"Intervals are 95 % ones from {units}, and over the seeds together. All other tables are "
+        f"of the first seed. {short_note(runs[0])}",
+    )  # fmt: skip
+
+
+def _frame_errors_mm(runs: Sequence[Comparison], name: str) -> FloatArray:
+    """Mean error of each frame in each run: (S, N)."""
+    entries = [entry for run in runs if (entry := run.get(name))]
+    return np.stack([entry.errors_mm.mean(axis=1) for entry in entries])
 
 
 def authors_blocks(comparison: Comparison) -> list[Block]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from cadstn.data.dataset import Dataset
 from cadstn.evaluate.compare import Entry, difference
-from cadstn.evaluate.intervals import bootstrap, resampling_units
+from cadstn.evaluate.intervals import resampling_units
 from cadstn.evaluate.page import Table
 from cadstn.reproduce.evaluated import NAMES, Evaluated
 from cadstn.reproduce.predictor import STAGE_OF, Predictor, load_predictor
@@ -96,37 +96,6 @@ def summary_table(sets: Sequence[Evaluated]) -> Table:
         "minus best single network, mm", "centre found, mm",
     )  # fmt: skip
     return Table("CADSTN in one row a set", header, tuple(rows), note)
-
-
-def seeds_table(runs: Sequence[Evaluated]) -> Table:
-    """Table IV over several trainings that differ in their seed alone; shots and seeds vary."""
-    rules = runs[0].rules
-    entries = {name: [_entry(run, name) for run in runs] for name in NAMES.values()}
-    errors = {
-        name: np.stack([entry.errors_mm.mean(axis=1) for entry in found])
-        for name, found in entries.items()
-    }
-    rows = []
-    for name, found in entries.items():
-        means = np.array([entry.scores.mean_error_mm for entry in found])
-        gap = errors[name] - errors["Baseline"]
-        rows.append((
-            name,
-            ", ".join(f"{mm:.2f}" for mm in means),
-            f"{means.mean():.2f} ± {means.std(ddof=1):.2f}",
-            str(bootstrap(errors[name], rules.cuts)),
-            "" if name == "Baseline" else bootstrap(gap, rules.cuts).gap,
-            f"{np.mean([e.scores.acceleration_error_mm_frame2 for e in found]):.2f}",
-        ))  # fmt: skip
-    units = resampling_units(len(runs[0].hidden), rules.cuts)
-    return Table(
-        f"The five networks over {len(runs)} seeds, {rules.title} (table IV)",
-        ("network", "each seed, mm", "mean ± deviation", "95 %", "minus baseline, mm",
-         "accel. error, mm/frame²"),
-        tuple(rows),
-        f"Intervals are 95 % ones from {units}, and over the seeds together. All other tables are "
-        "of the first seed. Crop centre: truth.",
-    )  # fmt: skip
 
 
 def measure_speed(trained: Trained, device: str) -> list[Speed]:

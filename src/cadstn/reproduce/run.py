@@ -13,6 +13,7 @@ import numpy as np
 from cadstn._version import __version__
 from cadstn.data import Dataset, find_dataset, open_dataset
 from cadstn.errors import CadstnError
+from cadstn.evaluate.ablation import seeds_table
 from cadstn.evaluate.page import Block, Heading, Text, write_page
 from cadstn.evaluate.report import Centre
 from cadstn.reproduce.evaluated import CENTRES, ENDLESS, Evaluated, Fold, evaluate, rules_of
@@ -20,7 +21,6 @@ from cadstn.reproduce.files import read_predictions, write_predictions
 from cadstn.reproduce.overview import (
     data_table,
     measure_speed,
-    seeds_table,
     speed_table,
     summary_table,
 )
@@ -97,7 +97,10 @@ def reproduce(
     for name, runs in zip(sets, found, strict=True):
         blocks += set_blocks(runs[0], published / name if published else None)
         if seeds > 1:
-            blocks += [Heading(f"{runs[0].rules.title}: seeds", 3), seeds_table(runs)]
+            blocks += [
+                Heading(f"{runs[0].rules.title}: seeds", 3),
+                seeds_table([r.networks["truth"] for r in runs]),
+            ]
     blocks.append(Heading("Size and run time"))
     for one in firsts:
         speeds = measure_speed(one.folds[0].trained, device)
