@@ -44,7 +44,7 @@ def test_text() -> None:
 def test_markdown() -> None:
     text = to_markdown(blocks())
     assert "# Title\n\n1 < 2\n\n**Results**\n\n| method | mm |\n|---|---:|\n" in text
-    assert "| a\\|b <x> | 1.5 |\n| **c** | **10.25** |\n\na & b\n" in text
+    assert "| a\\|b &lt;x> | 1.5 |\n| **c** | **10.25** |\n\na & b\n" in text
     assert text.endswith("![it's](p.png)\n\n*it's*\n")
 
 

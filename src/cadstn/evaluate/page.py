@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import html
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -93,13 +94,14 @@ def to_markdown(blocks: Sequence[Block]) -> str:
     parts = []
     for block in blocks:
         if isinstance(block, Heading):
-            parts.append(f"{'#' * block.level} {block.text}")
+            parts.append(f"{'#' * block.level} {_plain(block.text)}")
         elif isinstance(block, Text):
-            parts.append(block.text)
+            parts.append(_plain(block.text))
         elif isinstance(block, Table):
-            parts.append(_markdown_table(block))
+            parts.append(_plain(_markdown_table(block)))
         else:
-            parts.append(f"![{block.caption}]({block.name})\n\n*{block.caption}*")
+            caption = _plain(block.caption)
+            parts.append(f"![{caption}]({block.name})\n\n*{caption}*")
     return "\n\n".join(parts) + "\n"
 
 
@@ -137,6 +139,11 @@ def write_page(folder: Path, name: str, blocks: Sequence[Block], title: str) -> 
     for path, content in files.items():
         write_bytes(path, content)
     return list(files)
+
+
+def _plain(text: str) -> str:
+    """Text in which Markdown finds no HTML: names of files and networks are strangers'."""
+    return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", text)
 
 
 def _text_table(table: Table) -> str:
