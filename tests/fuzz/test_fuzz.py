@@ -42,8 +42,7 @@ CAMERA = Camera(30.0, 30.0, 8.0, 6.0)
 
 
 def png() -> bytes:
-    data = bytes(memoryview(cv2.imencode(".png", UNITS[0])[1]))
-    return data
+    return cv2.imencode(".png", UNITS[0])[1].tobytes()
 
 
 def npz(**arrays: Any) -> bytes:
@@ -69,7 +68,8 @@ def mat() -> bytes:
 
 
 def pgm() -> bytes:
-    return b"P5 16 12 65535\n" + UNITS[0].astype(">u2").tobytes()
+    pixels: bytes = UNITS[0].astype(">u2").tobytes()
+    return b"P5 16 12 65535\n" + pixels
 
 
 def msra_bin() -> bytes:
