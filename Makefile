@@ -5,13 +5,22 @@ DEV := .venv-dev/bin
 # Choosing the exact PyTorch build keeps pip from fetching gigabytes of another.
 PIP_ARGS := --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint fuzz faults soak clean
 
 demo: .venv/ready  ## track the recording that ships with the package
 	$(DEMO)/cadstn demo --out demo_out
 
 test: .venv-dev/ready  ## run all tests
 	$(DEV)/python -m pytest
+
+fuzz: .venv-dev/ready  ## each file reader on FUZZ broken files (some minutes for 1000)
+	CADSTN_FUZZ=$${FUZZ:-1000} $(DEV)/python -m pytest tests/fuzz
+
+faults: .venv-dev/ready  ## a full disk and a kill at every step of every writing command
+	CADSTN_FAULTS=all $(DEV)/python -m pytest tests/faults
+
+soak: .venv-dev/ready  ## live tracking under faults for MINUTES (10): memory, lost frames
+	$(DEV)/python benchmarks/soak.py --minutes $${MINUTES:-10}
 
 lint: .venv-dev/ready  ## style and types
 	$(DEV)/ruff check .

@@ -48,7 +48,7 @@ def test_markdown() -> None:
         "# Title", "", "1 < 2", "", "**Results**", "", "| method | mm |",
         "|:---------|----------:|",
     ]  # fmt: skip
-    assert lines[8:12] == ["| a\\|b <x> | 1.5 |", "| **c** | **10.25** |", "", "a & b"]
+    assert lines[8:12] == ["| a\\|b &lt;x> | 1.5 |", "| **c** | **10.25** |", "", "a & b"]
     assert text.endswith("![it's](p.png)\n\n*it's*\n")
 
 

@@ -172,7 +172,7 @@ def test_npz_mistakes_are_named(tmp_path: Path) -> None:
     assert refused() == "no such file"
     for content in (b"", b"not a zip", b"PK\x03\x04 cut off"):
         path.write_bytes(content)
-        assert refused() == "not a readable .npz file"
+        assert refused().startswith("not a readable .npz file (")
     with path.open("wb") as file:
         np.save(file, np.zeros((1, 2, 3)))
     assert refused() == "not an .npz file but one array"
@@ -183,7 +183,7 @@ def test_npz_mistakes_are_named(tmp_path: Path) -> None:
     np.savez(path, joints_xyz_mm=np.full((1, 2, 3), "a"))
     assert refused() == "joints_xyz_mm is <U1 of shape (1, 2, 3)"
     np.savez(path, joints_xyz_mm=np.array([[[{}, 1, 2]]], dtype=object))
-    assert refused() == "not a readable .npz file"
+    assert refused().startswith("not a readable .npz file (")
     np.savez(path, joints_xyz_mm=np.array([[[1.0, 2, np.inf]]]))
     assert refused() == "joints of frame 0: 1 of 3 numbers are not finite"
 

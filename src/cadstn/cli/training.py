@@ -241,6 +241,8 @@ def setting(text: str) -> tuple[str, Any]:
         return name, json.loads(value)
     except json.JSONDecodeError:
         return name, value
+    except (ValueError, RecursionError) as error:  # thousands of digits, of brackets
+        raise CadstnError(f"--set {name} ({error})", mend="write --set FIELD=VALUE") from None
 
 
 def _advance(bar: Any, progress: Progress) -> None:

@@ -176,6 +176,12 @@ def read_labels(file: Path) -> tuple[list[str], Joints]:
     parts = [line.partition(" ") for line in lines]
     names = [name.replace("\\", "/") for name, _, _ in parts]
     for number, name in enumerate(names, 1):
+        if name.startswith("/") or ".." in name.split("/") or ":" in name:
+            raise CadstnError(
+                f"line {number} names '{name[:80]}', which lies outside of the set",
+                where=file,
+                mend=_MEND,
+            )
         if not name.endswith(".png"):
             begins = f"begins with '{name[:40]}', not with a .png" if name else "is empty"
             raise CadstnError(f"line {number} {begins}", where=file, mend=_MEND)

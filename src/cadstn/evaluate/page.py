@@ -163,12 +163,18 @@ def _render(template: str, blocks: Sequence[Block], title: str = "") -> str:
         keep_trailing_newline=True,
         undefined=StrictUndefined,
     )
+    environment.filters["plain"] = _plain
     headings = [block for block in blocks if isinstance(block, Heading) and block.level > 1]
     return environment.get_template(template).render(
         blocks=[(type(block).__name__, block) for block in blocks],
         contents=headings if len(headings) >= _LONG else [],
         title=title,
     )
+
+
+def _plain(text: str) -> str:
+    """Text in which Markdown finds no HTML: names of files and networks are strangers'."""
+    return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", text)
 
 
 def _tabulate(header: Sequence[str], rows: Sequence[Sequence[str]], style: str) -> str:

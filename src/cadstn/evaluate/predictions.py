@@ -8,8 +8,6 @@ out would shift every frame after it. For the same reason a blank line between f
 from __future__ import annotations
 
 import os
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,9 @@ from cadstn.errors import CadstnError, nearest_name
 from cadstn.evaluate.checks import FORMATS, Format, check_names, check_ranges
 from cadstn.evaluate.joints import FloatArray, lost_frames
 from cadstn.evaluate.protocol import Protocol
+from cadstn.io.arrays import load_npz, npz_names
+from cadstn.io.files import told_of
+from cadstn.io.folder import check_hashes
 from cadstn.io.whole import write_text
 
 #: The array of an ``.npz`` file that holds the joints.
@@ -83,18 +84,14 @@ def read_joints_npz(path: str | os.PathLike[str]) -> FloatArray:
     path = Path(path)
     _must_exist(path)
     mend = f"give an .npz file with the array {NPZ_KEY} (frames, joints, 3), as cadstn track writes"
-    try:
-        # Opened here, because np.load leaves a file open that turns out to be damaged.
-        with path.open("rb") as file:
-            archive = np.load(file, allow_pickle=False)
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise CadstnError("not an .npz file but one array", where=path, mend=mend)
-            if NPZ_KEY not in archive.files:
-                held = ", ".join(archive.files) or "nothing"
-                raise CadstnError(f"lacks {NPZ_KEY}, holds {held}", where=path, mend=mend)
-            array = np.asarray(archive[NPZ_KEY])
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
-        raise CadstnError("not a readable .npz file", where=path, mend=mend) from None
+    with told_of(path):
+        check_hashes(path)
+        if (held := npz_names(path)) and NPZ_KEY not in held:
+            raise CadstnError(f"lacks {NPZ_KEY}, holds {', '.join(held)[:200]}", mend=mend)
+        arrays = load_npz(path, (NPZ_KEY,))
+        if NPZ_KEY not in arrays:
+            raise CadstnError(f"lacks {NPZ_KEY}, holds nothing", mend=mend)
+        array = arrays[NPZ_KEY]
     if array.ndim != 3 or array.shape[-1] != 3 or array.size == 0 or array.dtype.kind not in "fiu":
         raise CadstnError(
             f"{NPZ_KEY} is {array.dtype} of shape {array.shape}", where=path, mend=mend
@@ -113,14 +110,17 @@ def read_npz_notes(path: str | os.PathLike[str]) -> dict[str, Any]:
     Call it on a file that `read_joints_npz` accepts. It may hold ``skeleton``, ``centre``,
     ``joint_names`` (K names) and ``cuts`` (frames that begin a new shot).
     """
-    with np.load(path, allow_pickle=False) as archive:
-        notes: dict[str, Any] = {
-            key: str(archive[key]) for key in ("skeleton", "centre") if key in archive.files
-        }
-        if "joint_names" in archive.files:
-            notes["joint_names"] = tuple(str(name) for name in archive["joint_names"].ravel())
-        if "cuts" in archive.files:
-            notes["cuts"] = tuple(int(cut) for cut in archive["cuts"].ravel())
+    path = Path(path)
+    with told_of(path):
+        arrays = load_npz(path, ("skeleton", "centre", "joint_names", "cuts"))
+        notes: dict[str, Any] = {k: str(arrays[k]) for k in ("skeleton", "centre") if k in arrays}
+        if "joint_names" in arrays:
+            notes["joint_names"] = tuple(str(name) for name in arrays["joint_names"].ravel())
+        if "cuts" in arrays:
+            cuts = arrays["cuts"].ravel()
+            if cuts.size and cuts.dtype.kind not in "iu":
+                raise CadstnError(f"its cuts are {cuts.dtype}", mend="give frames' indices")
+            notes["cuts"] = tuple(int(cut) for cut in cuts)
     return notes
 
 

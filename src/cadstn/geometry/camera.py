@@ -22,6 +22,8 @@ FloatArray = NDArray[np.floating[Any]]
 DepthMm = NDArray[np.float32]
 
 ENCODINGS = ("depth16", "nyu")
+#: Beyond these no camera is, and arithmetic in 32 bits or the memory ends.
+_MOST, _LONGEST, _MOST_INVALID = 1e6, 65_536, 64
 
 
 @dataclass(frozen=True)
@@ -55,18 +57,27 @@ class Camera:
     def __post_init__(self) -> None:
         for name in ("fx", "fy", "depth_unit_mm", "fps"):
             value = getattr(self, name)
-            if not (np.isfinite(value) and value > 0):
+            if not (np.isfinite(value) and 1e-6 < value < _MOST):
                 raise CadstnError(
                     f"camera {name} is {value}", mend=f"give a positive number for {name}"
                 )
-        if not (np.isfinite(self.cx) and np.isfinite(self.cy)):
+        if not (
+            np.isfinite(self.cx)
+            and np.isfinite(self.cy)
+            and max(map(abs, (self.cx, self.cy))) < _MOST
+        ):
             raise CadstnError(
                 f"camera centre is ({self.cx}, {self.cy})", mend="give cx and cy in pixels"
             )
-        if self.width < 0 or self.height < 0:
+        if not (0 <= self.width <= _LONGEST and 0 <= self.height <= _LONGEST):
             raise CadstnError(
                 f"camera size is {self.width}x{self.height}",
                 mend="give width and height in pixels, or 0 to take them from the frames",
+            )
+        if len(self.invalid) > _MOST_INVALID:
+            raise CadstnError(
+                f"camera has {len(self.invalid)} invalid values",
+                mend=f"give at most {_MOST_INVALID}",
             )
         if self.encoding not in ENCODINGS:
             raise CadstnError(
@@ -227,8 +238,10 @@ def parse_camera(text: str) -> Camera:
     if text.endswith(".json"):
         path = Path(text)
         try:
-            if not path.exists():
+            if not path.is_file() and not path.is_dir():  # no pipe, which is waited for
                 raise CadstnError("no such camera file", where=path, mend=_CAMERA_MEND)
+            if path.stat().st_size > 1 << 20:
+                raise CadstnError("not a camera: over a megabyte", where=path, mend=_CAMERA_MEND)
             content = path.read_text(encoding="utf-8", errors="replace")
         except OSError as error:
             raise CadstnError(

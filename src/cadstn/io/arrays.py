@@ -67,7 +67,7 @@ def load_npz(path: Path, keys: Sequence[str] | None = None) -> dict[str, NDArray
         CadstnError: if it is damaged, holds objects, or takes more than `MAX_BYTES`.
     """
     with open_regular(path) as file, _named(".npz"):
-        archive = zipfile.ZipFile(file)
+        archive = _archive(file)
         members = archive.infolist()
         if len(members) > _MAX_MEMBERS:
             raise ValueError(f"{len(members)} members")
@@ -87,6 +87,13 @@ def load_npz(path: Path, keys: Sequence[str] | None = None) -> dict[str, NDArray
         return arrays
 
 
+def _archive(file: BinaryIO) -> zipfile.ZipFile:
+    if file.read(6) == b"\x93NUMPY":
+        raise CadstnError("not an .npz file but one array", mend="save it with numpy.savez")
+    file.seek(0)
+    return zipfile.ZipFile(file)
+
+
 def load_npy(path: Path) -> NDArray[Any]:
     """The array of an ``.npy`` file; raises CadstnError as `load_npz`."""
     with open_regular(path, MAX_BYTES) as file, _named(".npy"):
@@ -96,7 +103,7 @@ def load_npy(path: Path) -> NDArray[Any]:
 def npz_names(path: Path) -> list[str]:
     """Names of the arrays in an ``.npz`` file; raises CadstnError if it is none."""
     with open_regular(path) as file, _named(".npz"):
-        names = zipfile.ZipFile(file).namelist()
+        names = _archive(file).namelist()
     return [name.removesuffix(".npy") for name in names]
 
 

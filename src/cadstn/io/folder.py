@@ -56,8 +56,8 @@ def whole_folder(
             target.parent.mkdir(parents=True, exist_ok=True)
             sweep(target)
             work.mkdir()
-        yield work
-        with writing(out):
+        with writing(out):  # what the block reads names itself, so other errors are of writing
+            yield work
             for name in names:
                 if not (work / name).is_file() and name not in optional:
                     raise CadstnError(f"{name} could not be written", mend="is the disk full?")

@@ -135,9 +135,9 @@ class NetConfig:
 
 def _require_positive(name: str, value: object) -> None:
     # bool is an int to Python, but `joints=True` is a mistake.
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < 1 << 20:
         raise CadstnError(
-            f"{name} must be a whole number of at least 1, not {value!r}",
+            f"{name} must be a whole number of at least 1, not {str(value)[:40]}",
             where=f"NetConfig.{name}",
         )
 

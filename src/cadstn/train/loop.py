@@ -218,8 +218,6 @@ def _train_stage(run: _Run, networks: Networks, stage: str) -> None:
         )
         if measured or stopping:
             losses.check_all()
-            if ranks.first:
-                save_checkpoint(run.out, stage, part, changing, step + 1, run.about)
         if measured and log:
             wanted = recipe.validation_frames * (_FINAL if step + 1 == plan.steps else 1)
             error_mm, batch, joints = validation_error_mm(
@@ -233,6 +231,10 @@ def _train_stage(run: _Run, networks: Networks, stage: str) -> None:
                 stage, step + 1, plan.steps, losses.last, rate, error_mm, speed, measured
             )
             log.write(progress)
+        if (measured or stopping) and ranks.first:
+            # After its line in the log: a run that is killed in between writes both again.
+            save_checkpoint(run.out, stage, part, changing, step + 1, run.about)
+        if log:
             run.watch(progress)
         if measured:  # validation is no training
             clock = deque([time.perf_counter()], maxlen=_WINDOW + 1)

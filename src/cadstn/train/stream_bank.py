@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from cadstn._version import __version__
 from cadstn.data.bank import RENDERED_CENTERS, Bank, CropRule, open_bank, quantise, write_bank
 from cadstn.errors import CadstnError
 from cadstn.geometry.skeleton import skeleton
+from cadstn.io.workers import signals_end_it, worker_pool
 from cadstn.synth.stream import sample_clips
 
 _BANK = 5  # second word of the seed, apart from those of training (see `train.source`)
@@ -97,15 +96,15 @@ def stream_bank(
                     on_frames(count)
             return
         # Threads of one process hinder each other in rendering; processes do not (LOG.md).
-        fresh = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers, fresh, _one_thread) as pool:
+        with worker_pool(workers, _one_thread) as pool:
             jobs = [pool.submit(_render_part, bank.path, order, part.tolist()) for part in parts]
             for job in jobs:
                 on_frames(job.result())
 
     header = {"data": data, "rule": rule.to_json(), "set": "rendered", "split": f"seed {seed}"}
     shape = (clips * frames, rule.size, len(skeleton(rule.skeleton)))
-    return write_bank(path, shape, header, fill, answers=True)
+    with signals_end_it():  # so that a file of the bank's whole size is not left behind
+        return write_bank(path, shape, header, fill, answers=True)
 
 
 def _one_thread() -> None:

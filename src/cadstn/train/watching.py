@@ -153,6 +153,8 @@ def prediction_sheet(
 
 
 def _before(line: str, stage: str, start: int) -> bool:
+    if not line.endswith("\n"):  # cut short by a kill, though perhaps whole JSON
+        return False
     try:
         entry = json.loads(line)
     except json.JSONDecodeError:  # a line that a kill cut short

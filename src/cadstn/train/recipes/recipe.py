@@ -27,6 +27,7 @@ OPTIMIZERS = ("adam", "muon")
 """What changes the weights; see `cadstn.train.optimizers`."""
 
 _STARTS = ("scratch", "baseline", "spatial")
+_MOST = 1e9  # no field is meant to be larger
 
 
 @dataclass(frozen=True)
@@ -222,7 +223,7 @@ class Recipe:
         """Read what `to_json` wrote; raises CadstnError on unknown fields."""
         try:
             values = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise CadstnError(f"a recipe that is not JSON ({error})") from None
         if not isinstance(values, dict):
             raise CadstnError(f"a recipe that is not a JSON object: {text[:40]}")
@@ -286,6 +287,12 @@ def _all_names(base: Recipe) -> list[str]:
 
 def _typed(name: str, value: Any, like: Any) -> Any:
     """Accept a value of the field's own type, or a whole number for a float."""
+    if type(value) in (int, float) and not abs(value) < _MOST:  # nan as well
+        raise CadstnError(f"recipe field '{name}' is {str(value)[:40]}", mend=f"like {like!r}")
+    if isinstance(value, dict) and not all(
+        type(v) in (int, float) and 0 < v < _MOST for v in value.values()
+    ):
+        raise CadstnError(f"recipe field '{name}' is {value!r}", mend="give numbers above 0")
     if type(value) is type(like):
         return value
     if isinstance(like, float) and type(value) is int:
