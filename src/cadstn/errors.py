@@ -43,3 +43,7 @@ class Stopped(Exception):  # noqa: N818  # not an error: SIGTERM was obeyed
 
     def __init__(self, stage: str, step: int) -> None:
         super().__init__(f"stopped after step {step} of the {stage} stage")
+
+
+class CadstnWarning(UserWarning):
+    """Input that is tracked and cannot be right, in one line."""

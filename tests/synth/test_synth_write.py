@@ -87,7 +87,7 @@ def test_hands_are_in_view() -> None:
         (replace(SMALL, width=100_000), (300.0, 500.0), "100000x60"),
         (replace(SMALL, cx=-200.0), (300.0, 500.0), "no hand in view"),
         (replace(SMALL, fx=9000.0, fy=9000.0), (300.0, 500.0), "no hand in view"),
-        (replace(SMALL, depth_unit_mm=0.001), (300.0, 500.0), "end before 500 mm"),
+        (replace(SMALL, depth_unit_mm=0.01), (300.0, 900.0), "end before 900 mm"),
     ],
 )
 def test_nonsense_is_one_line_and_writes_nothing(
