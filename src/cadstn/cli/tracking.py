@@ -235,7 +235,10 @@ def _track(path: Path, camera: str | None, out: Path, weights: Path | None) -> N
         )
     for line in _report(summary, recording):
         click.echo(line)
-    click.echo("wrote " + "\n      ".join(str(out / name) for name in OUTPUTS))
+    if not summary["video"]:
+        click.echo(f"no video: MPEG-4 takes no {recording.camera.fps:g} frames a second", err=True)
+    written = [str(out / name) for name in OUTPUTS if (out / name).is_file()]
+    click.echo("wrote " + "\n      ".join(written))
 
 
 def _report(summary: dict[str, Any], recording: Recording) -> list[str]:

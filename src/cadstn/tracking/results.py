@@ -5,12 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import platform
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 import cv2
@@ -22,6 +20,8 @@ from cadstn.errors import CadstnError
 from cadstn.evaluate import score, write_joints_uvd
 from cadstn.geometry.skeleton import Skeleton
 from cadstn.io import BadFrame, Recording
+from cadstn.io.text import csv_cell
+from cadstn.io.whole import whole_folder
 from cadstn.tracking import Tracker
 from cadstn.tracking.views import contact_sheet, overlay
 
@@ -29,6 +29,7 @@ from cadstn.tracking.views import contact_sheet, overlay
 OUTPUTS = (
     "joints.npz", "joints.csv", "joints_uvd.txt", "overlay.mp4", "contact.png", "summary.json",
 )  # fmt: skip
+VIDEO = "overlay.mp4"
 _SHEET_FRAMES = 12
 
 
@@ -76,20 +77,10 @@ def track_recording(
     Raises:
         CadstnError: if no frame can be read, or ``out`` cannot be written to.
     """
-    if out.exists() and not out.is_dir():
-        raise CadstnError("a file stands where a folder is to be made", where=out, mend="--out DIR")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    except OSError as error:
-        raise CadstnError(f"cannot write ({error})", where=out, mend="give another --out") from None
-    try:
+    with whole_folder(
+        out, OUTPUTS, optional=[VIDEO], inputs=[recording.path], summary="summary.json"
+    ) as work:
         summary = _track_into(recording, tracker, work, on_bad, on_frame)
-        out.mkdir(exist_ok=True)
-        for name in OUTPUTS:
-            (work / name).replace(out / name)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
     return summary
 
 
@@ -127,35 +118,57 @@ def _track_into(
             how[frame.index] = hand.how
             caption = f"{frame.name}  {frame.time_s:.2f} s  {hand.how}"
             picture = overlay(frame.depth, frame.camera, hand, skeleton, caption)
-            if video is None:
-                video = _video(out / "overlay.mp4", recording.camera.fps, picture)
-            video.write(picture)
+            if not took_ms[1:]:
+                video = _video(out / VIDEO, recording.camera.fps, picture)
+            if video is not None:
+                video.write(picture)
             if frame.index in chosen:
                 sheet.append(picture)
             on_frame()
     finally:
         if video is not None:
             video.release()
+    if video is not None:
+        check_video(out / VIDEO, len(took_ms))
     # A frame that was chosen for the sheet may turn out bad; any other picture will do.
-    cv2.imwrite(str(out / "contact.png"), contact_sheet(sheet or [picture]))
+    if not cv2.imwrite(str(out / "contact.png"), contact_sheet(sheet or [picture])):
+        raise CadstnError("contact.png could not be written", where=out, mend="is the disk full?")
     found = np.isfinite(joints[:, 0, 0])
     fps = recording.camera.fps
     tracked = Tracked(joints, found, np.arange(total) / fps, recording.names, skeleton, confidence)
     _write_joints(tracked, out)
     write_joints_uvd(out / "joints_uvd.txt", recording.camera.to_uvd(joints))
     summary = _summary(recording, tracked, how, bad, took_ms)
+    summary["video"] = (out / VIDEO).is_file()
     (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     return summary
 
 
-def _video(path: Path, fps: float, picture: NDArray[np.uint8]) -> cv2.VideoWriter:
-    """Open an MPEG-4 file: what OpenCV's own wheels can write everywhere, and players play."""
+def check_video(path: Path, frames: int) -> None:
+    """Raise a CadstnError if a video does not hold its frames: OpenCV tells of no full disk."""
+    video = cv2.VideoCapture(str(path))
+    held = int(video.get(cv2.CAP_PROP_FRAME_COUNT)) if video.isOpened() else 0
+    video.release()
+    if held != frames:
+        raise CadstnError(
+            f"{path.name} could not be written ({held} of {frames} frames)",
+            where=path.parent,
+            mend="make room, or give another --out",
+        )
+
+
+def _video(path: Path, fps: float, picture: NDArray[np.uint8]) -> cv2.VideoWriter | None:
+    """Open an MPEG-4 file: what OpenCV's own wheels can write everywhere, and players play.
+
+    None where the format does not take this frame rate or size.
+    """
     size = (picture.shape[1], picture.shape[0])
     fourcc = cv2.VideoWriter.fourcc(*"mp4v")
     video = cv2.VideoWriter(str(path), fourcc, fps, size)
-    if not video.isOpened():
-        raise CadstnError("OpenCV cannot write MPEG-4 here", where=path, mend="reinstall OpenCV")
-    return video
+    if video.isOpened():
+        return video
+    path.unlink(missing_ok=True)
+    return None
 
 
 def _write_joints(tracked: Tracked, out: Path) -> None:
@@ -178,7 +191,7 @@ def _write_joints(tracked: Tracked, out: Path) -> None:
             tracked.names, tracked.time_s, tracked.found, tracked.joints_xyz_mm, strict=True
         ):
             values = [f"{v:.3f}" for v in pose.ravel()] if found else [""] * pose.size
-            rows.writerow([name, f"{when:.4f}", int(found), *values])
+            rows.writerow([csv_cell(name), f"{when:.4f}", int(found), *values])
 
 
 def _summary(
