@@ -16,10 +16,10 @@ from cadstn.errors import CadstnWarning
 from cadstn.geometry.camera import KNOWN_CAMERAS, Camera
 from cadstn.geometry.plausible import (
     StreamCheck,
+    describe_scene,
     implausible_bones,
     implausible_camera,
     implausible_depth,
-    what_was_seen,
 )
 from cadstn.io import open_recording
 
@@ -285,8 +285,8 @@ def test_the_api_warns_once() -> None:
             check.warn(far, CAMERA)
 
 
-def test_what_was_seen() -> None:
-    line = what_was_seen(scene().astype(np.float32), "2 candidates: too flat, an arm")
+def test_describe_scene() -> None:
+    line = describe_scene(scene().astype(np.float32), "2 candidates: too flat, an arm")
     assert line.startswith("nearest surface 0.5")
     assert "hands are searched from 0.15 to 2.5 m; 2 candidates: too flat, an arm" in line
-    assert "nothing measured" in what_was_seen(np.zeros((24, 32), np.float32))
+    assert "nothing measured" in describe_scene(np.zeros((24, 32), np.float32))

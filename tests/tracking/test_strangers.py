@@ -172,6 +172,36 @@ def test_many_bad_frames_are_summed_up(frames: list[Frame], tmp_path: Path) -> N
     assert "skipped: 4 more, see summary.json" in told.stderr
 
 
+def test_a_recording_plays_again_on_request(frames: list[Frame], tmp_path: Path) -> None:
+    path = folder(tmp_path, units(frames))
+    arguments = ["live", path, "--camera", NUMBERS, "--fast", "--emit", "jsonl"]
+    looped = run(*arguments, "--loop", "--seconds", "2")
+    assert looped.exit_code == 0, looped.output
+    numbers = [json.loads(line)["frame"] for line in looped.stdout.splitlines()[1:]]
+    assert len(numbers) > 3
+    assert numbers == list(range(len(numbers)))
+
+
+def test_a_view_in_the_browser_stays_until_ctrl_c(
+    frames: list[Frame], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("rerun", reason="no rerun (extra view)")
+    waited: list[bool] = []
+
+    def interrupted() -> None:
+        waited.append(True)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cadstn.cli.tracking._until_interrupted", interrupted)
+    monkeypatch.setattr("webbrowser.open", lambda url: True)
+    path = folder(tmp_path, units(frames))
+    told = run("live", path, "--camera", NUMBERS, "--fast", "--view", "browser")
+    assert told.exit_code == 0, told.output
+    assert waited == [True]
+    assert "stays until Ctrl-C" in told.stderr
+    assert "3 frames, hand in 3" in told.stderr
+
+
 # --- the public reports themselves ------------------------------------------------------------
 
 

@@ -40,7 +40,7 @@ def scaled_camera(path: str | Path, camera: str | None, scale: float | None) -> 
 
 
 def need_train(command: str) -> None:
-    """Say how to get torch, where it is missing."""
+    """Raise CadstnError with how to get torch, where it is missing."""
     try:
         import torch  # noqa: F401
     except ImportError:

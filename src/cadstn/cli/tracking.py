@@ -86,7 +86,7 @@ def demo(out: Path) -> None:
 @click.option("--scale", type=click.FloatRange(0, min_open=True), help=SCALE_HELP)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def info(path: Path, camera: str | None, scale: float | None, as_json: bool) -> None:
-    """Say what is in a recording: frames, size, camera, depths, truth, and what looks wrong."""
+    """Describe a recording: frames, size, camera, depths, truth, and what cannot be right."""
     from cadstn.io import describe, open_recording
 
     about = describe(open_recording(path, scaled_camera(path, camera, scale)))
@@ -158,7 +158,7 @@ def live(
     from cadstn.tracking.listeners import Listeners, StatusLine
     from cadstn.tracking.live import Tally, track_source
 
-    def tell(error: object) -> None:
+    def report(error: object) -> None:
         click.echo(f"left out: {error}", err=True)
 
     def warn(line: str) -> None:
@@ -172,15 +172,15 @@ def live(
     with _signals_end_it(), stdout as lines:
         frames = open_source(
             source, scaled_camera(source, camera, scale), real_time=not fast, loop=loop,
-            on_bad=lambda bad: tell(bad.error),
+            on_bad=lambda bad: report(bad.error),
         )  # fmt: skip
         with Listeners(network.skeleton, out, lines, joints, view) as listeners:
             if listeners.url is not None:
-                click.echo(f"look at {listeners.url}", err=True)
+                click.echo(f"open {listeners.url}", err=True)
             try:
                 for seen in track_source(
                     frames, tracker, smooth=lambda: make_filter(smooth), seconds=seconds,
-                    on_bad=tell, on_warning=warn, tally=tally,
+                    on_bad=report, on_warning=warn, tally=tally,
                 ):  # fmt: skip
                     listeners(seen)
                     if status is not None:
@@ -190,7 +190,7 @@ def live(
                 if listeners.url is not None and seconds is None:
                     # What the browser shows comes from here, and ends with this process.
                     click.echo(f"it has ended; {listeners.url} stays until Ctrl-C", err=True)
-                    threading.Event().wait()
+                    _until_interrupted()
             except KeyboardInterrupt:
                 pass
             finally:
@@ -206,13 +206,18 @@ def live(
               help="Length of the self test; 0 for none.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def doctor(seconds: float, as_json: bool) -> None:
-    """Say what is installed and plugged in, and test it: paste this into a bug report."""
+    """Report what is installed and plugged in, and test it: paste this into a bug report."""
     from cadstn.tracking.doctor import examine, report_lines
 
     with _own_stdout() as stdout:
         report = examine(seconds)
         click.echo(json.dumps(report, indent=2) if as_json else "\n".join(report_lines(report)),
                    file=stdout)  # fmt: skip
+
+
+def _until_interrupted() -> None:
+    """Wait for Ctrl-C, SIGTERM or a closed terminal."""
+    threading.Event().wait()
 
 
 @contextmanager
@@ -234,7 +239,7 @@ def _own_stdout() -> Iterator[TextIO]:
         yield stdout
     finally:
         os.dup2(stdout.fileno(), number)
-        with suppress(OSError):  # of a full disk or a closed pipe, told when it was written
+        with suppress(OSError):  # of a full disk or a closed pipe, reported when it was written
             stdout.close()
 
 

@@ -1,6 +1,6 @@
 """Input that cannot be right, each kind in one line: depths, cameras, and the hands they make.
 
-What is found here is a warning: an unusual scene may look alike, and tracking goes on.
+Every finding is a warning: an unusual scene may be alike, and tracking goes on.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def depth_quantiles(depth_mm: DepthMm) -> tuple[float, float, float] | None:
 
 
 def implausible_depth(depth_mm: DepthMm, raw: NDArray[Any] | None, camera: Camera) -> str | None:
-    """Say in one line why a frame's depths cannot be right, None where they may be.
+    """Return one line on why a frame's depths cannot be right; None where they may be.
 
     Args:
         depth_mm: (H, W) mm, 0 where nothing was measured.
@@ -48,7 +48,7 @@ def implausible_depth(depth_mm: DepthMm, raw: NDArray[Any] | None, camera: Camer
             unit.
         camera: that took it.
 
-    A few thousand pixels are looked at. Found are: a unit that puts all surfaces out of a hand's
+    It examines a few thousand pixels. It finds: a unit that puts all surfaces out of a hand's
     reach, with the unit that would fit; metres as whole numbers; Kinect v1's raw disparity; 8 bits
     stretched to 16 or left as they are; a mark of nothing that is no distance; filled holes.
     """
@@ -64,9 +64,9 @@ def implausible_depth(depth_mm: DepthMm, raw: NDArray[Any] | None, camera: Camer
 
 
 def implausible_camera(camera: Camera) -> list[str]:
-    """Say, a line each, what of a camera's numbers cannot be right; none where all may be.
+    """Return a line for each thing about a camera that cannot be right; none where all may be.
 
-    Found are: numbers in another order, of another resolution, a field of view or a centre that no
+    It finds numbers in another order, of another resolution, a field of view or a centre that no
     depth camera has, and pixels that are not square.
     """
     if not (camera.width and camera.height) or _usual(camera):
@@ -99,7 +99,7 @@ def implausible_camera(camera: Camera) -> list[str]:
 
 
 def implausible_bones(joints_mm: NDArray[np.floating]) -> str | None:
-    """Say in one line that a hand has a size that no hand has, None where it may have.
+    """Return one line where a hand has a size that no hand has; None where it may have.
 
     Args:
         joints_mm: (21, 3) or (N, 21, 3) in MediaPipe's order; of N frames the median counts, NaN
@@ -123,7 +123,7 @@ def implausible_bones(joints_mm: NDArray[np.floating]) -> str | None:
 class StreamCheck:
     """Checks a stream now and then until there is a verdict, and gives it once.
 
-    Frames 1, 2, 4, 8 and so on are looked at, up to `LAST`; a frame in between costs nothing. The
+    Frames 1, 2, 4, 8 and so on are examined, up to `LAST`; a frame in between costs nothing. The
     camera is checked with the first frame, the hand's size after `HANDS` hands.
     """
 
@@ -137,23 +137,23 @@ class StreamCheck:
     def depth(
         self, depth_mm: DepthMm, camera: Camera, raw: NDArray[Any] | None = None
     ) -> list[str]:
-        """Look at the next frame; return what is to be told, most often nothing."""
-        told = []
+        """Examine the next frame; return the warnings, most often none."""
+        lines = []
         if camera is not self._camera and camera != self._camera:
             self._camera = camera
             height, width = depth_mm.shape
-            told += implausible_camera(camera.sized(width, height))
+            lines += implausible_camera(camera.sized(width, height))
         self._frames += 1
         if self._frames == self._next:
             self._next = self._next * 2 if self._next < self.LAST else 0
             line = implausible_depth(depth_mm, raw, camera)
             if line is not None:
-                told.append(line)
+                lines.append(line)
                 self._next = 0
-        return told
+        return lines
 
     def hand(self, joints_mm: NDArray[np.floating]) -> list[str]:
-        """Look at the next hand that was found; return what is to be told."""
+        """Take the next hand that was found; return the warnings."""
         if self._hands is None or np.shape(joints_mm) != (21, 3):
             return []
         self._hands.append(joints_mm)
@@ -164,13 +164,13 @@ class StreamCheck:
         return [] if line is None else [line]
 
     def warn(self, depth_mm: DepthMm, camera: Camera, raw: NDArray[Any] | None = None) -> None:
-        """Look at the next frame, and warn with `cadstn.errors.CadstnWarning`: for the API."""
+        """Examine the next frame and warn with `cadstn.errors.CadstnWarning`: for the API."""
         for line in self.depth(depth_mm, camera, raw):
             warnings.warn(line, CadstnWarning, stacklevel=3)
 
 
-def what_was_seen(depth_mm: DepthMm, refused: str = "") -> str:
-    """Say in one line what a frame without a hand holds: nearest surface, reach, refusals.
+def describe_scene(depth_mm: DepthMm, refused: str = "") -> str:
+    """Describe a frame without a hand in one line: nearest surface, reach, refusals.
 
     Args:
         depth_mm: (H, W) mm of the frame.
@@ -199,7 +199,7 @@ def _steps(depth_mm: DepthMm, raw: NDArray[Any] | None, camera: Camera) -> NDArr
     some = _sample(depth_mm)
     some = some[np.isfinite(some) & (some > 0)] / camera.depth_unit_mm
     whole: NDArray[Any] = np.rint(some)
-    # Floats that are no whole steps, such as of a filter, tell nothing of them.
+    # Floats that are no whole steps, such as of a filter, have none.
     return whole.astype(np.int64) if np.abs(some - whole).max(initial=0) < 0.01 else whole[:0]
 
 
@@ -311,7 +311,7 @@ def _other_order(camera: Camera) -> str | None:
         )
         if near_middle and abs(fx / fy - 1) < 0.02 and _usual(other):
             return (
-                f"camera numbers look like {order}: give fx,fy,cx,cy, {fx:g},{fy:g},{cx:g},{cy:g}"
+                f"camera numbers seem to be {order}: give fx,fy,cx,cy, {fx:g},{fy:g},{cx:g},{cy:g}"
             )
     return None
 

@@ -16,18 +16,18 @@ class Clock:
 
     A time that is absent, not finite or the same as the one before is estimated from the frame
     rate, so that a frame that differs never counts as the one before. Times in milliseconds,
-    microseconds or nanoseconds are recognised by their steps after three frames. Good times in
-    seconds come back as they are.
+    microseconds or nanoseconds are recognised by their steps after three frames, and are seconds
+    from then on, with one step back. Good times in seconds come back as they are.
     """
 
     def __init__(self) -> None:
         self._raw: float | None = None
         self._seconds: float | None = None
-        self._scale, self._offset, self._votes = 1.0, 0.0, 0
-        self._told: set[str] = set()
+        self._scale, self._votes = 1.0, 0
+        self._reported: set[str] = set()
 
     def __call__(self, time: float | None, fps: float) -> tuple[float, str | None]:
-        """Return the next frame's seconds, and a line for the user the first time it is mended.
+        """Return the next frame's seconds, and a line for the user the first time it is corrected.
 
         Args:
             time: as the source gives it, in any unit; None where it gives none.
@@ -47,13 +47,13 @@ class Clock:
             passed = time - self._raw
             if passed < 0:
                 before = self._seconds
-                self._raw, self._seconds = time, time * self._scale + self._offset
+                self._raw, self._seconds = time, time * self._scale
                 raise CadstnError(
                     f"time {self._seconds:.3f} s runs back from {before:.3f} s",
                     mend="frames are tracked in the order of their times; this one is left out",
                 )
             note = self._recognise(passed * fps)
-        last, seconds = self._seconds, time * self._scale + self._offset
+        last, seconds = self._seconds, time * self._scale
         if last is not None and seconds <= last:
             seconds = last + step
             if note is None:
@@ -62,7 +62,7 @@ class Clock:
         return seconds, note
 
     def cut(self) -> None:
-        """Let the next time be any: another shot begins."""
+        """Accept any next time: another shot begins."""
         self._raw = self._seconds = None
 
     def _recognise(self, frames: float) -> str | None:
@@ -71,15 +71,15 @@ class Clock:
             return None
         fitting = [n for n, unit in _UNITS_S.items() if 0.3 < frames * unit < 4]
         self._votes = self._votes + 1 if fitting else 0
-        if self._votes < _ENOUGH or self._raw is None or self._seconds is None:
+        if self._votes < _ENOUGH:
             return None
         (name,) = fitting
         self._scale = _UNITS_S[name]
-        self._offset = self._seconds - self._raw * self._scale
+        self._seconds = None
         return f"times are {name}: taken as such"
 
     def _once(self, line: str) -> str | None:
-        if line in self._told:
+        if line in self._reported:
             return None
-        self._told.add(line)
+        self._reported.add(line)
         return line

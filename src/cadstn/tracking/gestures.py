@@ -28,7 +28,7 @@ _RELAXED_DEG, _FIST_DEG = 25.0, 70.0
 
 
 def pinch_strength(joints_mm: NDArray[Any], finger: str = "index") -> float:
-    """Say how near the thumb's tip is to a finger's: 1 together, 0 apart; NaN where lost.
+    """Return how near the thumb's tip is to a finger's: 1 together, 0 apart; NaN where lost.
 
     Args:
         joints_mm: (21, 3) in MediaPipe's order.
@@ -46,7 +46,7 @@ def pinch_strength(joints_mm: NDArray[Any], finger: str = "index") -> float:
 
 
 def grasp_strength(angles: HandAngles) -> float:
-    """Say how far the four fingers are closed: 1 a fist, 0 relaxed or open; NaN where lost."""
+    """Return how far the four fingers are closed: 1 a fist, 0 relaxed or open; NaN where lost."""
     closed = (angles.flexion.mean() - _RELAXED_DEG) / (_FIST_DEG - _RELAXED_DEG)
     return float(np.clip(closed, 0, 1))
 

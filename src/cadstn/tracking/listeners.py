@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Protocol, Self, TextIO
 
 from cadstn.errors import CadstnError
-from cadstn.geometry.plausible import what_was_seen
+from cadstn.geometry.plausible import describe_scene
 from cadstn.geometry.skeleton import Skeleton
 from cadstn.tracking.live import JsonLines, Tracked
 from cadstn.tracking.rerun_view import RerunView
@@ -41,7 +41,7 @@ class _View(Protocol):
 
 
 class Listeners:
-    """Hands each tracked frame to everything that was asked for.
+    """Passes each tracked frame to every output of the request.
 
     Files are valid whenever it ends: a line is written whole, the video is closed on the way out.
 
@@ -95,7 +95,7 @@ class Listeners:
 
     @property
     def closed(self) -> bool:
-        """Whether the user has closed the window, and with it asked for the end."""
+        """Whether the user has closed the window, which requests the end."""
         return self._view is not None and self._view.closed
 
     @property
@@ -109,7 +109,7 @@ class Listeners:
         Raises:
             CadstnError: if something cannot be written any more, such as on a full disk.
         """
-        picture = cache(lambda: self._draw(seen))  # drawn once, and only if somebody looks
+        picture = cache(lambda: self._draw(seen))  # drawn once, and only if an output needs it
         for line in self._lines:
             line(seen)
         if self._view is not None:
@@ -146,12 +146,12 @@ class Listeners:
     ) -> None:
         if self._video is not None:
             self._video.close()
-        with suppress(OSError):  # of a full disk, which was told when the line was written
+        with suppress(OSError):  # of a full disk, reported when the line was written
             self._closing.close()
 
 
 class StatusLine:
-    """Says how tracking does, for those who asked for nothing else.
+    """Reports how tracking does, where no other output was requested.
 
     On a terminal once a second, each line over the one before; elsewhere a line every five seconds.
 
@@ -181,10 +181,10 @@ class StatusLine:
 
 
 def _in_view(seen: Tracked) -> str:
-    """Say which hands are there and how far away, or what there is instead."""
+    """Describe which hands are there and how far away, or the scene without one."""
     found = [hand for hand in seen.hands if hand.found]
     if not found:
-        return f"no hand: {what_was_seen(seen.frame.depth_mm)}"
+        return f"no hand: {describe_scene(seen.frame.depth_mm)}"
     sides = [
         f"{hand.side if hand.side != 'unknown' else 'a'} hand {hand.center_mm[2] / 1000:.2f} m away"
         for hand in found

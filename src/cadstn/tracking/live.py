@@ -13,7 +13,7 @@ import numpy as np
 
 from cadstn.errors import CadstnError
 from cadstn.geometry.camera import DepthMm
-from cadstn.geometry.plausible import StreamCheck, what_was_seen
+from cadstn.geometry.plausible import StreamCheck, describe_scene
 from cadstn.geometry.skeleton import Skeleton
 from cadstn.tracking.cameras import LiveFrame, Newest, Source
 from cadstn.tracking.clock import Clock
@@ -60,7 +60,7 @@ class Tally:
         bad: that made no sense.
         took_ms: of the latest frames.
         without: (H, W) mm, the latest frame without a hand; None if every frame has one.
-        refused: why its candidates were refused, if the tracker says.
+        refused: why its candidates were refused, if the tracker reports it.
     """
 
     frames: int = 0
@@ -72,10 +72,10 @@ class Tally:
     refused: str = ""
 
     def no_hand(self) -> str | None:
-        """Say what was looked at where no frame had a hand; None where one had."""
+        """Describe the scene in one line if no frame had a hand; None if one had."""
         if self.found or self.without is None:
             return None
-        return f"no hand found: {what_was_seen(self.without, self.refused)}"
+        return f"no hand found: {describe_scene(self.without, self.refused)}"
 
     def line(self) -> str:
         """Sum up in one line."""
@@ -106,9 +106,9 @@ def track_source(
     """Track a source frame by frame until it ends.
 
     A live source is read by a thread and its newest frame tracked; what is missed is counted. A
-    frame that makes no sense (another size than its camera's, a time before the last one) is told
-    of and left out; tracking goes on. Times that are absent, stand still or are in a finer unit
-    than seconds are mended, see `Clock`.
+    frame that makes no sense (another size than its camera's, a time before the last one) is
+    reported and left out; tracking goes on. Times that are absent, stand still or are in a finer
+    unit than seconds are corrected, see `Clock`.
 
     Args:
         source: see `cadstn.tracking.cameras.open_source`.
@@ -116,8 +116,8 @@ def track_source(
         smooth: makes a filter, one for each hand; see `cadstn.tracking.filters`.
         seconds: stop after so long.
         most: stop after so many frames.
-        on_bad: told of each frame that is left out.
-        on_warning: told once of depth, cameras, hands and times that cannot be right.
+        on_bad: called with each frame that is left out.
+        on_warning: called once with a line on depth, cameras, hands or times that cannot be right.
         tally: counts, kept up to date.
 
     Yields:
@@ -205,7 +205,7 @@ class JsonLines:
     def __init__(self, stream: TextIO, skeleton: Skeleton, convention: str = "hand21") -> None:
         self._stream, self._skeleton, self._convention = stream, skeleton, convention
         own = convention == "hand21"
-        if not own:  # told before the first hand is seen
+        if not own:  # an error before the first hand
             to_convention(np.zeros((len(skeleton), 3)), skeleton, convention)
         self._own, self._identities = own, Identities()
         names = skeleton.joints if own else CONVENTIONS[convention]

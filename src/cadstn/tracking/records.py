@@ -65,7 +65,7 @@ def hands_table(hands: Sequence[Hand], skeleton: Skeleton = HAND21) -> Any:
     try:
         import pandas
     except ImportError:
-        raise CadstnError("a table needs pandas", mend="pip install pandas") from None
+        raise CadstnError("a table needs pandas", mend="pip install 'cadstn[table]'") from None
     rows = [
         {
             "frame": frame,

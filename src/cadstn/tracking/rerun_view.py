@@ -1,4 +1,4 @@
-"""Sight through rerun (the extra ``view``): depth, the hand in 3D, confidence, weights, timings."""
+"""A view in rerun (the extra ``view``): depth, the hand in 3D, confidence, weights, timings."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ LARGEST_BYTES = 1 << 30
 _STARTS_S = 20.0
 _NEAR_MM, _FAR_MM = 200.0, 1500.0
 #: A viewer that was closed takes nothing any more; it is not waited for longer than this.
-_LAST_WORDS_S = 3.0
+_FLUSH_S = 3.0
 #: Where rerun listens by itself, if nobody else does.
 _DATA_PORT, _WEB_PORT = 9876, 9090
 
@@ -51,7 +51,7 @@ class RerunView:
     Attributes:
         url: where a browser finds it; None unless it is served to one.
         full: whether the file has reached its size; hands alone are added then.
-        closed: False: rerun does not tell that its window was closed, and tracking goes on.
+        closed: False: rerun does not report that its window was closed, and tracking goes on.
 
     Raises:
         CadstnError: if rerun is missing, its viewer does not start, or there is no display.
@@ -82,7 +82,7 @@ class RerunView:
         if way == "window":
             need_display()
         self._stream = rr.RecordingStream("cadstn")
-        self._wait_s = 1e9 if way == "file" else _LAST_WORDS_S
+        self._wait_s = 1e9 if way == "file" else _FLUSH_S
         try:
             if way == "file":
                 if path is None:
@@ -166,7 +166,7 @@ class RerunView:
         )  # fmt: skip
 
     def _is_full(self, index: int) -> bool:
-        """Look now and then whether the file has reached its size."""
+        """Check now and then whether the file has reached its size."""
         if self._path is not None and not self.full and index % 30 == 0:
             with suppress(OSError):
                 self.full = self._path.stat().st_size > self._largest_bytes

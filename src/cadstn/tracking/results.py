@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from cadstn._version import __version__
 from cadstn.errors import CadstnError
 from cadstn.evaluate import score, write_joints_uvd
-from cadstn.geometry.plausible import StreamCheck, what_was_seen
+from cadstn.geometry.plausible import StreamCheck, describe_scene
 from cadstn.geometry.skeleton import Skeleton
 from cadstn.io import BadFrame, Recording
 from cadstn.io.text import csv_cell
@@ -83,9 +83,9 @@ def track_recording(
         recording: what to track; each of its shots begins with a fresh tracker.
         tracker: holds the network.
         out: folder to write to; made if it is not there.
-        on_bad: told of each frame that cannot be read.
+        on_bad: called with each frame that cannot be read.
         on_frame: called after each frame, for a progress bar.
-        on_warning: told once of depth, a camera or hands that cannot be right.
+        on_warning: called with one line, once, for depth, a camera or hands that cannot be right.
         video: whether to write the overlay video.
 
     Returns:
@@ -141,7 +141,7 @@ def _track_into(
             for line in lines:
                 on_warning(line)
             if not (hand.found or without):
-                without = what_was_seen(frame.depth, getattr(hand, "refused", ""))
+                without = describe_scene(frame.depth, getattr(hand, "refused", ""))
             _keep(tracked, frame.index, hand, number(0, hand))
             how[frame.index] = hand.how
             if with_video or frame.index in chosen or not sheet:

@@ -74,10 +74,11 @@ class VideoFile:
         """Raise CadstnError where the file does not hold its frames: OpenCV hides a full disk."""
         if self.path is None:
             return
-        video = cv2.VideoCapture(str(self.path))
+        with _quiet():
+            video = cv2.VideoCapture(str(self.path))
         held = int(video.get(cv2.CAP_PROP_FRAME_COUNT)) if video.isOpened() else 0
         video.release()
-        if abs(held - self.frames) > 1:  # WebM counts by its duration
+        if held <= 0 or abs(held - self.frames) > 1:  # WebM counts by its duration
             raise CadstnError(
                 f"{self.path.name} could not be written ({held} of {self.frames} frames)",
                 where=self.path.parent,

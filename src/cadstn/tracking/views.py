@@ -1,4 +1,4 @@
-"""Pictures of tracking: depth with the skeleton over it, a close look beside, contact sheets."""
+"""Pictures of tracking: depth with the skeleton over it, the hand enlarged, contact sheets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cadstn.tracking.hand import Hand
 Image = NDArray[np.uint8]
 HEIGHT = 480
 
-# Blue, green, red; one colour a finger, told apart by most colour-blind people (Okabe-Ito).
+# Blue, green, red; one colour a finger, distinct for most colour-blind people (Okabe-Ito).
 _COLOURS = {
     "thumb": (0, 159, 230),
     "index": (233, 180, 86),
@@ -34,7 +34,7 @@ def overlay(
     caption: str = "",
     others: Sequence[Hand] = (),
 ) -> Image:
-    """Draw a frame with its hand, and the cube that was looked at enlarged beside it.
+    """Draw a frame with its hand, and the crop's cube enlarged beside it.
 
     Args:
         depth_mm: (H, W) mm.

@@ -39,7 +39,7 @@ def open_source(
         camera: of a recording that has none, see `cadstn.geometry.camera.parse_camera`.
         real_time: play a recording or a data set at its own speed, as if it were a camera.
         loop: play a recording for ever.
-        on_bad: told of each frame of a recording or a data set that cannot be read.
+        on_bad: called with each frame of a recording or a data set that cannot be read.
 
     Raises:
         CadstnError: if there is no such source, or it cannot be opened.

@@ -95,7 +95,7 @@ class RealSenseFile(BaseSource):
             raise CadstnError("no such recording", where=path, mend="give a .bag or .db3 file")
         self.name, self._status = str(path), rs.playback_status
         try:
-            # Not through a pipeline: that plays before it can be told to wait for whoever reads,
+            # Not through a pipeline: that plays before it can be set to wait for whoever reads,
             # and has dropped the first frame by then.
             self._playback = rs.context().load_device(str(path)).as_playback()
             self._playback.set_real_time(False)
@@ -149,7 +149,7 @@ def camera_of(profile: Any, unit_mm: float) -> Camera:
         unit_mm: of one step of its depth.
 
     Raises:
-        CadstnError: if the device says nonsense, such as a focal length of zero.
+        CadstnError: if the device reports nonsense, such as a focal length of zero.
     """
     lens = profile.get_intrinsics()
     # Without a leading underscore or "distortion.": brown_conrady, inverse_brown_conrady, ...
