@@ -123,9 +123,10 @@ def picture(number: int, size: tuple[int, int] = (240, 320)) -> np.ndarray:
     return image
 
 
-@pytest.mark.parametrize("fps", [0.5, 15.0, 29.97, 300.0])
-def test_a_video_that_browsers_play(tmp_path: Path, fps: float) -> None:
-    video = VideoFile(tmp_path / "a", fps)
+@pytest.mark.parametrize("background", [False, True])
+@pytest.mark.parametrize("fps", [0.5, 29.97, 300.0])
+def test_a_video_that_browsers_play(tmp_path: Path, fps: float, background: bool) -> None:
+    video = VideoFile(tmp_path / "a", fps, background=background)
     for number in range(12):
         video.write(picture(number))
     video.write(picture(0, (100, 90)), times=3)  # another camera's, and dropped frames

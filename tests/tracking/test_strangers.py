@@ -182,6 +182,22 @@ def test_a_recording_plays_again_on_request(frames: list[Frame], tmp_path: Path)
     assert numbers == list(range(len(numbers)))
 
 
+def test_angles_and_gestures_are_emitted(frames: list[Frame], tmp_path: Path) -> None:
+    path = folder(tmp_path, [*units(frames), np.full((240, 320), 1900, np.uint16)])
+    told = run("live", path, "--camera", NUMBERS, "--fast", "--emit", "jsonl", "--pose")
+    assert told.exit_code == 0, told.output
+    lines = [json.loads(line) for line in told.stdout.splitlines()[1:]]
+    pose = lines[0]["pose"]
+    assert len(pose["angles_deg"]) == 20
+    np.testing.assert_allclose(pose["wrist"]["position_mm"], lines[0]["joints_mm"][0], atol=0.02)
+    assert np.linalg.norm(pose["wrist"]["quaternion"]) == pytest.approx(1, abs=1e-4)
+    assert set(pose["pinch"]) == {"index", "middle", "ring", "pinky"}
+    assert all((line["pose"] is None) == (not line["found"]) for line in lines)
+    assert not lines[-1]["found"]
+    assert lines[-1]["identity"] is None
+    assert [line["identity"] for line in lines[:3]] == [0, 0, 0]
+
+
 def test_a_view_in_the_browser_stays_until_ctrl_c(
     frames: list[Frame], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -114,6 +114,10 @@ def info(path: Path, camera: str | None, scale: float | None, as_json: bool) -> 
 @click.option("--emit", type=click.Choice(["jsonl"]), help="One line a frame to standard output.")
 @click.option("--joints", default="hand21", type=click.Choice(["hand21", "openxr", "mano"]),
               show_default=True, help="Order of the joints in --emit.")  # fmt: skip
+@click.option(
+    "--pose", is_flag=True,
+    help="Add joint angles, pinch, grasp, gesture and the wrist's pose to the lines.",
+)  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for joints.jsonl, live.webm.")
 @click.option("--seconds", type=click.FloatRange(0, min_open=True), help="Stop after so long.")
 @click.option("--smooth", default="none", show_default=True,
@@ -133,6 +137,7 @@ def live(
     view: str | None,
     emit: str | None,
     joints: str,
+    pose: bool,
     out: Path | None,
     seconds: float | None,
     smooth: str,
@@ -174,7 +179,7 @@ def live(
             source, scaled_camera(source, camera, scale), real_time=not fast, loop=loop,
             on_bad=lambda bad: report(bad.error),
         )  # fmt: skip
-        with Listeners(network.skeleton, out, lines, joints, view) as listeners:
+        with Listeners(network.skeleton, out, lines, joints, view, pose) as listeners:
             if listeners.url is not None:
                 click.echo(f"open {listeners.url}", err=True)
             try:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from cadstn.errors import CadstnError
 from cadstn.geometry.skeleton import HAND21
-from cadstn.tracking.angles import FINGERS, HandAngles, hand_angles
+from cadstn.tracking.angles import FINGERS, HandAngles, hand_angles, wrist_pose
 
 #: What `static_gesture` knows.
 GESTURES = ("open", "fist", "point", "thumb_up", "ok", "victory")
@@ -142,16 +142,25 @@ class GestureFilter:
 
 
 def describe_pose(joints_mm: NDArray[Any], side: str) -> dict[str, Any]:
-    """Return all of it at once, as plain values: angles, strengths and the gesture.
+    """Return all of it at once, as plain values fit for JSON while the hand is found.
 
     Args:
-        joints_mm: (21, 3) in MediaPipe's order; NaN where lost.
+        joints_mm: (21, 3) in MediaPipe's order, camera frame; NaN where lost.
         side: see `cadstn.tracking.angles.hand_angles`.
+
+    Returns:
+        ``angles_deg`` by name, ``pinch`` by finger, ``grasp``, ``gesture``, and of the ``wrist``
+        ``position_mm``, ``quaternion`` (x, y, z, w) and ``palm_normal``.
     """
-    angles = hand_angles(joints_mm, side)
+    angles, wrist = hand_angles(joints_mm, side), wrist_pose(joints_mm, side)
     return {
-        "angles_deg": angles.to_dict(),
-        "pinch": {finger: pinch_strength(joints_mm, finger) for finger in FINGERS},
-        "grasp": grasp_strength(angles),
+        "angles_deg": {name: round(angle, 1) for name, angle in angles.to_dict().items()},
+        "pinch": {finger: round(pinch_strength(joints_mm, finger), 3) for finger in FINGERS},
+        "grasp": round(grasp_strength(angles), 3),
         "gesture": static_gesture(angles),
+        "wrist": {
+            "position_mm": np.round(wrist.position_mm, 2).tolist(),
+            "quaternion": np.round(wrist.quaternion, 5).tolist(),
+            "palm_normal": np.round(wrist.palm_normal, 5).tolist(),
+        },
     }

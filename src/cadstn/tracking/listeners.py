@@ -51,6 +51,7 @@ class Listeners:
         emit: where to write lines as well, None for nowhere.
         convention: order of the joints in the lines, see `cadstn.tracking.conventions`.
         view: one of `VIEWS`, or None.
+        pose: whether the lines hold angles, gesture and wrist, see `JsonLines`.
 
     Attributes:
         written: the files that were made.
@@ -68,6 +69,7 @@ class Listeners:
         emit: TextIO | None,
         convention: str = "hand21",
         view: str | None = None,
+        pose: bool = False,
     ) -> None:
         self._skeleton, self._out = skeleton, out
         self._video: VideoFile | None = None
@@ -80,10 +82,10 @@ class Listeners:
             lines: list[JsonLines] = []
             if out is not None:
                 file = opened.enter_context(_opened(out))
-                lines.append(JsonLines(file, skeleton, convention))
+                lines.append(JsonLines(file, skeleton, convention, pose=pose))
                 self.written.append(out / _LINES)
             if emit is not None:
-                lines.append(JsonLines(emit, skeleton, convention))
+                lines.append(JsonLines(emit, skeleton, convention, pose=pose))
             self._lines = lines
             self._view: _View | None = None
             if view is not None:
@@ -127,7 +129,7 @@ class Listeners:
     def _film(self, seen: Tracked, picture: Image, stem: Path) -> None:
         frame = seen.frame
         if self._video is None:
-            self._video = VideoFile(stem, frame.camera.fps)
+            self._video = VideoFile(stem, frame.camera.fps, background=True)
             self._dropped = frame.dropped
         missed, self._dropped = frame.dropped - self._dropped, frame.dropped
         first = self._video.path is None

@@ -14,11 +14,12 @@ import numpy as np
 from cadstn.errors import CadstnError
 from cadstn.geometry.camera import DepthMm
 from cadstn.geometry.plausible import StreamCheck, describe_scene
-from cadstn.geometry.skeleton import Skeleton
+from cadstn.geometry.skeleton import HAND21, Skeleton
 from cadstn.tracking.cameras import LiveFrame, Newest, Source
 from cadstn.tracking.clock import Clock
 from cadstn.tracking.conventions import CONVENTIONS, to_convention
 from cadstn.tracking.filters import Filter, Unfiltered
+from cadstn.tracking.gestures import describe_pose
 from cadstn.tracking.hand import Hand
 from cadstn.tracking.hands import HandsTracker
 from cadstn.tracking.records import Identities, hand_record, rounded
@@ -197,13 +198,24 @@ class JsonLines:
         skeleton: of the tracker.
         convention: see `cadstn.tracking.conventions`; other orders have no ``confidence`` and no
             ``uncertainty_mm``.
+        pose: add ``pose``, see `cadstn.tracking.gestures.describe_pose`; null where lost.
 
     Raises:
         CadstnError: if this skeleton cannot be put into that order, or a line cannot be written.
     """
 
-    def __init__(self, stream: TextIO, skeleton: Skeleton, convention: str = "hand21") -> None:
+    def __init__(
+        self,
+        stream: TextIO,
+        skeleton: Skeleton,
+        convention: str = "hand21",
+        *,
+        pose: bool = False,
+    ) -> None:
         self._stream, self._skeleton, self._convention = stream, skeleton, convention
+        self._pose = pose
+        if pose and skeleton != HAND21:
+            raise CadstnError(f"joints are {skeleton.name}", mend="angles need those of hand21")
         own = convention == "hand21"
         if not own:  # an error before the first hand
             to_convention(np.zeros((len(skeleton), 3)), skeleton, convention)
@@ -223,6 +235,8 @@ class JsonLines:
             if hand.found:
                 joints = to_convention(hand.joints_mm, self._skeleton, self._convention)
                 record["joints_mm"] = rounded(joints, 2)
+        if self._pose:
+            record["pose"] = describe_pose(hand.joints_mm, hand.side) if hand.found else None
         self._write(
             {
                 "frame": seen.frame.index,

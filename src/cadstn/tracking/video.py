@@ -28,47 +28,58 @@ _WAITING = 8  # pictures; a tracker that is faster than the encoder waits for it
 
 
 class VideoFile:
-    """Writes pictures to a video on a thread of its own.
+    """Writes pictures to a video.
 
     Args:
         stem: path of the file without its ending.
         fps: frames a second.
+        background: encode on a thread of its own, for a live source; without it what runs between
+            two pictures has the processor for itself.
 
     Attributes:
         path: the file; None before the first picture, and where no format takes the pictures.
         frames: how many were written.
     """
 
-    def __init__(self, stem: Path, fps: float) -> None:
-        self._stem, self._fps = stem, fps
+    def __init__(self, stem: Path, fps: float, *, background: bool = False) -> None:
+        self._stem, self._fps, self._background = stem, fps, background
         self.path: Path | None = None
         self.frames = 0
         self._size = (0, 0)
         self._pictures: Queue[Image | None] = Queue(_WAITING)
         self._thread: threading.Thread | None = None
+        self._writer: cv2.VideoWriter | None = None
 
     def write(self, picture: Image, times: int = 1) -> None:
         """Add a picture, ``times`` times; one of another size is fitted to the first's."""
-        if self._thread is None:
+        if self._size == (0, 0):
             height, width = picture.shape[:2]
             self._size = (2 * round(width * _SHARE / 2), 2 * round(height * _SHARE / 2))
-            writer = self._opened()
-            self._thread = threading.Thread(
-                target=self._encode, args=(writer,), name="cadstn-video", daemon=True
-            )
-            self._thread.start()
-        if self.path is None:
+            self._writer = self._opened()
+            if self._background and self._writer is not None:
+                self._thread = threading.Thread(
+                    target=self._encode, args=(self._writer,), name="cadstn-video", daemon=True
+                )
+                self._thread.start()
+        if self._writer is None:
             return
         small = np.asarray(cv2.resize(picture, self._size, interpolation=cv2.INTER_AREA), np.uint8)
         for _ in range(times):
-            self._pictures.put(small)
+            if self._thread is None:
+                self._writer.write(small)
+            else:
+                self._pictures.put(small)
             self.frames += 1
 
     def close(self) -> None:
         """Write what is waiting and finish the file; a second call does nothing."""
-        if self._thread is not None and self._thread.is_alive():
+        if self._thread is not None:
             self._pictures.put(None)
             self._thread.join()
+            self._thread = None
+        if self._writer is not None:
+            self._writer.release()
+            self._writer = None
 
     def check(self) -> None:
         """Raise CadstnError where the file does not hold its frames: OpenCV hides a full disk."""
@@ -97,12 +108,9 @@ class VideoFile:
             path.unlink(missing_ok=True)
         return None
 
-    def _encode(self, writer: cv2.VideoWriter | None) -> None:
+    def _encode(self, writer: cv2.VideoWriter) -> None:
         while (picture := self._pictures.get()) is not None:
-            if writer is not None:
-                writer.write(picture)
-        if writer is not None:
-            writer.release()
+            writer.write(picture)
 
 
 @contextmanager
