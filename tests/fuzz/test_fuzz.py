@@ -237,6 +237,7 @@ CORPUS: dict[str, tuple[str, bytes]] = {
     "npy of a deep header": ("npy", huge_header("(" * 5000)),
     "npz with a pickle": ("npz", zip_of("depth.npy", npy(np.array([None])))),
     "npz whose array claims gigabytes": ("npz", zip_of("depth.npy", huge_header("(999999999, 9)"))),
+    "npz whose member is no array": ("npz", zip_of("d", npy(UNITS))),
     "npz that is one array": ("joints", npy(TRUTH)),
     "npz of text": ("joints", npz(joints_xyz_mm=np.array(["a"]))),
     "npz with text for cuts": ("joints", npz(joints_xyz_mm=TRUTH, cuts=np.array(["x"]))),

@@ -104,7 +104,7 @@ def npz_names(path: Path) -> list[str]:
     """Names of the arrays in an ``.npz`` file; raises CadstnError if it is none."""
     with open_regular(path) as file, _named(".npz"):
         names = _archive(file).namelist()
-    return [name.removesuffix(".npy") for name in names]
+    return [name.removesuffix(".npy") for name in names if name.endswith(".npy")]
 
 
 def check_bytes(count: int) -> None:

@@ -82,11 +82,18 @@ def still_image(data: bytes) -> bytes:
         _check_chunk(kind, before, bool(pixels))
         if kind == b"IDAT":
             pixels.append(data[start + 8 : end - 4])
-        if kind in (b"IHDR", b"PLTE", b"IDAT", b"IEND"):
+        if kind in (b"IHDR", b"PLTE"):
             kept.append(data[start:end])
         start = end
-    _check_pixels(header, b"".join(pixels))
+    raw = _unpacked(header, b"".join(pixels))
+    # Stored, not packed again: the decoder only copies it.
+    kept += [_chunk(b"IDAT", zlib.compress(raw, 0)), _chunk(b"IEND", b"")]
     return b"".join(kept)
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    check = zlib.crc32(data, zlib.crc32(kind)).to_bytes(4, "big")
+    return b"".join((len(data).to_bytes(4, "big"), kind, data, check))
 
 
 def _check_chunk(kind: bytes, before: bytes, has_pixels: bool) -> None:
@@ -100,8 +107,8 @@ def _check_chunk(kind: bytes, before: bytes, has_pixels: bool) -> None:
         raise CadstnError(f"PNG whose {kind.decode()} chunks are out of order", mend=_HINT)
 
 
-def _check_pixels(header: PngHeader, packed: bytes) -> None:
-    """Check that the pixels fill the image, no more and no less, and every row's filter."""
+def _unpacked(header: PngHeader, packed: bytes) -> bytes:
+    """Unpack pixels that fill the image, no more and no less, with a known filter in every row."""
     shapes = [(header.width, header.height)]
     if header.interlaced:
         shapes = [
@@ -127,3 +134,4 @@ def _check_pixels(header: PngHeader, packed: bytes) -> None:
         if int(filters.max()) > 4:
             raise CadstnError("PNG without readable pixels", mend=_HINT)
         start += length * count
+    return raw
