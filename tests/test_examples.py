@@ -1,0 +1,89 @@
+"""The scripts and the notebook of examples/ run on the packaged recording."""
+
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+DEMO_FRAMES = 150
+
+
+def run(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> list[str]:
+    monkeypatch.setattr(sys, "argv", [name])
+    runpy.run_path(str(EXAMPLES / name), run_name="__main__")
+    return capsys.readouterr().out.splitlines()
+
+
+def test_own_array_prints_21_joints(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    side, *joints = run("own_array.py", monkeypatch, capsys)
+    assert side == "left hand"  # the demo shows a left one
+    assert len(joints) == 21
+    assert joints[0].split()[0] == "wrist"
+    assert 400 < float(joints[0].split()[-2]) < 700
+
+
+def test_camera_loop_prints_a_line_a_frame(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = run("camera_loop.py", monkeypatch, capsys)
+    assert len(lines) == DEMO_FRAMES
+    assert "no hand" not in lines[-1]
+
+
+def test_two_hands_finds_a_left_and_a_right_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = run("two_hands.py", monkeypatch, capsys)
+    assert len(lines) == DEMO_FRAMES
+    both = [line for line in lines if "left at" in line and "right at" in line]
+    assert len(both) > 0.9 * DEMO_FRAMES
+
+
+def test_joint_angles_are_degrees(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    header, *rows = run("joint_angles.py", monkeypatch, capsys)
+    assert header.startswith("time_s,thumb_cmc")
+    assert len(rows) > 0.9 * DEMO_FRAMES
+    angles = [float(value) for row in rows for value in row.split(",")[1:]]
+    assert len(angles) == 15 * len(rows)
+    assert min(angles) >= 0
+    assert max(angles) <= 180
+
+
+def test_a_straight_finger_is_bent_by_0_degrees() -> None:
+    flexion_deg = runpy.run_path(str(EXAMPLES / "joint_angles.py"))["flexion_deg"]
+    joints = np.zeros((5, 3), np.float32)
+    joints[1:, 1] = [10, 20, 30, 30]
+    joints[4, 0] = 10  # the last bone at a right angle
+    assert flexion_deg(joints, (1, 2, 3, 4)) == [0.0, 0.0, 90.0]
+
+
+def test_score_file_prints_the_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = run("score_file.py", monkeypatch, capsys)
+    assert lines[0].endswith(f"of {DEMO_FRAMES}")
+    assert float(lines[1].split()[-2]) < 10
+
+
+def test_the_notebook_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    plots = pytest.importorskip("matplotlib.pyplot", reason="needs cadstn[plots]")
+    plots.switch_backend("agg")
+    notebook = json.loads((EXAMPLES / "first_hand.ipynb").read_text(encoding="utf-8"))
+    names: dict[str, object] = {}
+    for number, cell in enumerate(notebook["cells"]):
+        if cell["cell_type"] == "code":
+            assert cell["outputs"] == [], "stored outputs go stale: clear them"
+            exec(compile("".join(cell["source"]), f"cell {number}", "exec"), names)
+    plots.close("all")
+    assert names["joints_mm"].shape == (DEMO_FRAMES, 21, 3)  # type: ignore[attr-defined]
+    assert names["errors_mm"].mean() < 10  # type: ignore[attr-defined]
