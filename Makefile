@@ -1,11 +1,11 @@
-# Two commands for a fresh machine: `make demo` (no torch) and `make test` (everything).
+# For a fresh machine: `make demo` (no torch), `make test` (everything), `make docs` (the site).
 PYTHON ?= python3
 DEMO := .venv/bin
 DEV := .venv-dev/bin
 # Choosing the exact PyTorch build keeps pip from fetching gigabytes of another.
 PIP_ARGS := --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint docs clean
 
 demo: .venv/ready  ## track the recording that ships with the package
 	$(DEMO)/cadstn demo --out demo_out
@@ -18,6 +18,10 @@ lint: .venv-dev/ready  ## style and types
 	$(DEV)/ruff format --check .
 	$(DEV)/mypy
 
+docs: .venv-dev/ready  ## the documentation, into site/; a broken link or reference is an error
+	$(DEV)/python docs/command_line.py > docs/reference/command-line.md
+	$(DEV)/zensical build --clean --strict
+
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(DEMO)/python -m pip install $(PIP_ARGS) -e .
@@ -29,4 +33,4 @@ lint: .venv-dev/ready  ## style and types
 	touch $@
 
 clean:  ## remove what the commands above made
-	rm -rf .venv .venv-dev demo_out
+	rm -rf .venv .venv-dev demo_out site .cache
