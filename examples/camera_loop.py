@@ -16,5 +16,8 @@ tip = cadstn.HAND21.index("index_tip")
 with suppress(KeyboardInterrupt), open_source(source) as frames:
     for frame in frames:
         hand = tracker.update(frame.depth_mm, frame.camera, frame.time_s)
-        where = hand.joints_mm[tip].round(1).tolist() if hand.found else "no hand"
+        where = "no hand"
+        if hand.found:
+            x, y, z = hand.joints_mm[tip]
+            where = f"x {x:7.1f}  y {y:7.1f}  z {z:7.1f} mm"
         print(f"{frame.time_s:7.3f} s  {where}")
