@@ -58,21 +58,21 @@ def slices() -> None:
 
 
 def canonical() -> None:
-    """The canonical view: a crop as the camera sees it, mirrored, then turned upright."""
+    """The canonical view: a crop as the camera sees it, mirrored, then rotated upright."""
     crop, joints = a_crop(UPRIGHT_FRAME)
     size = len(crop.image)
     # As the camera would see a left hand that points down and aside: what is to be undone.
     tilt = math.radians(130)
-    seen, seen_joints = turned(crop.image, joints, tilt, mirror=True)
-    mirrored, mirrored_joints = turned(seen, seen_joints, 0.0, mirror=True)
+    seen, seen_joints = rotated(crop.image, joints, tilt, mirror=True)
+    mirrored, mirrored_joints = rotated(seen, seen_joints, 0.0, mirror=True)
     ahead = mirrored_joints[[5, 9, 13, 17], :2].mean(0) - mirrored_joints[0, :2]
     angle = -math.atan2(ahead[0], -ahead[1])
-    upright, upright_joints = turned(mirrored, mirrored_joints, angle, mirror=False)
+    upright, upright_joints = rotated(mirrored, mirrored_joints, angle, mirror=False)
     figure, all_axes = plt.subplots(1, 3, figsize=(8.4, 3.0))
     steps = (
         ("1. as the camera sees it: a left hand", seen, seen_joints),
         ("2. mirrored: a right hand", mirrored, mirrored_joints),
-        ("3. turned: wrist below, knuckles above", upright, upright_joints),
+        ("3. rotated: wrist below, knuckles above", upright, upright_joints),
     )
     for axes, (title, image, points) in zip(all_axes, steps, strict=True):
         depth(axes, image, title)
@@ -81,10 +81,10 @@ def canonical() -> None:
     save(figure, "canonical")
 
 
-def turned(
+def rotated(
     image: NDArray[np.float32], joints: NDArray[np.float64], angle: float, *, mirror: bool
 ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """Mirror, then turn a crop and its joints clockwise by ``angle`` radians."""
+    """Mirror, then rotate a crop and its joints clockwise by ``angle`` radians."""
     across = -1.0 if mirror else 1.0
     sine, cosine = math.sin(angle), math.cos(angle)
     matrix = np.array([[across * cosine, -sine], [across * sine, cosine]])
