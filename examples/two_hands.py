@@ -10,9 +10,8 @@ from importlib import resources
 import numpy as np
 
 import cadstn
-from cadstn.tracking import HandsTracker, load_network
 
-tracker = HandsTracker(load_network(None), hands=2)
+tracker = cadstn.Tracker(hands=2)
 
 if len(sys.argv) > 1:
     frames = ((f.depth, f.camera) for f in cadstn.open_recording(sys.argv[1]))
@@ -22,7 +21,7 @@ else:  # the recording in the package beside its mirror image: a right and a lef
     frames = ((np.hstack([f.depth, f.depth[:, ::-1]]), wide) for f in recording)
 
 for number, (depth, camera) in enumerate(frames):
-    hands = tracker.update(depth, camera)
+    hands = tracker.update_all(depth, camera)
     # A hand keeps its place in the tuple while it is found.
     text = [f"{h.side} at {h.joints_mm[0].round().tolist()} mm" if h.found else "-" for h in hands]
     print(f"{number:4}  {'   '.join(text)}")
