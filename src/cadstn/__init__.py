@@ -6,6 +6,7 @@
 21
 """
 
+from cadstn import _telemetry  # noqa: F401  # first: before onnxruntime is imported
 from cadstn._version import __version__
 from cadstn.errors import CadstnError
 from cadstn.geometry.camera import KNOWN_CAMERAS, Camera, parse_camera

@@ -228,8 +228,8 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(
     path = tmp_path / "a.onnx"
     path.write_bytes(b"old")
     monkeypatch.setattr("cadstn.export.onnx_file._trace", lambda step, model: onnx.ModelProto())
-    monkeypatch.setattr("cadstn.export.onnx_file.os.replace", full_disk)
-    with pytest.raises(OSError, match="no space"):
+    monkeypatch.setattr("cadstn.io.whole.os.replace", full_disk)
+    with pytest.raises(CadstnError, match="no space"):
         export_onnx(made(), path, {})
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]

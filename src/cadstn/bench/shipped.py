@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import tempfile
 from collections.abc import Callable, Iterator
@@ -19,7 +18,7 @@ from cadstn.bench.shipped_report import goals
 from cadstn.bench.shipped_set import Order, Rendered, rendered
 from cadstn.errors import CadstnError
 from cadstn.geometry.skeleton import HAND21
-from cadstn.io.files import told_of
+from cadstn.io.whole import write_json
 from cadstn.tracking import Network, Tracker, load_network
 
 #: Shows that something of a name and a length goes on: a context that gives what to call a step.
@@ -129,5 +128,4 @@ def write_report(path: Path, report: dict[str, Any]) -> None:
         CadstnError: if the file cannot be written.
     """
     beside = [{**goal._asdict(), "reached": goal.reached} for goal in goals(report)]
-    with told_of(path):
-        path.write_text(json.dumps({**report, "goals": beside}, indent=2) + "\n", encoding="utf-8")
+    write_json(path, {**report, "goals": beside}, indent=2)

@@ -26,6 +26,7 @@ from cadstn.geometry.camera import KNOWN_CAMERAS, Camera
 from cadstn.geometry.skeleton import HAND21
 from cadstn.io import Recording, open_recording, write_recording
 from cadstn.io.files import told_of
+from cadstn.io.whole import write_json, write_text
 
 if TYPE_CHECKING:
     import torch
@@ -163,8 +164,7 @@ def _render(path: Path, kind: str, index: int, order: Order) -> None:
         "setup": setup.camera, "left": moving.left, "arm": arm,
         "other_mm": None if empty or other_mm is None else other_mm.tolist(),
     }  # fmt: skip
-    with told_of(path):
-        path.with_suffix(".json").write_text(json.dumps(about), encoding="utf-8")
+    write_json(path.with_suffix(".json"), about)
     write_recording(path, moving.render(), camera, truth_xyz_mm=truth, skeleton=HAND21)
 
 
@@ -245,7 +245,7 @@ def _begin(folder: Path, order: Order) -> None:
     with told_of(folder):
         folder.mkdir(parents=True, exist_ok=True)
         if not any(folder.iterdir()):
-            about.write_text(text, encoding="utf-8")
+            write_text(about, text)
         if not about.is_file() or about.read_text(encoding="utf-8") != text:
             raise CadstnError(
                 "holds something else than this test set",

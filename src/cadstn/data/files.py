@@ -1,9 +1,8 @@
-"""What several readers and writers need: text with numbers, MATLAB files, writing whole files."""
+"""What several readers need: text with numbers, MATLAB files."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,30 +11,6 @@ from numpy.typing import NDArray
 
 from cadstn.errors import CadstnError
 from cadstn.io.files import told_of
-
-
-def write_whole(file: Path, write: Callable[[Path], object]) -> None:
-    """Write under a temporary name and rename: a file is whole or not there at all.
-
-    Args:
-        file: to write; one that exists is replaced.
-        write: writes the path it is given.
-
-    Raises:
-        CadstnError: naming the file, if it cannot be written.
-    """
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-    with told_of(file):
-        try:
-            write(temporary)
-            os.replace(temporary, file)
-        finally:
-            temporary.unlink(missing_ok=True)
-
-
-def write_text(file: Path, text: str) -> None:
-    """Write a text file, whole or not at all; raises CadstnError naming it."""
-    write_whole(file, lambda path: path.write_text(text, encoding="ascii", newline="\n"))
 
 
 def read_lines(file: Path, mend: str) -> list[str]:

@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cadstn.data.dataset import Dataset, Joints, LeftOut, change_starts
-from cadstn.data.files import parse_numbers, read_lines, write_text, write_whole
+from cadstn.data.files import parse_numbers, read_lines
 from cadstn.errors import CadstnError
 from cadstn.geometry.camera import KNOWN_CAMERAS
 from cadstn.geometry.skeleton import ICVL16
 from cadstn.io.files import read_png, write_png
+from cadstn.io.whole import write_text
 
 CAMERA = KNOWN_CAMERAS["icvl"]
 SPLITS = ("train", "train-unrotated", "test")
@@ -236,7 +237,7 @@ def write_frame(folder: Path, name: str, depth_mm: NDArray[np.uint16]) -> None:
     file = folder / name
     file.parent.mkdir(parents=True, exist_ok=True)
     units = np.where(depth_mm == 0, np.uint16(INVALID), depth_mm)
-    write_whole(file, lambda path: write_png(path, units, CAMERA))
+    write_png(file, units, CAMERA)
 
 
 def write_labels(file: Path, names: list[str], joints_uvd: Joints) -> None:

@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cadstn.data.dataset import Dataset, Joints, change_starts
-from cadstn.data.files import parse_numbers, read_lines, write_text, write_whole
+from cadstn.data.files import parse_numbers, read_lines
 from cadstn.errors import CadstnError
 from cadstn.geometry.camera import KNOWN_CAMERAS, Camera, DepthMm
 from cadstn.geometry.skeleton import MSRA21
 from cadstn.io.files import told_of
+from cadstn.io.whole import write_bytes, write_text
 
 CAMERA = KNOWN_CAMERAS["msra"]
 SUBJECTS = tuple(f"P{number}" for number in range(9))
@@ -199,7 +200,7 @@ def write_bin(file: Path, depth_mm: NDArray[np.float32]) -> None:
     height, width = depth_mm.shape
     header = np.array([width, height, left, top, right, bottom], "<i4").tobytes()
     box = np.ascontiguousarray(depth_mm[top:bottom, left:right], "<f4").tobytes()
-    write_whole(file, lambda path: path.write_bytes(header + box))
+    write_bytes(file, header + box, durable=False)
 
 
 def write_labels(file: Path, joints_xyz_mm: Joints) -> None:

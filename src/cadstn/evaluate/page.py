@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import base64
 import html
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from cadstn.errors import CadstnError
+from cadstn.io.whole import write_bytes
 
 
 @dataclass(frozen=True)
@@ -135,24 +134,9 @@ def write_page(folder: Path, name: str, blocks: Sequence[Block], title: str) -> 
         folder / f"{name}.md": to_markdown(blocks).encode(),
     }
     files |= {folder / block.name: block.png for block in blocks if isinstance(block, Picture)}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for path, content in files.items():
-            _write_whole(path, content)
-    except OSError as error:
-        raise CadstnError(
-            f"cannot write ({error.strerror})", where=folder, mend="give a folder you own"
-        ) from None
+    for path, content in files.items():
+        write_bytes(path, content)
     return list(files)
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _text_table(table: Table) -> str:

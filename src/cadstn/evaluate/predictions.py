@@ -21,6 +21,7 @@ from cadstn.errors import CadstnError, nearest_name
 from cadstn.evaluate.checks import FORMATS, Format, check_columns, check_names
 from cadstn.evaluate.joints import FloatArray, lost_frames
 from cadstn.evaluate.protocol import Protocol
+from cadstn.io.whole import write_text
 
 #: The array of an ``.npz`` file that holds the joints.
 NPZ_KEY = "joints_xyz_mm"
@@ -73,17 +74,7 @@ def write_joints_uvd(path: str | os.PathLike[str], joints_uvd: ArrayLike) -> Non
     rows = table.reshape(len(table), -1)
     line = " ".join(["%.3f"] * rows.shape[1]) + "\n"
     text = "".join(line % tuple(row) for row in rows.tolist())
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        try:
-            temporary.write_text(text, encoding="ascii")
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise CadstnError(
-            f"cannot write ({error.strerror})", where=path, mend="give a file in a folder you own"
-        ) from None
+    write_text(path, text)
 
 
 def read_joints_npz(path: str | os.PathLike[str]) -> FloatArray:

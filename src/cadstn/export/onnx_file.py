@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import logging
-import os
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
@@ -19,6 +18,8 @@ from torch import Tensor, nn
 from cadstn.errors import CadstnError
 from cadstn.export.branch import either
 from cadstn.export.fused import FIRST, CompactStep, FirstStep, FusedStep
+from cadstn.io.hashes import BLANK_STAMP, STAMP_KEY, stamp_file
+from cadstn.io.whole import whole_file
 from cadstn.models import Cadstn, Compact
 
 INPUTS = ("crops", "h", "c")
@@ -102,8 +103,10 @@ def export_onnx(
         if half:
             round_to_half(look)
         proto = either(FIRST, _written(look, model, half=half, int8=int8), proto)
-    helper.set_model_props(proto, properties)
-    _write_whole(proto.SerializeToString(), Path(path))
+    helper.set_model_props(proto, {**properties, STAMP_KEY: BLANK_STAMP})
+    with whole_file(path) as temporary:
+        temporary.write_bytes(proto.SerializeToString())
+        stamp_file(temporary)
 
 
 def round_to_half(model: nn.Module) -> None:
@@ -247,16 +250,3 @@ def _drop_build_traces(proto: ModelProto) -> None:
     for item in (*graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
         del item.metadata_props[:]
         item.doc_string = ""
-
-
-def _write_whole(data: bytes, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(temporary, 0o644)  # mkstemp's 0600 is for secrets
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise

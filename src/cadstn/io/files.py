@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from cadstn.errors import CadstnError
 from cadstn.geometry.camera import Camera, DepthMm
+from cadstn.io.whole import write_bytes
 
 Arrays = Mapping[str, Any]  # of NumPy arrays
 _FRAME_MEND = "copy or record the frame again; it is left out until then"
@@ -48,13 +49,16 @@ def load_npz(path: Path, keys: Sequence[str]) -> Arrays:
 
 
 def write_png(file: Path, units: NDArray[np.uint16], camera: Camera) -> None:
-    """Write one raw frame in the camera's encoding."""
+    """Write one raw frame in the camera's encoding, whole or not at all."""
     import cv2  # here, because it takes longer to import than all of this package
 
     image: NDArray[Any] = units
     if camera.encoding == "nyu":  # green * 256 + blue; OpenCV writes blue first
         image = np.stack([units & 255, units >> 8, units & 0], axis=-1).astype(np.uint8)
-    file.write_bytes(cv2.imencode(".png", image)[1].tobytes())
+    made, data = cv2.imencode(".png", image)
+    if not made:
+        raise CadstnError("OpenCV cannot make a PNG of it", where=file)
+    write_bytes(file, data.tobytes(), durable=False)
 
 
 def read_png(file: Path, camera: Camera) -> DepthMm:

@@ -110,7 +110,9 @@ class Recording:
                     on_bad(BadFrame(index, name, error))
                 continue
             truth = None if self.truth_xyz_mm is None else self.truth_xyz_mm[index]
-            yield Frame(index, name, index / self.camera.fps, depth, self.camera, cut, truth)
+            yield Frame(
+                index, name, index / self.camera.fps, depth, self.camera.pinhole, cut, truth
+            )
             cut, good = False, True
         if first is not None and not good:
             raise first

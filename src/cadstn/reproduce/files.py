@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,6 +13,7 @@ from cadstn.evaluate import write_joints_uvd
 from cadstn.evaluate.predictions import read_joints_npz, read_npz_notes
 from cadstn.evaluate.report import Centre
 from cadstn.geometry.skeleton import skeleton
+from cadstn.io.whole import write_npz
 from cadstn.reproduce.predict import Predictions
 
 
@@ -24,10 +24,8 @@ def write_predictions(path: Path, predictions: Predictions, dataset: Dataset) ->
         CadstnError: if the ending is neither, or the file cannot be written.
     """
     if path.suffix == ".txt":
-        _make_folder(path)
         write_joints_uvd(path, dataset.camera.to_uvd(predictions.joints_xyz_mm))
     elif path.suffix == ".npz":
-        _make_folder(path)
         _write_npz(path, predictions)
     else:
         raise CadstnError("neither .txt nor .npz", where=path, mend="give --out FILE.txt")
@@ -40,7 +38,6 @@ def write_truth(path: Path, dataset: Dataset) -> None:
         CadstnError: if the ending is neither, or the file cannot be written.
     """
     truth_xyz_mm = dataset.joints_xyz_mm[:, list(dataset.scored)]
-    _make_folder(path)
     if path.suffix == ".txt":
         write_joints_uvd(path, dataset.camera.to_uvd(truth_xyz_mm))
     elif path.suffix == ".npz":
@@ -51,7 +48,7 @@ def write_truth(path: Path, dataset: Dataset) -> None:
             "joint_names": np.array(skeleton.joints),
             "cuts": dataset.shots()[1:],
         }
-        _save(path, arrays)
+        write_npz(path, **arrays)
     else:
         raise CadstnError("neither .txt nor .npz", where=path, mend="give --truth FILE.npz")
 
@@ -105,27 +102,4 @@ def _write_npz(path: Path, p: Predictions) -> None:
     }
     if p.w1 is not None:
         arrays["w1"] = p.w1.astype(np.float32)
-    _save(path, arrays)
-
-
-def _save(path: Path, arrays: dict[str, Any]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            np.savez_compressed(file, **arrays)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise CadstnError(
-            f"cannot write ({error.strerror})", where=path, mend="give a file in a folder you own"
-        ) from None
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _make_folder(path: Path) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CadstnError(
-            f"cannot make the folder ({error.strerror})", where=path, mend="give another --out"
-        ) from None
+    write_npz(path, **arrays)

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cadstn.errors import CadstnError
 from cadstn.geometry.skeleton import HAND21
+from cadstn.io.whole import write_bytes
 from cadstn.synth.draws import Draws
 from cadstn.synth.gestures import gesture, gesture_names
 from cadstn.synth.hand import forward
@@ -46,16 +46,11 @@ def draw_previews(out: Path, *, seed: int = 0) -> list[Path]:
     Raises:
         CadstnError: if the folder cannot be written.
     """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CadstnError(str(error), where=out, mend="name a folder for the sheets") from None
     makers = (gesture_sheet, shape_sheet, sensor_sheet, stream_sheet, motion_sheet)
     paths = []
     for name, maker in zip(SHEETS, makers, strict=True):
         path = out / f"{name}.png"
-        if not cv2.imwrite(str(path), maker(seed)):
-            raise CadstnError("cannot write the picture", where=path, mend="is the disk full?")
+        write_bytes(path, cv2.imencode(".png", maker(seed))[1].tobytes())
         paths.append(path)
     return paths
 

@@ -21,6 +21,7 @@ from cadstn.data.bank import Bank
 from cadstn.errors import CadstnError
 from cadstn.evaluate import acceleration_error, mean_error_mm
 from cadstn.evaluate.analysis import exponential_average
+from cadstn.io.whole import write_json, write_npz
 from cadstn.train.loop import train
 from cadstn.train.networks import Networks, predict
 from cadstn.train.recipes import Recipe
@@ -91,9 +92,7 @@ def ablate(
         **tables(testing, choosing),
     }
     path = out / "ablation.json"
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    write_json(path, result, indent=1)
     return result
 
 
@@ -241,10 +240,5 @@ def _frames(bank: Bank, index: Tensor, device: str) -> Batch:
 
 
 def _save(path: Path, arrays: dict[str, Any]) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("wb") as file:
-        np.savez_compressed(
-            file,
-            **{n: a.astype(np.float32) if a.dtype == np.float64 else a for n, a in arrays.items()},
-        )
-    temporary.replace(path)
+    small = {n: a.astype(np.float32) if a.dtype == np.float64 else a for n, a in arrays.items()}
+    write_npz(path, **small)

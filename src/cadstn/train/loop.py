@@ -21,7 +21,8 @@ import torch
 from torch import Tensor, nn
 
 from cadstn._version import __version__
-from cadstn.errors import CadstnError, Stopped
+from cadstn.errors import Stopped
+from cadstn.io.whole import write_json
 from cadstn.train.guards import Losses, memory_told, stoppable
 from cadstn.train.memory import keep_memory
 from cadstn.train.networks import (
@@ -280,13 +281,4 @@ def mixed_precision(recipe: Recipe, device: str) -> contextlib.AbstractContextMa
 def _write_recipe(run: _Run) -> None:
     """Put configuration, code version and data beside the weights, for people to read."""
     about: dict[str, Any] = {**run.about, "recipe": json.loads(run.recipe.to_json())}
-    path = run.out / "recipe.json"
-    temporary = path.with_suffix(".tmp")
-    try:
-        run.out.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(about, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        raise CadstnError(
-            f"cannot be written ({error.strerror})", where=path, mend="give another --out"
-        ) from None
+    write_json(run.out / "recipe.json", about, indent=1, sort_keys=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -13,10 +12,13 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from cadstn.errors import CadstnError
+from cadstn.io.hashes import BLANK_STAMP, STAMP_KEY, check_stamp, stamp_file
+from cadstn.io.whole import whole_file
 from cadstn.train.optimizers import Optimizers
 from cadstn.train.recipes import NETWORKS, STAGES, Recipe
 
 _KEPT = 2
+_HINT = "delete it and run the same command again"
 _SUFFIX = ".checkpoint.safetensors"
 
 
@@ -26,41 +28,38 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str,
     Raises:
         CadstnError: if it cannot be written, for instance because the disk is full.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    whole = {name: tensor.detach().contiguous().clone() for name, tensor in tensors.items()}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        whole = {name: tensor.detach().contiguous().clone() for name, tensor in tensors.items()}
-        save_file(whole, temporary, metadata=dict(about))
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())  # the rename must not overtake the contents
-        temporary.replace(path)
+        with whole_file(path) as temporary:
+            save_file(whole, temporary, metadata={**about, STAMP_KEY: BLANK_STAMP})
+            stamp_file(temporary)
     except (OSError, SafetensorError) as error:
         raise CadstnError(
             f"cannot be written ({error})",
             where=path,
             mend="make room and give the same command again; what was saved before is whole",
         ) from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Read what `write_tensors` wrote; nothing in the file is executed.
 
     Raises:
-        CadstnError: if the file is missing or not a safetensors file.
+        CadstnError: if the file is missing, not a safetensors file, or its contents changed since
+            it was written.
     """
     if not path.is_file():
         raise CadstnError("no such weights file", where=path, mend="train first: cadstn train")
     try:
+        check_stamp(path, hint=_HINT)
         with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except SafetensorError as error:
-        raise CadstnError(
-            f"not a safetensors file ({error})",
-            where=path,
-            mend="delete it and run the same command again",
-        ) from None
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            about = file.metadata() or {}
+    # Besides its own errors it raises those of torch, for types that torch has not.
+    except (SafetensorError, OSError, ValueError, KeyError, RuntimeError, AttributeError) as error:
+        raise CadstnError(f"not a safetensors file ({error})", where=path, mend=_HINT) from None
+    about.pop(STAMP_KEY, None)
+    return tensors, about
 
 
 def checkpoints(out: Path, stage: str) -> list[Path]:
@@ -121,10 +120,16 @@ def resume(
             tell(f"passed over: {path}: {error.what}")
             continue
         check_same(path, theirs, about, stage)
-        model.load_state_dict(_below("model", tensors))
-        for name, optimizer in optimizers.items():
-            _restore(_below(name, tensors), optimizer)
-        return int(theirs["step"])
+        try:
+            step = int(theirs["step"])
+            model.load_state_dict(_below("model", tensors))
+            for name, optimizer in optimizers.items():
+                _restore(_below(name, tensors), optimizer)
+        except (KeyError, ValueError, IndexError, RuntimeError) as error:
+            raise CadstnError(
+                f"not a checkpoint of these networks ({error})", where=path, mend=_HINT
+            ) from None
+        return step
     return 0
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from cadstn.errors import CadstnError
 from cadstn.geometry.skeleton import skeleton
+from cadstn.io.whole import write_text
 from cadstn.train.source import Batch
 from cadstn.train.uvd import to_pixels
 
@@ -61,7 +62,7 @@ class Log:
             lines = self._path.read_text(encoding="utf-8").splitlines(keepends=True)
             kept = [line for line in lines if _before(line, stage, start)]
             if len(kept) < len(lines):
-                self._path.write_text("".join(kept), encoding="utf-8")
+                write_text(self._path, "".join(kept))
 
     def write(self, progress: Progress) -> None:
         """Add a step.

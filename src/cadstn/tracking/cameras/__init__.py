@@ -7,6 +7,7 @@ from importlib import import_module
 from pathlib import Path
 
 from cadstn.errors import CadstnError
+from cadstn.geometry.camera import Camera
 from cadstn.io import BadFrame, open_recording
 from cadstn.tracking.cameras.frames import LiveFrame, Newest, Source
 
@@ -24,7 +25,7 @@ _MEND = (
 
 def open_source(
     text: str,
-    camera: str | None = None,
+    camera: Camera | str | None = None,
     *,
     real_time: bool = False,
     loop: bool = False,
