@@ -109,7 +109,7 @@ def _must_suit(layout: str, options: dict[str, object]) -> None:
 
 @click.group()
 def data() -> None:
-    """Look at data sets: NYU, ICVL, MSRA15."""
+    """Check data sets on disk."""
 
 
 @data.command()
@@ -117,9 +117,10 @@ def data() -> None:
 @click.option("--split", help="Check only this one; else all there is.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with every problem named.")
 def check(path: Path, split: str | None, as_json: bool) -> None:
-    r"""Say which data set PATH holds, open every file, list what is missing or wrong.
+    r"""Find which data set PATH holds, open every file, list what is missing or wrong.
 
-    Ends with the command to use next; exits with 1 if a frame cannot be read.
+    Ends with the command to use next; exits with 1 if a frame cannot be read, or if labels and
+    pictures do not belong together.
 
     \b
     cadstn data check data/nyu
@@ -151,6 +152,8 @@ def check(path: Path, split: str | None, as_json: bool) -> None:
 def _next_command(found: Found, reports: list[Report]) -> str:
     """What to do with a set that was checked."""
     lost = sum(len(report.dataset) - report.opened for report in reports)
+    if any(report.mismatch for report in reports):
+        return "give pictures and labels of one set, mm and axes as documented, then check again"
     if lost:
         return f"unpack the set again ({lost} frames cannot be read), then the same command"
     if found.folds():

@@ -4,24 +4,43 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from cadstn._version import __version__
+from cadstn.errors import CadstnError
+
+if TYPE_CHECKING:
+    from cadstn.evaluate import Format
 
 _FORMAT = click.Choice(["uvd", "xyz"])
+_SETS = "nyu, icvl, msra, hands2017, dexycb or recordings"
+_CAMERA = click.option(
+    "--camera", metavar="CAMERA",
+    help="Instead of the set's: a known name, a camera.json, or fx,fy,cx,cy. ICVL is also met with "
+    "240.99,240.96,160,120.",
+)  # fmt: skip
+
+
+def _needs_set(camera: str | None, set_name: str | None) -> None:
+    if camera and not set_name:
+        raise CadstnError("--camera without --set changes nothing", mend="add --set, or leave it")
 
 
 @click.command()
 @click.argument("pred", type=click.Path(path_type=Path))
 @click.argument("truth", type=click.Path(path_type=Path))
-@click.option("--set", "set_name", help="Whose test set it is: nyu or icvl (text files).")
+@click.option("--set", "set_name", help=f"Whose joints they are, for text files: {_SETS}.")
+@_CAMERA
 @click.option(
     "--format", "fmt", type=_FORMAT, default="uvd", show_default=True,
     help="Columns of a text prediction: pixels and depth, or millimetres.",
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def score(pred: Path, truth: Path, set_name: str | None, fmt: str, as_json: bool) -> None:
+def score(
+    pred: Path, truth: Path, set_name: str | None, camera: str | None, fmt: str, as_json: bool
+) -> None:
     r"""Score predictions: mean error, accuracy, acceleration error, jitter (eqs. 7 to 9).
 
     PRED and TRUTH are text files of the field, one frame a line, K x (u v d), or .npz files as
@@ -33,13 +52,16 @@ def score(pred: Path, truth: Path, set_name: str | None, fmt: str, as_json: bool
     """
     from cadstn.evaluate import score_files
 
-    scores, text = score_files(pred, truth, set_name, "xyz" if fmt == "xyz" else "uvd")
+    _needs_set(camera, set_name)
+    form: Format = "xyz" if fmt == "xyz" else "uvd"
+    scores, text = score_files(pred, truth, set_name, form, camera=camera)
     click.echo(json.dumps(scores.to_dict(), indent=2) if as_json else text)
 
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
-@click.option("--set", "set_name", required=True, help="Whose test set it is: nyu or icvl.")
+@click.option("--set", "set_name", required=True, help=f"Whose test set it is: {_SETS}.")
+@_CAMERA
 @click.option(
     "--truth", type=click.Path(path_type=Path),
     help="File of truth; groundtruth.txt beside the first FILE if not given.",
@@ -50,7 +72,12 @@ def score(pred: Path, truth: Path, set_name: str | None, fmt: str, as_json: bool
 )  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the page and figures.")
 def compare(
-    files: tuple[str, ...], set_name: str, truth: Path | None, fmt: str, out: Path | None
+    files: tuple[str, ...],
+    set_name: str,
+    camera: str | None,
+    truth: Path | None,
+    fmt: str,
+    out: Path | None,
 ) -> None:
     r"""Compare prediction files, ours or others': tables, and with --out figures and a page.
 
@@ -67,15 +94,16 @@ def compare(
     from cadstn.evaluate.protocol import protocol
     from cadstn.evaluate.sections import comparison_blocks
 
-    rules = protocol(set_name)
+    rules = protocol(set_name, camera)
     sources = [parse_source(text, "xyz" if fmt == "xyz" else "uvd") for text in files]
     comparison = compare_files(sources, rules, truth)
     title = f"Hand pose on {set_name.upper()}: {len(comparison.entries)} methods compared"
-    made = f"Made by cadstn {__version__}: cadstn compare --set {set_name}, from "
+    made = f"Made by cadstn {__version__}: cadstn compare --set {set_name}"
+    made += f" --camera {camera}, from " if camera else ", from "
     blocks = [
         Heading(title, 1),
         Text(made + ", ".join(source.path.name for source in sources) + "."),
-        *comparison_blocks(comparison),
+        *comparison_blocks(comparison, quoted=comparison.published),
         *ablation_blocks(comparison),
     ]
     click.echo(to_text(blocks), nl=False)
@@ -87,7 +115,9 @@ def compare(
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path), required=False)
 @click.option("--data", type=click.Path(path_type=Path), required=True, help="Folder of the set.")
-@click.option("--split", default="test", show_default=True, help="MSRA15: test-P0 ... test-P8.")
+@click.option(
+    "--split", default="test", show_default=True, help="MSRA15: test-P0 ...; recordings: all."
+)
 @click.option(
     "--out", type=click.Path(path_type=Path), required=True,
     help="FILE.txt, K x (u v d) a line; or FILE.npz, with fusion weights and both predictions.",
@@ -131,7 +161,6 @@ def predict(
     import sys
 
     from cadstn.data import open_dataset
-    from cadstn.errors import CadstnError
     from cadstn.evaluate import score as score_joints
     from cadstn.reproduce import load_predictor, write_predictions, write_truth
     from cadstn.reproduce import predict as predict_frames
@@ -166,7 +195,7 @@ def predict(
 @click.command()
 @click.option(
     "--data", "paths", type=click.Path(path_type=Path), multiple=True, required=True,
-    help="Folder of NYU, ICVL or MSRA15; give it once a set.",
+    help="Folder of a data set; give it once a set.",
 )  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the report.")
 @click.option(
@@ -174,6 +203,10 @@ def predict(
     default="paper", show_default=True, help="What to train by.",
 )  # fmt: skip
 @click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Override a field.")
+@click.option(
+    "--seeds", type=click.IntRange(1), default=1, show_default=True,
+    help="Train each network this often; the report gives the spread.",
+)  # fmt: skip
 @click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
 @click.option(
     "--published", type=click.Path(path_type=Path, exists=True, file_okay=False),
@@ -184,6 +217,7 @@ def reproduce(
     out: Path,
     kind: str,
     settings: tuple[str, ...],
+    seeds: int,
     device: str,
     published: Path | None,
 ) -> None:
@@ -224,6 +258,7 @@ def reproduce(
         settings=dict(setting(text) for text in settings),
         device=device,
         published=published,
+        seeds=seeds,
         watch=watch,
     )
     click.echo("wrote " + "\n      ".join(map(str, written)))

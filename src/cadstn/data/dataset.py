@@ -1,4 +1,4 @@
-"""What every data set of the field is made into: frames, their joints, and where a shot begins."""
+"""The form that every reader gives its set: frames, their joints, and where a shot begins."""
 
 from __future__ import annotations
 
@@ -69,11 +69,11 @@ class Dataset:
     """One split of one data set: all labels in memory, depth on disk until it is asked for.
 
     Attributes:
-        name: ``nyu``, ``icvl`` or ``msra``.
+        name: of its reader, see `cadstn.data.registry.READERS`.
         split: as given to `open_dataset`.
         layout: which of the set's layouts is on disk, in words.
         folder: what the frames' names are relative to.
-        camera: that took every frame.
+        camera: that took the frames; the first one's where they differ.
         skeleton: all K joints that the set labels.
         scored: those of them that the field scores, in its order.
         scored_skeleton: what these are called.
@@ -88,6 +88,7 @@ class Dataset:
         left_out: labelled frames that are not among the N, and why.
         faulty: names among the N whose picture or label is known to be wrong.
         read: decodes one file.
+        cameras: N cameras where frames were taken by several; empty where ``camera`` took all.
     """
 
     name: str
@@ -109,6 +110,7 @@ class Dataset:
     read: Callable[[Path, Camera], DepthMm]
     left_out: tuple[LeftOut, ...] = ()
     faulty: tuple[str, ...] = ()
+    cameras: tuple[Camera, ...] = ()
 
     def __post_init__(self) -> None:
         count, joints = len(self.names), len(self.skeleton)
@@ -121,6 +123,7 @@ class Dataset:
         assert self.joints_uvd.shape == self.joints_xyz_mm.shape == (count, joints, 3)
         assert len(self.sequences) == len(self.subjects) == len(self.starts) == count
         assert self.starts[0]
+        assert len(self.cameras) in (0, count)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -134,7 +137,7 @@ class Dataset:
         return Sample(
             joints_uvd=self.joints_uvd[index],
             joints_xyz_mm=self.joints_xyz_mm[index],
-            camera=self.camera,
+            camera=self.cameras[index] if self.cameras else self.camera,
             sequence=self.sequences[index],
             subject=self.subjects[index],
             starts_shot=bool(self.starts[index]),
@@ -143,6 +146,11 @@ class Dataset:
             _read=self.read,
         )
 
+    @property
+    def several_cameras(self) -> bool:
+        """Whether frames were taken by different cameras."""
+        return len(set(self.cameras)) > 1
+
     def shots(self) -> NDArray[np.intp]:
         """Indices of the first frames of all shots, 0 first."""
         return np.flatnonzero(self.starts)
@@ -150,7 +158,7 @@ class Dataset:
     def fingerprint(self) -> str:
         """SHA-256 over names, file sizes and labels: another one means other data.
 
-        Files are asked for their size but not opened; one that is missing counts as such.
+        The size of a file is read, not its contents; one that is missing counts as such.
         """
         digest = hashlib.sha256(f"{self.name} {self.split} {self.camera}".encode())
         for name in self.names:
@@ -159,6 +167,8 @@ class Dataset:
             except OSError:
                 size = -1
             digest.update(f"\n{name} {size}".encode())
+        for camera in self.cameras:
+            digest.update(str(camera).encode())
         for array in (self.joints_uvd, self.joints_xyz_mm, self.starts):
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
@@ -180,6 +190,14 @@ def jump_starts(joints_xyz_mm: ArrayLike, jump_mm: float = JUMP_MM) -> NDArray[n
     joints = np.asarray(joints_xyz_mm, np.float64)
     way = np.linalg.norm(np.diff(joints, axis=0), axis=-1).mean(-1)
     return np.concatenate([np.ones(min(len(joints), 1), bool), way > jump_mm])
+
+
+def crop_joint(skeleton: Skeleton) -> int:
+    """Index of the joint that crops are put at: the palm's, or the root of the middle finger."""
+    names = skeleton.joints
+    return next(
+        (names.index(name) for name in ("palm", "PALM_3", "middle_mcp") if name in names), 0
+    )
 
 
 def change_starts(names: tuple[str, ...]) -> NDArray[np.bool_]:

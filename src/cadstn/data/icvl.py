@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from cadstn.data.dataset import Dataset, Joints, LeftOut, change_starts
 from cadstn.data.files import parse_numbers, read_lines
+from cadstn.data.registry import Reader
 from cadstn.errors import CadstnError
 from cadstn.geometry.camera import KNOWN_CAMERAS
 from cadstn.geometry.skeleton import ICVL16
@@ -77,7 +78,7 @@ LAYOUTS: dict[str, tuple[Layout, ...]] = {
 
 
 def find_layout(root: Path, split: str) -> Layout | None:
-    """Which layout a split is in; None where no label file of it is there.
+    """Find the layout of a split; None where no label file of it is there.
 
     Raises:
         CadstnError: if labels are there without their depth folder, or one of two label files.
@@ -100,6 +101,12 @@ def find_layout(root: Path, split: str) -> Layout | None:
             mend="unpack the depth images beside their labels",
         )
     return None
+
+
+def find(root: Path) -> tuple[str, ...]:
+    """Splits that are there; raises CadstnError for one that is half unpacked."""
+    there = [split for split in ("train", "test") if find_layout(root, split)]
+    return (*there, "train-unrotated") if "train" in there else tuple(there)
 
 
 def open_icvl(root: Path, split: str) -> Dataset:
@@ -253,3 +260,6 @@ def write_labels(file: Path, names: list[str], joints_uvd: Joints) -> None:
         for name, row in zip(names, joints_uvd.reshape(len(names), -1).tolist(), strict=True)
     )
     write_text(file, "\n".join(lines) + "\n")
+
+
+READER = Reader("icvl", "Training/labels.txt or train.txt", find, open_icvl)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from cadstn.data.dataset import Dataset, Joints, change_starts
 from cadstn.data.files import parse_numbers, read_lines
+from cadstn.data.registry import Pairs, Reader
 from cadstn.errors import CadstnError
 from cadstn.geometry.camera import KNOWN_CAMERAS, Camera, DepthMm
 from cadstn.geometry.skeleton import MSRA21
@@ -64,6 +65,27 @@ def subjects_of(split: str, there: tuple[str, ...]) -> tuple[str, ...]:
     if split == "all":
         return there
     return tuple(other for other in there if other == subject)
+
+
+def find(root: Path) -> tuple[str, ...]:
+    """Splits that are there; raises CadstnError for subjects without any labels."""
+    there = subjects_in(root)
+    if not any((entry / "joint.txt").is_file() for s in there for entry in (root / s).iterdir()):
+        if there:
+            raise CadstnError(
+                f"has {there[0]} but no gesture with a joint.txt in it",
+                where=root,
+                mend="unpack the whole set",
+            )
+        return ()
+    more = () if len(there) == 1 else (f"{kind}-{s}" for kind in ("train", "test") for s in there)
+    return ("all", *there, *more)
+
+
+def folds(splits: tuple[str, ...]) -> Pairs:
+    """Leave one subject out, each in turn."""
+    there = [split.removeprefix("train-") for split in splits if split.startswith("train-")]
+    return tuple((f"train-{subject}", f"test-{subject}") for subject in there)
 
 
 def open_msra(root: Path, split: str) -> Dataset:
@@ -213,3 +235,6 @@ def write_labels(file: Path, joints_xyz_mm: Joints) -> None:
     rows = (joints_xyz_mm * _TO_OURS).reshape(len(joints_xyz_mm), -1)
     lines = (" ".join(f"{value:.3f}" for value in row) for row in rows.tolist())
     write_text(file, f"{len(rows)}\n" + "".join(f"{line}\n" for line in lines))
+
+
+READER = Reader("msra", "P0/ to P8/ with joint.txt", find, open_msra, folds, lambda _: ("all",))

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from cadstn.data.dataset import Dataset, Joints, jump_starts
 from cadstn.data.files import load_mat, scipy_io
+from cadstn.data.registry import Reader
 from cadstn.errors import CadstnError
 from cadstn.geometry.camera import KNOWN_CAMERAS
 from cadstn.geometry.skeleton import NYU14, NYU14_OF_36, NYU36
@@ -36,6 +37,22 @@ _MEND = "unpack it again from nyu_hand_dataset_v2.zip"
 def frame_name(index: int, camera: int = 1) -> str:
     """Name of the frame with a 0-based index; the files count from 1."""
     return f"depth_{camera}_{index + 1:07d}.png"
+
+
+def find(root: Path) -> tuple[str, ...]:
+    """Splits that are there; raises CadstnError for a folder with frames and no labels."""
+    splits = []
+    for split in SPLITS:
+        folder = root / split
+        if (folder / LABELS).is_file():
+            splits.append(split)
+        elif (folder / frame_name(0)).is_file():
+            raise CadstnError(
+                f"has {frame_name(0)} but not {LABELS}",
+                where=folder,
+                mend="unpack the whole of nyu_hand_dataset_v2.zip, of which it is a part",
+            )
+    return tuple(splits)
 
 
 def open_nyu(root: Path, split: str) -> Dataset:
@@ -157,3 +174,6 @@ def write_labels(folder: Path, joints_uvd: Joints, joints_xyz_mm: Joints) -> Non
     }
 
     write_with(folder / LABELS, lambda file: io.savemat(file, values, do_compression=True))
+
+
+READER = Reader("nyu", "train/ and test/ with joint_data.mat", find, open_nyu)

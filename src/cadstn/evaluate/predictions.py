@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cadstn.errors import CadstnError, nearest_name
-from cadstn.evaluate.checks import FORMATS, Format, check_columns, check_names
+from cadstn.evaluate.checks import FORMATS, Format, check_names, check_ranges
 from cadstn.evaluate.joints import FloatArray, lost_frames
 from cadstn.evaluate.protocol import Protocol
 from cadstn.io.whole import write_text
@@ -166,16 +166,23 @@ def load_predictions(
                 mend="give the set that these joints belong to, or none for two .npz files",
             )
         check_names(path, read_npz_notes(path), None if protocol is None else protocol.skeleton)
+        check_ranges(path, joints, "xyz")
         return joints
     if protocol is None:
         _must_exist(path)
         raise CadstnError(
             "a text file does not say which camera and joints it has",
             where=path,
-            mend="name its data set with --set nyu or --set icvl, or give .npz files",
+            mend="name its data set with --set, for instance --set nyu, or give .npz files",
+        )
+    if protocol.several_cameras and fmt == "uvd":
+        raise CadstnError(
+            f"u v d of {protocol.name}, whose frames have cameras of their own",
+            where=path,
+            mend="give .npz files, x y z in mm with --format xyz, or name one --camera",
         )
     table = read_joints_text(path, len(protocol.skeleton))
-    check_columns(path, table, protocol, fmt)
+    check_ranges(path, table, fmt, protocol)
     if fmt == "xyz":
         return table
     return np.asarray(protocol.camera.to_xyz_mm(table), dtype=np.float64)

@@ -122,6 +122,7 @@ def rules_of(tests: Sequence[Dataset], *, rendered: bool = False) -> tuple[Proto
         test_frames=count,
         cuts=tuple(cuts),
         cut_rule=first.cut_rule,
+        several_cameras=any(test.several_cameras for test in tests),
     )
     published = known is not None and count == known.test_frames and not rendered
     return (replace(known, cuts=own.cuts) if known and published else own), published

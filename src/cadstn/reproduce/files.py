@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cadstn.data.dataset import Dataset
 from cadstn.errors import CadstnError
@@ -24,7 +25,7 @@ def write_predictions(path: Path, predictions: Predictions, dataset: Dataset) ->
         CadstnError: if the ending is neither, or the file cannot be written.
     """
     if path.suffix == ".txt":
-        write_joints_uvd(path, dataset.camera.to_uvd(predictions.joints_xyz_mm))
+        _write_text(path, predictions.joints_xyz_mm, dataset)
     elif path.suffix == ".npz":
         _write_npz(path, predictions)
     else:
@@ -39,7 +40,7 @@ def write_truth(path: Path, dataset: Dataset) -> None:
     """
     truth_xyz_mm = dataset.joints_xyz_mm[:, list(dataset.scored)]
     if path.suffix == ".txt":
-        write_joints_uvd(path, dataset.camera.to_uvd(truth_xyz_mm))
+        _write_text(path, truth_xyz_mm, dataset)
     elif path.suffix == ".npz":
         skeleton = dataset.scored_skeleton
         arrays = {
@@ -51,6 +52,16 @@ def write_truth(path: Path, dataset: Dataset) -> None:
         write_npz(path, **arrays)
     else:
         raise CadstnError("neither .txt nor .npz", where=path, mend="give --truth FILE.npz")
+
+
+def _write_text(path: Path, joints_xyz_mm: NDArray[np.float64], dataset: Dataset) -> None:
+    if dataset.several_cameras:
+        raise CadstnError(
+            f"u v d of {dataset.name}, whose frames have cameras of their own",
+            where=path,
+            mend="give FILE.npz",
+        )
+    write_joints_uvd(path, dataset.camera.to_uvd(joints_xyz_mm))
 
 
 def read_predictions(path: Path) -> Predictions:

@@ -86,10 +86,10 @@ def _is_dataset(path: Path) -> bool:
     if (path / "camera.json").is_file():
         return False
     try:
-        find_dataset(path)
+        # Recordings are opened as such: with them frames without a hand are not left out.
+        return find_dataset(path).name != "recordings"
     except CadstnError:
         return False
-    return True
 
 
 __all__ = ["CAMERAS", "LiveFrame", "Newest", "Source", "open_source"]

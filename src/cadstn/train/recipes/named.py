@@ -16,12 +16,14 @@ from cadstn.models import NetConfig
 from cadstn.train.recipes.parts import Augment, Plan
 from cadstn.train.recipes.recipe import NETWORKS, Recipe
 
-SETS = ("rendered", "nyu", "icvl", "msra")
+SETS = ("rendered", "nyu", "icvl", "msra", "hands2017", "dexycb", "recordings")
 
-_SKELETONS = {"rendered": "hand21", "nyu": "nyu14", "icvl": "icvl16", "msra": "msra21"}
+_SKELETONS = {
+    **dict.fromkeys(SETS, "hand21"), "nyu": "nyu14", "icvl": "icvl16", "msra": "msra21",
+}  # fmt: skip
 
 # Edges of the cubes in mm: DeepPrior's, by subject where hands differ in size.
-_CUBES = {"rendered": 250.0, "nyu": 300.0, "icvl": 250.0, "msra": 200.0}
+_CUBES = {**dict.fromkeys(SETS, 250.0), "nyu": 300.0, "msra": 200.0}
 _CUBES_BY_SUBJECT = {
     "nyu": {"2": 249.0},
     "msra": {"P3": 180.0, "P4": 180.0, "P5": 180.0, "P6": 170.0, "P7": 160.0, "P8": 150.0},
