@@ -1,5 +1,6 @@
 """What the README and the pages of docs/ show runs as shown, and their links lead somewhere."""
 
+import importlib.util
 import re
 import shlex
 from collections.abc import Iterator
@@ -59,6 +60,22 @@ def test_python_runs(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
         assert names["hand"].found  # type: ignore[attr-defined]
     else:
         assert names["joints_mm"].shape == (150, 21, 3)  # type: ignore[attr-defined]
+
+
+def test_outputs_run() -> None:
+    """The page on angles, gestures and tables begins with a hand and its frame."""
+    with resources.as_file(resources.files("cadstn") / "demo") as demo:
+        frame = next(iter(cadstn.open_recording(demo)))
+    hand = cadstn.Tracker().update(frame.depth, frame.camera)
+    names: dict[str, object] = {
+        "hand": hand, "hands": [hand], "image": frame.depth, "camera": frame.camera
+    }  # fmt: skip
+    code = "".join(blocks(ROOT / "docs/guides/outputs.md", "python"))
+    if importlib.util.find_spec("pandas") is None:
+        code = code.replace("hands_table(hands)", "")
+    exec(compile(code, "outputs.md", "exec"), names)
+    assert names["pose"].quaternion.shape == (4,)  # type: ignore[attr-defined]
+    assert 0 < names["angles"].to_dict()["index_mcp_flexion"] < 90  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
