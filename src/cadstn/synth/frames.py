@@ -80,6 +80,7 @@ class Sequence:
         distance_mm: nearest and farthest distance of the hand.
         frustum: where the hand may go, instead of anywhere in view at these distances.
         shape: of batch 1, whose hand; drawn at random if none is given.
+        held: chance that the hand grasps something.
 
     Attributes:
         joints_xyz_mm: (frames, 21, 3) float32 truth in MediaPipe's order, camera frame.
@@ -100,12 +101,13 @@ class Sequence:
         distance_mm: tuple[float, float] = DISTANCE_MM,
         frustum: Frustum | None = None,
         shape: Shape | None = None,
+        held: float = 0.0,
     ) -> None:
         frustum = view_frustum(camera, distance_mm) if frustum is None else frustum
         draws = Draws(seed, torch.tensor([index]))
         self.camera = camera
         self._scene = sample_scene(
-            draws.fork("scene"), frames, camera.fps, frustum=frustum, shape=shape
+            draws.fork("scene"), frames, camera.fps, frustum=frustum, shape=shape, held=held
         )
         self.joints_xyz_mm: NDArray[np.float32] = self._scene.joints_xyz_mm.numpy()
         self.left = bool(self._scene.left[0])
@@ -136,12 +138,15 @@ class Sequence:
         def move(points: Tensor) -> Tensor:
             return (points - place) @ axes.T
 
+        solids = scene.solids
         normals, offsets = scene.planes[..., :3], scene.planes[..., 3:]
         offsets = offsets - (normals * place).sum(-1, keepdim=True)
         other._scene = scene._replace(
             joints_xyz_mm=move(scene.joints_xyz_mm),
             cones=scene.cones._replace(a=move(scene.cones.a), b=move(scene.cones.b)),
             planes=torch.cat([normals @ axes.T, offsets], -1),
+            solids=solids
+            and solids._replace(center=move(solids.center), axes=solids.axes @ axes.T),
         )
         other.joints_xyz_mm = other._scene.joints_xyz_mm.numpy()
         other._noise = self._noise.fork(name)
@@ -164,7 +169,14 @@ class Sequence:
             rows = wanted[first : first + together]
             cones = Cones(*(field[rows] for field in self._scene.cones))
             view = camera_view(self.camera, len(rows))
-            depth = cast(cones, view, planes=self._scene.planes[rows], compiled=compiled)
+            solids = self._scene.solids
+            depth = cast(
+                cones,
+                view,
+                planes=self._scene.planes[rows],
+                solids=None if solids is None else solids.rows(rows),
+                compiled=compiled,
+            )
             sensor = Sensor(*(field.expand(len(rows)) for field in self._sensor))
             noise = self._noise.pick(rows)
             depth = degrade(depth, noise, sensor, angle_per_pixel=view.step_x, compiled=compiled)

@@ -10,9 +10,11 @@ from torch.nn.functional import normalize
 
 from cadstn.geometry.skeleton import KNUCKLES
 from cadstn.synth.draws import Draws
+from cadstn.synth.grasp import Grasps, over_time, sample_grasps
 from cadstn.synth.hand import forward
 from cadstn.synth.motion import DEFAULT_FRUSTUM, Frustum, Motion, sample_motion
 from cadstn.synth.shape import Shape, constant, sample_shape
+from cadstn.synth.solids import Solids, solid_cones
 from cadstn.synth.surface import CONE_PARTS, Cones
 from cadstn.synth.surroundings import (
     HELD_CONES,
@@ -24,6 +26,7 @@ from cadstn.synth.surroundings import (
     swing_arm,
     upper_arm,
 )
+from cadstn.synth.things import NOTHING_MM, shown_rods
 
 PALM_MIDDLE_MM = 75.0
 """From the wrist to what travels and turns in place, along the palm's y."""
@@ -52,7 +55,7 @@ _PERSON = HAND_CONES + _ARM + 1 + HELD_CONES
 
 #: In a scene's cones: the labelled hand with its whole arm, the arm alone from the elbow's side of
 #: the forearm on, chest and head, and the other hand.
-OWN, OTHER = slice(HAND_CONES + _ARM + 1), slice(_PERSON + 2, None)
+OWN, OTHER = slice(HAND_CONES + _ARM + 1), slice(_PERSON + 2, _PERSON + 3 + len(CONE_PARTS))
 ARM, PERSON = slice(HAND_CONES + 2, HAND_CONES + _ARM + 1), slice(_PERSON, _PERSON + 2)
 
 
@@ -62,15 +65,18 @@ class Scene(NamedTuple):
     Attributes:
         joints_xyz_mm: (B * T, 21, 3) mm.
         cones: (B * T, P) of everything but planes: the labelled hand (`HAND_CONES`), its arm, what
-            it holds, chest and head, and the other hand; what is not there is behind the camera.
+            it holds, chest and head, the other hand, and what it grasps where there are grasps;
+            what is not there is behind the camera.
         planes: (B * T, 2, 4) wall and table, see `cadstn.synth.raster.cast`.
         left: (B,) 1 for a left hand.
+        solids: (B * T, Q) boxes and cylinders of what is grasped; none where there are no grasps.
     """
 
     joints_xyz_mm: Tensor
     cones: Cones
     planes: Tensor
     left: Tensor
+    solids: Solids | None = None
 
 
 class Hand(NamedTuple):
@@ -88,8 +94,18 @@ def sample_scene(
     *,
     frustum: Frustum = DEFAULT_FRUSTUM,
     shape: Shape | None = None,
+    held: float = 0.0,
 ) -> Scene:
-    """Draw a clip of ``frames`` frames for every sample, of given hands or any: `build_scene`."""
+    """Draw a clip of ``frames`` frames for every sample: `build_scene`.
+
+    Args:
+        draws: B streams.
+        frames: of each clip.
+        fps: frames a second.
+        frustum: where the hand may go.
+        shape: whose hands; any if none is given.
+        held: share of clips whose hand grasps something; the other clips do not depend on it.
+    """
     shape = sample_shape(draws.fork("shape")) if shape is None else shape
     second = draws.fork("second")
     rows = second.chance(SECOND).nonzero()[:, 0]
@@ -98,10 +114,24 @@ def sample_scene(
     # All hands together: a call for the few second ones would cost as much as one for all.
     moving = draws.fork("motion").join(second.pick(rows).fork("motion"))
     motion = sample_motion(moving, shape, frames, fps, frustum=frustum)
-    return build_scene(draws, motion, shape, rows)
+    if not held:
+        return build_scene(draws, motion, shape, rows)
+    own = draws.fork("grasps").chance(held).nonzero()[:, 0]
+    some = draws.pick(own).fork("grasp")
+    grasps = sample_grasps(some, Shape(*(field[own] for field in shape)))
+    digits = over_time(some.fork("lift"), grasps, frames, fps)
+    there = grasps.there[:, None, None]
+    motion.angles[own, :, :20] = torch.where(there, digits, motion.angles[own, :, :20])
+    return build_scene(draws, motion, shape, rows, (own, grasps))
 
 
-def build_scene(draws: Draws, motion: Motion, shape: Shape, second: Tensor | None = None) -> Scene:
+def build_scene(
+    draws: Draws,
+    motion: Motion,
+    shape: Shape,
+    second: Tensor | None = None,
+    grasped: tuple[Tensor, Grasps] | None = None,
+) -> Scene:
     """Put hands that move as told into the camera's frame, each in surroundings of its own.
 
     Args:
@@ -109,6 +139,7 @@ def build_scene(draws: Draws, motion: Motion, shape: Shape, second: Tensor | Non
         motion: of B clips, and then of R second hands.
         shape: of B + R hands.
         second: (R,) in whose clips the second hands are; none if there are none.
+        grasped: (G,) in whose clips hands hold something, and what; none if there are none.
     """
     batch, frames = len(draws), motion.angles.shape[1]
     rows = motion.angles.new_zeros(0, dtype=torch.long) if second is None else second
@@ -120,15 +151,68 @@ def build_scene(draws: Draws, motion: Motion, shape: Shape, second: Tensor | Non
     own, other = _cut(hands, slice(batch * frames)), _cut(hands, slice(batch * frames, None))
     rotation = motion.rotation[:batch].flatten(0, 1)
     held = sample_held(draws.fork("held"), own.joints_xyz_mm, own.hand, rotation, frames)
-    planes = sample_planes(draws.fork("planes"), join(own.hand, _first(own.arm, _ARM)), frames)
+    solid = join(own.hand, _first(own.arm, _ARM))
+    rods, blocks = None, None
+    if grasped is not None:
+        rods, blocks, without = _carried(*grasped, own, rotation, frames)
+        held = hide(held, without)
+        solid = join(solid, rods, solid_cones(blocks))
+    planes = sample_planes(draws.fork("planes"), solid, frames)
     left, shoulder = shape.left[:batch], own.arm.b[:, -1]
     person, shoulders = sample_person(
         draws.fork("person"), own.joints_xyz_mm, shoulder, left, frames
     )
     own = _from_shoulder(own, shoulders[:, 0])
     beside_it = _second_hands(draws.fork("second hand"), own, other, shoulders[:, 1], rows, frames)
-    cones = join(own.hand, own.arm, held, person, beside_it)
-    return Scene(own.joints_xyz_mm, cones, planes.repeat_interleave(frames, 0), left)
+    if rods is not None:
+        # A second hand keeps clear of the first, not of what it holds.
+        beside_it = hide(beside_it, without)
+    cones = join(own.hand, own.arm, held, person, beside_it, *([] if rods is None else [rods]))
+    return Scene(own.joints_xyz_mm, cones, planes.repeat_interleave(frames, 0), left, blocks)
+
+
+def _carried(
+    rows: Tensor, grasps: Grasps, own: Hand, rotation: Tensor, frames: int
+) -> tuple[Cones, Solids, Tensor]:
+    """What hands grasp, in the camera frame.
+
+    Args:
+        rows: (G,) in whose clips.
+        grasps: G of them.
+        own: of B * T frames.
+        rotation: (B * T, 3, 3) palm frame -> camera frame.
+        frames: T.
+
+    Returns:
+        cones and solids of B * T frames, and (B * T,) where nothing is grasped. What would come
+        too near to the camera is left out.
+    """
+    step = torch.arange(frames, device=rows.device)
+    spread = (rows[:, None] * frames + step).flatten()
+    thing = grasps.thing.pick(torch.arange(len(rows), device=rows.device).repeat_interleave(frames))
+    thing = thing.moved(rotation[spread], own.joints_xyz_mm[spread, 0])
+    ends = join(thing.rods, solid_cones(thing.blocks))
+    nearest = torch.minimum(ends.a[..., 2] - ends.ra, ends.b[..., 2] - ends.rb)
+    real = torch.cat([thing.rods.ra > 0, solid_cones(thing.blocks).ra >= 0], 1)
+    nearest = torch.where(real, nearest, torch.inf).amin(1).view(-1, frames).amin(1)
+    there = (grasps.there & (nearest > _CLEAR_MM)).repeat_interleave(frames)
+    rods = shown_rods(thing, there[:, None])
+    blocks = thing.blocks._replace(
+        half=torch.where(there[:, None, None], thing.blocks.half, NOTHING_MM)
+    )
+
+    def full(part: Tensor, fill: Tensor) -> Tensor:
+        out = fill.expand(len(rotation), *part.shape[1:]).clone()
+        out[spread] = part
+        return out
+
+    one = rotation.new_ones(())
+    behind = rotation.new_tensor([0.0, 0.0, -1e6])
+    cones = Cones(*(full(f, v) for f, v in zip(rods, (behind, behind, one, one), strict=True)))
+    fills = (behind, one, one * NOTHING_MM, one)
+    solids = Solids(*(full(f, v) for f, v in zip(blocks, fills, strict=True)))
+    without = full(~there, one > 0)
+    return cones, solids, without
 
 
 def place_hands(motion: Motion, shape: Shape) -> Hand:

@@ -53,6 +53,7 @@ def sample_clips(
     fps: float = 30.0,
     hands: float = 1.0,
     center: str = "tracked",
+    held: float = 0.0,
 ) -> Clips:
     """Render labelled clips; each is a pure function of (seed, its index).
 
@@ -72,13 +73,15 @@ def sample_clips(
         fps: frames a second.
         hands: share of clips that show a hand.
         center: where the cubes are, see `cadstn.synth.scene.sample_centers`.
+        held: share of clips whose hand grasps something (`cadstn.synth.grasp`); the others are
+            the same whatever the share.
 
     Raises:
         CadstnError: a size, cube or share that makes no sense, or an unknown skeleton.
     """
-    _check(frames, cube_mm, size, hands)
+    _check(frames, cube_mm, size, hands, held)
     draws = Draws(seed, index.to(device))
-    scene = sample_scene(draws.fork("scene"), frames, fps)
+    scene = sample_scene(draws.fork("scene"), frames, fps, held=held)
     centers = sample_centers(draws.fork("centers"), scene.joints_xyz_mm, frames, center)
     present = torch.ones_like(scene.left)
     if hands < 1:
@@ -86,7 +89,9 @@ def sample_clips(
     view = crop_view(centers, cube_mm, size)
     half = cube_mm / 2
     far = centers[:, 2] + half + _BEHIND_MM
-    depth = cast(scene.cones, view, planes=scene.planes, far_mm=far, compiled=compiled)
+    depth = cast(
+        scene.cones, view, planes=scene.planes, solids=scene.solids, far_mm=far, compiled=compiled
+    )
     if not clean:
         own = sample_sensor(draws.fork("sensor"))
         sensor = Sensor(*(field.repeat_interleave(frames, 0) for field in own))
@@ -151,12 +156,13 @@ def _without_hands(
     return scene._replace(cones=cones), centers, present.to(scene.left.dtype)
 
 
-def _check(frames: int, cube_mm: float, size: int, hands: float) -> None:
+def _check(frames: int, cube_mm: float, size: int, hands: float, held: float) -> None:
     for name, value, low, high in (
         ("frames", frames, 1, 1_000_000),
         ("cube_mm", cube_mm, 20, 5000),
         ("size", size, 4, 4096),
         ("hands", hands, 0, 1),
+        ("held", held, 0, 1),
     ):
         if not low <= value <= high:
             raise CadstnError(f"{name} is {value}", mend=f"give {name} from {low} to {high}")

@@ -34,6 +34,7 @@ def write_synthetic(
     camera: Camera = SYNTH_CAMERA,
     sensor: str | None = None,
     distance_mm: tuple[float, float] = DISTANCE_MM,
+    held: float = 0.0,
     on_frame: Callable[[], None] = lambda: None,
 ) -> None:
     """Render one recording of a moving hand, with its truth beside it.
@@ -50,6 +51,7 @@ def write_synthetic(
         sensor: name of the sensor that measures (`cadstn.synth.sensors.SENSORS`); one drawn from
             the seed if none is given.
         distance_mm: nearest and farthest distance of the hand.
+        held: chance that the hand grasps something, 0 to 1.
         on_frame: called after each frame, for a progress bar.
 
     Raises:
@@ -58,8 +60,12 @@ def write_synthetic(
     """
     if frames < 1:
         raise CadstnError(f"{frames} frames", mend="give at least one")
+    if not 0 <= held <= 1:
+        raise CadstnError(f"held is {held:g}", mend="give a share from 0 to 1")
     measures = named_sensor(sensor) if sensor else None
-    moving = Sequence((seed, _SPLIT), 0, camera, frames, sensor=measures, distance_mm=distance_mm)
+    moving = Sequence(
+        (seed, _SPLIT), 0, camera, frames, sensor=measures, distance_mm=distance_mm, held=held
+    )
 
     def rendered(first: int) -> Iterator[NDArray[np.uint16]]:
         for units in moving.render(range(first, frames)):
@@ -74,6 +80,7 @@ def write_synthetic(
     order = {
         "version": __version__, "frames": frames, "seed": seed, "camera": camera.to_json(),
         "sensor": sensor, "distance_mm": list(distance_mm),
+        "held": held,
     }  # fmt: skip
     with told_of(path):
         part, done = _unfinished(path, order)
