@@ -1,11 +1,8 @@
 """Hands that hold something: the thing comes first, and each digit closes until it touches it.
 
 A thing is laid against the palm or between the pads of a pinch (`cadstn.synth.things`); then the
-fingers close from an open hand towards a fist or a pinch, and after them the thumb. Both go by
-conservative advancement (Mirtich, "Impulse-based dynamic simulation of rigid body systems", 1996):
-no joint ever turns farther than the nearest ball of its digit is away from the thing, over that
-ball's lever. A phalanx that touches stops its own joint and those before it; the joints beyond go
-on, and so fingers wrap. Several grasps are tried for each hand, and the first that holds is kept.
+fingers close, and after them the thumb (`cadstn.synth.closing`). Several grasps are tried for each
+hand, and the first that holds is kept.
 """
 
 from __future__ import annotations
@@ -19,34 +16,22 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from cadstn.synth.clearance import clamp_angles
+from cadstn.synth.closing import BALLS, balls, close_fingers, close_thumb, hand_links
 from cadstn.synth.contact import touch
 from cadstn.synth.draws import Draws
 from cadstn.synth.gestures import FINGER_STATES, SPREAD_DEG, THUMB_STATES, gesture
 from cadstn.synth.hand import ANGLES, CONE_PARTS, forward
-from cadstn.synth.shape import DIGITS, FINGERS, Shape, constant
-from cadstn.synth.solids import Solids, cone_distance_mm
-from cadstn.synth.surface import Cones
+from cadstn.synth.shape import DIGITS, Shape, constant
 from cadstn.synth.things import KINDS, Held, Thing, sample_things
 
 TRIES = 3
 """Grasps tried for each hand."""
 
 _DEG = math.pi / 180
-_BALLS = 7  # along each cone
-_FLESH_MM = 0.3  # how deep a closed digit presses into what it touches
-_TOUCHES_MM = 0.15  # nearer than this, a phalanx is stopped
 _DEEPEST_MM, _DEEPEST_DIGITS_MM = 0.8, 1.5  # in the thing, and among digits: more is no grasp
 _HOLDS_MM = 1.0  # a digit nearer than this helps to hold
-_PLACING, _FINGERS, _THUMB = 7, 14, 11  # steps
+_PLACING = 7  # steps
 _FAR_MM = 130.0
-_TOWARDS = 1.3  # a ball moves at most so many times its lever: splay and arch go with the bend
-_ARCH_MM = (0.0, 0.0, 8.0, 16.0)  # what the arch adds to the levers of a knuckle
-#: From where thumbs start: mostly the first that is clear of the thing and of the fingers.
-_THUMB_STARTS_DEG = (
-    (32, 60, 6, 12), (62, 62, -4, -10), (50, 48, 0, 6), (52, 16, 0, -4), (62, 4, -4, -12),
-    (6, 12, 2, 2),
-)  # fmt: skip
-_STARTS = (0.0, 0.35, 0.7, 1.0)  # of fingers, from open to closed
 _THUMB_ENDS = ("over", "over", "across", "side", "up")
 #: Pinches by the gesture that closes them and the joints that face the thumb's tip.
 _PINCHES: dict[str, tuple[int, ...]] = {
@@ -108,8 +93,8 @@ def _try(draws: Draws, shape: Shape) -> Grasps:
     held = sample_things(draws.fork("thing"), kind)
     opened, closed, facing = _ends(draws.fork("pose"), kind)
     thing = _placed(draws.fork("place"), held, opened, closed, facing, right)
-    angles = _fingers_closed(opened, closed, right, thing)
-    angles = _thumb_closed(draws.fork("thumb"), angles, closed, right, thing)
+    angles = close_fingers(opened, closed, right, thing)
+    angles = close_thumb(draws.fork("thumb"), angles, closed, right, thing)
     clear, holds = _check(angles, right, thing)
     lift = draws.fork("lift").uniform(4, high=0.6) * draws.chance(0.12, 4)
     loose, _ = _check(lifted(angles, lift), right, thing)
@@ -132,25 +117,6 @@ def over_time(draws: Draws, grasps: Grasps, frames: int, fps: float) -> Tensor:
     turn = 2 * math.pi * (beat[:, None] * time_s + phase[:, None])
     lift = grasps.lift[:, None] * (0.5 - 0.5 * turn.cos())
     return lifted(grasps.angles[:, None].expand(-1, frames, -1), lift)
-
-
-class _Links(NamedTuple):
-    """Which cones move with which bone of which digit."""
-
-    fingers: Tensor  # (12,)
-    thumb: Tensor  # metacarpal and what moves with it, then the two phalanges
-    palm: Tensor  # all others of the hand
-
-
-@functools.cache
-def _links(device: torch.device) -> _Links:
-    parts = CONE_PARTS[:-4]
-    thumb = [i for i, part in enumerate(parts) if part in ("thenar", "thumb_web", "thumb")]
-    bones = [i for i in thumb if parts[i] == "thumb"]
-    thumb = [i for i in thumb if i not in bones[1:]] + bones[1:]
-    fingers = [i for i, part in enumerate(parts) if part in FINGERS]
-    palm = [i for i, part in enumerate(parts) if part in ("palm", "thenar")]
-    return _Links(*(torch.tensor(rows, device=device) for rows in (fingers, thumb, palm)))
 
 
 @functools.cache
@@ -248,9 +214,9 @@ def _placed(
     thing = thing.moved(rotation, torch.where(wrap[:, None], on_palm, between))
     along = torch.where(wrap[:, None], torch.stack([zero, zero, one], -1), out)
     # What is laid down must clear the open hand, and the palm as bent fingers arch it.
-    links = _links(draws.device)
-    palm = [_balls(cones, links.palm, rows) for rows in (slice(batch), slice(batch, None))]
-    finger, finger_r = _balls(cones, links.fingers, slice(batch))
+    links = hand_links(draws.device)
+    palm = [balls(cones, links.palm, rows) for rows in (slice(batch), slice(batch, None))]
+    finger, finger_r = balls(cones, links.fingers, slice(batch))
     points = torch.cat([finger, *(p for p, _ in palm)], 1)
     radii = torch.cat([finger_r + torch.where(wrap, 0.0, NEVER)[:, None], *(r for _, r in palm)], 1)
     shift = torch.zeros_like(x)
@@ -265,138 +231,13 @@ NEVER = -1e4
 """Added to a radius: such a ball touches nothing."""
 
 
-def _balls(cones: Cones, which: Tensor, rows: slice = slice(None)) -> tuple[Tensor, Tensor]:
-    """Balls along some cones: centres (G, C * `_BALLS`, 3) and radii, cone by cone."""
-    a, b, ra, rb = (field[rows][:, which] for field in cones)
-    share = torch.linspace(0, 1, _BALLS, device=ra.device)
-    centers = a[:, :, None] + share[:, None] * (b - a)[:, :, None]
-    radii = ra[..., None] + share * (rb - ra)[..., None]
-    return centers.flatten(1, 2), radii.flatten(1, 2)
-
-
-def _fingers_closed(opened: Tensor, closed: Tensor, shape: Shape, thing: Thing) -> Tensor:
-    """Close the four fingers from the first start that is clear of the thing; (G, A)."""
-    batch, links = len(opened), _links(opened.device)
-    change = closed - opened
-
-    def at(progress: Tensor) -> Tensor:
-        """Angles of (..., 4, 3) joints that are so far on their way: splay goes with the bend."""
-        share = progress[..., [0, 0, 1, 2]].flatten(-2)
-        return torch.cat([opened[:, :16] + share * change[:, :16], opened[:, 16:]], -1)
-
-    def gaps(progress: Tensor, rows: slice = slice(None)) -> tuple[Tensor, Tensor, Tensor]:
-        joints, cones = forward(at(progress), shape)
-        points, radii = _balls(cones, links.fingers)
-        gap = thing.distance_mm(points) - radii + _FLESH_MM
-        return joints, points.view(batch, 4, 3, _BALLS, 3), gap.view(batch, 4, 3, _BALLS)
-
-    progress = torch.zeros_like(opened[:, :12]).view(-1, 4, 3)
-    found = torch.zeros_like(progress[..., 0], dtype=torch.bool)
-    start = progress[..., 0]
-    for share in _STARTS:
-        clear = gaps(torch.full_like(progress, share))[2].flatten(2).amin(-1) > 0
-        start = torch.where(clear & ~found, share, start)
-        found = found | clear
-    progress = start[..., None] + progress
-    rate = change[:, :16].abs().view(-1, 4, 4)
-    rate = torch.stack([rate[..., 0] + rate[..., 1], rate[..., 2], rate[..., 3]], -1)
-    arch = constant(_ARCH_MM, rate)[:, None, None]
-    knuckle = torch.tensor([1.0, 0.0, 0.0], device=rate.device)
-    for _ in range(_FINGERS):
-        joints, points, gap = gaps(progress)
-        pivots = joints[:, 5:].view(batch, 4, 4, 3)[:, :, :3]
-        progress = _advanced(progress, rate, points, pivots, gap, arch[..., None] * knuckle)
-    return at(progress)
-
-
-def _advanced(
-    progress: Tensor,
-    rate: Tensor,
-    points: Tensor,
-    pivots: Tensor,
-    gap: Tensor,
-    extra: Tensor | float,
-) -> Tensor:
-    """Turn the joints of digits as far as they certainly can.
-
-    Args:
-        progress: (G, D, 3) of the three joints, 0 to 1.
-        rate: (G, D, 3) radians that each turns in all.
-        points: (G, D, 3, M, 3) balls of the three bones.
-        pivots: (G, D, 3, 3) where the joints are.
-        gap: (G, D, 3, M) mm between balls and things.
-        extra: mm added to the levers.
-    """
-    stopped = gap.amin(-1) < _TOUCHES_MM  # (G, D, 3) bones
-    # A bone that touches stops the joints before it.
-    stopped = stopped.flip(-1).cummax(-1).values.flip(-1)
-    free = (~stopped & (progress < 1)).to(rate.dtype)
-    lever = (points[..., None, :] - pivots[:, :, None, None]).square().sum(-1).sqrt() + extra
-    before = torch.ones(3, 3, device=rate.device).tril()[:, None]
-    speed = (lever * (free * rate)[:, :, None, None] * before).sum(-1) * _TOWARDS
-    step = (gap.clamp(min=0) / speed.clamp(min=1e-3)).where(speed > 0, torch.inf)
-    step = step.flatten(2).amin(-1).clamp(max=1)
-    return (progress + step[..., None] * free).clamp(max=1)
-
-
-def _thumb_closed(
-    draws: Draws, angles: Tensor, closed: Tensor, shape: Shape, thing: Thing
-) -> Tensor:
-    """Close the thumb on the thing and on the fingers, from a start that is clear; (G, A)."""
-    links, batch, count = _links(angles.device), len(angles), len(_THUMB_STARTS_DEG)
-    starts = constant(_THUMB_STARTS_DEG, angles) * _DEG
-
-    def gaps(pose: Tensor, hands: Shape, things: Thing, bent: Cones) -> tuple[Tensor, ...]:
-        joints, cones = forward(pose, hands)
-        points, radii = _balls(cones, links.thumb)
-        gap = things.distance_mm(points) - radii
-        # What the thumb's root moves lies in the palm, beside the fingers.
-        beyond = gap.shape[1] - 2 * _BALLS
-        fist = cone_distance_mm(points[:, beyond:], bent) - radii[:, beyond:]
-        return joints, points, torch.cat([gap[:, :beyond], gap[:, beyond:].minimum(fist)], 1)
-
-    def each(field: Tensor) -> Tensor:
-        return field.repeat_interleave(count, 0)
-
-    bent = Cones(*(field[:, links.fingers] for field in forward(angles, shape)[1]))
-    first = torch.cat([each(angles[:, :16]), starts.repeat(batch, 1), each(angles[:, 20:])], 1)
-    things = Thing(Cones(*map(each, thing.rods)), Solids(*map(each, thing.blocks)))
-    gap = gaps(first, Shape(*map(each, shape)), things, Cones(*map(each, bent)))[2]
-    order = torch.arange(count, device=gap.device) + 1.8 * draws.uniform(count)
-    start = starts[(order + 10 * (gap.amin(1) <= 0).view(batch, count)).argmin(1)]
-    change = closed[:, 16:20] - start
-    rate = change.abs()
-    rate = torch.stack([rate[:, 0] + rate[:, 1], rate[:, 2], rate[:, 3]], -1)[:, None]
-    progress = torch.zeros_like(rate)
-
-    def at(progress: Tensor) -> Tensor:
-        share = progress[:, 0][:, [0, 0, 1, 2]]
-        return torch.cat([angles[:, :16], start + share * change, angles[:, 20:]], 1)
-
-    many = (len(links.thumb) - 2) * _BALLS
-    spans = ((0, many), (many, many + _BALLS), (many + _BALLS, many + 2 * _BALLS))
-    for _ in range(_THUMB):
-        joints, points, gap = gaps(at(progress), shape, thing, bent)
-        gap = gap + _FLESH_MM
-        # The metacarpal and what moves with it count as one bone of many balls.
-        apart = torch.stack([_padded(gap[:, a:b], many, torch.inf) for a, b in spans], 1)
-        places = torch.stack([_padded(points[:, a:b].mT, many, 0.0).mT for a, b in spans], 1)
-        pivots = joints[:, None, 1:4]
-        progress = _advanced(progress, rate, places[:, None], pivots, apart[:, None], 0.0)
-    return at(progress)
-
-
-def _padded(values: Tensor, width: int, fill: float) -> Tensor:
-    return torch.nn.functional.pad(values, (0, width - values.shape[-1]), value=fill)
-
-
 def _check(angles: Tensor, shape: Shape, thing: Thing) -> tuple[Tensor, Tensor]:
     """Whether hands (G, 20 or A) are clear of things and of themselves, and whether they hold."""
     full = torch.nn.functional.pad(angles, (0, len(ANGLES) - angles.shape[1]))
     _, cones = forward(full, shape)
     every = torch.arange(len(CONE_PARTS) - 4, device=angles.device)
-    points, radii = _balls(cones, every)
-    gap = (thing.distance_mm(points) - radii).view(len(angles), len(every), _BALLS).amin(-1)
+    points, radii = balls(cones, every)
+    gap = (thing.distance_mm(points) - radii).view(len(angles), len(every), BALLS).amin(-1)
     clear = (gap.amin(1) > -_DEEPEST_MM) & (touch(full, shape).depth.amax(1) < _DEEPEST_DIGITS_MM)
     digits = torch.stack(
         [
