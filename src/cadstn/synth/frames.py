@@ -115,7 +115,7 @@ class Sequence:
         drawn = sample_sensor(draws.fork("sensor"))._replace(step=torch.zeros(1))
         # A hand out of its sensor's range would be a label without an image.
         farthest = self._scene.joints_xyz_mm[..., 2].max() + 50.0
-        drawn = drawn._replace(range_mm=drawn.range_mm.clamp(min=farthest))
+        drawn = drawn.covering(farthest)
         self._sensor = drawn if sensor is None else sensor
         self._noise = draws.fork("noise").repeat(frames)
 

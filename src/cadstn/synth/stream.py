@@ -54,6 +54,7 @@ def sample_clips(
     hands: float = 1.0,
     center: str = "tracked",
     held: float = 0.0,
+    sensors: str = "random",
 ) -> Clips:
     """Render labelled clips; each is a pure function of (seed, its index).
 
@@ -75,9 +76,11 @@ def sample_clips(
         center: where the cubes are, see `cadstn.synth.scene.sample_centers`.
         held: share of clips whose hand grasps something (`cadstn.synth.grasp`); the others are
             the same whatever the share.
+        sensors: kinds of sensors, see `cadstn.synth.sensors.sample_sensor`.
 
     Raises:
-        CadstnError: a size, cube or share that makes no sense, or an unknown skeleton.
+        CadstnError: a size, cube or share that makes no sense, or an unknown skeleton
+            or kinds of sensors.
     """
     _check(frames, cube_mm, size, hands, held)
     draws = Draws(seed, index.to(device))
@@ -93,11 +96,10 @@ def sample_clips(
         scene.cones, view, planes=scene.planes, solids=scene.solids, far_mm=far, compiled=compiled
     )
     if not clean:
-        own = sample_sensor(draws.fork("sensor"))
+        own = sample_sensor(draws.fork("sensor"), sensors)
         sensor = Sensor(*(field.repeat_interleave(frames, 0) for field in own))
         # A hand out of its sensor's range would be a label without an image.
-        reached = torch.maximum(sensor.range_mm, centers[:, 2] + half)
-        sensor = sensor._replace(range_mm=reached)
+        sensor = sensor.covering(centers[:, 2] + half)
         noise = draws.fork("noise").repeat(frames)
         depth = degrade(depth, noise, sensor, angle_per_pixel=view.step_x, compiled=compiled)
     crops = run(_normalised, compiled)(depth, centers[:, 2], half)
