@@ -14,12 +14,12 @@ from cadstn.errors import CadstnError
 from cadstn.geometry.camera import Camera
 from cadstn.synth.draws import Draws
 from cadstn.synth.motion import Frustum
-from cadstn.synth.raster import camera_view, cast
+from cadstn.synth.raster import camera_view
+from cadstn.synth.render import cast_scene
 from cadstn.synth.scene import sample_scene
 from cadstn.synth.sensor import degrade
 from cadstn.synth.sensors import Sensor, sample_sensor
 from cadstn.synth.shape import Shape
-from cadstn.synth.surface import Cones
 
 DISTANCE_MM = (250.0, 1200.0)
 """How far the palm's middle is from the camera, nearest and farthest."""
@@ -138,13 +138,14 @@ class Sequence:
         def move(points: Tensor) -> Tensor:
             return (points - place) @ axes.T
 
-        solids = scene.solids
+        solids, skin = scene.solids, scene.skin
         normals, offsets = scene.planes[..., :3], scene.planes[..., 3:]
         offsets = offsets - (normals * place).sum(-1, keepdim=True)
         other._scene = scene._replace(
             joints_xyz_mm=move(scene.joints_xyz_mm),
             cones=scene.cones._replace(a=move(scene.cones.a), b=move(scene.cones.b)),
             planes=torch.cat([normals @ axes.T, offsets], -1),
+            skin=skin and skin._replace(vertices_mm=move(skin.vertices_mm)),
             solids=solids
             and solids._replace(center=move(solids.center), axes=solids.axes @ axes.T),
         )
@@ -167,16 +168,8 @@ class Sequence:
             wanted = wanted[list(only)]
         for first in range(0, len(wanted), together):
             rows = wanted[first : first + together]
-            cones = Cones(*(field[rows] for field in self._scene.cones))
             view = camera_view(self.camera, len(rows))
-            solids = self._scene.solids
-            depth = cast(
-                cones,
-                view,
-                planes=self._scene.planes[rows],
-                solids=None if solids is None else solids.rows(rows),
-                compiled=compiled,
-            )
+            depth = cast_scene(self._scene, view, rows=rows, compiled=compiled)
             sensor = Sensor(*(field.expand(len(rows)) for field in self._sensor))
             noise = self._noise.pick(rows)
             depth = degrade(depth, noise, sensor, angle_per_pixel=view.step_x, compiled=compiled)

@@ -22,7 +22,10 @@ from cadstn.synth.draws import Draws
 from cadstn.synth.gestures import FINGER_STATES, SPREAD_DEG, THUMB_STATES, gesture
 from cadstn.synth.hand import ANGLES, CONE_PARTS, forward
 from cadstn.synth.shape import DIGITS, Shape, constant
-from cadstn.synth.things import KINDS, Held, Thing, sample_things
+from cadstn.synth.solids import Solids, solid_cones
+from cadstn.synth.surface import Cones
+from cadstn.synth.surroundings import join
+from cadstn.synth.things import KINDS, NOTHING_MM, Held, Thing, sample_things, shown_rods
 
 TRIES = 3
 """Grasps tried for each hand."""
@@ -117,6 +120,56 @@ def over_time(draws: Draws, grasps: Grasps, frames: int, fps: float) -> Tensor:
     turn = 2 * math.pi * (beat[:, None] * time_s + phase[:, None])
     lift = grasps.lift[:, None] * (0.5 - 0.5 * turn.cos())
     return lifted(grasps.angles[:, None].expand(-1, frames, -1), lift)
+
+
+def carried(
+    rows: Tensor,
+    grasps: Grasps,
+    wrist: Tensor,
+    rotation: Tensor,
+    frames: int,
+    *,
+    nearest_mm: float,
+) -> tuple[Cones, Solids, Tensor]:
+    """What hands grasp, in the camera frame.
+
+    Args:
+        rows: (G,) in whose clips.
+        grasps: G of them.
+        wrist: (B * T, 3) mm, camera frame.
+        rotation: (B * T, 3, 3) palm frame -> camera frame.
+        frames: T.
+        nearest_mm: what would come nearer to the camera is left out.
+
+    Returns:
+        cones and solids of B * T frames, and (B * T,) where nothing is grasped.
+    """
+    step = torch.arange(frames, device=rows.device)
+    spread = (rows[:, None] * frames + step).flatten()
+    thing = grasps.thing.pick(torch.arange(len(rows), device=rows.device).repeat_interleave(frames))
+    thing = thing.moved(rotation[spread], wrist[spread])
+    ends = join(thing.rods, solid_cones(thing.blocks))
+    nearest = torch.minimum(ends.a[..., 2] - ends.ra, ends.b[..., 2] - ends.rb)
+    real = torch.cat([thing.rods.ra > 0, solid_cones(thing.blocks).ra >= 0], 1)
+    nearest = torch.where(real, nearest, torch.inf).amin(1).view(-1, frames).amin(1)
+    there = (grasps.there & (nearest > nearest_mm)).repeat_interleave(frames)
+    rods = shown_rods(thing, there[:, None])
+    blocks = thing.blocks._replace(
+        half=torch.where(there[:, None, None], thing.blocks.half, NOTHING_MM)
+    )
+
+    def full(part: Tensor, fill: Tensor) -> Tensor:
+        out = fill.expand(len(rotation), *part.shape[1:]).clone()
+        out[spread] = part
+        return out
+
+    one = rotation.new_ones(())
+    behind = rotation.new_tensor([0.0, 0.0, -1e6])
+    cones = Cones(*(full(f, v) for f, v in zip(rods, (behind, behind, one, one), strict=True)))
+    fills = (behind, one, one * NOTHING_MM, one)
+    solids = Solids(*(full(f, v) for f, v in zip(blocks, fills, strict=True)))
+    without = full(~there, one > 0)
+    return cones, solids, without
 
 
 @functools.cache

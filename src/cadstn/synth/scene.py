@@ -10,8 +10,9 @@ from torch.nn.functional import normalize
 
 from cadstn.geometry.skeleton import KNUCKLES
 from cadstn.synth.draws import Draws
-from cadstn.synth.grasp import Grasps, over_time, sample_grasps
+from cadstn.synth.grasp import Grasps, carried, over_time, sample_grasps
 from cadstn.synth.hand import forward
+from cadstn.synth.mesh import pose_mesh
 from cadstn.synth.motion import DEFAULT_FRUSTUM, Frustum, Motion, sample_motion
 from cadstn.synth.shape import Shape, constant, sample_shape
 from cadstn.synth.solids import Solids, solid_cones
@@ -26,7 +27,6 @@ from cadstn.synth.surroundings import (
     swing_arm,
     upper_arm,
 )
-from cadstn.synth.things import NOTHING_MM, shown_rods
 
 PALM_MIDDLE_MM = 75.0
 """From the wrist to what travels and turns in place, along the palm's y."""
@@ -59,6 +59,13 @@ OWN, OTHER = slice(HAND_CONES + _ARM + 1), slice(_PERSON + 2, _PERSON + 3 + len(
 ARM, PERSON = slice(HAND_CONES + 2, HAND_CONES + _ARM + 1), slice(_PERSON, _PERSON + 2)
 
 
+class Skin(NamedTuple):
+    """Hands that are a mesh: ``frames`` (M,) which, and ``vertices_mm`` (M, V, 3), camera frame."""
+
+    frames: Tensor
+    vertices_mm: Tensor
+
+
 class Scene(NamedTuple):
     """Clips of one labelled hand each, flattened to B * T frames, camera frame.
 
@@ -70,6 +77,7 @@ class Scene(NamedTuple):
         planes: (B * T, 2, 4) wall and table, see `cadstn.synth.raster.cast`.
         left: (B,) 1 for a left hand.
         solids: (B * T, Q) boxes and cylinders of what is grasped; none where there are no grasps.
+        skin: labelled hands whose surface is a mesh instead of cones; none where there are none.
     """
 
     joints_xyz_mm: Tensor
@@ -77,6 +85,7 @@ class Scene(NamedTuple):
     planes: Tensor
     left: Tensor
     solids: Solids | None = None
+    skin: Skin | None = None
 
 
 class Hand(NamedTuple):
@@ -95,6 +104,7 @@ def sample_scene(
     frustum: Frustum = DEFAULT_FRUSTUM,
     shape: Shape | None = None,
     held: float = 0.0,
+    mesh: float = 0.0,
 ) -> Scene:
     """Draw a clip of ``frames`` frames for every sample: `build_scene`.
 
@@ -105,6 +115,10 @@ def sample_scene(
         frustum: where the hand may go.
         shape: whose hands; any if none is given.
         held: share of clips whose hand grasps something; the other clips do not depend on it.
+        mesh: share of clips whose hand is a mesh (`cadstn.synth.mesh`); as with ``held``.
+
+    Raises:
+        CadstnError: if there is to be a mesh and there is none.
     """
     shape = sample_shape(draws.fork("shape")) if shape is None else shape
     second = draws.fork("second")
@@ -114,15 +128,36 @@ def sample_scene(
     # All hands together: a call for the few second ones would cost as much as one for all.
     moving = draws.fork("motion").join(second.pick(rows).fork("motion"))
     motion = sample_motion(moving, shape, frames, fps, frustum=frustum)
-    if not held:
-        return build_scene(draws, motion, shape, rows)
+    grasped = _grasp(draws, motion, shape, frames, fps, held) if held else None
+    scene = build_scene(draws, motion, shape, rows, grasped)
+    return _skinned(draws, scene, motion, shape, mesh) if mesh else scene
+
+
+def _grasp(
+    draws: Draws, motion: Motion, shape: Shape, frames: int, fps: float, held: float
+) -> tuple[Tensor, Grasps]:
+    """Let a share of the hands grasp something: changes the motion, returns where, and what."""
     own = draws.fork("grasps").chance(held).nonzero()[:, 0]
     some = draws.pick(own).fork("grasp")
     grasps = sample_grasps(some, Shape(*(field[own] for field in shape)))
     digits = over_time(some.fork("lift"), grasps, frames, fps)
     there = grasps.there[:, None, None]
     motion.angles[own, :, :20] = torch.where(there, digits, motion.angles[own, :, :20])
-    return build_scene(draws, motion, shape, rows, (own, grasps))
+    return own, grasps
+
+
+def _skinned(draws: Draws, scene: Scene, motion: Motion, shape: Shape, mesh: float) -> Scene:
+    """Make a share of the labelled hands a mesh, in the place of their cones."""
+    frames = motion.angles.shape[1]
+    clips = draws.fork("mesh").chance(mesh).nonzero()[:, 0]
+    which = (clips[:, None] * frames + torch.arange(frames, device=clips.device)).flatten()
+    hands = Shape(*(field[clips].repeat_interleave(frames, 0) for field in shape))
+    skin = pose_mesh(motion.angles[clips].flatten(0, 1), hands)
+    rotation = motion.rotation[clips].flatten(0, 1)
+    skin = skin @ rotation.mT + scene.joints_xyz_mm[which, :1]
+    there = torch.ones_like(scene.cones.ra, dtype=torch.bool)
+    there[which, :HAND_CONES] = False
+    return scene._replace(cones=hide(scene.cones, there), skin=Skin(which, skin))
 
 
 def build_scene(
@@ -154,7 +189,9 @@ def build_scene(
     solid = join(own.hand, _first(own.arm, _ARM))
     rods, blocks = None, None
     if grasped is not None:
-        rods, blocks, without = _carried(*grasped, own, rotation, frames)
+        rods, blocks, without = carried(
+            *grasped, own.joints_xyz_mm[:, 0], rotation, frames, nearest_mm=_CLEAR_MM
+        )
         held = hide(held, without)
         solid = join(solid, rods, solid_cones(blocks))
     planes = sample_planes(draws.fork("planes"), solid, frames)
@@ -169,50 +206,6 @@ def build_scene(
         beside_it = hide(beside_it, without)
     cones = join(own.hand, own.arm, held, person, beside_it, *([] if rods is None else [rods]))
     return Scene(own.joints_xyz_mm, cones, planes.repeat_interleave(frames, 0), left, blocks)
-
-
-def _carried(
-    rows: Tensor, grasps: Grasps, own: Hand, rotation: Tensor, frames: int
-) -> tuple[Cones, Solids, Tensor]:
-    """What hands grasp, in the camera frame.
-
-    Args:
-        rows: (G,) in whose clips.
-        grasps: G of them.
-        own: of B * T frames.
-        rotation: (B * T, 3, 3) palm frame -> camera frame.
-        frames: T.
-
-    Returns:
-        cones and solids of B * T frames, and (B * T,) where nothing is grasped. What would come
-        too near to the camera is left out.
-    """
-    step = torch.arange(frames, device=rows.device)
-    spread = (rows[:, None] * frames + step).flatten()
-    thing = grasps.thing.pick(torch.arange(len(rows), device=rows.device).repeat_interleave(frames))
-    thing = thing.moved(rotation[spread], own.joints_xyz_mm[spread, 0])
-    ends = join(thing.rods, solid_cones(thing.blocks))
-    nearest = torch.minimum(ends.a[..., 2] - ends.ra, ends.b[..., 2] - ends.rb)
-    real = torch.cat([thing.rods.ra > 0, solid_cones(thing.blocks).ra >= 0], 1)
-    nearest = torch.where(real, nearest, torch.inf).amin(1).view(-1, frames).amin(1)
-    there = (grasps.there & (nearest > _CLEAR_MM)).repeat_interleave(frames)
-    rods = shown_rods(thing, there[:, None])
-    blocks = thing.blocks._replace(
-        half=torch.where(there[:, None, None], thing.blocks.half, NOTHING_MM)
-    )
-
-    def full(part: Tensor, fill: Tensor) -> Tensor:
-        out = fill.expand(len(rotation), *part.shape[1:]).clone()
-        out[spread] = part
-        return out
-
-    one = rotation.new_ones(())
-    behind = rotation.new_tensor([0.0, 0.0, -1e6])
-    cones = Cones(*(full(f, v) for f, v in zip(rods, (behind, behind, one, one), strict=True)))
-    fills = (behind, one, one * NOTHING_MM, one)
-    solids = Solids(*(full(f, v) for f, v in zip(blocks, fills, strict=True)))
-    without = full(~there, one > 0)
-    return cones, solids, without
 
 
 def place_hands(motion: Motion, shape: Shape) -> Hand:
