@@ -180,3 +180,19 @@ def test_one_file(tmp_path: Path) -> None:
     one, two = open_recording(tmp_path / "a.npz"), open_recording(tmp_path / "a")
     for a, b in zip(one, two, strict=True):
         np.testing.assert_array_equal(a.depth, b.depth)
+
+
+def test_a_share_of_held_things_that_makes_no_sense_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CadstnError, match="held is 2"):
+        write_synthetic(tmp_path / "a", frames=2, seed=0, camera=SMALL, held=2.0)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_recording_with_something_held_is_another_one(tmp_path: Path) -> None:
+    for name, held in (("plain", 0.0), ("held", 1.0)):
+        write_synthetic(tmp_path / name, frames=2, seed=3, camera=SMALL, held=held)
+    one, two = (
+        [frame.depth for frame in open_recording(tmp_path / name).frames()]
+        for name in ("plain", "held")
+    )
+    assert any((a != b).any() for a, b in zip(one, two, strict=True))

@@ -118,7 +118,7 @@ SENSORS: dict[str, dict[str, float]] = {
     # Time of flight, 320x240, 1 mm, not filtered at all: 13 mm of noise at half a metre.
     "ds325": {
         "step": 1 / 241.42, "range_mm": 2500, "unit_mm": 1, "noise_mm_1m": 55, "flying": 0.95,
-        "bleed_mm": -12, "speckle": 0.03, "baseline_mm": -26,
+        "bleed_mm": -14, "speckle": 0.03, "baseline_mm": -23,
     },
     # Active stereo. Depth's RMS error is z^2 / (f b) times that of disparity, 0.08 px here (Intel,
     # "Tuning depth cameras for best performance": 0.05 to 0.1 px on well textured planes); 848x480
