@@ -160,8 +160,8 @@ SENSORS: dict[str, dict[str, float]] = {
     "truedepth": {
         "step": 1 / 436.5, "range_mm": 1500, "unit_mm": 0.1, "noise_mm": 0.2, "noise_mm_1m": 3.0,
         "grain": 0.05, "texture_px": 8, "texture_rows_px": 5, "wobble_px": 1.2, "wobble_size_px": 5,
-        "reach_px": 4, "smooth": 0.9, "bleed_mm": -2, "lost_far": 0.9, "lost_near": 0.4,
-        "slant_lost": 0.3, "hole_px": 12, "holes": 0.08, "wrong": 0.35, "speckle": 0.002,
+        "reach_px": 4, "smooth": 0.9, "bleed_mm": -2, "lost_far": 0.9, "lost_near": 0.2,
+        "slant_lost": 0.2, "hole_px": 12, "holes": 0.08, "wrong": 0.35, "speckle": 0.002,
         "baseline_mm": 27,
     },
     # Stereo without a projector, 640x400, f = 441 px, b = 75 mm, disparity in 1/8 px (Luxonis's
