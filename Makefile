@@ -1,11 +1,11 @@
-# Two commands for a fresh machine: `make demo` (no torch) and `make test` (everything).
+# For a fresh machine: `make demo` (no torch), `make test` (everything), `make docs` (the site).
 PYTHON ?= python3
 DEMO := .venv/bin
 DEV := .venv-dev/bin
 # Choosing the exact PyTorch build keeps pip from fetching gigabytes of another.
 PIP_ARGS := --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint docs fuzz faults soak clean
 
 demo: .venv/ready  ## track the recording that ships with the package
 	$(DEMO)/cadstn demo --out demo_out
@@ -13,10 +13,23 @@ demo: .venv/ready  ## track the recording that ships with the package
 test: .venv-dev/ready  ## run all tests
 	$(DEV)/python -m pytest
 
+fuzz: .venv-dev/ready  ## each file reader on FUZZ broken files (some minutes for 1000)
+	CADSTN_FUZZ=$${FUZZ:-1000} $(DEV)/python -m pytest tests/fuzz
+
+faults: .venv-dev/ready  ## a full disk and a kill at every step of every writing command
+	CADSTN_FAULTS=all $(DEV)/python -m pytest tests/faults
+
+soak: .venv-dev/ready  ## live tracking under faults for MINUTES (10): memory, lost frames
+	$(DEV)/python benchmarks/soak.py --minutes $${MINUTES:-10}
+
 lint: .venv-dev/ready  ## style and types
 	$(DEV)/ruff check .
 	$(DEV)/ruff format --check .
 	$(DEV)/mypy
+
+docs: .venv-dev/ready  ## the documentation, into site/; a broken link or reference is an error
+	$(DEV)/python docs/command_line.py > docs/reference/command-line.md
+	$(DEV)/zensical build --clean --strict
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -29,4 +42,4 @@ lint: .venv-dev/ready  ## style and types
 	touch $@
 
 clean:  ## remove what the commands above made
-	rm -rf .venv .venv-dev demo_out
+	rm -rf .venv .venv-dev demo_out site .cache

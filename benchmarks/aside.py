@@ -1,11 +1,12 @@
-"""How far off is who reads a crop perfectly, and is asked where joints lie instead of are seen?
+"""Error of a perfect crop reader that takes each cube to lie straight ahead of the camera.
 
     python benchmarks/aside.py [nyu=GROUNDTRUTH.txt icvl=GROUNDTRUTH.txt]
 
-A crop does not show in which direction from the camera its cube lies. Whoever takes it to be
-straight ahead puts a joint that lies deeper than the cube's centre too near to the camera's axis.
-Mean over all joints, in mm: of 1,024 frames that `cadstn train compact` validates on, and of the
-test frames of a set (joints as u, v, d a line), their cubes around the mean joint.
+A crop does not show in which direction from the camera its cube lies. A network that predicts where
+joints lie, instead of where they appear, puts a joint that lies deeper than the cube's center too
+near to the camera's axis. Mean over all joints, in mm: of 1,024 validation frames of `cadstn train
+compact`, and of the test frames of a data set (joints as u, v, d a line), cubes around the mean
+joint.
 """
 
 from __future__ import annotations

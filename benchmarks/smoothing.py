@@ -1,10 +1,10 @@
-"""What windows and filters do to error, acceleration error and delay, on recordings with truth.
+"""Error, acceleration error and delay of windows and filters, on recordings with truth.
 
     for s in 1 2 3 4; do cadstn synth rec/$s --frames 120 --seed $s; done
     python benchmarks/smoothing.py rec/*
 
-Only frames count whose joints are all in view and in which a hand was found. Delay: by how many
-frames the unsmoothed joints must be shifted to lie nearest to the smoothed ones.
+Frames count whose joints are all in view and in which a hand was found. The delay is the number of
+frames by which the unsmoothed joints must be shifted to lie nearest to the smoothed ones.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def run(recording: Recording, tracker: Tracker) -> Run:
         assert frame.truth_xyz_mm is not None
         hand = tracker.update(frame.depth, frame.camera, frame.time_s)
         uv = camera.to_uvd(frame.truth_xyz_mm)[:, :2]
-        seen = ((uv > 0) & (uv < [camera.width, camera.height])).all()
-        joints.append(hand.joints_mm if seen else np.full_like(hand.joints_mm, np.nan))
+        inside = ((uv > 0) & (uv < [camera.width, camera.height])).all()
+        joints.append(hand.joints_mm if inside else np.full_like(hand.joints_mm, np.nan))
         truth.append(frame.truth_xyz_mm)
     return Run(np.array(joints), np.array(truth), np.arange(len(joints)) / camera.fps)
 

@@ -31,7 +31,7 @@ from cadstn.synth.sensor import degrade
 from cadstn.synth.sensors import SENSORS, sensor
 from cadstn.synth.shape import sample_shape
 from cadstn.synth.statistics import SensorFigures, hand_mask, sensor_figures
-from cadstn.tracking.locate import find_hand
+from cadstn.tracking.tracker import Tracker
 
 Array = NDArray[np.float32]
 WINDOW_MM = 270.0
@@ -75,13 +75,15 @@ class View(NamedTuple):
 def real_views(real: Real, root: Path, limit: int) -> list[View]:
     recording = open_recording(root / real.folder, real.folder)
     step = max(1, len(recording) // limit)
+    tracker = Tracker()
     views = []
     for frame in list(recording.frames(on_bad=lambda bad: print(bad.error)))[::step]:
         if real.center_uvd is None:
-            found = find_hand(frame.depth, frame.camera)
-            if found is None:
+            tracker.reset()
+            hand = tracker.update(frame.depth, frame.camera)
+            if not hand.found:
                 continue
-            center = found.center_xyz_mm
+            center = hand.center_mm
         else:
             center = np.asarray(frame.camera.to_xyz_mm(np.array(real.center_uvd)))
         views.append(window(frame.depth, frame.camera, center))

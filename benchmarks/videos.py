@@ -1,13 +1,13 @@
-"""The moving pictures of the README: a rendered recording, and a real one of which only ours shows.
+"""The moving pictures of the README: a rendered recording, and the skeleton of a real one.
 
-    python benchmarks/videos.py --look /tmp/pictures
+    python benchmarks/videos.py --check pictures
 
 Writes docs/demo.webp (the recording in the package, depth with the skeleton over it) and
 docs/real-kinect2.webp: the skeleton alone, as the camera sees it, from the front and from the side;
-no pixel of the recording, which is others' and stays where it is (../shared, or CADSTN_SHARED).
+no pixel of the recording, which belongs to others (read from ../shared, or CADSTN_SHARED).
 WebP, because a GIF of the same pictures is seven times as large and has 256 colours. One thread and
-the weights that ship: on one machine the same file every time. --look writes every 15th picture of
-each as a PNG, the real one with its depth under the skeleton, to see whether it lies on the hand.
+the weights that ship: on one machine the same file every time. --check writes every 15th picture of
+each as a PNG, the real one with its depth under the skeleton, to check that it lies on the hand.
 """
 
 from __future__ import annotations
@@ -33,34 +33,34 @@ SHARED = Path(os.environ.get("CADSTN_SHARED", ROOT.parent / "shared"))
 HEIGHT = 300
 QUALITY = 70
 LIMIT_MB = 1.5
-LOOK_EVERY = 15
-#: Canvas of the skeleton alone; the close looks show so many mm of the world.
+CHECK_EVERY = 15
+#: Canvas of the skeleton alone; edge of what the close views show, in mm.
 CANVAS, CLOSE_MM = 480, 240.0
-WORDS = ("a real Kinect v2; the joints", "alone, for the recording", "is not ours to show")
+WORDS = ("a real Kinect v2; the joints", "alone, for the recording", "belongs to others")
 GREY, TEXT = (28, 28, 28), (200, 200, 200)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--out", type=Path, default=ROOT / "docs")
-    parser.add_argument("--look", type=Path, help="a folder for pictures to look at")
+    parser.add_argument("--check", type=Path, help="a folder for single pictures to check by eye")
     chosen = parser.parse_args()
     if not hasattr(cv2, "imwriteanimation"):
         print("writing WebP needs OpenCV 4.11 or newer", file=sys.stderr)
         return 2
-    if chosen.look is not None:
-        chosen.look.mkdir(parents=True, exist_ok=True)
+    if chosen.check is not None:
+        chosen.check.mkdir(parents=True, exist_ok=True)
     too_large = 0
     with resources.as_file(resources.files("cadstn") / "demo") as path:
         frames, hands, skeleton = follow(open_recording(path))
     over = [over_depth(f, h, skeleton) for f, h in zip(frames, hands, strict=True)]
-    too_large += write(chosen.out / "demo.webp", over, frames, chosen.look, over)
+    too_large += write(chosen.out / "demo.webp", over, frames, chosen.check, over)
     real = SHARED / "real" / "kinect2"
     if real.is_dir():
         frames, hands, skeleton = follow(open_recording(real, "kinect2"))
         pictures = [alone(f, h, skeleton) for f, h in zip(frames, hands, strict=True)]
         over = [over_depth(f, h, skeleton) for f, h in zip(frames, hands, strict=True)]
-        too_large += write(chosen.out / "real-kinect2.webp", pictures, frames, chosen.look, over)
+        too_large += write(chosen.out / "real-kinect2.webp", pictures, frames, chosen.check, over)
     else:
         print(f"no {real}: the real recording's video is left as it is")
     return int(too_large > 0)
@@ -118,7 +118,7 @@ def write(
     path: Path,
     pictures: Sequence[Image],
     frames: Sequence[Frame],
-    look: Path | None,
+    check: Path | None,
     over: Sequence[Image],
 ) -> bool:
     """Write an animation at the recording's own speed; whether it is too large for a README."""
@@ -131,10 +131,10 @@ def write(
     megabytes = path.stat().st_size / 1e6
     height, width = small[0].shape[:2]
     print(f"wrote {path}: {len(small)} pictures of {width}x{height}, {megabytes:.2f} MB")
-    if look is not None:
-        for i in range(0, len(small), LOOK_EVERY):
+    if check is not None:
+        for i in range(0, len(small), CHECK_EVERY):
             pair = [small[i]] if over is pictures else [small[i], reduced(over[i])]
-            cv2.imwrite(str(look / f"{path.stem}-{i:04d}.png"), stacked(pair))
+            cv2.imwrite(str(check / f"{path.stem}-{i:04d}.png"), stacked(pair))
     if megabytes > LIMIT_MB:
         print(f"{path} is larger than {LIMIT_MB} MB", file=sys.stderr)
     return megabytes > LIMIT_MB

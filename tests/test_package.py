@@ -42,7 +42,7 @@ def test_wheel_runs_the_demo_in_an_empty_environment(installed: Path, tmp_path: 
     assert call(command, "--version", cwd=tmp_path).strip().endswith(cadstn.__version__)
     printed = call(command, "demo", "--out", tmp_path / "out", cwd=tmp_path)
     assert "150 of 150 frames tracked" in printed
-    assert (tmp_path / "out/overlay.mp4").stat().st_size > 10_000
+    assert (tmp_path / "out/overlay.webm").stat().st_size > 10_000
 
 
 def test_base_install_is_light_and_without_torch(installed: Path) -> None:

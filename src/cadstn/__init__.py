@@ -6,6 +6,7 @@
 21
 """
 
+from cadstn import _telemetry  # noqa: F401  # first: before onnxruntime is imported
 from cadstn._version import __version__
 from cadstn.errors import CadstnError
 from cadstn.geometry.camera import KNOWN_CAMERAS, Camera, parse_camera
@@ -13,7 +14,7 @@ from cadstn.geometry.crop import Crop, crop_cube
 from cadstn.geometry.skeleton import HAND21, ICVL16, MSRA21, NYU14, Skeleton
 from cadstn.io import Frame, Recording, open_recording, write_recording
 from cadstn.tracking import Hand, Tracker
-from cadstn.tracking.locate import find_hand
+from cadstn.tracking.detector import find_hand
 
 __all__ = [
     "HAND21",

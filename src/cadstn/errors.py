@@ -5,6 +5,34 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+#: Longer lines are cut in the middle: a value of a damaged file may be megabytes long.
+_LONGEST = 2000
+
+
+def printable(text: str) -> str:
+    r"""Return text that a terminal can show as it is: one line, no control characters.
+
+    Escape sequences in a file's name or contents would otherwise move the cursor, change colours
+    or set a window's title. Bytes of a file name that are not UTF-8 become the mark U+FFFD.
+
+    >>> printable("a\x1b[31mb\n c")
+    'a\\x1b[31mb c'
+    """
+    text = " ".join(text.split())
+    if text.isascii() and text.isprintable():
+        return text
+    text = text.encode("utf-8", "surrogateescape" if _from_bytes(text) else "replace").decode(
+        "utf-8", "replace"
+    )
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
+    )
+
+
+def _from_bytes(text: str) -> bool:
+    """Whether all surrogates in a text stand for bytes of a file name."""
+    return all("\udc80" <= c <= "\udcff" for c in text if "\ud800" <= c <= "\udfff")
+
 
 class CadstnError(Exception):
     """A mistake in what the user gave, told in one line.
@@ -14,16 +42,20 @@ class CadstnError(Exception):
         where: the file, frame or argument it was found in, if there is one.
         mend: what to do about it.
 
-    The command line prints it as ``error: WHERE: WHAT; MEND`` and exits with 2.
+    The command line prints it as ``error: WHERE: WHAT; MEND`` and exits with 2. The line holds no
+    control characters, whatever the file's name and contents are, see `printable`.
     """
 
     def __init__(self, what: str, *, where: object = None, mend: str = "") -> None:
-        self.what = what
+        self.what = printable(what)
         self.where = where
         self.mend = mend
         head = "" if where is None else f"{where}: "
         tail = f"; {mend}" if mend else ""
-        super().__init__(" ".join(f"{head}{what}{tail}".split()))
+        line = printable(f"{head}{what}{tail}")
+        if len(line) > _LONGEST:
+            line = f"{line[: _LONGEST // 2]} ... {line[-_LONGEST // 2 :]}"
+        super().__init__(line)
 
 
 def nearest_name(name: str, known: Iterable[str]) -> str:
@@ -33,7 +65,8 @@ def nearest_name(name: str, known: Iterable[str]) -> str:
     "did you mean 'width'? known: hidden, width"
     """
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1)
+    # Longer names resemble none, and comparing them takes seconds.
+    close = difflib.get_close_matches(name[:200], names, n=1)
     guess = f"did you mean '{close[0]}'? " if close else ""
     return f"{guess}known: {', '.join(names)}"
 
@@ -43,3 +76,7 @@ class Stopped(Exception):  # noqa: N818  # not an error: SIGTERM was obeyed
 
     def __init__(self, stage: str, step: int) -> None:
         super().__init__(f"stopped after step {step} of the {stage} stage")
+
+
+class CadstnWarning(UserWarning):
+    """Input that is tracked and cannot be right, in one line."""

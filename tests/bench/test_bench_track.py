@@ -1,20 +1,35 @@
 """The timing of tracking: every stage it names exists and is timed."""
 
-import pytest
+import sys
 
-from cadstn.bench.track import bench_graphs, bench_tracking, demo_frames, report_lines
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from cadstn.bench.load import busy_cores
+from cadstn.bench.mediapipe_hands import bench_mediapipe, grey_picture
+from cadstn.bench.track import (
+    bench_empty,
+    bench_graphs,
+    bench_tracking,
+    demo_frames,
+    report_lines,
+    without_hands,
+)
+from cadstn.cli import cli
 from cadstn.tracking.runtime import load_network, shipped_weights
 
 
 def test_stages_of_the_demo_are_timed() -> None:
     frames = demo_frames(320)[:30]
     timings = bench_tracking(load_network(threads=1), frames)
-    assert {"a frame", "all but the network", "network", "crop", "agreement"} <= set(timings)
+    assert {"a frame", "all but the network", "network"} <= set(timings)
     assert timings["a frame"].calls == 10  # after 20 to warm up
-    assert timings["a frame"].p50 > timings["network"].p50 > timings["crop"].p50 > 0
+    assert timings["a frame"].p50 > timings["network"].p50 > 0
+    assert timings["a frame"].p50 > timings["all but the network"].p50 > 0
 
 
-def test_graphs_are_timed_in_turns_and_told() -> None:
+def test_graphs_are_timed_in_turns_and_reported() -> None:
     with shipped_weights() as path:
         timings = bench_graphs({"one": path, "two": path}, threads=1, rounds=2)
     assert list(timings) == ["one", "two"]
@@ -36,3 +51,42 @@ def test_peers_have_their_published_sizes(key: str, least: float, most: float) -
 
     _, make, shape = PEERS[key]
     assert least < gflop(make().eval(), torch.rand(shape)) < most
+
+
+def test_frames_without_a_hand_are_timed_apart() -> None:
+    network, frames = load_network(threads=1), demo_frames(320)[:30]
+    empty = without_hands(network, frames)
+    for depth_mm, _ in empty:
+        assert (depth_mm > 0).any()
+    assert 20 < len(empty) <= 30
+    timing = bench_empty(network, empty)
+    assert timing is not None
+    assert 0 < timing.calls <= len(empty) - 20
+    assert bench_empty(network, frames[:25]) is None  # a hand is in all of them
+
+
+def test_spinning_processes_end_with_the_context() -> None:
+    with busy_cores(1) as spinning:
+        assert [process.poll() for process in spinning] == [None]
+    assert all(process.returncode is not None for process in spinning)
+
+
+def test_busy_and_mediapipe_rows_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mediapipe", None)  # as where it cannot be imported
+    note = bench_mediapipe(demo_frames(320)[:1])
+    assert note["timings"] == {}
+    assert "not installed" in note["note"] or "cannot be used" in note["note"]
+    arguments = ["bench", "track", "--width", "320", "--no-paper", "--no-peers", "--busy"]
+    result = CliRunner().invoke(cli, arguments)
+    assert result.exit_code == 0, result.output
+    assert "shipped, busy: a frame " in result.stdout
+    assert "a frame without a hand over a followed frame: " in result.stdout
+    assert "a frame without a hand over a followed frame, busy: " in result.stdout
+
+
+def test_pictures_for_colour_models_show_near_things_bright() -> None:
+    depth = np.zeros((120, 160), np.float32)
+    depth[:, :80], depth[:, 80:120] = 300, 1200
+    picture = grey_picture(depth)
+    assert picture.shape == (480, 640, 3)
+    assert picture[200, 100, 0] > picture[200, 400, 0] > picture[200, 600, 0] == 0

@@ -19,9 +19,9 @@ Joints = NDArray[np.float64]
 
 
 def some_depth(camera: Camera, count: int, seed: int = 0) -> Depth:
-    """(count, H, W) mm with a hole of unmeasured pixels."""
+    """(count, H, W) mm just before `some_joints`, with a hole of unmeasured pixels."""
     rng = np.random.default_rng(seed)
-    depth = rng.integers(400, 900, (count, camera.height, camera.width)).astype(np.uint16)
+    depth = rng.integers(480, 520, (count, camera.height, camera.width)).astype(np.uint16)
     depth[:, 5:9, 7:11] = 0
     return depth
 
@@ -89,7 +89,7 @@ def make_msra(tmp_path: Path) -> Callable[..., tuple[Path, NDArray[np.float32], 
                 folder.mkdir(parents=True)
                 depth = np.zeros((3, 240, 320), np.float32)
                 rng = np.random.default_rng(len(depths))
-                depth[:, 40:90, 100:180] = rng.uniform(400, 600, (3, 50, 80))
+                depth[:, 60:180, 80:240] = rng.uniform(480, 520, (3, 120, 160))
                 uvd = some_joints(msra.CAMERA, 3, 21)
                 xyz = np.asarray(msra.CAMERA.to_xyz_mm(uvd), np.float64)
                 for index in range(3):

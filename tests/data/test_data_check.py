@@ -119,3 +119,31 @@ def test_no_set_is_one_line(tmp_path: Path) -> None:
     result = run(tmp_path)
     assert result.exit_code != 0
     assert "holds no data set that is known" in str(result.exception)
+
+
+@pytest.mark.parametrize(
+    ("split", "reason"),
+    [
+        ("P4", "the labels' middle depth is 0.4"),
+        ("P2", "% of the joints lie in front of the surface or where nothing was measured"),
+    ],
+)
+def test_labels_of_another_kind(shared: Path, split: str, reason: str) -> None:
+    result = run(shared / "cases/msra_labels_of_another_kind/set", "--split", split)
+    assert result.exit_code == 1
+    assert "labels and pictures do not belong together: " in result.stdout
+    assert reason in result.stdout
+    assert "nothing missing" not in result.stdout
+    assert "next: give pictures and labels of one set" in result.stdout
+
+
+def test_labels_that_do_not_fit_the_pictures(make_msra: Make) -> None:
+    root, _, xyz = make_msra(("P0",))
+    for wrong, reason in ((xyz / 1000, "metres, not mm"), (xyz * (1, 1, 2), "mm behind the surf"),
+                          (xyz + np.array([200.0, 0, 0]), "nothing was measured")):  # fmt: skip
+        for number, gesture in enumerate(("1", "TIP")):
+            msra.write_labels(root / "P0" / gesture / "joint.txt", wrong[3 * number :][:3])
+        report = check_dataset(open_dataset(root, "P0"))
+        assert reason in report.mismatch
+        assert not report.usable
+        assert report.to_dict()["mismatch"] == report.mismatch

@@ -90,8 +90,8 @@ def test_icvls_wrong_lines_are_named(tmp_path: Path) -> None:
     assert "labels.txt: empty" in line_of(read("\n \n"))
     assert "line 2 holds 47 numbers, expected 48" in line_of(read(f"a.png {row}\nb.png {row[4:]}"))
     assert "line 2 holds 45" in line_of(read(f"a.png {row}\nb.png {row[12:]}\nc.png {row}"))
-    assert "line 1: 'x' is not a finite number" in line_of(read(f"a.png x{row[3:]}"))
-    assert "line 1: 'nan' is not a finite number" in line_of(read(f"a.png nan{row[3:]}"))
+    assert "line 1: 'x' is not a number" in line_of(read(f"a.png x{row[3:]}"))
+    assert "line 1: 'nan' is not finite" in line_of(read(f"a.png nan{row[3:]}"))
     assert "line 2 is empty" in line_of(read(f"a.png {row}\n\nb.png {row}"))
     assert "line 1 begins with '1.5', not with a .png" in line_of(read(row))
 
@@ -104,7 +104,7 @@ def test_msras_wrong_lines_are_named(tmp_path: Path) -> None:
         return lambda: msra.read_labels(file)
 
     row = " ".join(["1.5", "2", "-500"] * 21)
-    assert "line 1 says 3 frames where 2 follow" in line_of(read(f"3\n{row}\n{row}\n"))
+    assert "line 1 counts 3 frames where 2 follow" in line_of(read(f"3\n{row}\n{row}\n"))
     assert "is '1.5 2" in line_of(read(f"{row}\n{row}\n"))
     assert "line 3 holds 62 numbers, expected 63" in line_of(read(f"2\n{row}\n{row[4:]}\n"))
     up = row.replace("-", "")

@@ -70,11 +70,14 @@ def test_metres(tmp_path: Path) -> None:
     said = refused(*files(tmp_path, noisy() / 1000), "xyz")
     assert "looks like metres" in said
     assert "write z, x and y in mm" in said
-    # As .npz there is no range to go by, but the truth tells.
+    # Neither a prediction nor a truth in .npz, with or without the other.
     np.savez(tmp_path / "a.npz", joints_xyz_mm=noisy() / 1000)
     np.savez(tmp_path / "b.npz", joints_xyz_mm=hands())
-    with pytest.raises(CadstnError, match=r"a\.npz: mean error 4\d\d mm .* with metres for mm; g"):
-        score_files(tmp_path / "a.npz", tmp_path / "b.npz")
+    for one, other in (("a", "b"), ("b", "a"), ("a", "a")):
+        with pytest.raises(
+            CadstnError, match=r"a\.npz: its z of 0\.4\d* in the middle looks like m"
+        ):
+            score_files(tmp_path / f"{one}.npz", tmp_path / f"{other}.npz")
 
 
 def test_xyz_for_uvd_and_back(tmp_path: Path) -> None:
@@ -101,7 +104,7 @@ def test_behind_the_camera_and_turned_axes(tmp_path: Path) -> None:
     write_joints_uvd(tmp_path / "truth.txt", ICVL.camera.to_uvd(far_up))
     write_joints_uvd(tmp_path / "pred.txt", far_up * (1, -1, 1))
     said = refused(tmp_path / "pred.txt", tmp_path / "truth.txt", "xyz")
-    assert "with y turned round; give x right, y down, z forward" in said
+    assert "with y reversed; give x right, y down, z forward" in said
 
 
 def test_exchanged_columns(tmp_path: Path) -> None:
@@ -159,4 +162,45 @@ def test_cuts_of_the_file_of_truth_count(tmp_path: Path) -> None:
         scores, text = score_files(tmp_path / "pred.npz", tmp_path / "truth.npz", name)
         assert scores.cuts == (4,)
         assert scores.truth_jitter_mm_frame2 == 0
-    assert "2 shots, cut where the file of truth says a shot begins" in text
+    assert "2 shots, cut where the file of truth has a shot begin" in text
+
+
+@pytest.mark.parametrize("joint", [0, 9])
+def test_joints_relative_to_a_root(tmp_path: Path, joint: int) -> None:
+    truth = hands()
+    relative = noisy() - noisy()[:, joint, None]
+    np.savez(tmp_path / "rel.npz", joints_xyz_mm=relative)
+    np.savez(tmp_path / "abs.npz", joints_xyz_mm=truth)
+    for one, other in (("rel", "abs"), ("abs", "rel"), ("rel", "rel")):
+        with pytest.raises(
+            CadstnError, match=r"rel\.npz: .*relative to one of them\?; add the root"
+        ):
+            score_files(tmp_path / f"{one}.npz", tmp_path / f"{other}.npz")
+    # With depth kept and x and y relative, the truth shows it.
+    x_y = noisy()
+    x_y[..., :2] -= x_y[:, joint, None, :2]
+    far = truth + np.array([150.0, 0, 0])
+    np.savez(tmp_path / "rel.npz", joints_xyz_mm=x_y)
+    np.savez(tmp_path / "abs.npz", joints_xyz_mm=far)
+    with pytest.raises(CadstnError, match=r"with joints relative to joint"):
+        score_files(tmp_path / "rel.npz", tmp_path / "abs.npz")
+
+
+@pytest.mark.parametrize(("scale", "words"), [(0.5, "half"), (0.25, "a quarter")])
+def test_pixels_of_a_smaller_image(tmp_path: Path, scale: float, words: str) -> None:
+    uvd = np.asarray(ICVL.camera.to_uvd(noisy()), np.float64) * (scale, scale, 1)
+    said = refused(*files(tmp_path, uvd))
+    assert f"with u and v of an image {words} as large; multiply u and v by {1 / scale:g}" in said
+
+
+def test_rows_of_zeros(tmp_path: Path) -> None:
+    written = np.asarray(ICVL.camera.to_uvd(noisy()), np.float64)
+    written[[7, 9]] = 0
+    said = refused(*files(tmp_path, written))
+    assert "frame 7 (counted from 0) is all zeros, and 1 more are; write nan" in said
+    joints = noisy()
+    joints[3] = 0
+    np.savez(tmp_path / "a.npz", joints_xyz_mm=joints)
+    np.savez(tmp_path / "b.npz", joints_xyz_mm=hands())
+    with pytest.raises(CadstnError, match=r"a\.npz: frame 3 .* all zeros, and 0 more"):
+        score_files(tmp_path / "a.npz", tmp_path / "b.npz")

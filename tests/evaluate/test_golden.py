@@ -9,9 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
-from cadstn.evaluate.metrics import acceleration_error, jitter, mean_error_mm
-from cadstn.evaluate.predictions import load_predictions
+from cadstn.cli import cli
+from cadstn.errors import CadstnError
+from cadstn.evaluate.metrics import METRICS, Metric, acceleration_error, jitter, mean_error_mm
+from cadstn.evaluate.predictions import load_predictions, write_joints_uvd
 from cadstn.evaluate.protocol import protocol
 from cadstn.evaluate.report import score_files
 
@@ -109,3 +112,49 @@ def test_another_focal_length_gives_other_numbers(published: Path) -> None:
     wrong = mean_error_mm(np.asarray(with_other(pred)), np.asarray(with_other(truth)))
     assert f"{right:.2f}" == "12.56"
     assert f"{wrong:.2f}" != "12.56"
+
+
+def test_msra_and_another_camera_by_the_command(published: Path, tmp_path: Path) -> None:
+    folder = published / "icvl"
+    pred, true = folder / "CVPR14_LRF_Results.txt", folder / "groundtruth.txt"
+    files = [str(pred), str(true)]
+    own = score_files(pred, true, "icvl")[0].mean_error_mm
+    other, text = score_files(pred, true, "icvl", camera="240.99,240.96,160,120")
+    assert f"{own:.2f}" == "12.56"
+    assert f"{other.mean_error_mm:.2f}" != "12.56"
+    assert "camera              fx 240.99, fy 240.96, cx 160, cy 120 px" in text
+    result = CliRunner().invoke(cli, ["score", *files, "--set", "icvl", "--camera", "nyu"])
+    assert "fx 588.03" in result.output
+    refused = CliRunner().invoke(cli, ["score", *files, "--camera", "nyu"])
+    assert "--camera without --set" in str(refused.exception)
+
+    rules = protocol("msra")
+    truth = np.random.default_rng(0).normal((0, 0, 400), 30, (5, 21, 3))
+    for name, joints in (("groundtruth", truth), ("mine", truth + np.array([0, 3, 4]))):
+        write_joints_uvd(tmp_path / f"{name}.txt", rules.camera.to_uvd(joints))
+    args = ["compare", "--set", "msra", str(tmp_path / "mine.txt")]
+    result = CliRunner().invoke(cli, args, catch_exceptions=False)
+    assert "5.000" in result.output
+    assert "MSRA: 21 joints, fx 241.42 px" in result.output
+    assert "quoted" not in result.output
+    # Frames with cameras of their own have no u v d; millimetres are the same in any camera.
+    with pytest.raises(CadstnError, match=r"u v d of dexycb, whose frames have cameras of their"):
+        load_predictions(tmp_path / "mine.txt", protocol("dexycb"))
+    write_joints_uvd(tmp_path / "mm.txt", truth)
+    assert load_predictions(tmp_path / "mm.txt", protocol("dexycb"), "xyz").shape == (5, 21, 3)
+
+
+def test_a_metric_is_added_in_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    added = Metric("95th percentile", "mm", lambda errors: float(np.nanpercentile(errors, 95)))
+    monkeypatch.setitem(METRICS, "p95", added)
+    truth = np.random.default_rng(0).normal((0, 0, 400), 30, (50, 16, 3))
+    pred = truth.copy()
+    pred[..., 0] += np.linspace(0, 10, 50)[:, None]
+    for name, joints in (("groundtruth", truth), ("mine", pred)):
+        write_joints_uvd(tmp_path / f"{name}.txt", protocol("icvl").camera.to_uvd(joints))
+    scores, text = score_files(tmp_path / "mine.txt", tmp_path / "groundtruth.txt", "icvl")
+    assert scores.more["p95"] == pytest.approx(9.6, abs=0.01)
+    assert scores.to_dict()["more"]["auc_50"] == pytest.approx(0.9, abs=1e-3)
+    assert "95th percentile        9.592 mm" in text
+    result = CliRunner().invoke(cli, ["compare", "--set", "icvl", str(tmp_path / "mine.txt")])
+    assert "95th percentile" in result.output

@@ -17,6 +17,7 @@ from cadstn.evaluate.metrics import (
     Scores,
     acceleration_error,
     accuracy,
+    area_under_curve,
     jitter,
     joint_errors_mm,
     mean_error_mm,
@@ -160,6 +161,7 @@ def test_score_agrees_with_each_function() -> None:
         jitter_mm_frame2=jitter(pred, (5,)),
         truth_jitter_mm_frame2=jitter(truth, (5,)),
         cuts=(5,),
+        more={"auc_50": area_under_curve(joint_errors_mm(pred, truth))},
     )
     told = result.to_dict()
     assert json.loads(json.dumps(told)) == told

@@ -73,8 +73,8 @@ def test_lost_frames_keep_their_place(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "what", "mend"),
     [
-        ("", "empty", "K x (u v d)"),
-        (" \n\n", "empty", "K x (u v d)"),
+        ("", "empty", "2 x (u v d)"),
+        (" \n\n", "empty", "2 x (u v d)"),
         ("1 2 3 4 5 6\n1 2 3 4 5\n", "line 2 holds 5 numbers, expected 6", "which data set"),
         ("1 2 3 4 5 6 7\n", "line 1 holds 7 numbers, expected 6", "2 x (u v d)"),
         ("1 2 3 4 5 6\n\n1 2 3 4 5 6\n", "line 2 holds 0 numbers, expected 6", "one frame a line"),
@@ -135,14 +135,16 @@ def test_what_the_reader_refuses_is_not_written(tmp_path: Path) -> None:
     for joints in (np.full((1, 2, 3), np.inf), np.array([[[1.0, 2, np.nan]]]), np.zeros((4, 3))):
         with pytest.raises(CadstnError, match="joints of "):
             write_joints_uvd(path, joints)
-    with pytest.raises(CadstnError, match=r"nowhere.out\.txt: cannot write \(No such file"):
-        write_joints_uvd(tmp_path / "nowhere" / "out.txt", np.zeros((1, 2, 3)))
     assert not list(tmp_path.iterdir())
+    (tmp_path / "file").touch()
+    with pytest.raises(CadstnError, match=r"file.out\.txt: cannot write \("):
+        write_joints_uvd(tmp_path / "file" / "out.txt", np.zeros((1, 2, 3)))
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_folder_in_the_way_leaves_nothing_behind(tmp_path: Path) -> None:
     (tmp_path / "out.txt").mkdir()
-    with pytest.raises(CadstnError, match="cannot write"):
+    with pytest.raises(CadstnError, match="a folder where a file is to be written"):
         write_joints_uvd(tmp_path / "out.txt", np.zeros((1, 2, 3)))
     assert [p.name for p in tmp_path.iterdir()] == ["out.txt"]
 
@@ -170,7 +172,7 @@ def test_npz_mistakes_are_named(tmp_path: Path) -> None:
     assert refused() == "no such file"
     for content in (b"", b"not a zip", b"PK\x03\x04 cut off"):
         path.write_bytes(content)
-        assert refused() == "not a readable .npz file"
+        assert refused().startswith("not a readable .npz file (")
     with path.open("wb") as file:
         np.save(file, np.zeros((1, 2, 3)))
     assert refused() == "not an .npz file but one array"
@@ -181,7 +183,7 @@ def test_npz_mistakes_are_named(tmp_path: Path) -> None:
     np.savez(path, joints_xyz_mm=np.full((1, 2, 3), "a"))
     assert refused() == "joints_xyz_mm is <U1 of shape (1, 2, 3)"
     np.savez(path, joints_xyz_mm=np.array([[[{}, 1, 2]]], dtype=object))
-    assert refused() == "not a readable .npz file"
+    assert refused().startswith("not a readable .npz file (")
     np.savez(path, joints_xyz_mm=np.array([[[1.0, 2, np.inf]]]))
     assert refused() == "joints of frame 0: 1 of 3 numbers are not finite"
 
@@ -198,7 +200,7 @@ def test_uvd_becomes_mm_and_xyz_stays(tmp_path: Path) -> None:
 
 def test_load_mistakes_are_named(tmp_path: Path) -> None:
     path = text_file(tmp_path, "1 2 3\n")
-    with pytest.raises(CadstnError, match=r"joints\.txt: a text file does not say .* --set nyu"):
+    with pytest.raises(CadstnError, match=r"joints\.txt: a text file does not name .* --set nyu"):
         load_predictions(path)
     with pytest.raises(CadstnError, match="no such file"):
         load_predictions(tmp_path / "no.txt")

@@ -48,7 +48,7 @@ def test_text_against_text(tmp_path: Path) -> None:
         "joints              16: all 16 labels",
         "frames              9 compared of 9, 0 lost",
         "shots               1 shot, not cut",
-        "crop centre         not told by the file",
+        "crop centre         not named by the file",
         "all within 20 mm       100.0 % of frames",
     ):
         assert line in text.split("\n")

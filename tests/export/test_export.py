@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from cadstn.errors import CadstnError
 from cadstn.export import export_onnx, round_to_half
+from cadstn.io.hashes import BLANK_STAMP, STAMP_KEY, check_stamp
 from cadstn.models import Cadstn, NetConfig
 
 SIZES = NetConfig(joints=3, size=32, slices=4, channels=(8, 16, 32), width=256, hidden=192)
@@ -25,9 +26,9 @@ def made(seed: int = 0, *, auxiliary: bool = True) -> Cadstn:
     torch.manual_seed(seed)
     model = Cadstn(SIZES, auxiliary=auxiliary)
     with torch.no_grad():  # a trained network's outputs and memory, not a fresh one's zeros
-        model.spatial.output.weight.mul_(300)
-        model.temporal.lstm.weight_x.mul_(20)
-        model.temporal.lstm.weight_h.mul_(20)
+        model.spatial.output.weight.mul_(100)
+        model.temporal.lstm.weight_x.mul_(8)
+        model.temporal.lstm.weight_h.mul_(8)
     return model.eval()
 
 
@@ -161,6 +162,8 @@ def test_metadata_round_trips(full: Path) -> None:
     kept = dict(opened(full).get_modelmeta().custom_metadata_map)
     assert NetConfig.from_dict(json.loads(kept.pop("config"))) == SIZES
     assert kept.pop("precision") == "float32"
+    assert len(kept.pop(STAMP_KEY)) == len(BLANK_STAMP)
+    assert check_stamp(full, hint="")
     assert kept == METADATA
 
 
@@ -227,9 +230,11 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(
 
     path = tmp_path / "a.onnx"
     path.write_bytes(b"old")
-    monkeypatch.setattr("cadstn.export.onnx_file._trace", lambda step, model: onnx.ModelProto())
-    monkeypatch.setattr("cadstn.export.onnx_file.os.replace", full_disk)
-    with pytest.raises(OSError, match="no space"):
+    monkeypatch.setattr(
+        "cadstn.export.onnx_file._trace", lambda step, form, model: onnx.ModelProto()
+    )
+    monkeypatch.setattr("cadstn.io.whole.os.replace", full_disk)
+    with pytest.raises(CadstnError, match="no space"):
         export_onnx(made(), path, {})
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]

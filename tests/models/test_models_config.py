@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from cadstn.errors import CadstnError
-from cadstn.models import NetConfig
+from cadstn.models import CompactConfig, NetConfig
 
 
 def test_defaults_are_the_papers() -> None:
@@ -19,6 +19,13 @@ def test_survives_json() -> None:
     config = NetConfig(joints=16, size=96, channels=(4, 5, 6), dropout=0.0)
     assert NetConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
     assert config.features == 6 * 6 * 6
+
+
+def test_sizes_of_older_files_name_the_keys_of_both_families() -> None:
+    old = {"joints": 14, "trunk": "paper", "blocks": [], "dropout": 0.3}
+    assert NetConfig.from_dict(old) == NetConfig()
+    old = {"trunk": "residual", "channels": [4, 6], "blocks": [1, 1], "dropout": 0.0, "size": 32}
+    assert NetConfig.from_dict(old) == CompactConfig(size=32, channels=(4, 6), blocks=(1, 1))
 
 
 def test_missing_keys_keep_the_defaults() -> None:
@@ -44,6 +51,7 @@ def test_an_unknown_key_names_the_nearest() -> None:
         ({"channels": (1, 2, 0)}, "channels"),
         ({"dropout": 1.0}, "dropout"),
         ({"dropout": -0.1}, "dropout"),
+        ({"fusion": "fre"}, "did you mean 'free'"),
         ({"dropout_recurrent": float("nan")}, "dropout_recurrent"),
     ],
 )

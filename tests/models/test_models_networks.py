@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -179,7 +181,7 @@ def test_a_trained_baseline_fits_the_temporal_networks_encoder() -> None:
     temporal.trunk.load_state_dict(baseline.trunk.state_dict())
     temporal.fc1.load_state_dict(baseline.head.fc1.state_dict())
     crops = crops_like(2)
-    expected = baseline.eval().head.fc1(baseline.trunk(crops[:, None]))
+    expected = baseline.eval().head.fc1(baseline.trunk(crops[:, None]), "fc1")
     assert torch.equal(temporal.eval().encode(crops), expected)
 
 
@@ -230,14 +232,40 @@ def test_a_sequence_can_be_cut_anywhere() -> None:
     [
         (Baseline, [0.3] * 2),
         (Sliced, [0.3] * 2),
-        (Spatial, [0.3] * 4),
+        (Spatial, [0.3] * 8),  # four layers, each in the main path and alone
         (Temporal, [0.3, 0.5]),
         (Fusion, [0.3] * 2),
     ],
 )
-def test_dropout_shares(build: type[nn.Module], shares: list[float]) -> None:
-    dropouts = [m.p for m in build(SMALL).modules() if isinstance(m, nn.Dropout)]
-    assert dropouts == shares
+def test_dropout_shares(build: Any, shares: list[float]) -> None:
+    drops = build(SMALL).drops()
+    assert [drop.share for drop in drops] == shares
+    assert len({drop.name for drop in drops}) == len(drops)
+
+
+@pytest.mark.parametrize("build", [*IMAGE_NETS, Temporal])
+def test_every_mask_is_used_and_scales_what_it_keeps(build: Any) -> None:
+    """In evaluation mode too: masks are what drops, not a mode."""
+    model: Any = lively(build(SMALL))
+    crops = crops_like(2, 3)
+
+    def outputs(masks: dict[str, Tensor]) -> Tensor:
+        if build is Temporal:
+            return model(crops, None, masks)[0]  # type: ignore[no-any-return]
+        run = model.forward_train if build is Spatial else model
+        found = run(crops.flatten(0, 1), masks)
+        return torch.cat(found) if build is Spatial else found
+
+    assert torch.equal(outputs({}), outputs({}))
+    for drop in model.drops():
+        keep = {drop.name: torch.ones(6, drop.width, dtype=torch.bool)}
+        none = {drop.name: torch.zeros(6, drop.width, dtype=torch.bool)}
+        assert not torch.allclose(outputs(keep), outputs({})), drop  # 1 / (1 - share) as large
+        assert not torch.allclose(outputs(none), outputs(keep)), drop
+        one = {drop.name: keep[drop.name].clone()}
+        one[drop.name][4] = False  # the mask's rows are frames
+        changed = (outputs(one) != outputs(keep)).flatten(-2).any(-1).flatten()
+        assert changed.nonzero().flatten().tolist() in ([4], [4, 5], [10], [16]), drop
 
 
 def test_recurrent_dropout_touches_the_output_and_not_the_memory() -> None:
@@ -273,10 +301,42 @@ def test_w1_weighs_the_temporal_prediction() -> None:
 
 
 def test_w1_is_a_share() -> None:
-    w1 = Fusion(SMALL)(crops_like(4))
+    w1, w2 = Fusion(SMALL).weights(crops_like(4))
     assert w1.min() > 0
     assert w1.max() < 1
     assert w1.std() > 1e-3
+    assert torch.equal(w2, 1 - w1)
+
+
+def test_the_free_gate_is_twice_as_wide_and_bound_by_nothing() -> None:
+    """Branch dev: trunk 64/128/256, two FC of 2048, 6K outputs, the first 3K the temporal's."""
+    with torch.device("meta"):
+        full = Fusion(replace(PAPER, fusion="free"))
+    shapes = {name: tuple(p.shape) for name, p in full.named_parameters() if p.ndim > 1}
+    assert list(shapes.values()) == [
+        (64, 1, 3, 3), (128, 64, 3, 3), (256, 128, 3, 3), (2048, 16384), (2048, 2048), (84, 2048),
+    ]  # fmt: skip
+    free = Fusion(replace(SMALL, fusion="free"))
+    with torch.no_grad():
+        free.head.output.weight.zero_()
+        free.head.output.bias.copy_(torch.arange(6.0 * SMALL.joints) - 4)
+    w1, w2 = free.weights(crops_like(1))
+    expected = torch.arange(6.0 * SMALL.joints).view(2, SMALL.joints, 3) - 4
+    torch.testing.assert_close(torch.cat([w1, w2]), expected)
+    temporal, spatial = torch.randn(2, 1, SMALL.joints, 3)
+    mixed = free.weights(crops_like(1)).mix(temporal, spatial)
+    torch.testing.assert_close(mixed, expected[0] * temporal + expected[1] * spatial)
+    free.start_at(0.3)
+    w1, w2 = free.weights(crops_like(1))
+    torch.testing.assert_close(w1, torch.full_like(w1, 0.3))
+    torch.testing.assert_close(w2, torch.full_like(w2, 0.7))
+
+
+def test_the_whole_mixes_by_either_gate() -> None:
+    for kind in ("gate", "free"):
+        out = lively(Cadstn(replace(SMALL, fusion=kind)))(crops_like(2, 3))
+        torch.testing.assert_close(out.joints, out.w1 * out.temporal + out.w2 * out.spatial)
+        assert torch.allclose(out.w1 + out.w2, torch.ones(())) == (kind == "gate")
 
 
 # -- initial weights ---------------------------------------------------------------------------
@@ -292,7 +352,7 @@ def test_initial_weights() -> None:
             if isinstance(layer, (nn.Linear, nn.Conv2d)):
                 assert layer.bias is not None
                 assert not layer.bias.any()
-                if gaussian and ("output" in name or "auxiliary" in name):
+                if gaussian and "output" in name:
                     assert layer.weight.std().item() == pytest.approx(0.001, rel=0.05)
                     assert abs(layer.weight.mean().item()) < 1e-4
                 else:
@@ -304,8 +364,8 @@ def test_initial_weights() -> None:
 
 
 def xavier_bound(weight: Tensor) -> float:
-    taps = math.prod(weight.shape[2:])
-    return math.sqrt(6 / ((weight.shape[0] + weight.shape[1]) * taps))
+    """Caffe's: the inputs of one output alone."""
+    return math.sqrt(3 / math.prod(weight.shape[1:]))
 
 
 def assert_uniform(weight: Tensor, bound: float) -> None:

@@ -137,12 +137,19 @@ def test_an_interrupted_set_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert first.items() <= whole.items()
 
 
-def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["synth.json", "image_0000.png"])
+def test_a_full_disk_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    original = Path.write_bytes
+
     def full(self: Path, data: bytes) -> int:
-        raise OSError(errno.ENOSPC, "No space left on device")
+        if name in self.name:  # the temporary file beside it
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return original(self, data)
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(CadstnError, match=r"image_0000.png: .*No space left on device.*; check"):
+    with pytest.raises(CadstnError, match=rf"{name}: .*No space left on device.*; check"):
         write(tmp_path, "icvl", 10, 2)
     monkeypatch.undo()
     assert not list(tmp_path.rglob("*.png"))

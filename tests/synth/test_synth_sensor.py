@@ -253,11 +253,58 @@ def test_drawn_sensors_differ_and_leave_a_ball_to_see() -> None:
     spread = (noisy - clean)[middle].flatten(1).nan_to_num(posinf=0).std(1)
     assert spread.min() < 0.7
     assert spread.max() > 4.0
-    for field in like:
-        assert len(torch.unique(field)) > 60
+    for name, field in zip(Sensor._fields, like, strict=True):
+        assert len(torch.unique(field)) > 60 or name in ("wrap_mm", "wrong")
     alone = sample_sensor(draws(1, first=9).fork("sensor"))
     for many, one in zip(like, alone, strict=True):
         assert many[9] == one[0]
+
+
+def test_half_of_all_kinds_of_sensors_are_like_named_ones() -> None:
+    count = 400
+    plain = sample_sensor(draws(count).fork("sensor"))
+    every = sample_sensor(draws(count).fork("sensor"), "all")
+    same = torch.stack([a == b for a, b in zip(plain, every, strict=True)]).all(0)
+    assert 0.42 < same.float().mean() < 0.58
+    # By a ratio that no noise hides: of raster to range, every named sensor occurs.
+    named = [name for name in SENSORS if name not in ("ideal", "nyu_primesense")]
+    for name in named:
+        like = sensor(name)
+        near = torch.stack([
+            (field / value).log().abs() < 0.75
+            for field, value in zip(every, like, strict=True)
+            if float(value) > 0 and field is not every.wrap_mm
+        ]).all(0)  # fmt: skip
+        assert near.sum() >= 8, name
+    assert 0 < (every.wrap_mm > 0).float().mean() < 0.1
+    assert all(field.isfinite().all() for field in every)
+    noisy = seen_by(ball(64), Sensor(*(field[:64] for field in every)))
+    kept = noisy.isfinite() & ball(64).isfinite()
+    assert kept.flatten(1).sum(1).min() > 0.3 * ball(1).isfinite().sum()
+    with pytest.raises(CadstnError, match="unknown kinds"):
+        sample_sensor(draws(2), "most")
+
+
+def test_depth_is_counted_modulo_a_wavelength_but_a_hand_never_is() -> None:
+    like = only("wrap_mm", 1500.0, 2)
+    assert (seen_by(wall(2, 1400.0), like) == 1400).all()
+    assert (seen_by(wall(2, 2000.0), like) == 500).all()
+    assert seen_by(wall(2, math.inf), like).isinf().all()
+    near = only("wrap_mm", 1500.0, 2, range_mm=900.0).covering(torch.tensor([1800.0, 1200.0]))
+    assert near.wrap_mm.tolist() == [1800.0, 1500.0]
+    assert near.range_mm.tolist() == [1800.0, 1200.0]
+    assert sensor("ideal", 2).covering(torch.tensor([1800.0, 1200.0])).wrap_mm.tolist() == [0, 0]
+
+
+def test_some_holes_are_dots_of_another_depth() -> None:
+    holes, some, dots = (
+        seen_by(wall(32), only("holes", 0.6, 32, wrong=share)) for share in (0.0, 0.4, 1.0)
+    )
+    gone = holes.isinf()
+    assert torch.equal(dots != 500, gone)
+    assert dots.isfinite().all()
+    assert 10 < (dots[gone] - 500).abs().mean() < 30
+    assert 0.25 < (some.isfinite() & gone).sum() / gone.sum() < 0.55
 
 
 def test_frames_of_one_sensor_share_its_amounts_and_not_its_noise() -> None:

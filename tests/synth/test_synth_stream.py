@@ -198,7 +198,7 @@ def test_nonsense_is_one_line(change: dict[str, float], told: str) -> None:
 def test_no_sensor_is_too_short_for_its_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     """A hand beyond its sensor's range would be a label without an image."""
     blind = sensor("ideal", 8, range_mm=10.0)
-    monkeypatch.setattr(stream, "sample_sensor", lambda draws: blind)
+    monkeypatch.setattr(stream, "sample_sensor", lambda draws, kinds: blind)
     clips = sample_clips((5,), torch.arange(8), 2)
     seen = (clips.crops < 1).float().mean((-2, -1))
     assert seen.min() > 0.02

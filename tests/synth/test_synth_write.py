@@ -14,8 +14,6 @@ from cadstn.errors import CadstnError
 from cadstn.geometry.camera import Camera
 from cadstn.geometry.crop import crop_cube
 from cadstn.io import open_recording
-from cadstn.io.files import write_png
-from cadstn.synth import write
 from cadstn.synth.draws import Draws
 from cadstn.synth.frames import Sequence, view_frustum
 from cadstn.synth.raster import cast, crop_view
@@ -84,10 +82,10 @@ def test_hands_are_in_view() -> None:
         (SMALL, (300.0, 1e9), "1e\\+09 mm"),
         (SMALL, (float("nan"), 500.0), "nan"),
         (replace(SMALL, width=0), (300.0, 500.0), "0x60 pixels"),
-        (replace(SMALL, width=100_000), (300.0, 500.0), "100000x60"),
+        (replace(SMALL, width=60_000), (300.0, 500.0), "60000x60"),
         (replace(SMALL, cx=-200.0), (300.0, 500.0), "no hand in view"),
         (replace(SMALL, fx=9000.0, fy=9000.0), (300.0, 500.0), "no hand in view"),
-        (replace(SMALL, depth_unit_mm=0.001), (300.0, 500.0), "end before 500 mm"),
+        (replace(SMALL, depth_unit_mm=0.01), (300.0, 900.0), "end before 900 mm"),
     ],
 )
 def test_nonsense_is_one_line_and_writes_nothing(
@@ -135,22 +133,22 @@ def test_interrupted_run_goes_on_and_ends_as_if_it_had_not_been(tmp_path: Path) 
 def test_full_disk_is_one_line_and_what_is_finished_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, count = write_png, 0
+    real, count = Path.write_bytes, 0
 
-    def full(file: Path, units: Any, camera: Camera) -> None:
+    def full(file: Path, data: bytes) -> None:
         nonlocal count
-        count += 1
+        count += b"PNG" in data
         if count == 3:
-            file.write_bytes(b"half a fra")
+            real(file, b"half a fra")
             raise OSError(errno.ENOSPC, "No space left on device")
-        real(file, units, camera)
+        real(file, data)
 
-    monkeypatch.setattr(write, "write_png", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(CadstnError, match="No space left on device") as error:
         write_synthetic(tmp_path / "a", frames=4, seed=3, camera=SMALL)
     assert "\n" not in str(error.value)
     assert len(files(tmp_path / "a.part")) == 2  # no half a frame
-    monkeypatch.setattr(write, "write_png", real)
+    monkeypatch.setattr(Path, "write_bytes", real)
     write_synthetic(tmp_path / "a", frames=4, seed=3, camera=SMALL)
     assert len(open_recording(tmp_path / "a")) == 4
 
@@ -180,3 +178,19 @@ def test_one_file(tmp_path: Path) -> None:
     one, two = open_recording(tmp_path / "a.npz"), open_recording(tmp_path / "a")
     for a, b in zip(one, two, strict=True):
         np.testing.assert_array_equal(a.depth, b.depth)
+
+
+def test_a_share_of_held_things_that_makes_no_sense_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CadstnError, match="held is 2"):
+        write_synthetic(tmp_path / "a", frames=2, seed=0, camera=SMALL, held=2.0)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_recording_with_something_held_is_another_one(tmp_path: Path) -> None:
+    for name, held in (("plain", 0.0), ("held", 1.0)):
+        write_synthetic(tmp_path / name, frames=2, seed=3, camera=SMALL, held=held)
+    one, two = (
+        [frame.depth for frame in open_recording(tmp_path / name).frames()]
+        for name in ("plain", "held")
+    )
+    assert any((a != b).any() for a, b in zip(one, two, strict=True))

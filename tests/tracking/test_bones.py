@@ -76,9 +76,9 @@ def test_the_tracker_s_hands_keep_their_size() -> None:
     tracker, seen = Tracker(), []
     for frame in open_source("demo"):
         hand = tracker.update(frame.depth_mm, frame.camera, frame.time_s)
-        assert tracker.state.bones is not None
+        assert tracker.state.tracks[0].bones is not None
         seen.append(hand.joints_mm)
     found = lengths(np.array(seen))
     assert (found.std(0) / found.mean(0)).mean() < 0.06
     tracker.update(np.zeros((240, 320), np.float32), frame.camera)
-    assert tracker.state.bones is None  # it may be another's that comes next
+    assert tracker.state.tracks[0].bones is None  # it may be another's that comes next

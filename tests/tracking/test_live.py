@@ -107,7 +107,7 @@ def test_unplugged_in_mid_stream_leaves_valid_files(
     assert len(lines) == 13
     assert lines[0]["joints"][0] == "wrist"
     assert text.getvalue() == (out / "joints.jsonl").read_text()
-    video = cv2.VideoCapture(str(out / "live.mp4"))
+    video = cv2.VideoCapture(str(out / "live.webm"))
     assert video.get(cv2.CAP_PROP_FRAME_COUNT) == 12
 
 
@@ -152,7 +152,7 @@ def test_another_camera_in_mid_stream_keeps_the_video_whole(
     with Listeners(network.skeleton, tmp_path, None) as listeners:
         for seen in track_source(Scripted(script), Tracker(network)):
             listeners(seen)
-    assert cv2.VideoCapture(str(tmp_path / "live.mp4")).get(cv2.CAP_PROP_FRAME_COUNT) == 4
+    assert cv2.VideoCapture(str(tmp_path / "live.webm")).get(cv2.CAP_PROP_FRAME_COUNT) == 4
 
 
 def test_rerun_file(network: Network, frames: list[Frame], tmp_path: Path) -> None:
@@ -179,7 +179,7 @@ def test_the_command(frames: list[Frame], tmp_path: Path) -> None:
     assert len(lines) == 5
     assert json.loads(lines[-1])["found"]
     assert "4 frames, hand in 4, 0 dropped, 0 bad" in result.stderr
-    assert str(tmp_path / "out/live.mp4") in result.stderr
+    assert str(tmp_path / "out/live.webm") in result.stderr
 
 
 def test_doctor() -> None:

@@ -81,7 +81,7 @@ def test_bank_holds_the_crops_of_every_frame(dataset: Dataset, tmp_path: Path) -
     for i in (0, 33, 64, 69):
         sample = dataset[i]
         cube = 200 if i < 30 else 150
-        center = mass_center(sample.depth_mm, CAMERA, sample.joints_xyz_mm[3], cube)
+        center = mass_center(sample.depth_mm, CAMERA, sample.joints_xyz_mm[3], cube, 1)
         crop = crop_cube(sample.depth_mm, CAMERA, center, cube, 32)
         assert np.array_equal(bank.crops[i], quantise(crop.image))
         assert np.abs(bank.crops[i] / 32767.5 - 1 - crop.image).max() < 2e-5
@@ -92,11 +92,22 @@ def test_bank_holds_the_crops_of_every_frame(dataset: Dataset, tmp_path: Path) -
 def test_center_of_mass_is_that_of_the_surface(dataset: Dataset) -> None:
     sample = dataset[5]
     z_surface = float(np.median(sample.depth_mm[(sample.depth_mm > 0) & (sample.depth_mm < 1500)]))
-    found = CAMERA.to_uvd(mass_center(sample.depth_mm, CAMERA, sample.joints_xyz_mm[3], 200))
+    found = CAMERA.to_uvd(mass_center(sample.depth_mm, CAMERA, sample.joints_xyz_mm[3], 200, 2))
     truth = CAMERA.to_uvd(sample.joints_xyz_mm[3])
     assert found == pytest.approx([truth[0], truth[1], z_surface], abs=0.6)
     empty = np.zeros((240, 320), np.float32)
-    assert list(mass_center(empty, CAMERA, [1, 2, 300], 200)) == [1, 2, 300]
+    assert list(mass_center(empty, CAMERA, [1, 2, 300], 200, 2)) == [1, 2, 300]
+
+
+def test_second_round_is_taken_around_the_first(dataset: Dataset) -> None:
+    """`mass_once` and `mass`: a round from where the round before led is the second round."""
+    sample, start = dataset[5], dataset[5].joints_xyz_mm[3] + [60.0, 0, 0]
+    once, twice = (mass_center(sample.depth_mm, CAMERA, start, 100, n) for n in (1, 2))
+    assert np.abs(once - twice).max() > 5
+    assert list(mass_center(sample.depth_mm, CAMERA, once, 100, 1)) == list(twice)
+    rules = {center: CropRule("icvl16", 100.0, {}, 32, center) for center in ("mass_once", "mass")}
+    assert {name: rule.mass_rounds for name, rule in rules.items()} == {"mass_once": 1, "mass": 2}
+    assert CropRule("hand21", 100.0, {}, 32, "tracked").mass_rounds == 0
 
 
 def test_bank_is_made_once_and_another_rule_makes_another(
@@ -239,5 +250,5 @@ def test_bank_train_and_ablate_from_the_command_line(tmp_path: Path) -> None:
 
 def test_recipe_is_printed_whole(tmp_path: Path) -> None:
     told = run("train", "temporal.icvl.released", "--out", tmp_path / "x", "--print")
-    assert json.loads(told.output)["lstm_rate"] == 10
+    assert json.loads(told.output)["lstm_inputs_rate"] == 10
     assert not (tmp_path / "x").exists()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,10 @@ import torch
 from cadstn.data.bank import Bank, open_bank
 from cadstn.errors import CadstnError
 from cadstn.export import export_onnx
-from cadstn.export.fused import FIRST
+from cadstn.geometry.camera import Camera
 from cadstn.geometry.crop import CENTER_PX
 from cadstn.models import Compact
-from cadstn.tracking.network import Asked, StreamState
+from cadstn.models.detector import Detector
 from cadstn.tracking.runtime import load_network
 from cadstn.train import (
     BankSource,
@@ -30,7 +29,7 @@ from cadstn.train import (
     train,
 )
 from cadstn.train.augment import augment
-from cadstn.train.networks import build, stage_loss
+from cadstn.train.networks import build, family_of
 from cadstn.train.recipes import STAGES, Recipe
 from cadstn.train.source import Source
 from cadstn.train.uvd import from_uvd, shifts, to_pixels
@@ -55,7 +54,7 @@ def test_only_the_stage_s_network_learns(toy_bank: Bank, small: Small, stage: st
     for name, network in networks.items():
         network.train(name == stage)
     before = {n: {k: v.clone() for k, v in net.state_dict().items()} for n, net in networks.items()}
-    stage_loss(networks, stage, batch_of(recipe, toy_bank), recipe).backward()  # type: ignore[no-untyped-call]
+    family_of(recipe).loss(networks, stage, batch_of(recipe, toy_bank), recipe, {}).backward()  # type: ignore[no-untyped-call]
     for name, network in networks.items():
         grads = [p.grad is not None for p in network.parameters()]
         assert all(grads) if name == stage else not any(grads)
@@ -67,14 +66,24 @@ def test_a_clip_without_a_hand_teaches_only_that(toy_bank: Bank, small: Small) -
     recipe = small(**SIZES)
     networks = build(recipe, "cpu")
     networks["spatial"].eval()
+
+    def spatial_loss(batch: Batch) -> float:
+        return float(family_of(recipe).loss(networks, "spatial", batch, recipe, {}).detach())
+
     batch = batch_of(recipe, toy_bank)
     none = batch._replace(present=torch.zeros(len(batch.crops)))
     moved = none._replace(joints=none.joints + 1, left=None if none.left is None else 1 - none.left)
-    one, two = (float(stage_loss(networks, "spatial", b, recipe).detach()) for b in (none, moved))
+    one, two = (
+        float(family_of(recipe).loss(networks, "spatial", b, recipe, {}).detach())
+        for b in (none, moved)
+    )
     assert one == two > 0
     there = batch._replace(present=torch.ones(len(batch.crops)))
     far = there._replace(joints=there.joints + 1)
-    one, two = (float(stage_loss(networks, "spatial", b, recipe).detach()) for b in (there, far))
+    one, two = (
+        float(family_of(recipe).loss(networks, "spatial", b, recipe, {}).detach())
+        for b in (there, far)
+    )
     assert two > one + 1
 
 
@@ -84,7 +93,11 @@ def test_frames_that_do_not_count_as_right_cost(toy_bank: Bank, small: Small, st
     networks = build(recipe, "cpu")
     batch = batch_of(recipe, toy_bank)
     plain, more = (
-        float(stage_loss(networks, stage, batch, replace(recipe, worst_joint=weight)).detach())
+        float(
+            family_of(recipe)
+            .loss(networks, stage, batch, replace(recipe, worst_joint=weight), {})
+            .detach()
+        )
         for weight in (0.0, 0.5)
     )
     truth = batch.joints * (batch.cube_mm / 2).view(-1, 1, 1, 1)
@@ -131,7 +144,7 @@ def test_trained_saved_and_exported(toy_bank: Bank, small: Small, tmp_path: Path
     assert float((there - out.joints).abs().max()) > 0.001
     export_onnx(loaded, tmp_path / "h.onnx", ABOUT)
     network = load_network(tmp_path / "h.onnx", threads=1)
-    assert network.compact
+    assert network.wants.compact
     state = network.initial_state(6)
     for t in range(3):
         step = network.step(batch.crops[:, t].numpy(), state, moved[:, t].numpy())
@@ -250,67 +263,39 @@ def test_exports_are_blended(exports: tuple[list[Path], Compact], tmp_path: Path
     assert not (tmp_path / "none.onnx").exists()
 
 
-@pytest.mark.parametrize("half", [False, True])
-def test_another_network_looks_first(
-    exports: tuple[list[Path], Compact], tmp_path: Path, half: bool
-) -> None:
-    paths, model = exports
-    other = read_start(paths[0]).tensors["spatial"]
-    export_onnx(model, tmp_path / "two.onnx", ABOUT, first=other, half=half)
-    two, first, follow = (load_network(p, threads=1) for p in (tmp_path / "two.onnx", *paths))
-    assert two.looks_first
-    assert not follow.looks_first
-    rng = np.random.default_rng(0)
-    crops = rng.uniform(-1, 1, (3, two.size, two.size)).astype(np.float32)
-    # Of a stream that remembers something.
-    state = follow.step(crops, follow.initial_state(3)).state
-    close = partial(np.testing.assert_allclose, rtol=0, atol=0.01 if half else 1e-5)
-    ours, theirs = two.step(crops, state), follow.step(crops, state)
-    for name in ("joints", "w1", "spatial", "spread", "present", "left"):
-        close(getattr(ours, name), getattr(theirs, name))
-    for pair in zip(ours.state, theirs.state, strict=True):
-        close(*pair)
-    looked, said = two.step(crops, state, first=True), first.step(crops, state)
-    for name in ("present", "left"):
-        close(getattr(looked, name), getattr(said, name))
-    for joints in (looked.joints, looked.spatial):
-        close(joints, said.spatial)
-    assert not looked.w1.any()
-    assert all(np.array_equal(*pair) for pair in zip(looked.state, state, strict=True))
-    # Streams that follow and streams that do not, asked for together.
-    row = [StreamState(*(part[i : i + 1] for part in state)) for i in range(3)]
-    still = np.zeros(3, np.float32)
-    asked = [Asked(crops[i], row[i], still, first=i == 1) for i in range(3)]
-    for i, out in enumerate(two.look(asked)):
-        close(out.joints[0], (looked if i == 1 else theirs).joints[i])
-    # Training goes on from the one that follows; the one that looks first is passed on.
-    tensors = read_start(tmp_path / "two.onnx").tensors
-    assert set(tensors) == {*STAGES, FIRST}
-    wanted = read_start(paths[1]).tensors
-    for stage, part in ((FIRST, other), *((s, wanted[s]) for s in STAGES)):
-        assert tensors[stage].keys() == part.keys()
-        for name, value in part.items():
-            close(tensors[stage][name], value)
-    wrong = {**other, "votes.weight": torch.zeros(1, 1, 1, 1)}
-    with pytest.raises(CadstnError, match=r"cannot look first \(votes.weight\)"):
-        export_onnx(model, tmp_path / "none.onnx", {}, first=wrong)
+def test_a_file_carries_its_detector(exports: tuple[list[Path], Compact], tmp_path: Path) -> None:
+    _, model = exports
+    torch.manual_seed(3)
+    weights = Detector().state_dict()
+    export_onnx(model, tmp_path / "two.onnx", ABOUT, detector=weights)
+    export_onnx(model, tmp_path / "one.onnx", ABOUT)
+    two, one = (load_network(tmp_path / name, threads=1) for name in ("two.onnx", "one.onnx"))
+    assert two.own_detector
+    assert not one.own_detector
+    assert one.detector is not None  # the package's
+    depth = np.full((120, 160), 700.0, np.float32)
+    camera = Camera(120, 120, 80, 60, 160, 120)
+    assert two.detector is not None
+    scores = [hand.score for hand in two.detector.detect(depth, camera, least=0.0)]
+    assert scores != [hand.score for hand in one.detector.detect(depth, camera, least=0.0)]
+    assert "detector" not in two.about  # it is large, and has been read
+    with pytest.raises(CadstnError, match="not a detector's weights"):
+        export_onnx(model, tmp_path / "none.onnx", {}, detector={})
 
 
 def test_how_sure_it_says_to_be_is_calibrated(
     exports: tuple[list[Path], Compact], tmp_path: Path
 ) -> None:
-    paths, model = exports
-    other = read_start(paths[0]).tensors["spatial"]
+    _, model = exports
     for spread in (1.0, 1.5):
-        export_onnx(model, tmp_path / f"{spread}.onnx", ABOUT, first=other, spread=spread)
+        export_onnx(model, tmp_path / f"{spread}.onnx", ABOUT, spread=spread)
     one, wide = (load_network(tmp_path / f"{spread}.onnx", threads=1) for spread in (1.0, 1.5))
     rng = np.random.default_rng(0)
     crops = rng.uniform(-1, 1, (2, one.size, one.size)).astype(np.float32)
-    for first in (False, True):
-        said, wider = (n.step(crops, n.initial_state(2), first=first) for n in (one, wide))
-        assert said.spread is not None
-        assert wider.spread is not None
-        np.testing.assert_allclose(wider.spread, 1.5 * said.spread, rtol=1e-5)
-        np.testing.assert_array_equal(wider.joints, said.joints)
+    said, wider = (n.step(crops, n.initial_state(2)) for n in (one, wide))
+    assert said.spread is not None
+    assert wider.spread is not None
+    np.testing.assert_allclose(wider.spread, 1.5 * said.spread, rtol=1e-5)
+    np.testing.assert_array_equal(wider.joints, said.joints)
     with pytest.raises(CadstnError, match="spread is 0"):
         export_onnx(model, tmp_path / "none.onnx", {}, spread=0.0)

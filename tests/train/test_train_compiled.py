@@ -14,7 +14,7 @@ from torch import Tensor
 from cadstn.data.bank import Bank
 from cadstn.errors import CadstnError
 from cadstn.train import BankSource, train
-from cadstn.train.networks import build, predict, set_dropout, stage_step
+from cadstn.train.networks import build, family_of, predict, stage_step
 from cadstn.train.recipes import Recipe
 
 Small = Callable[..., Recipe]
@@ -53,12 +53,13 @@ def test_masks_are_new_every_step_and_a_function_of_the_sample(
     networks = build(recipe, device)
     network = networks["temporal"].train()
     batch = BankSource(toy_bank, recipe, device).clips(0, torch.arange(2), 2)
-    step = stage_step(networks, "temporal", recipe, device)
+    step = stage_step(networks, "temporal", recipe)
 
     def gradients(first: int) -> list[Tensor]:
         network.zero_grad()
-        set_dropout(network, recipe, "temporal", torch.arange(first, first + 2, device=device))
-        step(batch).backward()  # type: ignore[no-untyped-call]
+        rows = torch.arange(first, first + 2, device=device)
+        masks = family_of(recipe).masks(networks, "temporal", recipe, rows)
+        step(batch, masks).backward()  # type: ignore[no-untyped-call]
         return [p.grad.clone() for p in network.parameters() if p.grad is not None]
 
     one, other, again = gradients(0), gradients(2), gradients(0)
@@ -83,7 +84,7 @@ def test_compact_steps_are_the_eager_ones(toy_bank: Bank, small: Small) -> None:
     spatial = networks["spatial"].train()
     batch = BankSource(toy_bank, recipe, "cpu").clips(0, torch.arange(6), 3)
     steps = [
-        stage_step(networks, "spatial", replace(recipe, step_mode=mode), "cpu")
+        stage_step(networks, "spatial", replace(recipe, step_mode=mode))
         for mode in ("eager", "compiled")
     ]
     with torch.no_grad():
@@ -93,7 +94,7 @@ def test_compact_steps_are_the_eager_ones(toy_bank: Bank, small: Small) -> None:
     found = []
     for step in (*steps, steps[1]):
         spatial.zero_grad()
-        loss = step(batch)
+        loss = step(batch, {})
         loss.backward()  # type: ignore[no-untyped-call]
         gradients = [p.grad.clone() for p in spatial.parameters() if p.grad is not None]
         found.append([loss.detach(), *gradients])

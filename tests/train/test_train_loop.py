@@ -14,7 +14,7 @@ from torch import Tensor
 
 from cadstn.data.bank import Bank
 from cadstn.errors import CadstnError
-from cadstn.models import Cadstn, Dropout
+from cadstn.models import Cadstn
 from cadstn.train import (
     BankSource,
     Batch,
@@ -25,10 +25,11 @@ from cadstn.train import (
     load_networks,
 )
 from cadstn.train import loop as loop_module
-from cadstn.train import networks as networks_module
+from cadstn.train.family import Networks
 from cadstn.train.guards import Losses
 from cadstn.train.loop import learning_rate, validation_error_mm
-from cadstn.train.networks import Networks, build, set_dropout, stage_loss, stage_step
+from cadstn.train.networks import build, family_of, stage_step
+from cadstn.train.paper import PaperFamily
 from cadstn.train.ranks import Ranks
 from cadstn.train.recipes import STAGES, Recipe, override, tiny
 from cadstn.train.state import checkpoints
@@ -155,7 +156,7 @@ def test_gradient_reaches_all_of_a_stage_and_nothing_else(
             for parameter in network.parameters():
                 parameter.copy_(torch.randn(parameter.shape) * 0.3)
     batch = BankSource(toy_bank, recipe, "cpu").clips(0, torch.arange(8), 2)
-    torch.autograd.backward(stage_loss(networks, stage, batch, recipe))
+    torch.autograd.backward(family_of(recipe).loss(networks, stage, batch, recipe, {}))
     for other, network in networks.items():
         for name, parameter in network.named_parameters():
             assert (parameter.grad is not None) == (other == stage), (other, name)
@@ -297,23 +298,24 @@ def test_initial_weights_do_not_depend_on_the_other_stages(small: Small) -> None
 def test_dropout_of_a_sample_does_not_depend_on_its_batch(small: Small, toy_bank: Bank) -> None:
     """Half a batch gives half of what the whole batch gives, masks included."""
     recipe = small(**{"net.dropout": 0.5, "net.dropout_recurrent": 0.5})
-    network = build(recipe, "cpu")["temporal"].train()
+    networks = build(recipe, "cpu")
+    network = networks["temporal"]  # in evaluation mode or not: masks drop
     source, rows = BankSource(toy_bank, recipe, "cpu"), torch.arange(40, 46)
 
     def joints(rows: Tensor) -> Tensor:
-        set_dropout(network, recipe, "temporal", rows)
+        masks = family_of(recipe).masks(networks, "temporal", recipe, rows)["temporal"]
         with torch.no_grad():
-            found: Tensor = network(source.clips(1, rows, 2).crops)[0]
+            found: Tensor = network(source.clips(1, rows, 2).crops, None, masks)[0]
         return found
 
     whole = joints(rows)
     torch.testing.assert_close(joints(rows[2:4]), whole[2:4])
     assert not torch.allclose(joints(rows + 100), whole)
-    set_dropout(network, recipe, "temporal", torch.arange(400))
-    layer = network.get_submodule("dropout")
-    assert isinstance(layer, Dropout)
-    kept = (layer(torch.ones(400, 2, layer.width)) > 0).float().mean()
-    assert 0.48 < float(kept) < 0.52
+    drawn = family_of(recipe).masks(networks, "temporal", recipe, torch.arange(400))["temporal"]
+    assert {name: tuple(mask.shape) for name, mask in drawn.items()} == {
+        "fc1": (800, 16), "hidden": (800, 12),
+    }  # fmt: skip
+    assert 0.48 < float(drawn["hidden"].float().mean()) < 0.52
 
 
 @pytest.mark.parametrize("network", ["spatial", "temporal"])
@@ -331,8 +333,8 @@ def test_parts_of_a_batch_add_up_to_the_whole(
         run: Any = type("Run", (), {})()
         run.recipe, run.source, run.device, run.ranks = recipe, source, "cpu", Ranks()
         run.stop = __import__("threading").Event()
-        step = stage_step(networks, network, recipe, "cpu")
-        loop_module._gradients(run, networks[network], network, step, ranks.rows(3, clips), clips)
+        step = stage_step(networks, network, recipe)
+        loop_module._gradients(run, networks, network, step, ranks.rows(3, clips), clips)
         return [p.grad for p in networks[network].parameters() if p.grad is not None]
 
     whole = gradients(Ranks())
@@ -366,19 +368,31 @@ def test_killed_training_ends_with_the_same_weights(
     assert [(line["stage"], line["step"]) for line in lines] == ORDER  # none twice
 
 
-def test_sigterm_finishes_the_step_and_saves(tmp_path: Path, train: Any, small: Small) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_finishes_the_step_and_saves(
+    tmp_path: Path, train: Any, small: Small, number: signal.Signals
+) -> None:
     def terminate(progress: Progress) -> None:
         if (progress.stage, progress.step) == ("temporal", 2):
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), number)
 
-    before = signal.getsignal(signal.SIGTERM)
+    before = signal.getsignal(number)
     with pytest.raises(Stopped, match="step 3 of the temporal stage"):
         train(small(), tmp_path / "a", watch=terminate)
-    assert signal.getsignal(signal.SIGTERM) is before
+    assert signal.getsignal(number) is before
     assert [p.name for p in checkpoints(tmp_path / "a", "temporal")] == [
         "temporal.00000003.checkpoint.safetensors"
     ]
     assert equal(states(train(small(), tmp_path / "a")), states(train(small(), tmp_path / "b")))
+
+
+def test_second_interrupt_does_not_wait(tmp_path: Path, train: Any, small: Small) -> None:
+    def twice(progress: Progress) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(small(), tmp_path, watch=twice)
 
 
 def test_newest_two_checkpoints_are_kept_and_a_damaged_one_is_passed_over(
@@ -436,10 +450,15 @@ def test_damaged_weights_are_told_in_one_line(tmp_path: Path, train: Any, small:
     with pytest.raises(StoppedError):
         train(small(), tmp_path, watch=stop_at("temporal", 1))
     path = tmp_path / "spatial.safetensors"
-    path.write_bytes(path.read_bytes()[:-50])
-    with pytest.raises(CadstnError, match=r"spatial\.safetensors: not a safetensors file") as told:
-        train(small(), tmp_path)
-    assert "\n" not in str(told.value)
+    whole = path.read_bytes()
+    for contents, reason in (
+        (whole[:-50], "damaged: its contents are not those that were written; delete it"),
+        (b"no weights", "not a safetensors file"),
+    ):
+        path.write_bytes(contents)
+        with pytest.raises(CadstnError, match=rf"spatial\.safetensors: {reason}") as told:
+            train(small(), tmp_path)
+        assert "\n" not in str(told.value)
 
 
 # -- what goes wrong -------------------------------------------------------------------------------
@@ -449,7 +468,7 @@ def test_damaged_weights_are_told_in_one_line(tmp_path: Path, train: Any, small:
 def test_loss_that_is_not_finite_stops_and_names_the_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, train: Any, small: Small, lag: int
 ) -> None:
-    inside = stage_loss
+    inside = PaperFamily.loss
     calls = 0
 
     def broken(*args: Any) -> Tensor:
@@ -459,7 +478,7 @@ def test_loss_that_is_not_finite_stops_and_names_the_step(
 
     checks = Losses
     with monkeypatch.context() as patch:
-        patch.setattr(networks_module, "stage_loss", broken)
+        patch.setattr(PaperFamily, "loss", broken)
         patch.setattr(loop_module, "Losses", lambda out, stage, **_: checks(out, stage, lag=lag))
         with pytest.raises(CadstnError, match="loss is nan at step 3 of the spatial stage"):
             train(small(), tmp_path / "stopped", checkpoint_every=2)
@@ -470,7 +489,7 @@ def test_loss_that_is_not_finite_stops_and_names_the_step(
 
 def test_learning_rate_far_too_high_is_noticed(tmp_path: Path, train: Any, small: Small) -> None:
     with pytest.raises(CadstnError, match=r"loss is (nan|inf) at step \d+ of the spatial stage"):
-        train(small(**{"spatial.learning_rate": 1e20}), tmp_path)
+        train(small(**{"spatial.learning_rate": 9e8}), tmp_path)
     assert not (tmp_path / "spatial.safetensors").exists()
 
 
@@ -487,7 +506,7 @@ def test_batch_that_does_not_fit_is_told_in_one_line(
     def full(*args: Any) -> Tensor:
         raise error
 
-    monkeypatch.setattr(networks_module, "stage_loss", full)
+    monkeypatch.setattr(PaperFamily, "loss", full)
     with pytest.raises(CadstnError, match=r"a batch of 4 images does not fit.*spatial\.batch=2"):
         train(small(), tmp_path)
 
@@ -498,7 +517,7 @@ def test_other_errors_are_not_hidden(
     def broken(*args: Any) -> Tensor:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(networks_module, "stage_loss", broken)
+    monkeypatch.setattr(PaperFamily, "loss", broken)
     with pytest.raises(RuntimeError, match="a bug"):
         train(small(), tmp_path)
 
@@ -561,9 +580,9 @@ def test_tensorboard_has_curves_and_sheets(tmp_path: Path, train: Any, small: Sm
 
 
 def test_progress_carries_the_last_validation(tmp_path: Path, train: Any, small: Small) -> None:
-    errors: list[float] = []
+    errors: list[Any] = []
     train(small(), tmp_path, checkpoint_every=2, watch=lambda p: errors.append(p.error_mm))
-    assert math.isnan(errors[0])
+    assert errors[0] is None
     assert errors[1] == errors[2] > 0  # measured at step 2, told until step 4
 
 
@@ -592,6 +611,28 @@ def test_validation_error_is_the_mean_joint_error_of_held_out_frames(
         assert len(frames) - 2 <= len(whole) <= len(frames)
 
 
+@pytest.mark.parametrize("values", [{"holdout": 0.0}, {"clip": 12, "holdout": 0.1}])
+def test_trains_where_nothing_can_be_validated(
+    tmp_path: Path, train: Any, small: Small, toy_bank: Bank, values: dict[str, Any]
+) -> None:
+    """No shot is held out, or none of those that are is as long as a clip."""
+    recipe = small(network="temporal", **values, **{"temporal.batch": 12, "fusion.batch": 12})
+    source = BankSource(toy_bank, recipe, "cpu")
+    assert not list(source.validation(100, recipe.clip))
+    told: list[str] = []
+    errors: list[Any] = []
+    train(
+        recipe, tmp_path, source=source, checkpoint_every=2, tell=told.append,
+        watch=lambda p: errors.append(p.error_mm),
+    )  # fmt: skip
+    assert errors == [None] * 4
+    assert len(told) == 1
+    assert "temporal: not validated" in told[0]
+    lines = (tmp_path / "log.jsonl").read_text()
+    assert "NaN" not in lines
+    assert "error_mm" not in lines
+
+
 def test_bf16_gives_nearly_the_same_loss(tmp_path: Path, train: Any, small: Small) -> None:
     losses: dict[str, list[float]] = {"fp32": [], "bf16": []}
     for precision, seen in losses.items():
@@ -605,7 +646,7 @@ def test_rendered_hands_train_and_validate(tmp_path: Path) -> None:
     sizes = {"spatial.steps": 2, "temporal.steps": 1, "fusion.steps": 1, "validation_frames": 8}
     recipe = override(tiny("cadstn", "rendered"), sizes)
     source = RenderedSource(recipe, "cpu")
-    errors: list[float] = []
+    errors: list[Any] = []
     loop_module.train(recipe, tmp_path, source=source, watch=lambda p: errors.append(p.error_mm))
     assert all(0 < error < 200 for error in errors[1:])
     one, two = source.clips(0, torch.tensor([5, 9]), 2), source.clips(0, torch.tensor([9]), 2)

@@ -66,7 +66,7 @@ def test_layouts_are_trained_alike() -> None:
 
 def test_every_parameter_is_changed_once(small: Small) -> None:
     network = build(small(**SIZES), "cpu")["spatial"]
-    made = optimizers(network, small(**SIZES), 1e-3)
+    made = optimizers(network, "spatial", small(**SIZES), 1e-3)
     assert list(made) == ["adam", "muon"]
     adams = {p.data_ptr() for group in made["adam"].param_groups for p in group["params"]}
     muons = {p.data_ptr() for group in made["muon"].param_groups for p in group["params"]}
@@ -81,11 +81,11 @@ def test_every_parameter_is_changed_once(small: Small) -> None:
 def test_networks_without_convolutions_are_adam_s(small: Small) -> None:
     networks = build(small(**SIZES), "cpu")
     for stage in ("temporal", "fusion"):
-        assert list(optimizers(networks[stage], small(**SIZES), 1e-3)) == ["adam"]
+        assert list(optimizers(networks[stage], stage, small(**SIZES), 1e-3)) == ["adam"]
 
 
 def test_the_paper_s_networks_refuse_it() -> None:
-    with pytest.raises(CadstnError, match="muon is for"):
+    with pytest.raises(CadstnError, match=r"muon is not for .* a paper trunk; set optimizer=adam"):
         override(recipe("tiny"), {"optimizer": "muon"})
     with pytest.raises(CadstnError, match="recipe optimizer is 'muo'"):
         override(recipe("compact"), {"optimizer": "muo"})

@@ -71,7 +71,7 @@ def test_damaged_file_is_told_in_one_line(tmp_path: Path, how: str) -> None:
     path = tmp_path / "some.safetensors"
     write_tensors(path, {"a": torch.zeros(4)}, {})
     damage(path, how)
-    with pytest.raises(CadstnError, match=r"some\.safetensors: not a safetensors file") as caught:
+    with pytest.raises(CadstnError, match=r"some\.safetensors: (not a safe|damaged)") as caught:
         read_tensors(path)
     assert "\n" not in str(caught.value)
     assert "delete it" in str(caught.value)

@@ -1,4 +1,4 @@
-"""The compute graphs of the field's other networks, to be timed beside ours.
+"""The compute graphs of other published networks, to be timed beside ours.
 
 Re-created at their published sizes with random weights, for their speed alone; layers as described
 in the papers, no code of theirs: A2J (Xiong et al., ICCV 2019: ResNet-50 with its last two stages
@@ -9,7 +9,7 @@ residual blocks on 88^3 voxels), DeepPrior++ (Oberweger and Lepetit, ICCVW 2017:
 stages of five bottleneck blocks on 128 x 128, two layers of 1024, a bottleneck of 30).
 """
 
-# ruff: noqa: D101, D102, D103  # what the layers are is said above
+# ruff: noqa: D101, D102, D103  # the docstring describes the layers
 
 from __future__ import annotations
 

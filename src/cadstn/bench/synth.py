@@ -57,7 +57,7 @@ def bench_synth(
     compiled: bool = True,
     workers: int = 2,
     rounds: int = 5,
-    told: Callable[[str], None] = lambda line: None,
+    progress: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
     """Time the renderer.
 
@@ -67,7 +67,7 @@ def bench_synth(
         compiled: use torch.compile, as a training does.
         workers: also with so many threads beside one another, each with a share of the batch.
         rounds: measured, after one that is not.
-        told: called with a line of progress.
+        progress: called with a line of progress.
 
     Returns:
         ``machine`` and ``rates``, plain values for JSON.
@@ -80,18 +80,18 @@ def bench_synth(
     for what, job in jobs:
         for batch in batches:
             for count in sorted({1, workers}):
-                told(f"{what}, {batch} at once, {count} worker(s)")
+                progress(f"{what}, {batch} at once, {count} worker(s)")
                 rates.append(_measured(what, job, batch, count, rounds, device))
     for batch in batches:
-        told(f"cast, {batch} at once")
+        progress(f"cast, {batch} at once")
         rates.append(
             _measured("cast", _cast_job(batch, device, compiled), batch, 1, rounds, device)
         )
-    told("frames of 640x480")
+    progress("frames of 640x480")
     rates.append(
         _measured("frames", lambda index: _frames(index, device, compiled), 8, 1, rounds, device)
     )
-    told("the oracle")
+    progress("the oracle")
     rates += _oracle(device, compiled)
     return {"machine": _machine(device), "rates": [asdict(rate) for rate in rates]}
 
@@ -104,9 +104,9 @@ def report_lines(report: dict[str, Any]) -> list[str]:
         slow = rate["per_s"] < 10
         speed = "{:.4f} ({:.4f})" if slow else "{:,.0f} ({:,.0f})"
         memory = "" if rate["memory_mb"] is None else f"{rate['memory_mb']:.0f}"
-        told = speed.format(rate["per_s"], rate["fastest_per_s"])
+        text = speed.format(rate["per_s"], rate["fastest_per_s"])
         lines.append(
-            f"| {rate['what']} | {rate['batch']} | {rate['workers']} | {told} | {memory} |"
+            f"| {rate['what']} | {rate['batch']} | {rate['workers']} | {text} | {memory} |"
         )
     return lines
 

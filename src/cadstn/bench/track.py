@@ -5,8 +5,7 @@ from __future__ import annotations
 import platform
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,32 +14,20 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
+from cadstn.bench.load import Timing, busy_cores, processors, timing_of
+from cadstn.bench.mediapipe_hands import bench_mediapipe
 from cadstn.errors import CadstnError
 from cadstn.geometry.camera import Camera, DepthMm
-from cadstn.tracking import seek
+from cadstn.tracking.detector import Detector
 from cadstn.tracking.network import Network
 from cadstn.tracking.runtime import load_network, shipped_weights
 from cadstn.tracking.tracker import Tracker
 
-#: Functions of `cadstn.tracking.seek` that are timed by themselves, and what to call them.
-_STAGES = {
-    "crop_cube": "crop",
-    "turn_image": "turn",
-    "skin_share": "agreement",
-    "still_there": "check (every 10th frame)",
-    "find_hands": "search (when lost)",
-}
-_NETWORK = "network"
+_NETWORK, _DETECTOR = "network", "detector (when due)"
+_FRAME, _EMPTY = "a frame", "a frame without a hand"
 _WARM = 20
 _CALLS, _ROUND_MS = 10, 500.0
-
-
-class Timing(NamedTuple):
-    """Milliseconds of one stage: how often it ran, median and 99th percentile."""
-
-    calls: int
-    p50: float
-    p99: float
+_CUT_MM = 260.0  # hand and forearm
 
 
 def demo_frames(width: int = 640) -> list[tuple[DepthMm, Camera]]:
@@ -79,30 +66,72 @@ def bench_tracking(
             with one thread.
 
     Returns:
-        Timings by stage; "a frame" is all of it, "all but the network" what its name says.
+        Timings by stage; "a frame" is all of it.
     """
-    took: dict[str, list[float]] = {_NETWORK: []}
-    network_alone = took[_NETWORK]
+    took: dict[str, list[float]] = {_NETWORK: [], _DETECTOR: []}
+    detector = network.detector
+    assert detector is not None
     tracker = Tracker(
-        replace(network, session=_TimedSession(network.session, network_alone, clock))
+        replace(
+            network,
+            session=_TimedSession(network.session, took[_NETWORK], clock),
+            detector=Detector(_TimedSession(detector.session, took[_DETECTOR], clock)),
+        )
     )
     total: list[float] = []
     rest: list[float] = []
-    with _stages_timed(took, clock):
-        for number, (depth_mm, camera) in enumerate(frames):
-            if number == _WARM:
-                for values in took.values():
-                    values.clear()
-                total.clear()
-                rest.clear()
-            before = len(network_alone)
-            began = clock()
-            tracker.update(depth_mm, camera)
-            total.append((clock() - began) * 1000)
-            rest.append(total[-1] - sum(network_alone[before:]))
-            on_frame()
-    took = {"a frame": total, "all but the network": rest, **took}
-    return {name: _timing(values) for name, values in took.items() if values}
+    for number, (depth_mm, camera) in enumerate(frames):
+        if number == _WARM:
+            for values in (*took.values(), total, rest):
+                values.clear()
+        before = {name: len(values) for name, values in took.items()}
+        began = clock()
+        tracker.update(depth_mm, camera)
+        total.append((clock() - began) * 1000)
+        rest.append(total[-1] - sum(sum(took[name][n:]) for name, n in before.items()))
+        on_frame()
+    took = {_FRAME: total, "all but the network": rest, **took}
+    return {name: timing_of(values) for name, values in took.items() if values}
+
+
+def without_hands(
+    network: Network, frames: list[tuple[DepthMm, Camera]]
+) -> list[tuple[DepthMm, Camera]]:
+    """The same frames without what lies within a forearm's reach of the hand that is tracked."""
+    tracker, out = Tracker(network), []
+    for depth_mm, camera in frames:
+        hand = tracker.update(depth_mm, camera)
+        if not hand.found:
+            continue
+        depth_mm = depth_mm.copy()
+        rows, columns = np.nonzero(depth_mm)
+        uvd = np.stack([columns, rows, depth_mm[rows, columns]], -1)
+        near = np.linalg.norm(camera.to_xyz_mm(uvd) - hand.joints_mm.mean(0), axis=1) < _CUT_MM
+        depth_mm[rows[near], columns[near]] = 0
+        out.append((depth_mm, camera))
+    return out
+
+
+def bench_empty(
+    network: Network,
+    frames: list[tuple[DepthMm, Camera]],
+    clock: Callable[[], float] = time.perf_counter,
+) -> Timing | None:
+    """Time frames in which the tracker announces no hand; None if there are none.
+
+    Args:
+        network: to run.
+        frames: without a hand, see `without_hands`.
+        clock: see `bench_tracking`.
+    """
+    tracker, took = Tracker(network), []
+    for number, (depth_mm, camera) in enumerate(frames):
+        began = clock()
+        hand = tracker.update(depth_mm, camera)
+        milliseconds = (clock() - began) * 1000
+        if number >= _WARM and not hand.found:
+            took.append(milliseconds)
+    return timing_of(took) if took else None
 
 
 def bench_start() -> dict[str, float]:
@@ -151,7 +180,7 @@ def bench_graphs(
     runs: dict[str, Callable[[], object]] = {}
     for name, path in paths.items():
         session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        feed = {  # all zero: a network that another looks first for follows
+        feed = {  # all zero
             i.name: np.zeros(
                 [d if isinstance(d, int) else 1 for d in i.shape],
                 bool if i.type == "tensor(bool)" else np.float32,
@@ -169,7 +198,7 @@ def bench_graphs(
                 run()
                 block.append((clock() - began) * 1000)
             took[name] += block
-    return {name: _timing(values) for name, values in took.items()}
+    return {name: timing_of(values) for name, values in took.items()}
 
 
 def paper_sized(folder: Path, *, int8: bool = False) -> Path:
@@ -197,44 +226,70 @@ def paper_sized(folder: Path, *, int8: bool = False) -> Path:
 
 
 def bench_track(
-    *, width: int = 640, paper: bool = True, peers: bool = True, threads: int | None = None
+    *,
+    width: int = 640,
+    paper: bool = True,
+    peers: bool = True,
+    threads: int | None = None,
+    busy: bool = False,
 ) -> dict[str, Any]:
-    """Everything ``cadstn bench track`` prints, fit for JSON.
+    """Everything ``cadstn bench track`` prints, as JSON.
 
     Args:
         width: of the frames, in pixels.
         paper: time the paper's sizes too.
-        peers: time the field's other networks too.
+        peers: time other published networks too, and MediaPipe's where it is installed.
         threads: of networks; with 1 it is processor time that counts.
+        busy: time all stages again while every core runs another program, by the clock.
 
     Raises:
-        CadstnError: if `paper` is asked for without PyTorch.
+        CadstnError: if `paper` is requested without PyTorch.
         ImportError: if `peers` alone is.
     """
     clock = time.thread_time if threads == 1 else time.perf_counter
     frames = demo_frames(width)
+    network = load_network(threads=threads)
+    empty = without_hands(network, frames)
     report: dict[str, Any] = {
-        "machine": f"{platform.system()} {platform.machine()}",
+        "machine": f"{platform.system()} {platform.machine()}, {processors()} cores",
         "frame": f"{frames[0][1].width}x{frames[0][1].height}",
         "clock": "processor time" if threads == 1 else "wall time",
         "start": bench_start(),
+        "stages": _stages(network, frames, empty, clock),
+        "busy": None,
+        "mediapipe": None,
     }
-    timings = bench_tracking(load_network(threads=threads), frames, clock=clock)
+    if busy:
+        with busy_cores():
+            report["busy"] = _stages(network, frames, empty, time.perf_counter)
     with tempfile.TemporaryDirectory() as name, shipped_weights() as shipped:
         folder = Path(name)
         graphs = {"shipped": shipped}
         if paper:
-            # Random weights say nothing of where a hand is: what they cost is timed by itself.
+            # Random weights find no hand: their cost is timed by itself.
             graphs["paper's sizes, float32"] = paper_sized(folder)
             graphs["paper's sizes, int8"] = paper_sized(folder, int8=True)
         if peers:
             from cadstn.bench.peers import export_peers
 
             graphs |= export_peers(folder)
+            report["mediapipe"] = bench_mediapipe(frames)
         alone = bench_graphs(graphs, threads=threads, clock=clock)
-    for key, rows in (("stages", timings), ("graphs", alone)):
-        report[key] = {name: timing._asdict() for name, timing in rows.items()}
+    report["graphs"] = {name: timing._asdict() for name, timing in alone.items()}
     return report
+
+
+def _stages(
+    network: Network,
+    frames: list[tuple[DepthMm, Camera]],
+    empty: list[tuple[DepthMm, Camera]],
+    clock: Callable[[], float],
+) -> dict[str, Any]:
+    stages = bench_tracking(network, frames, clock=clock)
+    nothing = bench_empty(network, empty, clock)
+    if nothing is not None:
+        stages[_EMPTY] = nothing
+    return {name: timing._asdict() for name, timing in stages.items()}
 
 
 def report_lines(report: Mapping[str, Any]) -> list[str]:
@@ -246,12 +301,25 @@ def report_lines(report: Mapping[str, Any]) -> list[str]:
         f"{start['first_result_s']:.2f} s",
         f"{'':<50}{'calls':>7}{'p50 ms':>9}{'p99 ms':>9}{'frames/s':>10}",
     ]
-    for key, what in (("stages", "shipped: "), ("graphs", "network alone: ")):
-        for stage, t in report[key].items():
-            whole = key == "graphs" or stage in ("a frame", _NETWORK)
-            rate = f"{1000 / t['p50']:.0f}" if whole else ""
+    peers = report.get("mediapipe") or {}
+    parts = (
+        ("shipped: ", report["stages"]),
+        ("shipped, busy: ", report.get("busy") or {}),
+        ("network alone: ", report["graphs"]),
+        ("MediaPipe, whole call: ", peers.get("timings", {})),
+    )
+    for what, rows in parts:
+        for stage, t in rows.items():
+            stage_only = what.startswith("shipped") and stage not in (_FRAME, _EMPTY, _NETWORK)
+            rate = "" if stage_only else f"{1000 / t['p50']:.0f}"
             label = f"{what}{stage}"
             lines.append(f"{label:<50}{t['calls']:>7}{t['p50']:>9.2f}{t['p99']:>9.2f}{rate:>10}")
+    if peers:
+        lines.append(f"MediaPipe: {peers['note']}")
+    for what, rows in (("", report["stages"]), (", busy", report.get("busy") or {})):
+        if _EMPTY in rows:
+            ratio = rows[_EMPTY]["p50"] / rows[_FRAME]["p50"]
+            lines.append(f"a frame without a hand over a followed frame{what}: {ratio:.2f}")
     return lines
 
 
@@ -268,33 +336,3 @@ class _TimedSession(NamedTuple):
         out = self.session.run(outputs, feed)
         self.took.append((self.clock() - began) * 1000)
         return out
-
-
-@contextmanager
-def _stages_timed(took: dict[str, list[float]], clock: Callable[[], float]) -> Iterator[None]:
-    """Time the functions the tracker calls, for as long as this lasts."""
-    own = {name: getattr(seek, name) for name in _STAGES}
-
-    def timed(name: str) -> Callable[..., Any]:
-        values = took.setdefault(_STAGES[name], [])
-
-        def call(*given: Any, **named: Any) -> Any:
-            began = clock()
-            out = own[name](*given, **named)
-            values.append((clock() - began) * 1000)
-            return out
-
-        return call
-
-    try:
-        for name in own:
-            setattr(seek, name, timed(name))
-        yield
-    finally:
-        for name, function in own.items():
-            setattr(seek, name, function)
-
-
-def _timing(values: list[float]) -> Timing:
-    p50, p99 = np.percentile(values, [50, 99]).tolist()
-    return Timing(len(values), p50, p99)

@@ -11,18 +11,13 @@ from typing import Any
 import torch
 from torch import nn
 
+from cadstn.train.family import Networks, StageMasks
 from cadstn.train.loop import mixed_precision, ready
 from cadstn.train.memory import keep_memory
-from cadstn.train.networks import (
-    NUMBERS,
-    Networks,
-    begin,
-    build,
-    set_dropout,
-    stage_step,
-)
+from cadstn.train.networks import build, family_of, stage_step
 from cadstn.train.optimizers import Optimizers, optimizers
 from cadstn.train.recipes import Recipe
+from cadstn.train.seeds import Stage
 from cadstn.train.source import Batch, Source
 
 PARTS = ("data", "forward", "backward", "optimiser")
@@ -54,7 +49,7 @@ class StageSpeed:
 
 
 class _Loop:
-    """A step of a stage, ours or plain, that says how long its parts took."""
+    """A step of a stage, ours or plain, with the time of each part."""
 
     def __init__(self, recipe: Recipe, stage: str, source: Source, device: str, plain: bool):
         self.recipe, self.stage, self.source = recipe, stage, source
@@ -65,7 +60,7 @@ class _Loop:
             for network in self.networks.values():
                 network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         else:
-            begin(self.networks, stage, recipe)
+            family_of(recipe).begin(self.networks, stage, recipe)
         ready(self.networks, stage)
         if plain:
             # As one would write it: torch's defaults, nothing frozen.
@@ -73,8 +68,8 @@ class _Loop:
                 "adam": torch.optim.Adam(self.part.parameters(), lr=1e-5)
             }
         else:
-            self.optimizers = optimizers(self.part, recipe, 1e-5)
-        self.loss = stage_step(self.networks, stage, recipe, device)
+            self.optimizers = optimizers(self.part, stage, recipe, 1e-5)
+        self.loss = stage_step(self.networks, stage, recipe)
 
     def __call__(self) -> dict[str, float]:
         if torch.device(self.device).type == "cpu":
@@ -85,13 +80,14 @@ class _Loop:
         rows = torch.arange(self.step * clips, (self.step + 1) * clips)
         self.step += 1
         times = [self._now()]
-        batch: Batch = self.source.clips(NUMBERS[stage], rows, frames)
+        batch: Batch = self.source.clips(Stage[stage], rows, frames)
         times.append(self._now())
         self.part.zero_grad(set_to_none=True)
+        masks: StageMasks = {}  # torch's own dropout
         if not self.plain:
-            set_dropout(self.part, recipe, stage, rows.to(self.device))
+            masks = family_of(recipe).masks(self.networks, stage, recipe, rows.to(self.device))
         with mixed_precision(recipe, self.device):
-            loss = self.loss(batch)
+            loss = self.loss(batch, masks)
         times.append(self._now())
         torch.autograd.backward(loss)
         times.append(self._now())
@@ -113,7 +109,7 @@ def bench_train(
     rounds: int = 5,
     device: str = "cpu",
     plain: bool = True,
-    told: Callable[[StageSpeed], None] = lambda speed: None,
+    on_stage: Callable[[StageSpeed], None] = lambda speed: None,
 ) -> list[StageSpeed]:
     """Time the stages of a recipe, ours and the plain loop turn by turn.
 
@@ -126,7 +122,7 @@ def bench_train(
         rounds: steps measured of each, after one to warm up.
         device: ``cpu`` or ``cuda``.
         plain: measure the plain loop too.
-        told: called with each stage as it is done.
+        on_stage: called with each stage as it is done.
     """
     found = []
     for stage in recipe.stages:
@@ -152,7 +148,7 @@ def bench_train(
             plan.steps * whole[0],
         )
         found.append(speed)
-        told(speed)
+        on_stage(speed)
     if torch.device(device).type == "cpu":
         keep_memory()
     return found

@@ -5,7 +5,10 @@ A command imports what it needs when it runs, so that ``--help`` needs nothing h
 
 from __future__ import annotations
 
+import io
+import os
 import sys
+from typing import NoReturn
 
 import click
 
@@ -16,7 +19,7 @@ from cadstn.cli.exporting import export
 from cadstn.cli.scoring import compare, predict, reproduce, score
 from cadstn.cli.tracking import demo, doctor, info, live, track
 from cadstn.cli.training import ablate, bank, train
-from cadstn.errors import CadstnError, Stopped
+from cadstn.errors import CadstnError, Stopped, printable
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -54,9 +57,26 @@ _keep_lines(cli)
 def main() -> None:
     """Run the command line; errors of the user become one line and exit code 2."""
     try:
-        cli(standalone_mode=True)
+        code = cli(standalone_mode=False)
     except Stopped as stopped:
         click.echo(f"\n{stopped}; the same command goes on", err=True)
     except CadstnError as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(2)
+        _end(f"error: {error}")
+    except click.ClickException as error:
+        text = io.StringIO()
+        error.show(text)  # it repeats what was given
+        _end("\n".join(map(printable, text.getvalue().splitlines())), error.exit_code)
+    except click.Abort:
+        _end("Aborted!", 1)
+    except (MemoryError, RecursionError) as error:
+        _end(f"error: {type(error).__name__}: what was given needs more memory than there is")
+    except BrokenPipeError:  # whoever read the output has enough of it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(1)
+    else:
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _end(line: str, code: int = 2) -> NoReturn:
+    click.echo(line, err=True)
+    sys.exit(code)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from cadstn.cli.shared import need_train, weights_at
+from cadstn.cli.shared import device_of, need_train, weights_at
 
 
 @click.group()
@@ -22,24 +22,27 @@ def bench() -> None:
 @bench.command("track")
 @click.option("--width", default=640, show_default=True, help="Of the frames, in pixels.")
 @click.option("--paper/--no-paper", default=True, help="The paper's sizes too (needs PyTorch).")
-@click.option("--peers/--no-peers", default=True, help="The field's other networks (PyTorch too).")
+@click.option("--peers/--no-peers", default=True, help="Other published networks (PyTorch too).")
 @click.option("--threads", type=click.IntRange(1), help="1 measures processor time, not the clock.")
+@click.option("--busy", is_flag=True, help="Again with a spinning process on every core.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def track(width: int, paper: bool, peers: bool, threads: int | None, as_json: bool) -> None:
+def track(
+    width: int, paper: bool, peers: bool, threads: int | None, busy: bool, as_json: bool
+) -> None:
     r"""Time tracking, from the depth frame to millimetres, stage by stage, batch 1.
 
-    Beside it networks alone, turn by turn: ours, and those of the field at their published sizes
-    (A2J, AWR, V2V-PoseNet, DeepPrior++; random weights).
+    Beside it networks alone, turn by turn: ours, and others at their published sizes (A2J, AWR,
+    V2V-PoseNet, DeepPrior++; random weights); and MediaPipe's hands, where it is installed.
 
     \b
-    cadstn bench track
+    cadstn bench track --busy
     cadstn bench track --no-paper --no-peers --threads 1
     """
     from cadstn.bench.track import bench_track, report_lines
 
     if peers:
-        need_train("timing the field's other networks")
-    report = bench_track(width=width, paper=paper, peers=peers, threads=threads)
+        need_train("timing other published networks")
+    report = bench_track(width=width, paper=paper, peers=peers, threads=threads, busy=busy)
     click.echo(json.dumps(report, indent=2) if as_json else "\n".join(report_lines(report)))
 
 
@@ -47,7 +50,7 @@ def track(width: int, paper: bool, peers: bool, threads: int | None, as_json: bo
 @click.argument("name", metavar="RECIPE", default="compact")
 @click.option("--data", default="synthetic", show_default=True, help="As for 'cadstn train'.")
 @click.option("--split", default="train", show_default=True, help="As for 'cadstn train'.")
-@click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda, gpu or auto.")
 @click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Override a field.")
 @click.option("--rounds", default=5, show_default=True, type=click.IntRange(1), help="Steps timed.")
 @click.option("--plain/--no-plain", default=True, help="Measure a plain eager loop beside it.")
@@ -77,12 +80,13 @@ def train(
     from cadstn.cli.training import open_source, setting
 
     fields = dict(setting(text) for text in settings)
+    device = device_of(device)
     recipe, source = open_source(name, data, split, fields, device)
 
-    def told(speed: object) -> None:
+    def report(speed: object) -> None:
         click.echo(f"measured {getattr(speed, 'stage', '')}", err=True)
 
-    speeds = bench_train(recipe, source, rounds=rounds, device=device, plain=plain, told=told)
+    speeds = bench_train(recipe, source, rounds=rounds, device=device, plain=plain, on_stage=report)
     if as_json:
         click.echo(json.dumps([speed.to_dict() for speed in speeds], indent=2))
         return
@@ -96,7 +100,7 @@ def train(
     "--batch", "batches", multiple=True, type=click.IntRange(1), default=(64, 256),
     show_default=True, help="Images at once; may be given several times.",
 )  # fmt: skip
-@click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda, gpu or auto.")
 @click.option("--workers", default=2, show_default=True, type=click.IntRange(1), help="Threads.")
 @click.option("--rounds", default=5, show_default=True, type=click.IntRange(1), help="Timed.")
 @click.option("--compiled/--eager", default=True, help="With torch.compile, as a training has it.")
@@ -109,21 +113,25 @@ def synth(
     from cadstn.bench.synth import bench_synth, report_lines
 
     report = bench_synth(
-        batches, device=device, compiled=compiled, workers=workers, rounds=rounds,
-        told=lambda line: click.echo(line, err=True),
+        batches, device=device_of(device), compiled=compiled, workers=workers, rounds=rounds,
+        progress=lambda line: click.echo(line, err=True),
     )  # fmt: skip
     click.echo(json.dumps(report, indent=2) if as_json else "\n".join(report_lines(report)))
 
 
 @bench.command("model")
 @click.option("--weights", type=click.Path(path_type=Path), help="A network of your own (.onnx).")
-@click.option("--recordings", default=125, show_default=True, type=click.IntRange(0),
-              help="Rendered ones with a hand.")  # fmt: skip
-@click.option("--frames", default=64, show_default=True, type=click.IntRange(3),
-              help="Of each recording.")  # fmt: skip
+@click.option("--sealed", "test", flag_value="sealed-1",
+              help="The sealed test: every frame counts; read once a release.")  # fmt: skip
+@click.option("--choosing", "test", flag_value="choosing-1",
+              help="The same scenes from other seeds, to choose by.")  # fmt: skip
+@click.option("--recordings", type=click.IntRange(0),
+              help="Rendered, with a hand (125); of each scene of a test set (10).")  # fmt: skip
+@click.option("--frames", type=click.IntRange(3),
+              help="Of each recording (64; of a test set 30).")  # fmt: skip
 @click.option("--empty", default=32, show_default=True, type=click.IntRange(0),
               help="Rendered recordings without a hand.")  # fmt: skip
-@click.option("--seed", default=0, show_default=True, help="What is rendered is a function of it.")
+@click.option("--seed", default=0, show_default=True, help="Of the rendered recordings.")
 @click.option("--keep", type=click.Path(path_type=Path, file_okay=False),
               help="Folder for what is rendered: other weights need no rendering.")  # fmt: skip
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1),
@@ -137,8 +145,9 @@ def synth(
               help="File for all figures.")  # fmt: skip
 def model(
     weights: Path | None,
-    recordings: int,
-    frames: int,
+    test: str | None,
+    recordings: int | None,
+    frames: int | None,
     empty: int,
     seed: int,
     keep: Path | None,
@@ -148,30 +157,92 @@ def model(
     beside: str | None,
     as_json: Path | None,
 ) -> None:
-    r"""Measure how good weights are, beside what the model in the package must reach.
+    r"""Measure how accurate weights are, beside what the model in the package must reach.
 
-    Tracks rendered recordings of hands, motions, scenes and sensors that no training sees, the
-    centre found; recordings without a hand; and real ones without labels. What is rendered needs
-    PyTorch, unless --keep holds it.
+    Tracks rendered recordings of hands, motions, scenes and sensors that no training reads;
+    recordings without a hand; and real ones without labels. With --sealed or --choosing, named
+    test sets by scene instead. Rendering needs PyTorch, unless --keep holds the recordings.
 
     \b
     cadstn bench model --keep data/model-test --json model.json
     cadstn bench model --weights hand.onnx --keep data/model-test
     cadstn bench model --weights hand.onnx --beside shipped --keep data/choosing --seed 101
     cadstn bench model --recordings 0 --empty 0 --real ../shared/real
+    cadstn bench model --choosing --weights hand.onnx --keep data/choosing-1 --workers 2
     """
-    from cadstn.bench.shipped import bench_model, write_report
-    from cadstn.bench.shipped_report import report_lines
+    from cadstn.tracking_benchmark.model import bench_model, write_report
+    from cadstn.tracking_benchmark.report import report_lines
+    from cadstn.tracking_benchmark.sealed import (
+        CLIPS,
+        FRAMES,
+        SceneSet,
+        bench_sealed,
+        sealed_goals,
+        sealed_lines,
+    )
 
     with nullcontext() if beside is None else weights_at(beside) as other:
-        report = bench_model(
-            weights, recordings=recordings, frames=frames, empty=empty, seed=seed, keep=keep,
-            workers=workers, threads=threads, real=real, beside=other, bar=_bar,
-        )  # fmt: skip
-    click.echo("\n".join(report_lines(report)))
+        if test is not None:
+            if real is not None:
+                raise click.UsageError("--real does not go with --sealed or --choosing")
+            clips = SceneSet(test, CLIPS if recordings is None else recordings, frames or FRAMES)
+            report = bench_sealed(
+                clips, weights, keep=keep, workers=workers, threads=threads, beside=other, bar=_bar
+            )
+            lines, goals = sealed_lines(report), sealed_goals(report)
+        else:
+            report = bench_model(
+                weights, recordings=125 if recordings is None else recordings,
+                frames=frames or 64, empty=empty, seed=seed, keep=keep,
+                workers=workers, threads=threads, real=real, beside=other, bar=_bar,
+            )  # fmt: skip
+            lines, goals = report_lines(report), None
+    click.echo("\n".join(lines))
     if as_json:
-        write_report(as_json, report)
+        write_report(as_json, report, goals)
         click.echo(f"wrote {as_json}", err=True)
+
+
+@bench.command("alarms")
+@click.option("--weights", type=click.Path(path_type=Path), help="A network of your own (.onnx).")
+@click.option(
+    "--scenes",
+    default=1000,
+    show_default=True,
+    type=click.IntRange(0),
+    help="Rendered scenes with and without a hand, so many each, four frames a scene.",
+)
+@click.option("--choosing", is_flag=True, help="Scenes that thresholds are chosen on.")
+@click.option("--real", type=click.Path(path_type=Path, exists=True, file_okay=False),
+              help="Folder with no_hand, kinect2 and sr305.")  # fmt: skip
+@click.option("--threads", type=click.IntRange(1), help="Of the network.")
+def alarms(
+    weights: Path | None, scenes: int, choosing: bool, real: Path | None, threads: int | None
+) -> None:
+    r"""Count hands announced where there is none, and hands found where there is one.
+
+    Rooms, furniture and people rendered with and without a hand (needs PyTorch); with --real, real
+    frames without a hand, and real hands cut out of their frames.
+
+    \b
+    cadstn bench alarms --real ../shared/real
+    cadstn bench alarms --scenes 200 --choosing --weights hand.onnx
+    """
+    need_train("cadstn bench alarms")
+    from cadstn.bench.alarms import alarms as measure
+    from cadstn.bench.alarms import real_alarms, still_scenes
+    from cadstn.tracking import load_network
+
+    network = load_network(weights, threads=threads)
+    if real is not None:
+        for name, (announced, frames) in real_alarms(network, real).items():
+            click.echo(f"{name}: announced in {announced} of {frames} frames")
+    if scenes:
+        for share, what in ((0.0, "without a hand"), (1.0, "with a hand")):
+            some = still_scenes(scenes, hands=share, choosing=choosing)
+            with _bar(what, 4 * scenes) as step:
+                counts = measure(network, some, step)
+            click.echo(f"rendered scenes {what}: {counts.line()}")
 
 
 @contextmanager

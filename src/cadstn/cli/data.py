@@ -31,6 +31,13 @@ if TYPE_CHECKING:
 @click.option("--test", type=click.IntRange(1), help="Frames to test with (NYU, ICVL; 300).")
 @click.option("--all-cameras", is_flag=True, help="NYU: render cameras 2 and 3 as well.")
 @click.option("--seed", default=0, show_default=True, help="All of it is a function of this.")
+@click.option(
+    "--held",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    show_default=True,
+    help="Chance that the hand of a recording holds something.",
+)
 @click.option("--preview", is_flag=True, help="Draw sheets of what would be made instead.")
 def synth(
     path: Path,
@@ -40,6 +47,7 @@ def synth(
     test: int | None,
     all_cameras: bool,
     seed: int,
+    held: float,
     preview: bool,
 ) -> None:
     r"""Render moving hands with their truth (needs cadstn[train]).
@@ -48,10 +56,11 @@ def synth(
 
     \b
     cadstn synth my_recording --frames 300 --seed 7
+    cadstn synth grasp --frames 300 --held 1     # a hand that holds something
     cadstn synth data/nyu --layout nyu --train 4000 --test 1000
     cadstn synth data/icvl --layout icvl
     cadstn synth data/msra --layout msra --frames 3000
-    cadstn synth previews --preview              # contact sheets: poses, people, sensors, motion
+    cadstn synth previews --preview              # contact sheets: poses, people, grasps ...
     """
     need_train("cadstn synth")
     if preview:
@@ -60,7 +69,8 @@ def synth(
         for sheet in draw_previews(path, seed=seed):
             click.echo(f"wrote {sheet}")
         return
-    _must_suit(layout, {"frames": frames, "train": train, "test": test, "all-cameras": all_cameras})
+    _must_suit(layout, {"frames": frames, "train": train, "test": test, "all-cameras": all_cameras,
+                        "held": held})  # fmt: skip
     split = layout in ("nyu", "icvl", "icvl-old")
     counts = (train or 1000, test or 300) if split else (frames or _FRAMES[layout], 0)
     total = sum(counts) * (3 if all_cameras else 1)
@@ -69,7 +79,9 @@ def synth(
             if layout == "recording":
                 from cadstn.synth.write import write_synthetic
 
-                write_synthetic(path, frames=total, seed=seed, on_frame=lambda: bar.update(1))
+                write_synthetic(
+                    path, frames=total, seed=seed, held=held, on_frame=lambda: bar.update(1)
+                )
             else:
                 from cadstn.synth.datasets import write_dataset
 
@@ -86,10 +98,10 @@ def synth(
     click.echo(f"next: {following} {path}")
 
 
-#: Frames that are rendered where none are asked for.
+#: Frames that are rendered where no number is given.
 _FRAMES = {"recording": 150, "msra": 1000}
 _SUITS = {
-    "recording": ("frames",),
+    "recording": ("frames", "held"),
     "nyu": ("train", "test", "all-cameras"),
     "icvl": ("train", "test"),
     "icvl-old": ("train", "test"),
@@ -109,7 +121,7 @@ def _must_suit(layout: str, options: dict[str, object]) -> None:
 
 @click.group()
 def data() -> None:
-    """Look at data sets: NYU, ICVL, MSRA15."""
+    """Check data sets on disk."""
 
 
 @data.command()
@@ -117,9 +129,10 @@ def data() -> None:
 @click.option("--split", help="Check only this one; else all there is.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with every problem named.")
 def check(path: Path, split: str | None, as_json: bool) -> None:
-    r"""Say which data set PATH holds, open every file, list what is missing or wrong.
+    r"""Find which data set PATH holds, open every file, list what is missing or wrong.
 
-    Ends with the command to use next; exits with 1 if a frame cannot be read.
+    Ends with the command to use next; exits with 1 if a frame cannot be read, or if labels and
+    pictures do not belong together.
 
     \b
     cadstn data check data/nyu
@@ -137,8 +150,8 @@ def check(path: Path, split: str | None, as_json: bool) -> None:
             reports.append(check_dataset(dataset, bar.update))
     following = _next_command(found, reports)
     if as_json:
-        told = {"splits": [report.to_dict() for report in reports], "next": following}
-        click.echo(json.dumps(told, indent=1))
+        found_all = {"splits": [report.to_dict() for report in reports], "next": following}
+        click.echo(json.dumps(found_all, indent=1))
     else:
         for report in reports:
             for line in describe(report):
@@ -151,6 +164,8 @@ def check(path: Path, split: str | None, as_json: bool) -> None:
 def _next_command(found: Found, reports: list[Report]) -> str:
     """What to do with a set that was checked."""
     lost = sum(len(report.dataset) - report.opened for report in reports)
+    if any(report.mismatch for report in reports):
+        return "give pictures and labels of one set, mm and axes as documented, then check again"
     if lost:
         return f"unpack the set again ({lost} frames cannot be read), then the same command"
     if found.folds():

@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     help="Mix in a share of other compact weights: an exported .onnx that is not int8, or shipped.",
 )  # fmt: skip
 @click.option(
-    "--first", metavar="WEIGHTS",
-    help="Let other compact weights look where no hand is followed yet: an exported .onnx, or "
-    "shipped.",
+    "--detector", metavar="RUN",
+    help="The detector that the file carries: a run of 'cadstn train detector'. Without one a "
+    "tracker takes the package's.",
 )  # fmt: skip
 @click.option(
     "--spread", default=1.0, show_default=True,
-    help="Say joints to be less sure by this factor: chosen on held-out frames, it calibrates.",
+    help="Factor of the predicted error scales: chosen on held-out frames, it calibrates.",
 )  # fmt: skip
 def export(
     run: Path,
@@ -39,7 +39,7 @@ def export(
     half: bool,
     int8: bool,
     blend: str | None,
-    first: str | None,
+    detector: str | None,
     spread: float,
 ) -> None:
     r"""Write a finished run as one ONNX file that 'cadstn track --weights' takes.
@@ -47,11 +47,11 @@ def export(
     \b
     cadstn export runs/compact --out hand.onnx --half
     cadstn export runs/more --out hand.onnx --half --blend shipped=0.2
-    cadstn export runs/follow --out hand.onnx --half --first shipped
+    cadstn export runs/follow --out hand.onnx --half --detector runs/detector
     """
     need_train("cadstn export")
     from cadstn.export import export_onnx
-    from cadstn.export.fused import FIRST
+    from cadstn.export.detector_file import read_detector
     from cadstn.train import load_model
     from cadstn.train.recipes import STAGES
 
@@ -61,21 +61,19 @@ def export(
         "cube_mm": str(recipe.cube_mm),
         "recipe": recipe.to_json(),
         "cadstn": __version__,
+        "wants": recipe.wants(),
     }
     mixed = None
     if blend is not None:
         weights, share = _blend(blend)
         mixed = {stage: weights.tensors[stage] for stage in STAGES}, share
         about["blend"] = f"{weights.name} {share:g}"
-    looks = None
-    if first is not None:
-        weights = _exported(first, "--first")
-        # One that has another look first passes that on.
-        looks = weights.tensors.get(FIRST, weights.tensors["spatial"])
-        about["first"] = weights.name
     if spread != 1:
         about["spread"] = f"{spread:g}"
-    export_onnx(model, out, about, half=half, int8=int8, blend=mixed, first=looks, spread=spread)
+    weights_of = None if detector is None else read_detector(Path(detector))
+    export_onnx(
+        model, out, about, half=half, int8=int8, blend=mixed, spread=spread, detector=weights_of
+    )
     click.echo(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB)")
 
 

@@ -4,27 +4,47 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from cadstn._version import __version__
+from cadstn.cli.shared import device_of, need_train
+from cadstn.errors import CadstnError
+
+if TYPE_CHECKING:
+    from cadstn.evaluate import Format
 
 _FORMAT = click.Choice(["uvd", "xyz"])
+_SETS = "nyu, icvl, msra, hands2017, dexycb or recordings"
+_CAMERA = click.option(
+    "--camera", metavar="CAMERA",
+    help="Instead of the set's: a known name, a camera.json, or fx,fy,cx,cy. ICVL is also met with "
+    "240.99,240.96,160,120.",
+)  # fmt: skip
+
+
+def _needs_set(camera: str | None, set_name: str | None) -> None:
+    if camera and not set_name:
+        raise CadstnError("--camera without --set changes nothing", mend="add --set, or leave it")
 
 
 @click.command()
 @click.argument("pred", type=click.Path(path_type=Path))
 @click.argument("truth", type=click.Path(path_type=Path))
-@click.option("--set", "set_name", help="Whose test set it is: nyu or icvl (text files).")
+@click.option("--set", "set_name", help=f"Whose joints they are, for text files: {_SETS}.")
+@_CAMERA
 @click.option(
     "--format", "fmt", type=_FORMAT, default="uvd", show_default=True,
     help="Columns of a text prediction: pixels and depth, or millimetres.",
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def score(pred: Path, truth: Path, set_name: str | None, fmt: str, as_json: bool) -> None:
+def score(
+    pred: Path, truth: Path, set_name: str | None, camera: str | None, fmt: str, as_json: bool
+) -> None:
     r"""Score predictions: mean error, accuracy, acceleration error, jitter (eqs. 7 to 9).
 
-    PRED and TRUTH are text files of the field, one frame a line, K x (u v d), or .npz files as
+    PRED and TRUTH are text files, one frame a line, K x (u v d), or .npz files as
     'cadstn track' and 'cadstn predict' write them.
 
     \b
@@ -33,24 +53,32 @@ def score(pred: Path, truth: Path, set_name: str | None, fmt: str, as_json: bool
     """
     from cadstn.evaluate import score_files
 
-    scores, text = score_files(pred, truth, set_name, "xyz" if fmt == "xyz" else "uvd")
+    _needs_set(camera, set_name)
+    form: Format = "xyz" if fmt == "xyz" else "uvd"
+    scores, text = score_files(pred, truth, set_name, form, camera=camera)
     click.echo(json.dumps(scores.to_dict(), indent=2) if as_json else text)
 
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
-@click.option("--set", "set_name", required=True, help="Whose test set it is: nyu or icvl.")
+@click.option("--set", "set_name", required=True, help=f"Whose test set it is: {_SETS}.")
+@_CAMERA
 @click.option(
     "--truth", type=click.Path(path_type=Path),
     help="File of truth; groundtruth.txt beside the first FILE if not given.",
 )  # fmt: skip
 @click.option(
     "--format", "fmt", type=_FORMAT, default="uvd", show_default=True,
-    help="Columns of text files that do not say it themselves with FILE:xyz or FILE:uvd.",
+    help="Columns of text files without an ending FILE:xyz or FILE:uvd.",
 )  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the page and figures.")
 def compare(
-    files: tuple[str, ...], set_name: str, truth: Path | None, fmt: str, out: Path | None
+    files: tuple[str, ...],
+    set_name: str,
+    camera: str | None,
+    truth: Path | None,
+    fmt: str,
+    out: Path | None,
 ) -> None:
     r"""Compare prediction files, ours or others': tables, and with --out figures and a page.
 
@@ -67,15 +95,16 @@ def compare(
     from cadstn.evaluate.protocol import protocol
     from cadstn.evaluate.sections import comparison_blocks
 
-    rules = protocol(set_name)
+    rules = protocol(set_name, camera)
     sources = [parse_source(text, "xyz" if fmt == "xyz" else "uvd") for text in files]
     comparison = compare_files(sources, rules, truth)
     title = f"Hand pose on {set_name.upper()}: {len(comparison.entries)} methods compared"
-    made = f"Made by cadstn {__version__}: cadstn compare --set {set_name}, from "
+    made = f"Made by cadstn {__version__}: cadstn compare --set {set_name}"
+    made += f" --camera {camera}, from " if camera else ", from "
     blocks = [
         Heading(title, 1),
         Text(made + ", ".join(source.path.name for source in sources) + "."),
-        *comparison_blocks(comparison),
+        *comparison_blocks(comparison, quoted=comparison.published),
         *ablation_blocks(comparison),
     ]
     click.echo(to_text(blocks), nl=False)
@@ -87,14 +116,16 @@ def compare(
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path), required=False)
 @click.option("--data", type=click.Path(path_type=Path), required=True, help="Folder of the set.")
-@click.option("--split", default="test", show_default=True, help="MSRA15: test-P0 ... test-P8.")
+@click.option(
+    "--split", default="test", show_default=True, help="MSRA15: test-P0 ...; recordings: all."
+)
 @click.option(
     "--out", type=click.Path(path_type=Path), required=True,
     help="FILE.txt, K x (u v d) a line; or FILE.npz, with fusion weights and both predictions.",
 )  # fmt: skip
 @click.option(
     "--centre", "--center", "centre", type=click.Choice(["truth", "found"]), required=True,
-    help="Put crops where the truth is, as the field does, or where the hand is found.",
+    help="Put crops where the truth is, as most papers do, or where the hand is found.",
 )  # fmt: skip
 @click.option("--network", help="cadstn, spatial, temporal, baseline or sliced, of a RUN.")
 @click.option(
@@ -105,7 +136,7 @@ def compare(
     "--truth", type=click.Path(path_type=Path),
     help="Write the truth, too; as FILE.npz with its shots.",
 )  # fmt: skip
-@click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda, gpu or auto.")
 def predict(
     run: Path | None,
     data: Path,
@@ -117,10 +148,10 @@ def predict(
     truth: Path | None,
     device: str,
 ) -> None:
-    r"""Predict a data set's frames and write them as the field's text file.
+    r"""Predict a data set's frames and write them as text, u v d a joint, or .npz.
 
     RUN is a folder of 'cadstn train' or an exported .onnx file; the network that ships if not
-    given. The joints are those that the field scores; a network of other joints (hand21) is
+    given. The joints are the scored ones of the set; a network of other joints (hand21) is
     converted by documented rules.
 
     \b
@@ -131,7 +162,6 @@ def predict(
     import sys
 
     from cadstn.data import open_dataset
-    from cadstn.errors import CadstnError
     from cadstn.evaluate import score as score_joints
     from cadstn.reproduce import load_predictor, write_predictions, write_truth
     from cadstn.reproduce import predict as predict_frames
@@ -139,7 +169,7 @@ def predict(
     for path in (out, truth):
         if path is not None and path.suffix not in (".txt", ".npz"):
             raise CadstnError("neither .txt nor .npz", where=path, mend="give FILE.txt or FILE.npz")
-    predictor = load_predictor(run, network, device)
+    predictor = load_predictor(run, network, device_of(device))
     dataset = open_dataset(data, split)
     chosen = predictor.clip if window is None else window
     with click.progressbar(length=len(dataset), label="predicting", file=sys.stderr) as bar:
@@ -166,7 +196,7 @@ def predict(
 @click.command()
 @click.option(
     "--data", "paths", type=click.Path(path_type=Path), multiple=True, required=True,
-    help="Folder of NYU, ICVL or MSRA15; give it once a set.",
+    help="Folder of a data set; give it once a set.",
 )  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the report.")
 @click.option(
@@ -174,16 +204,21 @@ def predict(
     default="paper", show_default=True, help="What to train by.",
 )  # fmt: skip
 @click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Override a field.")
-@click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
+@click.option(
+    "--seeds", type=click.IntRange(1), default=1, show_default=True,
+    help="Train each network this often; the report gives the spread.",
+)  # fmt: skip
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda, gpu or auto.")
 @click.option(
     "--published", type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="Folder with nyu/ and icvl/ of other methods' files, to stand beside ours.",
+    help="Folder with nyu/ and icvl/ of other methods' files (u v d), and icvl-authors/ (x y z).",
 )  # fmt: skip
 def reproduce(
     paths: tuple[Path, ...],
     out: Path,
     kind: str,
     settings: tuple[str, ...],
+    seeds: int,
     device: str,
     published: Path | None,
 ) -> None:
@@ -199,7 +234,6 @@ def reproduce(
     """
     import sys
 
-    from cadstn.cli.shared import need_train
     from cadstn.cli.training import setting
 
     need_train("cadstn reproduce")
@@ -222,8 +256,9 @@ def reproduce(
         out,
         kind=kind,
         settings=dict(setting(text) for text in settings),
-        device=device,
+        device=device_of(device),
         published=published,
+        seeds=seeds,
         watch=watch,
     )
     click.echo("wrote " + "\n      ".join(map(str, written)))

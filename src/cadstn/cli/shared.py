@@ -8,23 +8,46 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cadstn.errors import CadstnError
-from cadstn.geometry.camera import KNOWN_CAMERAS
+from cadstn.geometry.camera import KNOWN_CAMERAS, Camera, parse_camera
 
 if TYPE_CHECKING:
     from cadstn.train import Start
 
 CAMERA_HELP = (
-    f"A known camera ({', '.join(KNOWN_CAMERAS)}), a camera.json, or fx,fy,cx,cy[,depth_unit_mm]."
+    f"A known camera ({', '.join(KNOWN_CAMERAS)}), a camera.json, or fx,fy,cx,cy[,depth_unit_mm]. "
+    "Your camera's own numbers are better than a known camera's."
 )
+SCALE_HELP = "The frames are so many times as large as the images that the camera's numbers are of."
+
+
+def scaled_camera(path: str | Path, camera: str | None, scale: float | None) -> Camera | str | None:
+    """Return the camera of ``--camera`` and ``--scale``, or of a recording's own file.
+
+    Args:
+        path: the recording.
+        camera: see `parse_camera`; None for the recording's own.
+        scale: None to leave it as it is.
+
+    Raises:
+        CadstnError: if there is no camera to scale.
+    """
+    if scale is None:
+        return camera
+    own = Path(path) / "camera.json"
+    if camera is None and not own.is_file():
+        raise CadstnError("--scale needs a camera", mend="give --camera as well")
+    return parse_camera(str(own) if camera is None else camera).scaled(scale)
 
 
 def need_train(command: str) -> None:
-    """Say how to get torch, where it is missing."""
+    """Raise CadstnError with how to get torch, where it is missing."""
     try:
         import torch  # noqa: F401
     except ImportError:
         raise CadstnError(
-            f"'{command}' needs PyTorch", mend="pip install 'cadstn[train]'"
+            f"'{command}' needs PyTorch",
+            mend="pip install 'cadstn[train]'; without a GPU, first the CPU build: "
+            "pip install torch --index-url https://download.pytorch.org/whl/cpu",
         ) from None
 
 
@@ -46,3 +69,13 @@ def begun(start: str) -> Start:
 
     with weights_at(start) as path:
         return read_start(path)
+
+
+def device_of(name: str) -> str:
+    """Return the device for a name that a user gives; torch is loaded for others than ``cpu``."""
+    if name == "cpu":
+        return name
+    need_train(f"--device {name}")
+    from cadstn.train.devices import pick_device
+
+    return pick_device(name)

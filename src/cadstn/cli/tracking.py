@@ -15,10 +15,13 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import click
 
-from cadstn.cli.shared import CAMERA_HELP
+from cadstn.cli.shared import CAMERA_HELP, SCALE_HELP, scaled_camera
 
 if TYPE_CHECKING:
     from cadstn.io import BadFrame, Recording
+    from cadstn.tracking import Tracker
+
+_BAD_SHOWN = 3
 
 
 @click.command()
@@ -26,18 +29,54 @@ if TYPE_CHECKING:
 @click.option("--camera", help=CAMERA_HELP)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write to.")
 @click.option("--weights", type=click.Path(path_type=Path), help="A network of your own (.onnx).")
-def track(path: Path, camera: str | None, out: Path, weights: Path | None) -> None:
-    r"""Track the hand in a recording.
+@click.option("--pattern", help="Which files of a folder are depth, such as '*/depth/*.png'.")
+@click.option("--scale", type=click.FloatRange(0, min_open=True), help=SCALE_HELP)
+@click.option("--start", default=0, show_default=True, type=click.IntRange(0),
+              help="First frame, counted from 0.")  # fmt: skip
+@click.option("--end", type=click.IntRange(1), help="Frame after the last one.")
+@click.option("--every", default=1, show_default=True, type=click.IntRange(1),
+              help="Take one frame in so many.")  # fmt: skip
+@click.option("--hands", default=1, show_default=True, type=click.IntRange(1, 8),
+              help="Hands at most; the second is written to joints-2.npz, and so on.")  # fmt: skip
+@click.option(
+    "--threads", type=click.IntRange(1), help="Of the network; all processors, 4 at most."
+)
+@click.option("--video/--no-video", default=True, show_default=True, help="Write the overlay.")
+def track(
+    path: Path,
+    camera: str | None,
+    out: Path,
+    weights: Path | None,
+    pattern: str | None,
+    scale: float | None,
+    start: int,
+    end: int | None,
+    every: int,
+    hands: int,
+    threads: int | None,
+    video: bool,
+) -> None:
+    r"""Track the hands in a recording.
 
-    PATH is a folder of 16-bit PNGs with a camera.json, any folder of 16-bit PNGs together with
-    --camera, or one .npz file. Written to --out: joints.npz, joints.csv, joints_uvd.txt,
-    overlay.mp4, contact.png and summary.json.
+    Hands are searched from 0.15 to 2.5 m from the camera.
+
+    PATH is a folder of depth images (PNG, TIFF, PGM, NPY, EXR) with a camera.json or together with
+    --camera, one such image, an .npz file, a ROS bag, or a folder of TUM, ScanNet or DexYCB.
+    Written to --out: joints.npz, joints.csv, joints_uvd.txt,
+    overlay.webm, contact.png and summary.json.
 
     \b
     cadstn track my_recording --out result
     cadstn track frames/ --camera 475.1,475.1,320,240,0.125 --out result
     """
-    _track(path, camera, out, weights)
+    from cadstn.io import open_recording
+    from cadstn.tracking import Tracker
+    from cadstn.tracking.excerpt import part_of
+
+    recording = open_recording(path, scaled_camera(path, camera, scale), pattern=pattern)
+    if start or end is not None or every > 1:
+        recording = part_of(recording, start, end, every)
+    _track(recording, out, Tracker(weights, hands=hands, threads=threads), video)
 
 
 @click.command()
@@ -47,29 +86,37 @@ def track(path: Path, camera: str | None, out: Path, weights: Path | None) -> No
 )  # fmt: skip
 def demo(out: Path) -> None:
     """Track the recording that ships with the package, and score it against its own truth."""
+    from cadstn.io import open_recording
+    from cadstn.tracking import Tracker
+
     with resources.as_file(resources.files("cadstn") / "demo") as path:
-        _track(path, None, out, None)
+        _track(open_recording(path), out, Tracker())
 
 
 @click.command()
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--camera", help=CAMERA_HELP)
+@click.option("--scale", type=click.FloatRange(0, min_open=True), help=SCALE_HELP)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def info(path: Path, camera: str | None, as_json: bool) -> None:
-    """Say what is in a recording: frames, size, camera, depths, truth."""
+def info(path: Path, camera: str | None, scale: float | None, as_json: bool) -> None:
+    """Describe a recording: frames, size, camera, depths, truth, and what cannot be right."""
     from cadstn.io import describe, open_recording
 
-    about = describe(open_recording(path, camera))
+    about = describe(open_recording(path, scaled_camera(path, camera, scale)))
     if as_json:
         click.echo(json.dumps(about, indent=2))
         return
+    warnings = about.pop("warnings")
     for name, value in about.items():
         click.echo(f"{name:>20}  {value}")
+    for line in warnings:
+        click.echo(f"warning: {line}", err=True)
 
 
 @click.command()
 @click.argument("source", default="realsense")
 @click.option("--camera", help=CAMERA_HELP)
+@click.option("--scale", type=click.FloatRange(0, min_open=True), help=SCALE_HELP)
 @click.option("--weights", type=click.Path(path_type=Path), help="A network of your own (.onnx).")
 @click.option(
     "--view", type=click.Choice(["window", "plain", "browser", "file"]), is_flag=False,
@@ -80,7 +127,11 @@ def info(path: Path, camera: str | None, as_json: bool) -> None:
 @click.option("--emit", type=click.Choice(["jsonl"]), help="One line a frame to standard output.")
 @click.option("--joints", default="hand21", type=click.Choice(["hand21", "openxr", "mano"]),
               show_default=True, help="Order of the joints in --emit.")  # fmt: skip
-@click.option("--out", type=click.Path(path_type=Path), help="Folder for joints.jsonl, live.mp4.")
+@click.option(
+    "--pose", is_flag=True,
+    help="Add joint angles, pinch, grasp, gesture and the wrist's pose to the lines.",
+)  # fmt: skip
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for joints.jsonl, live.webm.")
 @click.option("--seconds", type=click.FloatRange(0, min_open=True), help="Stop after so long.")
 @click.option("--smooth", default="none", show_default=True,
               type=click.Choice(["none", "exponential", "one-euro"]),
@@ -90,54 +141,64 @@ def info(path: Path, camera: str | None, as_json: bool) -> None:
 @click.option(
     "--fast", is_flag=True, help="Play a recording or a data set as fast as it is tracked."
 )
+@click.option("--loop", is_flag=True, help="Play a recording again and again, until Ctrl-C.")
 def live(
     source: str,
     camera: str | None,
+    scale: float | None,
     weights: Path | None,
     view: str | None,
     emit: str | None,
     joints: str,
+    pose: bool,
     out: Path | None,
     seconds: float | None,
     smooth: str,
     hands: int,
     fast: bool,
+    loop: bool,
 ) -> None:
     r"""Track a camera, or anything else that gives depth frames, as they come.
 
     SOURCE is realsense, orbbec, luxonis, synthetic, demo, a recording, a RealSense .bag or .db3
     file, or the folder of NYU, ICVL or MSRA15. Ctrl-C ends it, or a closed plain window; what was
-    written is whole.
+    written is whole. A view in the browser stays until Ctrl-C. Hands are searched from 0.15 to 2.5
+    m from the camera.
 
     \b
     cadstn live realsense --view
     cadstn live demo --emit jsonl --seconds 5
     cadstn live my_recording --out result --smooth one-euro
     """
-    from cadstn.tracking import HandsTracker, Tracker, load_network
+    from cadstn.tracking import Tracker, load_network
     from cadstn.tracking.cameras import open_source
     from cadstn.tracking.filters import make_filter
     from cadstn.tracking.listeners import Listeners, StatusLine
     from cadstn.tracking.live import Tally, track_source
 
-    def tell(error: object) -> None:
+    def report(error: object) -> None:
         click.echo(f"left out: {error}", err=True)
 
-    quiet = view or emit or out or not sys.stderr.isatty()
-    status = None if quiet else StatusLine(sys.stderr)
+    def warn(line: str) -> None:
+        click.echo(f"warning: {line}", err=True)
+
+    status = None if view or emit or out else StatusLine(sys.stderr)
     network = load_network(weights)
-    tracker = Tracker(network) if hands == 1 else HandsTracker(network, hands)
+    tracker = Tracker(network, hands=hands)
     tally = Tally()
     stdout = _own_stdout() if emit else nullcontext()
     with _signals_end_it(), stdout as lines:
-        frames = open_source(source, camera, real_time=not fast, on_bad=lambda bad: tell(bad.error))
-        with Listeners(network.skeleton, out, lines, joints, view) as listeners:
+        frames = open_source(
+            source, scaled_camera(source, camera, scale), real_time=not fast, loop=loop,
+            on_bad=lambda bad: report(bad.error),
+        )  # fmt: skip
+        with Listeners(network.skeleton, out, lines, joints, view, pose) as listeners:
             if listeners.url is not None:
-                click.echo(f"look at {listeners.url}", err=True)
+                click.echo(f"open {listeners.url}", err=True)
             try:
                 for seen in track_source(
                     frames, tracker, smooth=lambda: make_filter(smooth), seconds=seconds,
-                    on_bad=tell, tally=tally,
+                    on_bad=report, on_warning=warn, tally=tally,
                 ):  # fmt: skip
                     listeners(seen)
                     if status is not None:
@@ -146,11 +207,14 @@ def live(
                         break
                 if listeners.url is not None and seconds is None:
                     # What the browser shows comes from here, and ends with this process.
-                    click.pause("it has ended; any key closes the view", err=True)
+                    click.echo(f"it has ended; {listeners.url} stays until Ctrl-C", err=True)
+                    _until_interrupted()
             except KeyboardInterrupt:
                 pass
             finally:
                 click.echo(tally.line(), err=True)
+                if (without := tally.no_hand()) is not None:
+                    click.echo(without, err=True)
     for path in listeners.written:
         click.echo(f"wrote {path}", err=True)
 
@@ -160,13 +224,18 @@ def live(
               help="Length of the self test; 0 for none.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def doctor(seconds: float, as_json: bool) -> None:
-    """Say what is installed and plugged in, and test it: paste this into a bug report."""
+    """Report what is installed and plugged in, and test it: paste this into a bug report."""
     from cadstn.tracking.doctor import examine, report_lines
 
     with _own_stdout() as stdout:
         report = examine(seconds)
         click.echo(json.dumps(report, indent=2) if as_json else "\n".join(report_lines(report)),
                    file=stdout)  # fmt: skip
+
+
+def _until_interrupted() -> None:
+    """Wait for Ctrl-C, SIGTERM or a closed terminal."""
+    threading.Event().wait()
 
 
 @contextmanager
@@ -188,7 +257,7 @@ def _own_stdout() -> Iterator[TextIO]:
         yield stdout
     finally:
         os.dup2(stdout.fileno(), number)
-        with suppress(OSError):  # of a full disk or a closed pipe, told when it was written
+        with suppress(OSError):  # of a full disk or a closed pipe, reported when it was written
             stdout.close()
 
 
@@ -218,24 +287,30 @@ def _signals_end_it() -> Iterator[None]:
                 signal.signal(kind, signal.SIG_DFL)
 
 
-def _track(path: Path, camera: str | None, out: Path, weights: Path | None) -> None:
-    from cadstn.io import open_recording
-    from cadstn.tracking import Tracker
-    from cadstn.tracking.results import OUTPUTS, track_recording
+def _track(recording: Recording, out: Path, tracker: Tracker, video: bool = True) -> None:
+    from cadstn.io import summed_up
+    from cadstn.tracking.results import OUTPUTS, VIDEOS, hand_name, track_recording
 
-    recording = open_recording(path, camera)
-    tracker = Tracker(weights)
-
-    def bad(frame: BadFrame) -> None:
-        click.echo(f"skipped: {frame.error}", err=True)
-
+    warnings: list[str] = []
+    bad: list[BadFrame] = []
     with click.progressbar(length=len(recording), label="tracking", file=sys.stderr) as bar:
         summary = track_recording(
-            recording, tracker, out, on_bad=bad, on_frame=lambda: bar.update(1)
-        )
+            recording, tracker, out, on_bad=bad.append, on_frame=lambda: bar.update(1),
+            on_warning=warnings.append, video=video,
+        )  # fmt: skip
+    for line in summed_up(bad):
+        click.echo(f"skipped: {line}", err=True)
+    for line in warnings:
+        click.echo(f"warning: {line}", err=True)
     for line in _report(summary, recording):
         click.echo(line)
-    click.echo("wrote " + "\n      ".join(str(out / name) for name in OUTPUTS))
+    if video and not summary["video"]:
+        click.echo(f"no video: none takes {recording.camera.fps:g} frames a second", err=True)
+    names = dict.fromkeys([*OUTPUTS, *VIDEOS])
+    for place in range(1, len(tracker.state.tracks)):
+        names |= {f"{hand_name(place)}.{kind}": None for kind in ("npz", "csv")}
+    written = [str(out / name) for name in names if (out / name).is_file()]
+    click.echo("wrote " + "\n      ".join(written))
 
 
 def _report(summary: dict[str, Any], recording: Recording) -> list[str]:
@@ -246,7 +321,7 @@ def _report(summary: dict[str, Any], recording: Recording) -> list[str]:
     ]
     place = summary["first_found"]
     if place is None:
-        lines.append("no hand found")
+        lines.append(f"no hand found: {summary['without_hand']}")
     else:
         x, y, z = place["center_xyz_mm"]
         u, v = place["center_uv_px"]

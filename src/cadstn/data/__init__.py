@@ -1,4 +1,4 @@
-"""The field's data sets: readers, writers and a check of NYU, ICVL and MSRA15.
+"""Data sets: readers and writers of NYU, ICVL, MSRA15, HANDS 2017, DexYCB and plain recordings.
 
 Each reader knows one format and gives what all of them share: depth in mm (0 where nothing was
 measured), joints in pixels and in mm (x right, y down, z forward), the camera, the recording, the

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -23,13 +24,15 @@ from cadstn.data.dataset import Dataset, Sample
 from cadstn.errors import CadstnError
 from cadstn.geometry.camera import Camera, DepthMm, FloatArray
 from cadstn.geometry.crop import Crop, crop_cube
+from cadstn.io.hashes import BLANK_STAMP, STAMP_KEY, check_stamp, stamp_file
+from cadstn.io.whole import whole_file
 
-CENTERS, RENDERED_CENTERS = ("mass", "joint"), ("tracked", "followed")
+CENTERS, RENDERED_CENTERS = ("mass_once", "mass", "joint"), ("tracked", "followed")
 """Where cubes can stand, see `CropRule`: in data sets, and in rendered frames."""
 
 _FORMAT = "cadstn bank 1"
 _NEAR_MM, _FAR_MM = 10.0, 1500.0  # DeepPrior ignores what lies outside
-_MASS_ROUNDS = 2
+_MASS_ROUNDS = {"mass_once": 1, "mass": 2}
 _REMAKE = "delete it and it is remade, or give another file"
 _ANSWERS = ("left", "present")  # of rendered frames
 _DTYPES = {"U16": np.uint16, "F32": np.float32, "I32": np.int32}
@@ -44,8 +47,9 @@ class CropRule:
         cube_mm: edge of the cube.
         cubes_mm: other edges for some subjects, by name.
         size: M, pixels along a crop's edge.
-        center: ``mass``: the surface's centre of mass in the cube around the truth's centre joint
-            (DeepPrior's); ``joint``: that joint itself, as many published scripts have it;
+        center: ``mass_once``: the surface's centre of mass in the cube around the truth's centre
+            joint (DeepPrior's training crops, and the paper's); ``mass``: the centre of mass in the
+            cube around that point; ``joint``: that joint itself, as many published scripts have it;
             ``tracked``: near the joints' mean in the frame before, or far from it as a first look
             is (rendered clips); ``followed``: the same without first looks.
     """
@@ -54,7 +58,7 @@ class CropRule:
     cube_mm: float
     cubes_mm: dict[str, float] = field(default_factory=dict)
     size: int = 128
-    center: str = "mass"
+    center: str = "mass_once"
 
     def __post_init__(self) -> None:
         known = (*CENTERS, *RENDERED_CENTERS)
@@ -64,6 +68,11 @@ class CropRule:
     def cube_of(self, subject: str) -> float:
         """Edge of the cube for a subject, mm."""
         return self.cubes_mm.get(subject, self.cube_mm)
+
+    @property
+    def mass_rounds(self) -> int:
+        """How often the centre of mass is taken; 0 where the centre is another."""
+        return _MASS_ROUNDS.get(self.center, 0)
 
     def to_json(self) -> str:
         """One line that two equal rules share."""
@@ -138,21 +147,22 @@ def crop_sample(sample: Sample, rule: CropRule, center_joint: int) -> Crop:
     """
     cube_mm = rule.cube_of(sample.subject)
     start = sample.joints_xyz_mm[center_joint]
-    if rule.center == "mass":
-        start = mass_center(sample.depth_mm, sample.camera, start, cube_mm)
+    if rule.mass_rounds:
+        start = mass_center(sample.depth_mm, sample.camera, start, cube_mm, rule.mass_rounds)
     return crop_cube(sample.depth_mm, sample.camera, start, cube_mm, rule.size)
 
 
 def mass_center(
-    depth_mm: DepthMm, camera: Camera, start_xyz_mm: ArrayLike, cube_mm: float
+    depth_mm: DepthMm, camera: Camera, start_xyz_mm: ArrayLike, cube_mm: float, rounds: int
 ) -> FloatArray:
-    """Mean pixel and mean depth of the surface in a cube, taken twice from where it leads.
+    """Mean pixel and mean depth of the surface in a cube, then in the cube around that point.
 
     Args:
         depth_mm: (H, W) mm, 0 where nothing was measured.
         camera: that took it.
         start_xyz_mm: (3,) camera frame, in front of the camera.
         cube_mm: edge of the cube.
+        rounds: how often the mean is taken.
 
     Returns:
         (3,) mm, camera frame; the start itself where the cube is empty.
@@ -160,7 +170,7 @@ def mass_center(
     center = np.asarray(start_xyz_mm, np.float64)
     height, width = depth_mm.shape
     half = cube_mm / 2
-    for _ in range(_MASS_ROUNDS):
+    for _ in range(rounds):
         u, v, z = camera.to_uvd(center)
         du, dv = half * camera.fx / z, half * camera.fy / z
         left, right = max(int(u - du), 0), min(int(u + du), width)
@@ -265,7 +275,7 @@ def write_bank(
     }
     if answers:
         fields |= {name: ("F32", (count,)) for name in _ANSWERS}
-    header: dict[str, Any] = {"__metadata__": {"format": _FORMAT, **about}}
+    header: dict[str, Any] = {"__metadata__": {"format": _FORMAT, **about, STAMP_KEY: BLANK_STAMP}}
     at = 0
     for name, (dtype, dims) in fields.items():
         bytes_ = int(np.prod(dims)) * np.dtype(_DTYPES[dtype]).itemsize
@@ -273,26 +283,23 @@ def write_bank(
         at += bytes_
     text = json.dumps(header).encode()
     text += b" " * (-(len(text) + 8) % 64)  # the arrays begin aligned
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(len(text).to_bytes(8, "little") + text)
-            # Asked for at once: writing through a map into a full disk would kill the process.
-            os.posix_fallocate(file.fileno(), 0, 8 + len(text) + at)
-        bank = open_bank(temporary, "r+")
-        fill(bank)
-        for name in fields:
-            getattr(bank, name).flush()
-        temporary.replace(path)
+        with whole_file(path) as temporary:
+            with temporary.open("wb") as file:
+                file.write(len(text).to_bytes(8, "little") + text)
+                # Asked for at once: writing through a map into a full disk would kill the process.
+                os.posix_fallocate(file.fileno(), 0, 8 + len(text) + at)
+            bank = open_bank(temporary, "r+")
+            fill(bank)
+            for name in fields:
+                getattr(bank, name).flush()
+            stamp_file(temporary)
     except OSError as error:
         raise CadstnError(
             f"cannot write a bank of {at / 1e9:.1f} GB ({error.strerror})",
             where=path,
             mend="free some space, or set CADSTN_CACHE to a larger disk",
         ) from None
-    finally:
-        temporary.unlink(missing_ok=True)
     return open_bank(path)
 
 
@@ -305,31 +312,67 @@ def open_bank(path: Path, mode: Literal["c", "r+"] = "c") -> Bank:
             is; or ``r+`` for whoever makes it.
 
     Raises:
-        CadstnError: if it is missing, cut short or no bank.
+        CadstnError: if it is missing, cut short or no bank, or its contents changed since it was
+            made.
     """
     if not path.is_file():
         raise CadstnError("no such bank", where=path)
-    refusal = CadstnError("not a whole bank of crops", where=path, mend="delete it, it is remade")
     try:
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(length)) if length < 1 << 24 else {}
-    except ValueError:
-        raise refusal from None
-    about = header.get("__metadata__", {})
-    if about.get("format") != _FORMAT:
-        raise refusal
-    arrays: dict[str, Any] = {}
-    told = [name for name in _ANSWERS if name in header]
-    for name in ("crops", "joints", "centers_mm", "cube_mm", "shots", *told):
+        header, start = _header(path)
+        about = header["__metadata__"]
+        if about["format"] != _FORMAT or not all(type(text) is str for text in about.values()):
+            raise ValueError("of another format")
+        bank_key(about["data"], about["rule"])
+        CropRule(**json.loads(about["rule"]))
+        arrays: dict[str, Any] = {
+            name: np.memmap(path, _DTYPES[dtype], mode, start + first, shape)
+            for name, (dtype, first, shape) in _entries(header, path.stat().st_size - start).items()
+        }
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
+        why = str(error) or type(error).__name__
+        raise CadstnError(
+            f"not a whole bank of crops ({why})", where=path, mend="delete it, it is remade"
+        ) from None
+    if mode == "c":
+        check_stamp(path, hint=_REMAKE)
+    return Bank(path=path, about=about, **arrays)
+
+
+def _header(path: Path) -> tuple[dict[str, Any], int]:
+    """The header of a safetensors file, and where its arrays begin."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if length >= 1 << 24:
+            raise ValueError("its header is too long")
+        header = json.loads(file.read(length))
+    if not isinstance(header, dict):
+        raise ValueError("its header is no object")
+    return header, 8 + length
+
+
+def _entries(header: dict[str, Any], size: int) -> dict[str, tuple[str, int, tuple[int, ...]]]:
+    """Type, place and shape of each array, checked against one another and the file's size."""
+    count, pixels = header["crops"]["shape"][:2]
+    joints = header["joints"]["shape"][1]
+    expected: dict[str, tuple[str, tuple[int, ...]]] = {
+        "crops": ("U16", (count, pixels, pixels)),
+        "joints": ("F32", (count, joints, 3)),
+        "centers_mm": ("F32", (count, 3)),
+        "cube_mm": ("F32", (count,)),
+        "shots": ("I32", (count,)),
+        **{name: ("F32", (count,)) for name in _ANSWERS if name in header},
+    }
+    found = {}
+    for name, (dtype, shape) in expected.items():
         entry = header[name]
         first, last = entry["data_offsets"]
-        if 8 + length + last > path.stat().st_size:
-            raise refusal
-        arrays[name] = np.memmap(
-            path, _DTYPES[entry["dtype"]], mode, 8 + length + first, tuple(entry["shape"])
-        )
-    return Bank(path=path, about=about, **arrays)
+        if (entry["dtype"], tuple(entry["shape"])) != (dtype, shape) or min(shape) < 1:
+            raise ValueError(f"{name} is {entry['dtype']} of shape {entry['shape']}")
+        held = math.prod(shape) * np.dtype(_DTYPES[dtype]).itemsize
+        if not 0 <= first <= last <= size or last - first != held:
+            raise ValueError(f"{name} is cut short")
+        found[name] = dtype, first, shape
+    return found
 
 
 def _kept_joints(dataset: Dataset, rule: CropRule) -> list[int]:

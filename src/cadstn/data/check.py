@@ -1,7 +1,8 @@
-"""Open every file of a data set and say what is there, what is missing and what is wrong."""
+"""Open every file of a data set and list what is there, missing or wrong."""
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections import Counter
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from cadstn.data import msra, nyu
 from cadstn.data.dataset import Dataset, Sample
 from cadstn.errors import CadstnError
+from cadstn.geometry.camera import DepthMm
 
 #: At most this many files of one kind are named; all of them are counted, and in the JSON.
 NAMED = 5
@@ -24,6 +26,15 @@ NAMED = 5
 _TOGETHER = 2048
 #: NYU's script used 588.036865 and 587.075073 px, which moves no joint by more.
 _APART_MM = 1.0
+#: A joint lies inside the hand, so behind the surface; labels are this precise.
+_FRONT_MM = 25.0
+#: Labels whose middle depth is less than this are in metres: no sensor measures so near.
+_METRES = 20.0
+#: Where over this share of the joints of the middle frame cannot be on the surface, labels and
+#: pictures do not belong together. A right set has a few percent: fingertips beside their pixel.
+_MOST_OFF = 0.4
+#: A centre joint deeper than this behind the surface at its pixel is not that hand's.
+_DEEPEST_MM = 200.0
 
 
 class Problem(NamedTuple):
@@ -51,7 +62,9 @@ class Report:
         megabytes: that their files hold.
         behind_mm: how far the centre joint lies behind the surface at its pixel (p5, median, p95)
             over the frames read; None where it never falls on something measured. A hand's is some
-            5 to 30 mm: far off, labels and pictures do not belong together.
+            5 to 40 mm.
+        off_surface: share of a frame's joints at whose pixel nothing was measured, or that lie in
+            front of the surface there; the median over the frames read, NaN where none was.
         problems: everything wrong.
     """
 
@@ -59,12 +72,30 @@ class Report:
     opened: int
     megabytes: float
     behind_mm: tuple[float, float, float] | None
+    off_surface: float
     problems: tuple[Problem, ...]
 
     @property
     def usable(self) -> bool:
-        """Whether every frame that is offered can be read."""
-        return self.opened == len(self.dataset)
+        """Whether every frame that is offered can be read, and its labels belong to it."""
+        return self.opened == len(self.dataset) and not self.mismatch
+
+    @property
+    def mismatch(self) -> str:
+        """Why labels and pictures do not belong together; empty where they do."""
+        depth = float(np.median(self.dataset.joints_xyz_mm[..., 2]))
+        if 0 < depth < _METRES:
+            return f"the labels' middle depth is {depth:.3g}: metres, not mm"
+        if self.off_surface > _MOST_OFF:
+            return (
+                f"{100 * self.off_surface:.0f} % of the joints lie in front of the surface or where"
+                " nothing was measured: an axis points the other way, or other frames' labels"
+            )
+        if self.behind_mm is None and self.opened:
+            return "the centre joint never falls on anything measured"
+        if self.behind_mm is not None and self.behind_mm[1] > _DEEPEST_MM:
+            return f"the centre joint lies {self.behind_mm[1]:.0f} mm behind the surface"
+        return ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -84,6 +115,8 @@ class Report:
             "shots": len(data.shots()),
             "cut_rule": data.cut_rule,
             "behind_mm": None if self.behind_mm is None else list(self.behind_mm),
+            "off_surface": None if np.isnan(self.off_surface) else round(self.off_surface, 3),
+            "mismatch": self.mismatch,
             "fingerprint": data.fingerprint(),
             "problems": [problem._asdict() for problem in self.problems],
         }
@@ -96,7 +129,7 @@ def check_dataset(
 
     Args:
         dataset: to check.
-        on_frames: called with how many more frames were looked at, for a progress bar.
+        on_frames: called with how many more frames were opened, for a progress bar.
         workers: threads; 0 for one a core. Reading and decoding leave Python's lock.
     """
     problems = [Problem("left out", name, why) for name, why in dataset.left_out]
@@ -106,33 +139,33 @@ def check_dataset(
     problems += _without_label(dataset)
     problems += _disagreeing(dataset)
     behind: list[float] = []
-    opened = size = 0
+    off: list[float] = []
+    size = 0
     indices = iter(range(len(dataset)))
     with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
         while part := list(islice(indices, _TOGETHER)):
-            for problem, bytes_read, distance in pool.map(
-                lambda index: _look(dataset, index), part, chunksize=8
-            ):
-                if problem is not None:
-                    problems.append(problem)
+            for found in pool.map(lambda index: _open(dataset, index), part, chunksize=8):
+                if isinstance(found, Problem):
+                    problems.append(found)
                 else:
-                    opened += 1
-                    size += bytes_read
-                    if distance is not None:
-                        behind.append(distance)
+                    size += found.size
+                    off.append(found.off_surface)
+                    if found.behind_mm is not None:
+                        behind.append(found.behind_mm)
                 on_frames(1)
     percentiles = np.percentile(behind, (5, 50, 95)).tolist() if behind else None
     return Report(
         dataset=dataset,
-        opened=opened,
+        opened=len(off),
         megabytes=size / 1e6,
         behind_mm=None if percentiles is None else (percentiles[0], percentiles[1], percentiles[2]),
+        off_surface=float(np.median(off)) if off else math.nan,
         problems=tuple(problems),
     )
 
 
 def describe(report: Report) -> Iterator[str]:
-    """Say what was found, in lines for people."""
+    """Describe what was found, in lines for people."""
     data = report.dataset
     sequences, subjects = len(set(data.sequences)), sorted(set(data.subjects))
     yield f"{data.name} {data.split}: {data.layout}, in {data.folder}"
@@ -145,51 +178,62 @@ def describe(report: Report) -> Iterator[str]:
         f" ({', '.join(subjects[:NAMED])}{', ...' if len(subjects) > NAMED else ''}), "
         f"{_count(len(data.shots()), 'shot')} ({data.cut_rule})"
     )
-    if report.behind_mm is None:
-        yield "  the centre joint never falls on something measured: labels of other pictures?"
-    else:
+    if report.behind_mm is not None:
         low, middle, high = report.behind_mm
         yield (
-            f"  the centre joint lies {middle:.0f} mm behind the surface "
-            f"(90 % within {low:.0f} to {high:.0f})"
+            f"  the centre joint lies {abs(middle):.0f} mm {'behind' if middle >= 0 else 'before'} "
+            f"the surface (90 % within {low:.0f} to {high:.0f} mm behind it)"
         )
+    if report.mismatch:
+        yield f"  labels and pictures do not belong together: {report.mismatch}"
     groups = Counter((problem.kind, _reason(problem)) for problem in report.problems)
     for (kind, reason), count in groups.items():
         names = [p.name for p in report.problems if (p.kind, _reason(p)) == (kind, reason)]
         more = f" and {count - NAMED} more" if count > NAMED else ""
         yield f"  {kind}: {count}, {reason}: {', '.join(names[:NAMED])}{more}"
-    if not report.problems:
+    if not report.problems and not report.mismatch:
         yield "  nothing missing, nothing damaged"
 
 
-def _look(dataset: Dataset, index: int) -> tuple[Problem | None, int, float | None]:
-    """Open one frame: what is wrong with it, its bytes, how far its centre is behind the skin."""
+class _Opened(NamedTuple):
+    """One frame that could be read: its bytes, and where its joints are against the surface."""
+
+    size: int
+    behind_mm: float | None
+    off_surface: float
+
+
+def _open(dataset: Dataset, index: int) -> Problem | _Opened:
     sample = dataset[index]
-    file = dataset.folder / sample.name
     try:
-        size = file.stat().st_size
+        size = (dataset.folder / sample.name).stat().st_size
         depth_mm = sample.depth_mm
     except FileNotFoundError:
-        return Problem("missing", sample.name, "no such file"), 0, None
+        return Problem("missing", sample.name, "no such file")
     except OSError as error:
-        return Problem("damaged", sample.name, str(error.strerror or error)), 0, None
+        return Problem("damaged", sample.name, str(error.strerror or error))
     except CadstnError as error:
-        return Problem("damaged", sample.name, error.what), 0, None
-    return None, size, _behind_mm(sample, depth_mm, dataset.center_joint)
+        return Problem("damaged", sample.name, error.what)
+    behind = _behind_mm(sample, depth_mm)
+    center = float(behind[dataset.center_joint])
+    return _Opened(
+        size, None if np.isnan(center) else center, float(np.mean(~(behind > -_FRONT_MM)))
+    )
 
 
-def _behind_mm(sample: Sample, depth_mm: NDArray[np.float32], joint: int) -> float | None:
-    """Depth of a joint minus that of the surface at its pixel; None where nothing was measured."""
-    u, v, d = sample.joints_uvd[joint]
-    column, row = round(float(u)), round(float(v))
+def _behind_mm(sample: Sample, depth_mm: DepthMm) -> NDArray[np.float64]:
+    """Depth of each joint minus that of the surface at its pixel: (K,), NaN without a surface."""
+    uvd = sample.joints_uvd
+    column, row = (np.rint(np.clip(np.nan_to_num(uvd[:, i], nan=-1), -1, 1e6)) for i in (0, 1))
     height, width = depth_mm.shape
-    if not (0 <= column < width and 0 <= row < height and depth_mm[row, column] > 0):
-        return None
-    return float(d - depth_mm[row, column])
+    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    surface = np.full(len(uvd), np.nan)
+    surface[inside] = depth_mm[row[inside].astype(int), column[inside].astype(int)]
+    return np.where(surface > 0, uvd[:, 2] - surface, np.nan)
 
 
 def _without_label(dataset: Dataset) -> Iterable[Problem]:
-    """Frames on disk that no label belongs to, where a set's names say which these are."""
+    """Frames on disk that no label belongs to, where a set numbers its files."""
     why = "a frame beyond the labels"
     if dataset.name == "nyu":
         beyond = nyu.frame_name(len(dataset))
@@ -204,7 +248,7 @@ def _without_label(dataset: Dataset) -> Iterable[Problem]:
 
 
 def _disagreeing(dataset: Dataset) -> Iterable[Problem]:
-    """Whether NYU's two copies of its labels say the same, as they are the same in the real set."""
+    """Frames where NYU's two copies of its labels differ; in the real set none does."""
     if dataset.name != "nyu":
         return
     theirs = nyu.read_labels(dataset.folder / nyu.LABELS, "joint_xyz", cameras=(0,))[0]

@@ -1,4 +1,4 @@
-"""What every data set of the field is made into: frames, their joints, and where a shot begins."""
+"""The form that every reader gives its set: frames, their joints, and where a shot begins."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Sample:
         joints_xyz_mm: (K, 3) camera frame (x right, y down, z forward).
         camera: that took it.
         sequence: the recording it belongs to.
-        subject: whose hand it is; "unknown" where the set does not say.
+        subject: whose hand it is; "unknown" where the set does not name it.
         starts_shot: whether no frame before it continues into it.
         name: the frame's file, relative to the set's folder.
     """
@@ -56,7 +56,7 @@ class Sample:
 
     @cached_property
     def depth_mm(self) -> DepthMm:
-        """(H, W) mm, 0 where nothing was measured; read when first asked for.
+        """(H, W) mm, 0 where nothing was measured; read when first used.
 
         Raises:
             CadstnError: naming the file, if it is missing, damaged or of another size.
@@ -66,18 +66,18 @@ class Sample:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """One split of one data set: all labels in memory, depth on disk until it is asked for.
+    """One split of one data set: all labels in memory, depth on disk until it is used.
 
     Attributes:
-        name: ``nyu``, ``icvl`` or ``msra``.
+        name: of its reader, see `cadstn.data.registry.READERS`.
         split: as given to `open_dataset`.
         layout: which of the set's layouts is on disk, in words.
         folder: what the frames' names are relative to.
-        camera: that took every frame.
+        camera: that took the frames; the first one's where they differ.
         skeleton: all K joints that the set labels.
-        scored: those of them that the field scores, in its order.
+        scored: those of them that are scored, in the usual order.
         scored_skeleton: what these are called.
-        center_joint: the one of the K that the field's scripts put the crop at.
+        center_joint: the one of the K that published scripts put the crop at.
         names: N file names.
         joints_uvd: (N, K, 3) u px, v px, d mm.
         joints_xyz_mm: (N, K, 3) camera frame (x right, y down, z forward).
@@ -88,6 +88,7 @@ class Dataset:
         left_out: labelled frames that are not among the N, and why.
         faulty: names among the N whose picture or label is known to be wrong.
         read: decodes one file.
+        cameras: N cameras where frames were taken by several; empty where ``camera`` took all.
     """
 
     name: str
@@ -109,6 +110,7 @@ class Dataset:
     read: Callable[[Path, Camera], DepthMm]
     left_out: tuple[LeftOut, ...] = ()
     faulty: tuple[str, ...] = ()
+    cameras: tuple[Camera, ...] = ()
 
     def __post_init__(self) -> None:
         count, joints = len(self.names), len(self.skeleton)
@@ -121,12 +123,13 @@ class Dataset:
         assert self.joints_uvd.shape == self.joints_xyz_mm.shape == (count, joints, 3)
         assert len(self.sequences) == len(self.subjects) == len(self.starts) == count
         assert self.starts[0]
+        assert len(self.cameras) in (0, count)
 
     def __len__(self) -> int:
         return len(self.names)
 
     def __getitem__(self, index: int) -> Sample:
-        """Return one frame; depth is read when it is asked for.
+        """Return one frame; depth is read when it is used.
 
         Raises:
             IndexError: beyond either end.
@@ -134,7 +137,7 @@ class Dataset:
         return Sample(
             joints_uvd=self.joints_uvd[index],
             joints_xyz_mm=self.joints_xyz_mm[index],
-            camera=self.camera,
+            camera=self.cameras[index] if self.cameras else self.camera,
             sequence=self.sequences[index],
             subject=self.subjects[index],
             starts_shot=bool(self.starts[index]),
@@ -143,6 +146,11 @@ class Dataset:
             _read=self.read,
         )
 
+    @property
+    def several_cameras(self) -> bool:
+        """Whether frames were taken by different cameras."""
+        return len(set(self.cameras)) > 1
+
     def shots(self) -> NDArray[np.intp]:
         """Indices of the first frames of all shots, 0 first."""
         return np.flatnonzero(self.starts)
@@ -150,7 +158,7 @@ class Dataset:
     def fingerprint(self) -> str:
         """SHA-256 over names, file sizes and labels: another one means other data.
 
-        Files are asked for their size but not opened; one that is missing counts as such.
+        The size of a file is read, not its contents; one that is missing counts as such.
         """
         digest = hashlib.sha256(f"{self.name} {self.split} {self.camera}".encode())
         for name in self.names:
@@ -159,6 +167,8 @@ class Dataset:
             except OSError:
                 size = -1
             digest.update(f"\n{name} {size}".encode())
+        for camera in self.cameras:
+            digest.update(str(camera).encode())
         for array in (self.joints_uvd, self.joints_xyz_mm, self.starts):
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
@@ -180,6 +190,14 @@ def jump_starts(joints_xyz_mm: ArrayLike, jump_mm: float = JUMP_MM) -> NDArray[n
     joints = np.asarray(joints_xyz_mm, np.float64)
     way = np.linalg.norm(np.diff(joints, axis=0), axis=-1).mean(-1)
     return np.concatenate([np.ones(min(len(joints), 1), bool), way > jump_mm])
+
+
+def crop_joint(skeleton: Skeleton) -> int:
+    """Index of the joint that crops are put at: the palm's, or the root of the middle finger."""
+    names = skeleton.joints
+    return next(
+        (names.index(name) for name in ("palm", "PALM_3", "middle_mcp") if name in names), 0
+    )
 
 
 def change_starts(names: tuple[str, ...]) -> NDArray[np.bool_]:

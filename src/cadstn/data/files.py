@@ -1,41 +1,19 @@
-"""What several readers and writers need: text with numbers, MATLAB files, writing whole files."""
+"""What several readers need: text with numbers, MATLAB files."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cadstn.data.mat import read_mat
 from cadstn.errors import CadstnError
+from cadstn.io.arrays import MAX_BYTES, read_regular
 from cadstn.io.files import told_of
-
-
-def write_whole(file: Path, write: Callable[[Path], object]) -> None:
-    """Write under a temporary name and rename: a file is whole or not there at all.
-
-    Args:
-        file: to write; one that exists is replaced.
-        write: writes the path it is given.
-
-    Raises:
-        CadstnError: naming the file, if it cannot be written.
-    """
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-    with told_of(file):
-        try:
-            write(temporary)
-            os.replace(temporary, file)
-        finally:
-            temporary.unlink(missing_ok=True)
-
-
-def write_text(file: Path, text: str) -> None:
-    """Write a text file, whole or not at all; raises CadstnError naming it."""
-    write_whole(file, lambda path: path.write_text(text, encoding="ascii", newline="\n"))
 
 
 def read_lines(file: Path, mend: str) -> list[str]:
@@ -50,15 +28,16 @@ def read_lines(file: Path, mend: str) -> list[str]:
     with told_of(file):
         if not file.is_file():
             raise CadstnError("no such file", mend=mend)
-        text = file.read_bytes().decode("utf-8-sig", errors="replace").replace("\r", " ").rstrip()
+        text = read_regular(file).decode("utf-8-sig", errors="replace").replace("\r", " ").rstrip()
         if not text:
             raise CadstnError("empty", mend=mend)
         return [line.strip() for line in text.split("\n")]
 
 
 def parse_numbers(
-    file: Path, rows: Sequence[str], width: int, *, first_line: int, mend: str
-) -> NDArray[np.float64]:
+    file: Path, rows: Sequence[str], width: int, *, first_line: int = 1, mend: str,
+    lost: bool = False,
+) -> NDArray[np.float64]:  # fmt: skip
     """Parse rows of numbers between blanks: (rows, width).
 
     Args:
@@ -67,46 +46,57 @@ def parse_numbers(
         width: numbers in each.
         first_line: the number of the first row's line in the file, from 1.
         mend: what to do about a wrong one.
+        lost: whether a row may be ``nan`` throughout, a frame without a hand.
 
     Raises:
         CadstnError: naming file and line, where a row holds another count, something that is not a
             number, or one that is not finite.
     """
     try:
-        # Far faster than Python's own parsing; whatever it stumbles over is looked for below.
+        # Far faster than Python's own parsing; what it refuses is found below.
         table = np.loadtxt(rows, dtype=np.float64, comments=None, ndmin=2)
     except ValueError:
         table = np.empty((0, 0))
-    if table.shape == (len(rows), width) and np.isfinite(table).all():
-        return table
-    for number, row in enumerate(rows, first_line):
-        _check_row(file, number, row.split(), width, mend)
-    return np.array([[float(token) for token in row.split()] for row in rows])
+    if table.shape == (len(rows), width):
+        gone = np.isnan(table).all(axis=1) if lost else np.zeros(len(rows), bool)
+        if (np.isfinite(table).all(axis=1) | gone).all():
+            return table
+    return np.array([
+        _parse_row(file, number, row.split(), width, mend, lost)
+        for number, row in enumerate(rows, first_line)
+    ])  # fmt: skip
 
 
-def _check_row(file: Path, number: int, tokens: list[str], width: int, mend: str) -> None:
-    if len(tokens) != width:
-        raise CadstnError(
-            f"line {number} holds {len(tokens)} numbers, expected {width}", where=file, mend=mend
-        )
+def _parse_row(
+    file: Path, number: int, tokens: list[str], width: int, mend: str, lost: bool
+) -> list[float]:
+    """Parse one row the slow way, which names each mistake."""
+    values = []
     for token in tokens:
         try:
-            good = bool(np.isfinite(float(token))) and "_" not in token
+            # Python reads 1_000 as a number; no label file means that.
+            values.append(float("?" if "_" in token else token))
         except ValueError:
-            good = False
-        if not good:
             raise CadstnError(
-                f"line {number}: '{token[:40]}' is not a finite number", where=file, mend=mend
-            )
+                f"line {number}: '{token[:40]}' is not a number", where=file, mend=mend
+            ) from None
+    if len(values) != width:
+        raise CadstnError(
+            f"line {number} holds {len(values)} numbers, expected {width}", where=file, mend=mend
+        )
+    bad = [token for token, v in zip(tokens, values, strict=True) if not math.isfinite(v)]
+    if bad and not (lost and all(map(math.isnan, values))):
+        raise CadstnError(f"line {number}: '{bad[0]}' is not finite", where=file, mend=mend)
+    return values
 
 
 def scipy_io() -> Any:
-    """Return ``scipy.io``, which NYU's labels need; raises CadstnError where it is missing."""
+    """Return ``scipy.io``, which writes NYU's labels; raises CadstnError where it is missing."""
     try:
         import scipy.io
     except ImportError:
         raise CadstnError(
-            "NYU's joint_data.mat needs SciPy", mend="pip install 'cadstn[data]'"
+            "writing NYU's joint_data.mat needs SciPy", mend="pip install 'cadstn[data]'"
         ) from None
     return scipy.io
 
@@ -117,22 +107,16 @@ def load_mat(file: Path, keys: Sequence[str], mend: str) -> dict[str, NDArray[An
     Raises:
         CadstnError: naming the file, if it is not one.
     """
-    io = scipy_io()
-    with told_of(file), file.open("rb") as opened:
-        head = opened.read(128)
-        if b"MATLAB 7.3" in head or head[:8] == b"\x89HDF\r\n\x1a\n":
+    with told_of(file):
+        data = read_regular(file, MAX_BYTES)
+        if b"MATLAB 7.3" in data[:128] or data[:8] == b"\x89HDF\r\n\x1a\n":
             raise CadstnError(
                 "a MATLAB 7.3 file where the set has v5",
                 mend=f"save it in MATLAB with -v7, or {mend}",
             )
-        if not head.startswith(b"MATLAB 5.0 MAT-file"):
-            raise CadstnError(f"not a MATLAB v5 file, it begins with {head[:16]!r}", mend=mend)
-        opened.seek(0)
+        if not data.startswith(b"MATLAB 5.0 MAT-file"):
+            raise CadstnError(f"not a MATLAB v5 file, it begins with {data[:16]!r}", mend=mend)
         try:
-            arrays: dict[str, NDArray[Any]] = io.loadmat(opened, variable_names=list(keys))
-        except Exception as error:  # scipy and zlib raise many kinds on damaged files
-            if isinstance(error, OSError) and error.errno is not None:
-                raise  # the disk's, not the file's
-            why = str(error).splitlines()[0][:80] if str(error) else type(error).__name__
-            raise CadstnError(f"damaged MATLAB file ({why})", mend=mend) from None
-    return {key: arrays[key] for key in keys if key in arrays}
+            return read_mat(data, keys, MAX_BYTES)
+        except (ValueError, RecursionError, OverflowError, MemoryError) as error:
+            raise CadstnError(f"damaged MATLAB file ({error})", mend=mend) from None

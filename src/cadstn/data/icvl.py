@@ -14,11 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cadstn.data.dataset import Dataset, Joints, LeftOut, change_starts
-from cadstn.data.files import parse_numbers, read_lines, write_text, write_whole
+from cadstn.data.files import parse_numbers, read_lines
+from cadstn.data.registry import Reader
 from cadstn.errors import CadstnError
 from cadstn.geometry.camera import KNOWN_CAMERAS
 from cadstn.geometry.skeleton import ICVL16
 from cadstn.io.files import read_png, write_png
+from cadstn.io.whole import write_text
 
 CAMERA = KNOWN_CAMERAS["icvl"]
 SPLITS = ("train", "train-unrotated", "test")
@@ -76,7 +78,7 @@ LAYOUTS: dict[str, tuple[Layout, ...]] = {
 
 
 def find_layout(root: Path, split: str) -> Layout | None:
-    """Which layout a split is in; None where no label file of it is there.
+    """Find the layout of a split; None where no label file of it is there.
 
     Raises:
         CadstnError: if labels are there without their depth folder, or one of two label files.
@@ -99,6 +101,12 @@ def find_layout(root: Path, split: str) -> Layout | None:
             mend="unpack the depth images beside their labels",
         )
     return None
+
+
+def find(root: Path) -> tuple[str, ...]:
+    """Splits that are there; raises CadstnError for one that is half unpacked."""
+    there = [split for split in ("train", "test") if find_layout(root, split)]
+    return (*there, "train-unrotated") if "train" in there else tuple(there)
 
 
 def open_icvl(root: Path, split: str) -> Dataset:
@@ -168,9 +176,15 @@ def read_labels(file: Path) -> tuple[list[str], Joints]:
     parts = [line.partition(" ") for line in lines]
     names = [name.replace("\\", "/") for name, _, _ in parts]
     for number, name in enumerate(names, 1):
+        if name.startswith("/") or ".." in name.split("/") or ":" in name:
+            raise CadstnError(
+                f"line {number} names '{name[:80]}', which lies outside of the set",
+                where=file,
+                mend=_MEND,
+            )
         if not name.endswith(".png"):
-            said = f"begins with '{name[:40]}', not with a .png" if name else "is empty"
-            raise CadstnError(f"line {number} {said}", where=file, mend=_MEND)
+            begins = f"begins with '{name[:40]}', not with a .png" if name else "is empty"
+            raise CadstnError(f"line {number} {begins}", where=file, mend=_MEND)
     table = parse_numbers(file, [rest for _, _, rest in parts], 48, first_line=1, mend=_MEND)
     return names, table.reshape(-1, 16, 3)
 
@@ -191,7 +205,7 @@ def _wrong(names: list[str], uvd: Joints) -> dict[str, str]:
 
 
 def _not_unpacked(folder: Path, names: list[str]) -> list[str]:
-    """Names in recordings whose folder is not there; asks the disk once a recording."""
+    """Names in recordings whose folder is not there; one look-up a recording."""
     sequences = [name.rpartition("/")[0] for name in names]
     gone = {sequence for sequence in set(sequences) if not (folder / sequence).is_dir()}
     return [name for name, sequence in zip(names, sequences, strict=True) if sequence in gone]
@@ -207,7 +221,7 @@ def _all_unpacked(folder: Path, names: list[str]) -> None:
 
 
 def _subject(sequence: str) -> str:
-    """Each recording is another person's; a folder that is only an angle does not say whose."""
+    """Each recording is another person's; one named by an angle alone is unknown."""
     return "unknown" if is_rotated(sequence) and "/" not in sequence else sequence.split("/")[-1]
 
 
@@ -236,7 +250,7 @@ def write_frame(folder: Path, name: str, depth_mm: NDArray[np.uint16]) -> None:
     file = folder / name
     file.parent.mkdir(parents=True, exist_ok=True)
     units = np.where(depth_mm == 0, np.uint16(INVALID), depth_mm)
-    write_whole(file, lambda path: write_png(path, units, CAMERA))
+    write_png(file, units, CAMERA)
 
 
 def write_labels(file: Path, names: list[str], joints_uvd: Joints) -> None:
@@ -252,3 +266,6 @@ def write_labels(file: Path, names: list[str], joints_uvd: Joints) -> None:
         for name, row in zip(names, joints_uvd.reshape(len(names), -1).tolist(), strict=True)
     )
     write_text(file, "\n".join(lines) + "\n")
+
+
+READER = Reader("icvl", "Training/labels.txt or train.txt", find, open_icvl)

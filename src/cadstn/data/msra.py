@@ -15,11 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cadstn.data.dataset import Dataset, Joints, change_starts
-from cadstn.data.files import parse_numbers, read_lines, write_text, write_whole
+from cadstn.data.files import parse_numbers, read_lines
+from cadstn.data.registry import Pairs, Reader
 from cadstn.errors import CadstnError
 from cadstn.geometry.camera import KNOWN_CAMERAS, Camera, DepthMm
 from cadstn.geometry.skeleton import MSRA21
+from cadstn.io.arrays import read_regular
 from cadstn.io.files import told_of
+from cadstn.io.whole import write_bytes, write_text
 
 CAMERA = KNOWN_CAMERAS["msra"]
 SUBJECTS = tuple(f"P{number}" for number in range(9))
@@ -63,6 +66,27 @@ def subjects_of(split: str, there: tuple[str, ...]) -> tuple[str, ...]:
     if split == "all":
         return there
     return tuple(other for other in there if other == subject)
+
+
+def find(root: Path) -> tuple[str, ...]:
+    """Splits that are there; raises CadstnError for subjects without any labels."""
+    there = subjects_in(root)
+    if not any((entry / "joint.txt").is_file() for s in there for entry in (root / s).iterdir()):
+        if there:
+            raise CadstnError(
+                f"has {there[0]} but no gesture with a joint.txt in it",
+                where=root,
+                mend="unpack the whole set",
+            )
+        return ()
+    more = () if len(there) == 1 else (f"{kind}-{s}" for kind in ("train", "test") for s in there)
+    return ("all", *there, *more)
+
+
+def folds(splits: tuple[str, ...]) -> Pairs:
+    """Leave one subject out, each in turn."""
+    there = [split.removeprefix("train-") for split in splits if split.startswith("train-")]
+    return tuple((f"train-{subject}", f"test-{subject}") for subject in there)
 
 
 def open_msra(root: Path, split: str) -> Dataset:
@@ -142,7 +166,7 @@ def read_labels(file: Path) -> Joints:
         raise CadstnError(f"line 1 is '{first[:40]}', not a count", where=file, mend=_LABEL_MEND)
     if int(first) != len(rows):
         raise CadstnError(
-            f"line 1 says {first} frames where {len(rows)} follow", where=file, mend=_LABEL_MEND
+            f"line 1 counts {first} frames where {len(rows)} follow", where=file, mend=_LABEL_MEND
         )
     table = parse_numbers(file, rows, 63, first_line=2, mend=_LABEL_MEND)
     joints: Joints = table.reshape(-1, 21, 3) * _TO_OURS
@@ -163,7 +187,7 @@ def read_bin(file: Path, camera: Camera) -> DepthMm:
         CadstnError: naming the file, if it is cut off, or its box does not lie in the image.
     """
     with told_of(file):
-        data = file.read_bytes()
+        data = read_regular(file)
         if len(data) < _HEADER:
             raise CadstnError(f"cut off after {len(data)} bytes", mend=_MEND)
         width, height, left, top, right, bottom = np.frombuffer(data, "<i4", 6).tolist()
@@ -199,7 +223,7 @@ def write_bin(file: Path, depth_mm: NDArray[np.float32]) -> None:
     height, width = depth_mm.shape
     header = np.array([width, height, left, top, right, bottom], "<i4").tobytes()
     box = np.ascontiguousarray(depth_mm[top:bottom, left:right], "<f4").tobytes()
-    write_whole(file, lambda path: path.write_bytes(header + box))
+    write_bytes(file, header + box, durable=False)
 
 
 def write_labels(file: Path, joints_xyz_mm: Joints) -> None:
@@ -212,3 +236,6 @@ def write_labels(file: Path, joints_xyz_mm: Joints) -> None:
     rows = (joints_xyz_mm * _TO_OURS).reshape(len(joints_xyz_mm), -1)
     lines = (" ".join(f"{value:.3f}" for value in row) for row in rows.tolist())
     write_text(file, f"{len(rows)}\n" + "".join(f"{line}\n" for line in lines))
+
+
+READER = Reader("msra", "P0/ to P8/ with joint.txt", find, open_msra, folds, lambda _: ("all",))

@@ -14,11 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cadstn.data.dataset import Dataset, Joints, jump_starts
-from cadstn.data.files import load_mat, scipy_io, write_whole
+from cadstn.data.files import load_mat, scipy_io
+from cadstn.data.registry import Reader
 from cadstn.errors import CadstnError
 from cadstn.geometry.camera import KNOWN_CAMERAS
 from cadstn.geometry.skeleton import NYU14, NYU14_OF_36, NYU36
 from cadstn.io.files import read_png, told_of, write_png
+from cadstn.io.whole import write_with
 
 CAMERA = KNOWN_CAMERAS["nyu"]
 LABELS = "joint_data.mat"
@@ -35,6 +37,22 @@ _MEND = "unpack it again from nyu_hand_dataset_v2.zip"
 def frame_name(index: int, camera: int = 1) -> str:
     """Name of the frame with a 0-based index; the files count from 1."""
     return f"depth_{camera}_{index + 1:07d}.png"
+
+
+def find(root: Path) -> tuple[str, ...]:
+    """Splits that are there; raises CadstnError for a folder with frames and no labels."""
+    splits = []
+    for split in SPLITS:
+        folder = root / split
+        if (folder / LABELS).is_file():
+            splits.append(split)
+        elif (folder / frame_name(0)).is_file():
+            raise CadstnError(
+                f"has {frame_name(0)} but not {LABELS}",
+                where=folder,
+                mend="unpack the whole of nyu_hand_dataset_v2.zip, of which it is a part",
+            )
+    return tuple(splits)
 
 
 def open_nyu(root: Path, split: str) -> Dataset:
@@ -135,7 +153,7 @@ def write_frame(folder: Path, index: int, depth_mm: NDArray[np.uint16], camera: 
         depth_mm: (480, 640), 0 where nothing was measured.
         camera: 1 to 3.
     """
-    write_whole(folder / frame_name(index, camera), lambda path: write_png(path, depth_mm, CAMERA))
+    write_png(folder / frame_name(index, camera), depth_mm, CAMERA)
 
 
 def write_labels(folder: Path, joints_uvd: Joints, joints_xyz_mm: Joints) -> None:
@@ -155,8 +173,7 @@ def write_labels(folder: Path, joints_uvd: Joints, joints_xyz_mm: Joints) -> Non
         "joint_xyz": joints_xyz_mm * np.array([1.0, -1.0, 1.0]),
     }
 
-    def write(path: Path) -> None:
-        with path.open("wb") as file:  # savemat would append .mat to another name
-            io.savemat(file, values, do_compression=True)
+    write_with(folder / LABELS, lambda file: io.savemat(file, values, do_compression=True))
 
-    write_whole(folder / LABELS, write)
+
+READER = Reader("nyu", "train/ and test/ with joint_data.mat", find, open_nyu)

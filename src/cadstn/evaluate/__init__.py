@@ -4,6 +4,8 @@ from cadstn.evaluate.checks import FORMATS, Format
 from cadstn.evaluate.joints import lost_frames
 from cadstn.evaluate.metrics import (
     ACCURACY_MM,
+    METRICS,
+    Metric,
     Scores,
     acceleration_error,
     accuracy,
@@ -25,8 +27,10 @@ from cadstn.evaluate.report import format_scores, score_files
 __all__ = [
     "ACCURACY_MM",
     "FORMATS",
+    "METRICS",
     "PROTOCOLS",
     "Format",
+    "Metric",
     "Protocol",
     "Scores",
     "acceleration_error",

@@ -1,8 +1,11 @@
-"""The ablation's tables and figure: five networks, fixed weights, and the bars for a fusion."""
+"""The ablation (tables IV and V, figure 10b): five networks, fixed weights, and learned fusion."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
+
+import numpy as np
 
 from cadstn.evaluate import plots
 from cadstn.evaluate.analysis import (
@@ -10,53 +13,65 @@ from cadstn.evaluate.analysis import (
     best_fixed_weight,
     exponential_average,
     fixed_weight_errors_mm,
+    share_outside,
 )
 from cadstn.evaluate.compare import Comparison, Entry, difference, make_entry
-from cadstn.evaluate.intervals import Interval
+from cadstn.evaluate.intervals import bootstrap, resampling_units
 from cadstn.evaluate.joints import FloatArray
 from cadstn.evaluate.metrics import ACCURACY_MM
-from cadstn.evaluate.page import Block, Picture, Table
-from cadstn.evaluate.published import NETWORKS, PAPER_FIXED_WEIGHT_MM, PAPER_NETWORKS_MM
+from cadstn.evaluate.page import Block, Picture, Table, Text
+from cadstn.evaluate.published import (
+    AUTHORS_LOG_MM,
+    FREE_GATE,
+    NETWORKS,
+    PAPER_FIXED_WEIGHT_MM,
+    PAPER_NETWORKS_MM,
+    authors_log_mm,
+)
 from cadstn.evaluate.sections import WITHIN, number_text, short_note
 
 _EMA_WEIGHTS = (0.9, 0.7)
 
 
 def ablation_blocks(comparison: Comparison) -> list[Block]:
-    """What can be said of the networks that are there: the authors' and, apart from them, ours."""
+    """Tables IV and V of the authors' files and ours, and the authors' log of a published test."""
     blocks: list[Block] = []
     for suffix in (" (authors)", ""):
         if comparison.get(f"Spatial{suffix}") and comparison.get(f"Temporal{suffix}"):
             blocks.append(networks_table(comparison, suffix))
             blocks += fusion_bars(comparison, suffix)
-    return blocks
+    return [*blocks, *authors_blocks(comparison)]
 
 
 def networks_table(comparison: Comparison, suffix: str = "") -> Table:
     """Table IV: the five networks, with how much each differs from the baseline."""
     rules = comparison.rules
     base = comparison.get(f"Baseline{suffix}")
+    where, quoted = "NYU", PAPER_NETWORKS_MM
+    if rules.name in AUTHORS_LOG_MM and rules.name != "nyu":
+        where = rules.title
+        quoted = {name: sum(mm) / len(mm) for name, mm in AUTHORS_LOG_MM[rules.name].items()}
     rows: list[tuple[str, ...]] = []
     strong = []
     for network in NETWORKS:
         entry = comparison.get(f"{network}{suffix}")
         if entry is None:
             continue
-        gap = difference(entry, base, rules.cuts) if base and entry is not base else None
+        gap = difference(entry, base, rules.cuts).gap if base and entry is not base else ""
         if network == "CADSTN":
             strong.append(len(rows))
         rows.append((
             entry.name,
-            f"{PAPER_NETWORKS_MM[network]:.2f}",
+            f"{quoted[network]:.2f}",
             f"{entry.scores.mean_error_mm:.3f}",
             str(entry.error),
-            _gap(gap),
+            gap,
             *(f"{100 * entry.scores.accuracy[mm]:.1f}" for mm in ACCURACY_MM),
             f"{entry.scores.acceleration_error_mm_frame2:.3f}",
             str(entry.acceleration),
         ))  # fmt: skip
     header = (
-        "network", "paper (NYU), mm", "mean error, mm", "95 %", "minus baseline, mm",
+        "network", f"authors ({where}), mm", "mean error, mm", "95 %", "minus baseline, mm",
         *WITHIN, "accel. error, mm/frame²", "95 %",
     )  # fmt: skip
     return Table(
@@ -65,10 +80,85 @@ def networks_table(comparison: Comparison, suffix: str = "") -> Table:
     )  # fmt: skip
 
 
+def seeds_table(runs: Sequence[Comparison]) -> Table:
+    """Table IV over several trainings that differ in their seed alone; shots and seeds vary.
+
+    Args:
+        runs: one comparison a seed, each with the five networks on the same frames.
+    """
+    rules = runs[0].rules
+    rows = []
+    base = _frame_errors_mm(runs, "Baseline")
+    for name in NETWORKS:
+        errors = _frame_errors_mm(runs, name)
+        found = [entry for run in runs if (entry := run.get(name))]
+        means = np.array([entry.scores.mean_error_mm for entry in found])
+        motion = [entry.scores.acceleration_error_mm_frame2 for entry in found]
+        rows.append((
+            name,
+            ", ".join(f"{mm:.2f}" for mm in means),
+            f"{means.mean():.2f} ± {means.std(ddof=1):.2f}",
+            str(bootstrap(errors, rules.cuts)),
+            "" if name == "Baseline" else bootstrap(errors - base, rules.cuts).gap,
+            f"{np.mean(motion):.2f}",
+        ))  # fmt: skip
+    units = resampling_units(len(runs[0].truth_xyz_mm), rules.cuts)
+    return Table(
+        f"The five networks over {len(runs)} seeds, {rules.title} (table IV)",
+        ("network", "each seed, mm", "mean ± deviation", "95 %", "minus baseline, mm",
+         "accel. error, mm/frame²"),
+        tuple(rows),
+        f"Intervals are 95 % ones from {units}, and over the seeds together. All other tables are "
+        f"of the first seed. {short_note(runs[0])}",
+    )  # fmt: skip
+
+
+def _frame_errors_mm(runs: Sequence[Comparison], name: str) -> FloatArray:
+    """Mean error of each frame in each run: (S, N)."""
+    entries = [entry for run in runs if (entry := run.get(name))]
+    return np.stack([entry.errors_mm.mean(axis=1) for entry in entries])
+
+
+def authors_blocks(comparison: Comparison) -> list[Block]:
+    """The authors' log: table IV and figure 10b beside our networks, and what their gate was."""
+    rules = comparison.rules
+    log = authors_log_mm(rules.name) if comparison.published else {}
+    if not log:
+        return []
+    joints = dict(log)
+    rows = []
+    for network in NETWORKS:
+        logged = log[f"{network} (authors)"]
+        ours = comparison.get(network)
+        if ours:
+            joints[network] = ours.scores.per_joint_error_mm
+        rows.append((
+            network, f"{sum(logged) / len(logged):.3f}",
+            f"{ours.scores.mean_error_mm:.3f}" if ours else "",
+            *(f"{logged[k]:.1f}" for k in rules.skeleton.tips),
+        ))  # fmt: skip
+    fingers = tuple(f"{finger} tip" for finger in rules.skeleton.fingers)
+    title = f"{rules.title}: mean error of each joint of the five networks in the authors' log"
+    both = f"{title}{' and of ours' if len(joints) > len(log) else ''}"
+    return [
+        Table(
+            f"The authors' log of the five networks, {rules.title} (table IV), mm",
+            ("network", "log, mean", "ours, mean", *fingers), tuple(rows),
+            "The tips are the log's. " + short_note(comparison),
+        ),
+        Picture(
+            f"{rules.name}-authors-per-joint.png",
+            partial(plots.per_joint, joints, rules.skeleton, both),
+            f"{both} (figure 10).",
+        ),
+        Text(FREE_GATE + _measured_outside(comparison)),
+    ]  # fmt: skip
+
+
 def fusion_bars(
     comparison: Comparison, suffix: str = "", chosen: float | None = None
 ) -> list[Block]:
-    """Table V and the honest bars: fixed weights, exponential averages, and learned fusion.
+    """Table V: fixed weights and exponential averages, which a learned fusion should beat.
 
     Args:
         comparison: holds Spatial and Temporal, and CADSTN if it is to be judged.
@@ -87,8 +177,7 @@ def fusion_bars(
     def mixed(w: float, name: str) -> Entry:
         return make_entry(name, w * both[0] + (1 - w) * both[1], truth, rules)
 
-    bars = [spatial, temporal]
-    bars += [mixed(0.5, "fixed weight 0.5")]
+    bars = [spatial, temporal, mixed(0.5, "fixed weight 0.5")]
     if chosen is not None:
         bars.append(mixed(chosen, f"fixed weight {chosen:.2f}, best on validation"))
     bars.append(mixed(oracle, f"fixed weight {oracle:.2f}, best on this test (oracle)"))
@@ -101,28 +190,37 @@ def fusion_bars(
     rows = tuple(
         (
             bar.name, f"{bar.scores.mean_error_mm:.3f}", str(bar.error),
-            _gap(difference(bar, learned, rules.cuts) if learned and bar is not learned else None),
+            difference(bar, learned, rules.cuts).gap if learned and bar is not learned else "",
             number_text(bar.scores.acceleration_error_mm_frame2, 3), str(bar.acceleration),
         )
         for bar in bars
     )  # fmt: skip
     note = (
         "w multiplies the temporal prediction, 1 - w the spatial one; the exponential average is "
-        "causal, its number the weight of the new frame, and starts afresh at each shot. "
+        "causal, its number the weight of the new frame, and restarts at each shot. "
     )
     levels = {e.name: e.scores.mean_error_mm for e in (spatial, temporal, learned) if e}
     title = f"{rules.title}: a fixed weight against learned fusion"
-    name = f"{rules.name}-fixed-weights{'-authors' if suffix else ''}.png"
+    learned_mm = f"{learned.scores.mean_error_mm:.2f}" if learned else ""
+    paper = (f"{PAPER_FIXED_WEIGHT_MM[w]:.2f}" for w in FIXED_WEIGHTS)
     return [
-        _sweep_table(comparison, swept, learned),
+        Table(
+            f"Fixed weights against fusion, mean error in mm, {rules.title} (table V)",
+            ("w", *(f"{w:g}" for w in FIXED_WEIGHTS), "learned fusion"),
+            (
+                ("these files", *(f"{mm:.2f}" for mm in swept), learned_mm),
+                ("paper (NYU) [quoted]", *paper, f"{PAPER_NETWORKS_MM['CADSTN']:.2f}"),
+            ),
+            "w multiplies the temporal prediction. " + short_note(comparison),
+        ),
         Picture(
-            name,
+            f"{rules.name}-fixed-weights{'-authors' if suffix else ''}.png",
             partial(plots.fixed_weights, FIXED_WEIGHTS, swept.tolist(), levels, title),
             f"Mean error over the fixed weight of the temporal prediction, {rules.title} "
             "(table V).",
         ),
         Table(
-            f"Bars that a learned fusion must clear, {rules.title}",
+            f"Simple mixtures that a learned fusion should beat, {rules.title}",
             ("", "mean error, mm", "95 %", "minus learned fusion, mm", "accel. error, mm/frame²",
              "95 %"),
             rows, note + short_note(comparison), (len(rows) - 1,) if learned else (),
@@ -130,22 +228,15 @@ def fusion_bars(
     ]  # fmt: skip
 
 
-def _sweep_table(comparison: Comparison, swept: FloatArray, learned: Entry | None) -> Table:
-    header = ("w", *(f"{w:g}" for w in FIXED_WEIGHTS), "learned fusion")
-    paper = [f"{PAPER_FIXED_WEIGHT_MM[w]:.2f}" for w in FIXED_WEIGHTS]
-    ours = f"{learned.scores.mean_error_mm:.2f}" if learned else ""
-    return Table(
-        f"Fixed weights against fusion, mean error in mm, {comparison.rules.title} (table V)",
-        header,
-        (
-            ("these files", *(f"{mm:.2f}" for mm in swept), ours),
-            ("paper (NYU) [quoted]", *paper, f"{PAPER_NETWORKS_MM['CADSTN']:.2f}"),
-        ),
-        "w multiplies the temporal prediction. " + short_note(comparison),
+def _measured_outside(comparison: Comparison) -> str:
+    """How often the authors' fused files leave the interval between their two experts."""
+    fused, one, other = (
+        comparison.get(f"{n} (authors)") for n in ("CADSTN", "Temporal", "Spatial")
     )
-
-
-def _gap(interval: Interval | None) -> str:
-    if interval is None:
+    if fused is None or one is None or other is None:
         return ""
-    return f"{interval.mean:+.2f} ({interval.low:+.2f} to {interval.high:+.2f})"
+    share, most_mm = share_outside(fused.pred_xyz_mm, one.pred_xyz_mm, other.pred_xyz_mm)
+    return (
+        f" In the authors' files on {comparison.rules.title}, {100 * share:.1f} % of the fused "
+        f"coordinates lie outside both experts' by over 0.01 mm, at most {most_mm:.2f} mm."
+    )

@@ -1,4 +1,4 @@
-"""What the paper's tables leave out: motion, visibility, and the honest bars for a learned fusion.
+"""What the paper's tables leave out: motion, visibility, simple mixtures beside a learned fusion.
 
 All joints are (N, K, 3) in mm; ``cuts`` are the frames that begin a new shot.
 """
@@ -123,7 +123,7 @@ def error_by_visibility(errors_mm: ArrayLike, hidden: NDArray[np.int8]) -> list[
 def exponential_average(
     pred_xyz_mm: ArrayLike, new_weight: float, cuts: Sequence[int] = ()
 ) -> FloatArray:
-    """Causal exponential average, afresh at each shot and after a lost frame: (N, K, 3).
+    """Causal exponential average, restarted at each shot and after a lost frame: (N, K, 3).
 
     Args:
         pred_xyz_mm: (N, K, 3).
@@ -157,11 +157,31 @@ def best_fixed_weight(
 ) -> float:
     """Return the fixed w in 0, 0.01 ... 1 with the least mean error on these frames.
 
-    On the frames it is then judged by it is an oracle; chosen on validation it is an honest bar.
+    Chosen on the frames that it is scored on it is an oracle; chosen on validation it is fair.
     """
     weights = [i / 100 for i in range(101)]
     errors = fixed_weight_errors_mm(temporal_xyz_mm, spatial_xyz_mm, truth_xyz_mm, weights)
     return weights[int(np.argmin(errors))]
+
+
+def share_outside(
+    fused_xyz_mm: ArrayLike, one_xyz_mm: ArrayLike, other_xyz_mm: ArrayLike, slack_mm: float = 0.01
+) -> tuple[float, float]:
+    """How far a fusion leaves the interval between its two experts, which eq. 6 cannot.
+
+    Args:
+        fused_xyz_mm: (N, K, 3).
+        one_xyz_mm: (N, K, 3) of one expert.
+        other_xyz_mm: (N, K, 3) of the other.
+        slack_mm: what rounding may do.
+
+    Returns:
+        The share of the coordinates that lie farther outside, and the largest such distance in mm.
+    """
+    experts = np.stack([np.asarray(one_xyz_mm, np.float64), np.asarray(other_xyz_mm, np.float64)])
+    fused = np.asarray(fused_xyz_mm, np.float64)
+    beyond = np.maximum(experts.min(0) - fused, fused - experts.max(0))
+    return float(np.mean(beyond > slack_mm)), float(beyond.max())
 
 
 def _mean(values: FloatArray) -> float:

@@ -1,7 +1,8 @@
-"""Files that are read without complaint and yet mean something else: recognised, and said.
+"""Files that can be read and yet mean something else are recognised and refused.
 
-Metres, x y z where u v d was meant, y pointing up, joints in another order: none of these is
-guessed at and put right, because a guess that is wrong once makes every number doubtful.
+Metres, x y z where u v d was meant, y pointing up, joints relative to a root, pixels of a smaller
+image, rows of zeros, joints in another order: none of these is corrected silently, because one
+wrong guess makes every number doubtful.
 """
 
 from __future__ import annotations
@@ -22,53 +23,77 @@ from cadstn.geometry.skeleton import SKELETONS, Skeleton
 Format = Literal["uvd", "xyz"]
 FORMATS: tuple[Format, ...] = ("uvd", "xyz")
 
-# No sensor of the field measures nearer: a smaller number is in metres.
+# No depth sensor measures nearer: a smaller number is in metres.
 _NEAREST_MM = 20.0
+# No joint is farther than this from another joint of its hand.
+_HAND_MM = 250.0
+# A joint that never leaves the camera's axis is the root that the others are relative to.
+_AT_ZERO_MM = 0.01
+# A hand lies in front of the camera, all of it, but for stray joints.
+_MOST_IN_FRONT = 0.9
 # A hand may reach out of the image, but not with most of its joints in most frames.
 _MOST_OUTSIDE = 0.3
-# Below this mean error a file is what it says; above, another reading must be three times better.
+# Below this mean error a file is read rightly; above, another reading must be three times better.
 _PLAUSIBLE_MM = 50.0
 _FRAMES = 200
 
 
-def check_columns(path: object, table: FloatArray, rules: Protocol, fmt: Format) -> None:
-    """Refuse a text file whose numbers cannot be what they are said to be, by their range alone.
+def check_ranges(
+    path: object, table: FloatArray, letters: str, rules: Protocol | None = None
+) -> None:
+    """Refuse joints whose numbers cannot be what they should be, by their range alone.
 
     Args:
         path: named in the error.
         table: (N, K, 3) as in the file, NaN in lost frames.
-        rules: whose camera the numbers belong to.
-        fmt: what they are said to be.
+        letters: ``uvd`` (px, px, mm) or ``xyz`` (mm).
+        rules: whose camera the pixels belong to; needed for ``uvd``.
 
     Raises:
-        CadstnError: if depths are in metres or negative, or pixels lie outside the image.
+        CadstnError: if a frame is all zeros, depths are in metres, negative or relative to a joint,
+            or pixels lie outside the image.
     """
     found = table[~np.isnan(table[:, 0, 0])]
     if not len(found):
         return
+    zeros = np.flatnonzero((table == 0).all(axis=(1, 2)))
+    if len(zeros):
+        raise CadstnError(
+            f"frame {zeros[0]} (counted from 0) is all zeros, and {len(zeros) - 1} more are",
+            where=path,
+            mend="write nan in all numbers of a frame without a hand; scores count it as lost",
+        )
     depth = float(np.median(found[..., 2]))
-    letter = "d" if fmt == "uvd" else "z"
-    if 0 < depth < _NEAREST_MM:
+    letter = letters[2]
+    size = float(np.abs(found[..., 2]).max())
+    if size < _NEAREST_MM:
         raise CadstnError(
             f"its {letter} of {depth:.3g} in the middle looks like metres, not mm",
             where=path,
-            mend=f"write {letter}{'' if fmt == 'uvd' else ', x and y'} in mm: times 1000",
+            mend=f"write {letter}{'' if letters == 'uvd' else ', x and y'} in mm: times 1000",
         )
-    if depth <= 0:
+    if (found[..., 2] > 0).mean() < _MOST_IN_FRONT:
+        if size < _HAND_MM or (found == 0).all(axis=(0, 2)).any():
+            raise CadstnError(
+                f"its {letter} of {depth:.4g} in the middle is no distance from a camera: are its "
+                "joints relative to one of them?",
+                where=path,
+                mend="add the root joint's place in the camera frame, in mm",
+            )
         raise CadstnError(
             f"its {letter} of {depth:.4g} in the middle lies behind the camera",
             where=path,
             mend=f"give {letter} in mm, positive in front of the camera",
         )
-    if fmt == "uvd":
+    if letters == "uvd" and rules is not None:
         outside = _outside(found, rules.camera)
         if outside > _MOST_OUTSIDE:
-            size = f"{rules.camera.width}x{rules.camera.height}"
+            image = f"{rules.camera.width}x{rules.camera.height}"
             raise CadstnError(
-                f"{100 * outside:.0f} % of its u v lie outside {rules.name}'s image of {size}: "
+                f"{100 * outside:.0f} % of its u v lie outside {rules.name}'s image of {image}: "
                 "does it hold x y z in mm?",
                 where=path,
-                mend="say so with --format xyz (cadstn compare: FILE:xyz), or check the set",
+                mend="read it with --format xyz (cadstn compare: FILE:xyz), or check the set",
             )
 
 
@@ -122,7 +147,7 @@ def check_reading(
         fmt: how a text file was read; None for ``.npz``.
 
     Raises:
-        CadstnError: saying which other reading fits three times better.
+        CadstnError: naming the other reading, which fits three times better.
     """
     found = np.flatnonzero(~np.isnan(pred_xyz_mm[:, 0, 0]))
     if not len(found):
@@ -131,7 +156,7 @@ def check_reading(
     pred, truth = pred_xyz_mm[some], truth_xyz_mm[some]
     error_mm = float(joint_errors_mm(pred, truth).mean())
     if error_mm > _PLAUSIBLE_MM:
-        for what, other, mend in _readings(pred, rules, fmt):
+        for what, other, mend in _readings(pred, truth, rules, fmt):
             if not np.isfinite(other).all():
                 continue
             other_mm = float(joint_errors_mm(other, truth).mean())
@@ -145,22 +170,34 @@ def check_reading(
 
 
 def _readings(
-    pred: FloatArray, rules: Protocol | None, fmt: Format | None
+    pred: FloatArray, truth: FloatArray, rules: Protocol | None, fmt: Format | None
 ) -> list[tuple[str, FloatArray, str]]:
-    """Other things that the same numbers could mean, each in mm, with the mend of the mistake."""
+    """Other things that the same numbers could mean, each in mm, with what corrects the file."""
     axes = "x right, y down, z forward"
     readings = [
         ("metres for mm", pred * 1000, "give millimetres"),
-        ("y turned round", pred * (1, -1, 1), f"give {axes}"),
-        ("y and z turned round", pred * (1, -1, -1), f"give {axes}"),
-        ("x turned round", pred * (-1, 1, 1), f"give {axes}"),
+        ("y reversed", pred * (1, -1, 1), f"give {axes}"),
+        ("y and z reversed", pred * (1, -1, -1), f"give {axes}"),
+        ("x reversed", pred * (-1, 1, 1), f"give {axes}"),
     ]
+    root = int(np.abs(pred[..., :2]).max(axis=(0, 2)).argmin())
+    if np.abs(pred[:, root, :2]).max() < _AT_ZERO_MM:
+        moved = pred - pred[:, root, None] + truth[:, root, None]
+        mend = "add the root joint's place in the camera frame"
+        readings.insert(0, (f"joints relative to joint {root}", moved, mend))
     if rules is None or fmt is None:
         return [*readings, ("x and y exchanged", pred[..., [1, 0, 2]], "exchange the columns")]
     uvd = np.asarray(rules.camera.to_uvd(pred), np.float64)
     if fmt == "uvd":
         swapped = np.asarray(rules.camera.to_xyz_mm(uvd[..., [1, 0, 2]]), np.float64)
+        scaled = [
+            (f"u and v of an image {words} as large",
+             np.asarray(rules.camera.to_xyz_mm(uvd * (times, times, 1)), np.float64),
+             f"multiply u and v by {times:g}")
+            for words, times in (("half", 2.0), ("a quarter", 4.0), ("twice", 0.5))
+        ]  # fmt: skip
         return [
+            *scaled,
             ("its columns as x y z in mm", uvd, "--format xyz (cadstn compare: FILE:xyz)"),
             ("u and v exchanged", swapped, "exchange the columns"),
             *readings,

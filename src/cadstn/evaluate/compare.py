@@ -14,9 +14,9 @@ from cadstn.evaluate.intervals import Interval, bootstrap
 from cadstn.evaluate.joints import FloatArray
 from cadstn.evaluate.metrics import Scores, acceleration_errors, joint_errors_mm, score
 from cadstn.evaluate.predictions import load_predictions, read_npz_notes
-from cadstn.evaluate.protocol import Protocol
+from cadstn.evaluate.protocol import PROTOCOLS, Protocol
 from cadstn.evaluate.published import method_name
-from cadstn.evaluate.report import check_against_truth
+from cadstn.evaluate.report import check_against_truth, own_cuts
 
 _TRUTH_STEMS = ("groundtruth", "truth")
 
@@ -32,7 +32,7 @@ class Entry:
         scores: see `Scores`.
         error: mean error with its 95 % interval.
         acceleration: acceleration error with its 95 % interval.
-        centre: ``truth``, ``found``, or ``not told``.
+        centre: ``truth``, ``found``, or ``not known``.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Entry:
     scores: Scores
     error: Interval
     acceleration: Interval
-    centre: str = "not told"
+    centre: str = "not known"
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,13 @@ class Comparison:
     rules: Protocol
     truth_xyz_mm: FloatArray
     entries: tuple[Entry, ...]
+
+    @property
+    def published(self) -> bool:
+        """Whether the truth is the set's published test, which the paper's figures are of."""
+        known = PROTOCOLS.get(self.rules.name)
+        count = len(self.truth_xyz_mm)
+        return known is not None and bool(known.test_frames) and count == known.test_frames
 
     def get(self, name: str) -> Entry | None:
         """Return the method of a name, if it is there."""
@@ -111,6 +118,8 @@ def compare_files(
         raise CadstnError("no such file of truth", where=truth, mend="name it with --truth FILE")
     _check_names(sources)
     truth_xyz_mm = load_predictions(truth, rules)
+    if truth.suffix == ".npz" and (cuts := read_npz_notes(truth).get("cuts")) is not None:
+        rules = own_cuts(rules, len(truth_xyz_mm), cuts)
     entries = []
     for source in sources:
         pred = load_predictions(source.path, rules, source.fmt)
@@ -118,7 +127,7 @@ def compare_files(
         check_against_truth(
             source.path, pred, truth, truth_xyz_mm, rules, source.fmt if text else None
         )
-        centre = "not told" if text else read_npz_notes(source.path).get("centre", "not told")
+        centre = "not known" if text else read_npz_notes(source.path).get("centre", "not known")
         entries.append(make_entry(source.name, pred, truth_xyz_mm, rules, centre))
     return Comparison(rules, truth_xyz_mm, tuple(entries))
 
@@ -128,7 +137,7 @@ def make_entry(
     pred_xyz_mm: FloatArray,
     truth_xyz_mm: FloatArray,
     rules: Protocol,
-    centre: str = "not told",
+    centre: str = "not known",
 ) -> Entry:
     """Score one method's joints (N, K, 3) against the first N frames of the truth."""
     truth = truth_xyz_mm[: len(pred_xyz_mm)]

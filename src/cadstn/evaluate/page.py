@@ -1,19 +1,22 @@
 """A report as a list of blocks, written as one HTML page, as Markdown, or as text.
 
-The HTML holds its pictures inside and refers to nothing outside: it can be mailed or kept.
+The HTML holds its pictures inside and refers to nothing outside: it can be mailed or kept. Its
+layout and the Markdown's are the Jinja2 templates in ``templates/``; tables of text and Markdown
+are tabulate's.
 """
 
 from __future__ import annotations
 
 import base64
-import html
-import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from cadstn.errors import CadstnError
+from cadstn.io.whole import write_bytes
+
+_LONG = 4  # headings from which on a page has a table of contents
 
 
 @dataclass(frozen=True)
@@ -23,17 +26,22 @@ class Heading:
     text: str
     level: int = 2
 
+    @property
+    def anchor(self) -> str:
+        """Name that links within the page go to, as GitHub makes it of a Markdown heading."""
+        return re.sub(r"[^\w -]", "", self.text.lower()).replace(" ", "-")
+
 
 @dataclass(frozen=True)
 class Text:
-    """A paragraph of plain words."""
+    """A paragraph."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table of words, the first column left, the others right.
+    """A table of text, the first column left, the others right.
 
     Attributes:
         title: what it shows, with the paper's number where it has one.
@@ -54,10 +62,25 @@ class Table:
             if len(row) != len(self.header):
                 raise ValueError(f"{len(row)} cells {row} under {len(self.header)} headings")
 
+    @property
+    def plain(self) -> str:
+        """The table for a terminal."""
+        return _tabulate(self.header, self.rows, "simple")
+
+    @property
+    def markdown(self) -> str:
+        """The table for Markdown: strong rows in bold, bars escaped."""
+        rows = [
+            [f"**{cell}**" if cell and i in self.strong else cell for cell in row]
+            for i, row in enumerate(self.rows)
+        ]
+        escaped = [[cell.replace("|", "\\|") for cell in row] for row in (self.header, *rows)]
+        return _tabulate(escaped[0], escaped[1:], "pipe")
+
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG, drawn when it is first asked for: text on a terminal needs none.
+    """A PNG, drawn when it is first used: text on a terminal needs none.
 
     Attributes:
         name: file name of the Markdown's copy, without folder.
@@ -74,6 +97,11 @@ class Picture:
         """The file's bytes."""
         return self.draw()
 
+    @property
+    def base64(self) -> str:
+        """The file's bytes as text, for a page that holds them."""
+        return base64.b64encode(self.png).decode()
+
 
 Block = Heading | Text | Table | Picture
 
@@ -83,7 +111,7 @@ def to_text(blocks: Sequence[Block]) -> str:
     parts = []
     for block in blocks:
         if isinstance(block, Table):
-            parts.append(_text_table(block))
+            parts.append("\n".join(filter(None, (block.title, block.plain, block.note))))
         elif not isinstance(block, Picture):
             parts.append(block.text)
     return "\n\n".join(parts) + "\n"
@@ -91,28 +119,12 @@ def to_text(blocks: Sequence[Block]) -> str:
 
 def to_markdown(blocks: Sequence[Block]) -> str:
     """Lay out as Markdown that names the pictures' files."""
-    parts = []
-    for block in blocks:
-        if isinstance(block, Heading):
-            parts.append(f"{'#' * block.level} {block.text}")
-        elif isinstance(block, Text):
-            parts.append(block.text)
-        elif isinstance(block, Table):
-            parts.append(_markdown_table(block))
-        else:
-            parts.append(f"![{block.caption}]({block.name})\n\n*{block.caption}*")
-    return "\n\n".join(parts) + "\n"
+    return _plain(_render("page.md", blocks))
 
 
 def to_html(blocks: Sequence[Block], title: str) -> str:
     """Lay out as one page with everything in it."""
-    body = "\n".join(_html(block) for block in blocks)
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{html.escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n"
-        f"<body>\n{body}\n</body>\n</html>\n"
-    )
+    return _render("page.html", blocks, title)
 
 
 def write_page(folder: Path, name: str, blocks: Sequence[Block], title: str) -> list[Path]:
@@ -135,88 +147,37 @@ def write_page(folder: Path, name: str, blocks: Sequence[Block], title: str) -> 
         folder / f"{name}.md": to_markdown(blocks).encode(),
     }
     files |= {folder / block.name: block.png for block in blocks if isinstance(block, Picture)}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for path, content in files.items():
-            _write_whole(path, content)
-    except OSError as error:
-        raise CadstnError(
-            f"cannot write ({error.strerror})", where=folder, mend="give a folder you own"
-        ) from None
+    for path, content in files.items():
+        write_bytes(path, content)
     return list(files)
 
 
-def _write_whole(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+def _plain(text: str) -> str:
+    """Text in which Markdown finds no HTML: names of files and networks are strangers'."""
+    return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", text)
 
 
-def _text_table(table: Table) -> str:
-    rows = [table.header, *table.rows]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(table.header))]
-    lines = [table.title]
-    for row in rows:
-        cells = [row[0].ljust(widths[0])]
-        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
-        lines.append("  ".join(cells).rstrip())
-    lines.insert(2, "-" * len(lines[1]))
-    return "\n".join([*lines, *([table.note] if table.note else [])])
+def _render(template: str, blocks: Sequence[Block], title: str = "") -> str:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
 
-
-def _markdown_table(table: Table) -> str:
-    def line(cells: Sequence[str]) -> str:
-        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-
-    rows = [
-        tuple(f"**{cell}**" if cell and i in table.strong else cell for cell in row)
-        for i, row in enumerate(table.rows)
-    ]
-    rule = "|---|" + "---:|" * (len(table.header) - 1)
-    text = "\n".join([f"**{table.title}**", "", line(table.header), rule, *map(line, rows)])
-    return f"{text}\n\n{table.note}" if table.note else text
-
-
-def _html(block: Block) -> str:
-    if isinstance(block, Heading):
-        return f"<h{block.level}>{html.escape(block.text)}</h{block.level}>"
-    if isinstance(block, Text):
-        return f"<p>{html.escape(block.text)}</p>"
-    if isinstance(block, Picture):
-        data = base64.b64encode(block.png).decode()
-        words = html.escape(block.caption)
-        return (
-            f'<figure><img src="data:image/png;base64,{data}" alt="{words}">'
-            f"<figcaption>{words}</figcaption></figure>"
-        )
-    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in block.header)
-    rows = "\n".join(
-        f"<tr{' class=strong' if i in block.strong else ''}>"
-        + "".join(f"<td>{html.escape(cell)}</td>" for cell in row)
-        + "</tr>"
-        for i, row in enumerate(block.rows)
+    environment = Environment(
+        loader=PackageLoader("cadstn.evaluate"),
+        autoescape=template.endswith(".html"),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        undefined=StrictUndefined,
     )
-    note = f"<p class=note>{html.escape(block.note)}</p>" if block.note else ""
-    return (
-        f"<div class=table><table><caption>{html.escape(block.title)}</caption>"
-        f"<thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody></table></div>{note}"
+    headings = [block for block in blocks if isinstance(block, Heading) and block.level > 1]
+    return environment.get_template(template).render(
+        blocks=[(type(block).__name__, block) for block in blocks],
+        contents=headings if len(headings) >= _LONG else [],
+        title=title,
     )
 
 
-_STYLE = """
-body{font:16px/1.5 system-ui,sans-serif;color:#1b1b1b;background:#fff;max-width:1020px;
-margin:2rem auto;padding:0 1rem}
-h1{font-size:1.7rem}h2{margin-top:2.6rem;border-bottom:1px solid #ccc}
-.table{overflow-x:auto;margin-top:1.6rem}
-table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:.86rem}
-caption{text-align:left;font-weight:600;padding:.3rem 0}
-th,td{padding:.2rem .5rem;text-align:right;border-bottom:1px solid #e2e2e2;white-space:nowrap}
-th{border-bottom:2px solid #888;vertical-align:bottom;white-space:normal}
-th:first-child,td:first-child{text-align:left;padding-left:0}
-tr.strong td{font-weight:700}
-.note,figcaption{color:#555;font-size:.88rem;margin:.3rem 0 0}
-figure{margin:1.6rem 0}img{max-width:100%;height:auto}
-"""
+def _tabulate(header: Sequence[str], rows: Sequence[Sequence[str]], style: str) -> str:
+    from tabulate import tabulate
+
+    align = ("left", *["right"] * (len(header) - 1))
+    return tabulate(rows, header, tablefmt=style, colalign=align, disable_numparse=True)

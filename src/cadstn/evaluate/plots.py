@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cadstn.errors import CadstnError
+from cadstn.evaluate.analysis import CURVE_MM
 from cadstn.evaluate.joints import FloatArray
 from cadstn.evaluate.metrics import proportion_within
 from cadstn.evaluate.published import colour_of, dash_of
@@ -23,9 +24,6 @@ from cadstn.geometry.skeleton import Skeleton
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-#: Thresholds of the curves of figures 6 and 10, in mm.
-CURVE_MM: FloatArray = np.arange(0.0, 80.5, 0.5)
 
 _DPI = 110
 _MARKS = "osD^vP*Xhp<>"
@@ -43,7 +41,7 @@ def good_frames(
         of: ``max``, a frame is good if its worst joint is within the threshold (eq. 9); or
             ``mean``, if the mean over its joints is.
     """
-    figure, axes = _figure(8.0, 5.0)
+    figure, axes = _figure(8.0, 4.4 + _legend_inches(errors_mm))
     reduce = np.max if of == "max" else np.mean
     for name, errors in errors_mm.items():
         within = 100 * proportion_within(reduce(errors, axis=1), CURVE_MM)
@@ -55,7 +53,7 @@ def good_frames(
     )  # fmt: skip
     axes.set_xticks(range(0, 81, 10))
     axes.set_yticks(range(0, 101, 10))
-    axes.legend(loc="best", framealpha=0.95)
+    _legend_below(figure, axes)
     return _png(figure)
 
 
@@ -67,7 +65,7 @@ def per_joint(errors_mm: Mapping[str, Sequence[float]], skeleton: Skeleton, titl
         skeleton: names the joints.
         title: of the figure.
     """
-    figure, axes = _figure(9.0, 5.0)
+    figure, axes = _figure(9.0, 4.4 + _legend_inches(errors_mm))
     labels, order = joint_labels(skeleton)
     places = np.arange(len(order) + 1)
     spread = 0.62 / max(1, len(errors_mm) - 1)
@@ -90,8 +88,7 @@ def per_joint(errors_mm: Mapping[str, Sequence[float]], skeleton: Skeleton, titl
         ylim=(0, highest * 1.08 or 1),
         xlabel="joint (C palm, W wrist, T thumb, I index, M middle, R ring, P pinky)",
     )  # fmt: skip
-    # Beneath the axes: over the points a legend of eight would always hide some.
-    _legend_below(figure, axes, len(errors_mm))
+    _legend_below(figure, axes)
     return _png(figure)
 
 
@@ -100,7 +97,7 @@ def bars(
     ylabel: str,
 ) -> bytes:  # fmt: skip
     """Bars of each method side by side in each group; a group without a number has no bar."""
-    figure, axes = _figure(8.0, 4.2)
+    figure, axes = _figure(8.0, 3.8 + _legend_inches(values))
     places = np.arange(len(groups))
     width = 0.84 / max(1, len(values))
     for i, (name, numbers) in enumerate(values.items()):
@@ -113,7 +110,7 @@ def bars(
     axes.set_xticks(places, groups)
     axes.grid(False, axis="x")
     axes.set(title=title, xlabel=xlabel, ylabel=ylabel)
-    _legend_below(figure, axes, len(values))
+    _legend_below(figure, axes)
     return _png(figure)
 
 
@@ -128,7 +125,7 @@ def fixed_weights(
         levels_mm: what to draw as level lines: method -> mean error.
         title: of the figure.
     """
-    figure, axes = _figure(8.0, 4.2)
+    figure, axes = _figure(8.0, 3.8 + _legend_inches(["fixed weight", *levels_mm]))
     axes.plot(weights, errors_mm, "o-", color="#444444", label="fixed weight", lw=1.8, ms=5)
     for i, (name, value) in enumerate(levels_mm.items()):
         style = ("-", "--", ":", "-.")[i % 4]
@@ -139,7 +136,7 @@ def fixed_weights(
         xlim=(0, 1),
     )  # fmt: skip
     axes.set_xticks(np.arange(0, 1.01, 0.1))
-    _legend_below(figure, axes, 1 + len(levels_mm))
+    _legend_below(figure, axes)
     return _png(figure)
 
 
@@ -220,10 +217,23 @@ def _blank(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), dpi=_DPI, layout="constrained")
 
 
-def _legend_below(figure: Figure, axes: Axes, entries: int) -> None:
+def _legend_columns(names: Iterable[str]) -> tuple[int, int]:
+    """Columns and rows of a legend of these names below the axes."""
+    names = list(names)
+    columns = min(4 if max(map(len, names), default=0) < 24 else 3, max(1, len(names)))
+    rows = math.ceil(len(names) / columns)
+    return math.ceil(len(names) / max(1, rows)), rows
+
+
+def _legend_inches(names: Iterable[str]) -> float:
+    """Height that a legend below the axes takes: the axes keep theirs, however many methods."""
+    return 0.2 + 0.21 * _legend_columns(names)[1]
+
+
+def _legend_below(figure: Figure, axes: Axes) -> None:
+    """Beneath the axes: over the curves a legend of twenty hides some, or all."""
     handles, names = axes.get_legend_handles_labels()
-    columns = min(4, entries) if max(map(len, names)) < 24 else min(3, entries)
-    columns = math.ceil(entries / math.ceil(entries / columns))
+    columns, _ = _legend_columns(names)
     figure.legend(handles, names, loc="outside lower center", ncols=columns, frameon=False)
 
 

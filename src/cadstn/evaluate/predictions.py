@@ -1,4 +1,4 @@
-"""Read and write joints: the field's text files, and the ``.npz`` that ``cadstn track`` writes.
+"""Read and write joints: text (u v d a joint), and the ``.npz`` that ``cadstn track`` writes.
 
 The text format holds one frame a line, K x (u px, v px, d mm) in the order of the test set, without
 a header. A frame without a prediction is a line of ``nan``: it keeps its place, because to leave it
@@ -7,20 +7,22 @@ out would shift every frame after it. For the same reason a blank line between f
 
 from __future__ import annotations
 
-import math
 import os
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from cadstn.data.files import parse_numbers, read_lines
 from cadstn.errors import CadstnError, nearest_name
-from cadstn.evaluate.checks import FORMATS, Format, check_columns, check_names
+from cadstn.evaluate.checks import FORMATS, Format, check_names, check_ranges
 from cadstn.evaluate.joints import FloatArray, lost_frames
 from cadstn.evaluate.protocol import Protocol
+from cadstn.io.arrays import load_npz, npz_names
+from cadstn.io.files import told_of
+from cadstn.io.folder import check_hashes
+from cadstn.io.whole import write_text
 
 #: The array of an ``.npz`` file that holds the joints.
 NPZ_KEY = "joints_xyz_mm"
@@ -41,21 +43,16 @@ def read_joints_text(path: str | os.PathLike[str], joints: int) -> FloatArray:
             another count, something that is not a number, an infinity, or some NaN but not all.
     """
     path = Path(path)
-    lines = _lines(path)
-    width = 3 * joints
-    try:
-        # Far faster than Python's own parsing, but it neither counts blank lines nor names a
-        # mistake as a reader would: whatever it stumbles over is looked for line by line below.
-        table = np.loadtxt(lines, dtype=np.float64, comments=None, ndmin=2)
-    except ValueError:
-        table = np.empty((0, 0))
-    if table.shape != (len(lines), width) or not _whole_frames(table):
-        table = np.array([_parse_line(path, i, line, width) for i, line in enumerate(lines, 1)])
-    return table.reshape(len(lines), joints, 3)
+    mend = (
+        f"one frame a line, {joints} x (u v d) between blanks, nan throughout for a lost frame, "
+        "without file names, commas or headers; check which data set the file belongs to"
+    )
+    rows = read_lines(path, mend)
+    return parse_numbers(path, rows, 3 * joints, mend=mend, lost=True).reshape(-1, joints, 3)
 
 
 def write_joints_uvd(path: str | os.PathLike[str], joints_uvd: ArrayLike) -> None:
-    """Write a text file of the field: three decimals, a lost frame as a line of ``nan``.
+    """Write a text file: three decimals, a lost frame as a line of ``nan``.
 
     The file appears whole or not at all: it is written under a temporary name and then renamed.
 
@@ -73,17 +70,7 @@ def write_joints_uvd(path: str | os.PathLike[str], joints_uvd: ArrayLike) -> Non
     rows = table.reshape(len(table), -1)
     line = " ".join(["%.3f"] * rows.shape[1]) + "\n"
     text = "".join(line % tuple(row) for row in rows.tolist())
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        try:
-            temporary.write_text(text, encoding="ascii")
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise CadstnError(
-            f"cannot write ({error.strerror})", where=path, mend="give a file in a folder you own"
-        ) from None
+    write_text(path, text)
 
 
 def read_joints_npz(path: str | os.PathLike[str]) -> FloatArray:
@@ -97,18 +84,14 @@ def read_joints_npz(path: str | os.PathLike[str]) -> FloatArray:
     path = Path(path)
     _must_exist(path)
     mend = f"give an .npz file with the array {NPZ_KEY} (frames, joints, 3), as cadstn track writes"
-    try:
-        # Opened here, because np.load leaves a file open that turns out to be damaged.
-        with path.open("rb") as file:
-            archive = np.load(file, allow_pickle=False)
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise CadstnError("not an .npz file but one array", where=path, mend=mend)
-            if NPZ_KEY not in archive.files:
-                held = ", ".join(archive.files) or "nothing"
-                raise CadstnError(f"lacks {NPZ_KEY}, holds {held}", where=path, mend=mend)
-            array = np.asarray(archive[NPZ_KEY])
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
-        raise CadstnError("not a readable .npz file", where=path, mend=mend) from None
+    with told_of(path):
+        check_hashes(path)
+        if (held := npz_names(path)) and NPZ_KEY not in held:
+            raise CadstnError(f"lacks {NPZ_KEY}, holds {', '.join(held)[:200]}", mend=mend)
+        arrays = load_npz(path, (NPZ_KEY,))
+        if NPZ_KEY not in arrays:
+            raise CadstnError(f"lacks {NPZ_KEY}, holds nothing", mend=mend)
+        array = arrays[NPZ_KEY]
     if array.ndim != 3 or array.shape[-1] != 3 or array.size == 0 or array.dtype.kind not in "fiu":
         raise CadstnError(
             f"{NPZ_KEY} is {array.dtype} of shape {array.shape}", where=path, mend=mend
@@ -122,19 +105,22 @@ def read_joints_npz(path: str | os.PathLike[str]) -> FloatArray:
 
 
 def read_npz_notes(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read what an ``.npz`` file says of its joints.
+    """Read what an ``.npz`` file holds besides its joints.
 
-    Call it on a file that `read_joints_npz` accepts. What it can say: ``skeleton``, ``centre``,
+    Call it on a file that `read_joints_npz` accepts. It may hold ``skeleton``, ``centre``,
     ``joint_names`` (K names) and ``cuts`` (frames that begin a new shot).
     """
-    with np.load(path, allow_pickle=False) as archive:
-        notes: dict[str, Any] = {
-            key: str(archive[key]) for key in ("skeleton", "centre") if key in archive.files
-        }
-        if "joint_names" in archive.files:
-            notes["joint_names"] = tuple(str(name) for name in archive["joint_names"].ravel())
-        if "cuts" in archive.files:
-            notes["cuts"] = tuple(int(cut) for cut in archive["cuts"].ravel())
+    path = Path(path)
+    with told_of(path):
+        arrays = load_npz(path, ("skeleton", "centre", "joint_names", "cuts"))
+        notes: dict[str, Any] = {k: str(arrays[k]) for k in ("skeleton", "centre") if k in arrays}
+        if "joint_names" in arrays:
+            notes["joint_names"] = tuple(str(name) for name in arrays["joint_names"].ravel())
+        if "cuts" in arrays:
+            cuts = arrays["cuts"].ravel()
+            if cuts.size and cuts.dtype.kind not in "iu":
+                raise CadstnError(f"its cuts are {cuts.dtype}", mend="give frames' indices")
+            notes["cuts"] = tuple(int(cut) for cut in cuts)
     return notes
 
 
@@ -175,16 +161,23 @@ def load_predictions(
                 mend="give the set that these joints belong to, or none for two .npz files",
             )
         check_names(path, read_npz_notes(path), None if protocol is None else protocol.skeleton)
+        check_ranges(path, joints, "xyz")
         return joints
     if protocol is None:
         _must_exist(path)
         raise CadstnError(
-            "a text file does not say which camera and joints it has",
+            "a text file does not name its camera and joints",
             where=path,
-            mend="name its data set with --set nyu or --set icvl, or give .npz files",
+            mend="name its data set with --set, for instance --set nyu, or give .npz files",
+        )
+    if protocol.several_cameras and fmt == "uvd":
+        raise CadstnError(
+            f"u v d of {protocol.name}, whose frames have cameras of their own",
+            where=path,
+            mend="give .npz files, x y z in mm with --format xyz, or name one --camera",
         )
     table = read_joints_text(path, len(protocol.skeleton))
-    check_columns(path, table, protocol, fmt)
+    check_ranges(path, table, fmt, protocol)
     if fmt == "xyz":
         return table
     return np.asarray(protocol.camera.to_xyz_mm(table), dtype=np.float64)
@@ -193,60 +186,3 @@ def load_predictions(
 def _must_exist(path: Path) -> None:
     if not path.is_file():
         raise CadstnError("no such file", where=path, mend="give a .txt or .npz file of joints")
-
-
-def _lines(path: Path) -> list[str]:
-    """Lines up to the last one that is not blank; a byte order mark is dropped."""
-    _must_exist(path)
-    try:
-        # Bytes that are not text become a mark which no number contains, and are named as such.
-        text = path.read_bytes().decode("utf-8-sig", errors="replace")
-    except OSError as error:
-        raise CadstnError(
-            f"cannot read ({error.strerror})", where=path, mend="check its permissions"
-        ) from None
-    # Lines of the field's files end in LF, CR LF and even CR CR LF; the latter read as text would
-    # put a blank line after every frame.
-    text = text.replace("\r", " ").rstrip()
-    if not text:
-        raise CadstnError("empty", where=path, mend="one frame a line, K x (u v d)")
-    return text.split("\n")
-
-
-def _whole_frames(table: FloatArray) -> bool:
-    """Whether every row is finite throughout or NaN throughout."""
-    finite = np.isfinite(table)
-    return bool((finite.all(axis=1) | np.isnan(table).all(axis=1)).all())
-
-
-def _parse_line(path: Path, number: int, line: str, width: int) -> list[float]:
-    """Parse one line the slow way, which knows what to say of each mistake."""
-    mend = f"one frame a line, {width // 3} x (u v d) between blanks"
-    tokens = line.split()
-    values = []
-    for token in tokens:
-        try:
-            # Python reads 1_000 as a number; no file of the field means that.
-            values.append(float("?" if "_" in token else token))
-        except ValueError:
-            raise CadstnError(
-                f"line {number}: '{token[:40]}' is not a number",
-                where=path,
-                mend=f"{mend}, without file names, commas or headers",
-            ) from None
-    if len(values) != width:
-        raise CadstnError(
-            f"line {number} holds {len(values)} numbers, expected {width}",
-            where=path,
-            mend=f"{mend}; check which data set the file belongs to",
-        )
-    lost = [math.isnan(value) for value in values]
-    if not all(lost) and not all(map(math.isfinite, values)):
-        bad = next(token for token, value in zip(tokens, values, strict=True)
-                   if not math.isfinite(value))  # fmt: skip
-        raise CadstnError(
-            f"line {number}: '{bad}' is not finite",
-            where=path,
-            mend="give finite numbers, or nan throughout the line of a lost frame",
-        )
-    return values

@@ -1,4 +1,4 @@
-"""Score a file against a file, and say the result with everything it depends on."""
+"""Score a file against a file; the text gives the result with everything it depends on."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ import numpy as np
 from cadstn.errors import CadstnError
 from cadstn.evaluate.checks import Format, check_reading
 from cadstn.evaluate.joints import FloatArray, lost_frames
-from cadstn.evaluate.metrics import Scores, score
+from cadstn.evaluate.metrics import METRICS, Scores, score
 from cadstn.evaluate.predictions import load_predictions, read_npz_notes
 from cadstn.evaluate.protocol import Protocol, protocol
-from cadstn.geometry.camera import Camera
 from cadstn.geometry.skeleton import SKELETONS, Skeleton
 
 #: Which point the crops were centred on: the ground truth's, or one found in the image.
@@ -35,20 +34,22 @@ def score_files(
     truth_fmt: Format = "uvd",
     skeleton: Skeleton | None = None,
     centre: Centre | None = None,
+    camera: str | None = None,
 ) -> tuple[Scores, str]:
     """Score one file of predictions, anybody's or ours, against a file of truth.
 
-    A prediction shorter than the truth is scored on the first frames, as the field does with
-    DeepPrior's, which covers only the first recording of ICVL's test; ``frames`` and ``of`` say so.
+    A prediction shorter than the truth is scored on the first frames, as DeepPrior's always is,
+    which covers only the first recording of ICVL's test; ``frames`` and ``of`` hold both numbers.
 
     Args:
         pred_path: ``.txt`` or ``.npz``.
         truth_path: ``.txt`` or ``.npz``.
-        set_name: ``nyu`` or ``icvl``; None needs two ``.npz`` files, taken as one shot.
+        set_name: one of `PROTOCOLS`; None needs two ``.npz`` files, taken as one shot.
         fmt: what a text prediction holds, ``uvd`` or ``xyz``.
         truth_fmt: the same of a text truth.
-        skeleton: names the joints where there is no set; None takes what an ``.npz`` file says.
-        centre: which crop centre the prediction used, only told in the text; None likewise.
+        skeleton: names the joints where there is no set; None takes the ``.npz`` file's own.
+        centre: which crop centre the prediction used, only for the text; None likewise.
+        camera: instead of the set's, see `protocol`.
 
     Returns:
         The scores, and the text of ``format_scores``.
@@ -57,18 +58,18 @@ def score_files(
         CadstnError: if a file cannot be read, the joints differ, the prediction is longer than the
             truth, or the truth is not finite; each names the file.
     """
-    rules = None if set_name is None else protocol(set_name)
+    rules = None if set_name is None else protocol(set_name, camera)
     pred = load_predictions(pred_path, rules, fmt)
     truth = load_predictions(truth_path, rules, truth_fmt)
     is_npz = Path(pred_path).suffix == ".npz"
     notes = read_npz_notes(pred_path) if is_npz else {}
-    told = read_npz_notes(truth_path) if Path(truth_path).suffix == ".npz" else {}
+    true_notes = read_npz_notes(truth_path) if Path(truth_path).suffix == ".npz" else {}
     if rules is None:
-        _check_same_skeleton(pred_path, notes, truth_path, told)
-    elif "cuts" in told:
-        rules = own_cuts(rules, len(truth), told["cuts"])
+        _check_same_skeleton(pred_path, notes, truth_path, true_notes)
+    elif "cuts" in true_notes:
+        rules = own_cuts(rules, len(truth), true_notes["cuts"])
     check_against_truth(pred_path, pred, truth_path, truth, rules, None if is_npz else fmt)
-    cuts = rules.cuts if rules else told.get("cuts", ())
+    cuts = rules.cuts if rules else true_notes.get("cuts", ())
     scores = score(pred, truth[: len(pred)], cuts, of=len(truth))
     known = {"truth": "truth", "found": "found"}.get(notes.get("centre", ""))
     skeleton = skeleton or SKELETONS.get(notes.get("skeleton", ""))
@@ -80,7 +81,7 @@ def score_files(
 def own_cuts(rules: Protocol, frames: int, cuts: tuple[int, ...]) -> Protocol:
     """Return a protocol for frames that are not the published test, with cuts of their own."""
     return replace(
-        rules, test_frames=frames, cuts=cuts, cut_rule="the file of truth says a shot begins"
+        rules, test_frames=frames, cuts=cuts, cut_rule="the file of truth has a shot begin"
     )
 
 
@@ -122,7 +123,7 @@ def format_scores(
         scores: what to show.
         rules: the data set's protocol; None for recordings of one's own.
         skeleton: names the joints where ``rules`` is None; they are numbered without either.
-        centre: which crop centre the prediction used; None says that it is not known.
+        centre: which crop centre the prediction used; None where it is not known.
 
     Returns:
         Lines ended by newlines, each at most 100 characters wide.
@@ -138,6 +139,8 @@ def format_scores(
         ("median error", _number(scores.median_error_mm, "mm")),
         *((f"all within {mm} mm", f"{100 * a:8.1f} % of frames")
           for mm, a in scores.accuracy.items()),
+        *((METRICS[name].title, _number(value, METRICS[name].unit))
+          for name, value in scores.more.items()),
         ("acceleration error", _number(scores.acceleration_error_mm_frame2, "mm/frame^2")),
         ("jitter", _number(scores.jitter_mm_frame2, "mm/frame^2")
          + f" (truth {scores.truth_jitter_mm_frame2:.3f})"),
@@ -159,11 +162,11 @@ def _setting_rows(
     if rules:
         settings = [
             ("set", rules.name),
-            ("camera", _camera(rules.camera)),
+            ("camera", rules.camera_text),
             ("joints", f"{len(rules.skeleton)}: {rules.joint_subset}"),
             *settings,
         ]
-    return [*settings, ("crop centre", centre or "not told by the file")]
+    return [*settings, ("crop centre", centre or "not named by the file")]
 
 
 def _notes(scores: Scores, rules: Protocol | None) -> list[str]:
@@ -176,7 +179,7 @@ def _notes(scores: Scores, rules: Protocol | None) -> list[str]:
             f"note: errors, jitter and acceleration leave out {scores.lost} lost frames; "
             "accuracy counts them as wrong"
         )
-    if rules and scores.of != rules.test_frames:
+    if rules and rules.test_frames and scores.of != rules.test_frames:
         notes.append(
             f"note: the truth has {scores.of} frames where {rules.name}'s test has "
             f"{rules.test_frames}; the cuts are those of the whole test"
@@ -212,10 +215,10 @@ def _check_pair(pred_path: object, pred: FloatArray, truth_path: object, truth: 
 
 
 def _check_same_skeleton(
-    pred_path: object, notes: dict[str, Any], truth_path: object, told: dict[str, Any]
+    pred_path: object, notes: dict[str, Any], truth_path: object, true_notes: dict[str, Any]
 ) -> None:
     """Refuse two conventions with as many joints: hand21 and msra21 differ in order."""
-    ours, theirs = notes.get("skeleton"), told.get("skeleton")
+    ours, theirs = notes.get("skeleton"), true_notes.get("skeleton")
     if ours and theirs and ours != theirs:
         raise CadstnError(
             f"holds joints of {ours} where {truth_path} holds {theirs}",
@@ -234,10 +237,6 @@ def _joint_names(scores: Scores, skeleton: Skeleton | None) -> tuple[str, ...]:
             mend="give the skeleton of these joints",
         )
     return skeleton.joints
-
-
-def _camera(camera: Camera) -> str:
-    return f"fx {camera.fx:g}, fy {camera.fy:g}, cx {camera.cx:g}, cy {camera.cy:g} px"
 
 
 def _number(value: float, unit: str) -> str:

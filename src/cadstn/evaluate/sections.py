@@ -15,16 +15,18 @@ from cadstn.evaluate.analysis import (
     speeds_mm,
 )
 from cadstn.evaluate.compare import Comparison, Entry
-from cadstn.evaluate.intervals import BLOCK_FRAMES
-from cadstn.evaluate.metrics import ACCURACY_MM
+from cadstn.evaluate.intervals import resampling_units
+from cadstn.evaluate.metrics import ACCURACY_MM, METRICS
 from cadstn.evaluate.page import Block, Picture, Table, Text
 from cadstn.evaluate.protocol import Protocol
 from cadstn.evaluate.published import (
     PAPER_MM,
     PAPER_TABLE,
+    authors_log_mm,
     paper_rows,
 )
 
+_AUTHORS_CADSTN = "CADSTN (authors)"
 # A joint with less than this share of the mean error was not estimated.
 _GIVEN = 0.15
 
@@ -33,18 +35,17 @@ WITHIN = tuple(f"≤ {mm} mm, %" for mm in ACCURACY_MM)
 
 
 def rules_text(comparison: Comparison) -> Text:
-    """Say camera, joints, cuts, centre and how intervals were made, once for a page."""
+    """Camera, joints, cuts, centre and how intervals were made, once for a page."""
     rules = comparison.rules
-    camera = rules.camera
     shots = len(rules.cuts) + 1
+    units = resampling_units(len(comparison.truth_xyz_mm), rules.cuts)
     cut = f", cut where {rules.cut_rule}" if rules.cuts else ", not cut"
     return Text(
         f"Rules of every number on {rules.title}: {len(comparison.truth_xyz_mm)} frames; "
-        f"{len(rules.skeleton)} joints ({rules.joint_subset}); camera fx {camera.fx:g} "
-        f"fy {camera.fy:g} cx {camera.cx:g} cy {camera.cy:g} px; {_plural(shots, 'shot')}{cut}, "
+        f"{len(rules.skeleton)} joints ({rules.joint_subset}); camera {rules.camera_text}; "
+        f"{_plural(shots, 'shot')}{cut}, "
         f"and nothing is measured across a cut; crop centre: {_centres(comparison)}. "
-        "Intervals are 95 % ones from a bootstrap over blocks of at most "
-        f"{BLOCK_FRAMES} neighbouring frames, none of which crosses a cut. Acceleration error: "
+        f"Intervals are 95 % ones from {units}. Acceleration error: "
         "mean of |a_pred - a_true|, a = x[t-1] - 2 x[t] + x[t+1]; jitter: mean of |a_pred|."
     )
 
@@ -52,9 +53,11 @@ def rules_text(comparison: Comparison) -> Text:
 def short_note(comparison: Comparison) -> str:
     """The same in a few words, to stand under each table."""
     rules = comparison.rules
+    few = resampling_units(len(comparison.truth_xyz_mm), rules.cuts).few
     return (
-        f"{rules.title}: {len(rules.skeleton)} joints, fx {rules.camera.fx:g} px, "
+        f"{rules.title}: {len(rules.skeleton)} joints, {rules.camera_text.split(',')[0]} px, "
         f"{_plural(len(rules.cuts) + 1, 'shot')}, crop centre {_centres(comparison)}."
+        f"{' Too few shots: intervals are too narrow.' if few else ''}"
     )
 
 
@@ -66,7 +69,7 @@ def comparison_blocks(comparison: Comparison, *, quoted: bool = True) -> list[Bl
         quoted: add the paper's rows whose files are not there; only right for the published test.
     """
     blocks: list[Block] = [rules_text(comparison), methods_table(comparison, quoted=quoted)]
-    blocks += curves(comparison, "6")
+    blocks += curves(comparison, "6", quoted=quoted)
     blocks += motion(comparison)
     return blocks
 
@@ -78,10 +81,12 @@ def methods_table(comparison: Comparison, *, quoted: bool = True) -> Table:
     others = paper_rows(rules.name, (e.name for e in comparison.entries)) if quoted else []
     rows = [(e.scores.mean_error_mm, _method_row(e, printed.get(e.name))) for e in
             comparison.entries]  # fmt: skip
-    rows += [(mm, (f"{name} [quoted]", f"{mm:.2f}", *[""] * 8)) for name, mm in others]
+    more = tuple(metric.title for metric in METRICS.values())
+    empty = [""] * (8 + len(more))
+    rows += [(mm, (f"{name} [quoted]", f"{mm:.2f}", *empty)) for name, mm in others]
     rows.sort(key=lambda row: row[0])
     header = (
-        "method", "paper, mm", "mean error, mm", "95 %", *WITHIN, "accel. error, mm/frame²",
+        "method", "paper, mm", "mean error, mm", "95 %", *WITHIN, *more, "accel. error, mm/frame²",
         "jitter, mm/frame²", "frames",
     )  # fmt: skip
     own = number_text(comparison.entries[0].scores.truth_jitter_mm_frame2, 2)
@@ -96,17 +101,24 @@ def methods_table(comparison: Comparison, *, quoted: bool = True) -> Table:
     return Table(f"Methods on {rules.title}{number}", header, cells, note)
 
 
-def curves(comparison: Comparison, figure: str, prefix: str = "") -> list[Block]:
+def curves(
+    comparison: Comparison, figure: str, prefix: str = "", *, quoted: bool = False
+) -> list[Block]:
     """Good frames over thresholds, by largest and by mean error, and the error of each joint.
 
     Args:
         comparison: the methods.
         figure: number of the paper's figure that shows the same.
         prefix: of the pictures' names.
+        quoted: add the authors' log of CADSTN to the joints' figure; only right for the published
+            test.
     """
     name = comparison.rules.name
     errors = {entry.name: entry.errors_mm for entry in comparison.entries}
     joints = {entry.name: entry.scores.per_joint_error_mm for entry in comparison.entries}
+    log = authors_log_mm(name).get(_AUTHORS_CADSTN) if quoted else None
+    if log and _AUTHORS_CADSTN not in joints:
+        joints[_AUTHORS_CADSTN] = log
     upper = comparison.rules.title
     largest = f"{upper}: proportion of frames with all joints within a threshold"
     mean = f"{upper}: proportion of frames with their mean error within a threshold"
@@ -192,7 +204,7 @@ def bins_table(
 
 
 def given_joints(entry: Entry, rules: Protocol) -> str:
-    """Say which joints are far too good to have been estimated, and the mean error without them.
+    """Name joints that are far too good to have been estimated, and the mean error without them.
 
     A network that crops around a true joint and then writes that joint down has not found it.
 
@@ -224,6 +236,7 @@ def _method_row(entry: Entry, printed: float | None) -> tuple[str, ...]:
         number_text(s.mean_error_mm, 3),
         str(entry.error),
         *(f"{100 * s.accuracy[mm]:.1f}" for mm in ACCURACY_MM),
+        *(number_text(s.more[name], 3) for name in METRICS),
         number_text(s.acceleration_error_mm_frame2, 2),
         number_text(s.jitter_mm_frame2, 2),
         f"{s.frames}" + (f" ({s.lost} lost)" if s.lost else ""),

@@ -1,4 +1,4 @@
-"""A recording: depth frames in order, in a folder of PNGs or in one ``.npz`` file.
+"""A recording: depth frames in order, in a folder of images, one ``.npz`` file or a ROS bag.
 
 A folder holds the frames, ``camera.json`` and, where the joints are known, ``truth.npz``. A folder
 of such folders is one recording as well, each of them a shot. A frame that cannot be read keeps its
@@ -6,7 +6,8 @@ place and is told of, never replaced by its neighbour: every number about a reco
 """
 
 from cadstn.io.describing import describe
-from cadstn.io.reading import BadFrame, BadFrameWarning, Frame, Recording, open_recording
+from cadstn.io.reading import open_recording
+from cadstn.io.recording import BadFrame, BadFrameWarning, Frame, Recording, summed_up
 from cadstn.io.writing import write_recording
 
 __all__ = [
@@ -16,5 +17,6 @@ __all__ = [
     "Recording",
     "describe",
     "open_recording",
+    "summed_up",
     "write_recording",
 ]

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import json
 from typing import Any
 
 import numpy as np
 
-from cadstn.io.reading import BadFrame, Recording
+from cadstn.geometry.plausible import StreamCheck
+from cadstn.io.recording import BadFrame, Recording
 
 
 def describe(recording: Recording) -> dict[str, Any]:
     """Say what a recording holds, for ``cadstn info``; plain values, fit for JSON.
 
     Every frame is read, so that ``bad`` counts them all; ``depth_mm`` (nearest, p1, p50, p99) and
-    ``invalid_share`` come from about twenty of them.
+    ``invalid_share`` come from about twenty of them. ``warnings`` are lines about depth and a
+    camera that cannot be right, see `cadstn.geometry.plausible`.
 
     Raises:
         CadstnError: if no frame can be read.
@@ -22,7 +24,10 @@ def describe(recording: Recording) -> dict[str, Any]:
     bad: list[BadFrame] = []
     every = -(-len(recording) // 20)
     sampled, pixels = [], 0
+    check = StreamCheck()
+    warnings: list[str] = []
     for number, frame in enumerate(recording.frames(bad.append)):
+        warnings += check.depth(frame.depth, recording.camera)
         if number % every == 0:
             sampled.append(frame.depth[frame.depth > 0])
             pixels += frame.depth.size
@@ -38,10 +43,11 @@ def describe(recording: Recording) -> dict[str, Any]:
         "size": [camera.width, camera.height],
         "fps": camera.fps,
         "duration_s": len(recording) / camera.fps,
-        "camera": asdict(camera) | {"invalid": list(camera.invalid)},
+        "camera": json.loads(camera.to_json()),
         "skeleton": None if recording.skeleton is None else recording.skeleton.name,
         "truth_joints": None if truth is None else truth.shape[1],
         "truth_frames": 0 if truth is None else int(np.isfinite(truth[:, 0, 0]).sum()),
         "depth_mm": {"nearest": float(valid.min()), "p1": p1, "p50": p50, "p99": p99},
         "invalid_share": 1.0 - valid.size / pixels,
+        "warnings": warnings,
     }

@@ -1,9 +1,8 @@
-"""One file of a recording: a frame's PNG, the arrays of an ``.npz``, and what is wrong with it."""
+"""One frame of a recording in mm, and how errors of files are told."""
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,14 @@ from numpy.typing import NDArray
 
 from cadstn.errors import CadstnError
 from cadstn.geometry.camera import Camera, DepthMm
+from cadstn.geometry.encoding import check_red
+from cadstn.io.images import read_image
+from cadstn.io.png import MAX_PIXELS
+from cadstn.io.whole import write_bytes
 
 Arrays = Mapping[str, Any]  # of NumPy arrays
-_FRAME_MEND = "copy or record the frame again; it is left out until then"
+#: No depth camera sees so far in metres, and no hand is so near in mm.
+_MOST_METRES = 20.0
 
 
 @contextmanager
@@ -27,59 +31,56 @@ def told_of(where: object) -> Iterator[None]:
         if error.where is not None:
             raise
         raise CadstnError(error.what, where=where, mend=error.mend) from None
-    except OSError as error:
+    except (OSError, ValueError) as error:
+        if isinstance(error, ValueError) and "null byte" not in str(error):
+            raise  # of a path, that is
         raise CadstnError(
-            f"cannot read or write ({error.strerror or error})",
+            f"cannot read or write ({getattr(error, 'strerror', None) or error})",
             where=where,
             mend="check its permissions and the space left",
         ) from None
 
 
-def load_npz(path: Path, keys: Sequence[str]) -> Arrays:
-    """Those of the arrays that an ``.npz`` file holds; never unpickles."""
-    try:
-        # Opened here, because np.load leaves a file open that turns out to be damaged.
-        with path.open("rb") as file:
-            archive = np.load(file, allow_pickle=False)
-            return {key: np.asarray(archive[key]) for key in keys if key in archive.files}
-    except Exception as error:  # numpy, zipfile and zlib raise a dozen kinds on damaged files
-        why = str(error).splitlines()[0][:80] if str(error) else type(error).__name__
-        raise CadstnError(f"not a readable .npz file ({why})", mend="write it again") from None
-
-
 def write_png(file: Path, units: NDArray[np.uint16], camera: Camera) -> None:
-    """Write one raw frame in the camera's encoding."""
+    """Write one raw frame in the camera's encoding, whole or not at all."""
     import cv2  # here, because it takes longer to import than all of this package
 
+    if camera.encoding == "metres":
+        raise CadstnError("a PNG holds no floats", where=file, mend="give millimetres a step")
     image: NDArray[Any] = units
     if camera.encoding == "nyu":  # green * 256 + blue; OpenCV writes blue first
         image = np.stack([units & 255, units >> 8, units & 0], axis=-1).astype(np.uint8)
-    file.write_bytes(cv2.imencode(".png", image)[1].tobytes())
+    made, data = cv2.imencode(".png", image)
+    if not made:
+        raise CadstnError("OpenCV cannot make a PNG of it", where=file)
+    write_bytes(file, data.tobytes(), durable=False)
 
 
 def read_png(file: Path, camera: Camera) -> DepthMm:
-    """Read one frame into mm; raises CadstnError naming the file."""
-    import cv2
-
+    """Read one frame into mm, of any kind in `cadstn.io.images`; raises CadstnError naming it."""
     with told_of(file):
-        data = file.read_bytes()  # not cv2.imread, which fails on non-ASCII paths on Windows
-        camera.sized(*_png_size(data))  # before decoding: a header may claim any size
-        try:
-            raw = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-        except cv2.error:
-            raw = None
-        if raw is None:
-            raise CadstnError("PNG without readable pixels", mend=_FRAME_MEND)
-        return to_mm(raw, camera)
+        return to_mm(read_image(file, camera), camera)
 
 
 def to_mm(raw: NDArray[Any], camera: Camera) -> DepthMm:
-    """Raw image -> (H, W) mm of the camera's size, with at least one pixel measured."""
+    """Raw image -> (H, W) mm of the camera's size, with at least one pixel measured.
+
+    Raises:
+        CadstnError: if it is of another size or kind, its values are no depth in the camera's
+            unit, or nothing is measured.
+    """
+    if raw.ndim not in (2, 3) or not 0 < raw.size <= 4 * MAX_PIXELS:
+        raise CadstnError(f"{raw.dtype} of shape {raw.shape}", mend="give (height, width) depth")
     camera.sized(raw.shape[1], raw.shape[0])
-    depth = camera.depth_mm(raw)
+    if raw.ndim == 2 and raw.dtype.kind == "f":
+        depth = _from_floats(raw, camera)
+    else:
+        if camera.encoding == "nyu" and raw.ndim == 3 and raw.dtype == np.uint8:
+            check_red(raw)
+        depth = camera.depth_mm(_narrowed(raw))
     if not depth.any():
         units = raw if raw.ndim == 2 else raw[..., 1] * np.uint16(256) + raw[..., 0]
-        low, high = int(units.min()), int(units.max())
+        low, high = units.min(), units.max()
         seen = f"every pixel is {low}" if low == high else f"pixels {low} to {high}"
         raise CadstnError(
             f"nothing measured: {seen}", mend="check the sensor, and 'invalid' in camera.json"
@@ -87,22 +88,33 @@ def to_mm(raw: NDArray[Any], camera: Camera) -> DepthMm:
     return depth
 
 
-def _png_size(data: bytes) -> tuple[int, int]:
-    """Width and height of a PNG that is whole.
+def _narrowed(raw: NDArray[Any]) -> NDArray[Any]:
+    """Integers that 16 bits hold as 16 bits; everything else as it is, to be refused."""
+    if (
+        raw.ndim == 2
+        and raw.dtype.kind in "iu"
+        and raw.dtype.itemsize > 1
+        and raw.dtype != np.uint16
+    ):
+        low, high = int(raw.min()), int(raw.max())
+        if low >= 0 and high <= 65535:
+            return raw.astype(np.uint16)
+    return raw
 
-    Some versions of OpenCV fill what a cut-off file lacks with zeros and only print that they did,
-    so the chunks are counted and their checksums compared before it sees the file.
-    """
-    if data[:8] != b"\x89PNG\r\n\x1a\n" or data[12:16] != b"IHDR":
-        raise CadstnError(f"not a PNG, it begins with {data[:8]!r}", mend=_FRAME_MEND)
-    start, kind = 8, b""
-    while kind != b"IEND":
-        length = int.from_bytes(data[start : start + 4], "big")
-        end = start + length + 12
-        if end > len(data):
-            raise CadstnError(f"PNG cut off after {len(data)} bytes", mend=_FRAME_MEND)
-        kind = data[start + 4 : start + 8]
-        if zlib.crc32(data[start + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
-            raise CadstnError(f"PNG damaged near byte {start}", mend=_FRAME_MEND)
-        start = end
-    return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
+
+def _from_floats(raw: NDArray[Any], camera: Camera) -> DepthMm:
+    """Distances as floats; what is not finite or not in front of the camera was not measured."""
+    unit_mm = 1000.0 if camera.encoding == "metres" else camera.depth_unit_mm
+    with np.errstate(over="ignore", invalid="ignore"):
+        depth: DepthMm = (raw * unit_mm).astype(np.float32)
+        measured = np.isfinite(depth) & (depth > 0)
+    for value in camera.invalid:
+        measured &= raw != value
+    depth = np.where(measured, depth, np.float32(0))
+    most = float(depth.max())
+    if 0 < most < _MOST_METRES:
+        raise CadstnError(
+            f"the largest depth is {most:.3g} mm: metres?",
+            mend="say so with an m: --camera fx,fy,cx,cy,m",
+        )
+    return depth

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from cadstn.errors import CadstnError
 from cadstn.geometry.skeleton import Skeleton
 from cadstn.geometry.skeleton import skeleton as skeleton_named
-from cadstn.io.files import Arrays, load_npz, told_of
+from cadstn.io.arrays import load_npz
+from cadstn.io.files import Arrays, told_of
 
 LABEL_KEYS = ("joints_xyz_mm", "skeleton", "cuts")
 

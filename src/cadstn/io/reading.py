@@ -1,128 +1,48 @@
-"""A recording as its readers see it, and how it is opened."""
+"""How recordings are opened: folders, single images, arrays, ROS bags."""
 
 from __future__ import annotations
 
-import re
 import shlex
-import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cadstn.errors import CadstnError
+from cadstn.errors import CadstnError, printable
 from cadstn.geometry.camera import KNOWN_CAMERAS, Camera, DepthMm, parse_camera
-from cadstn.geometry.skeleton import Skeleton
-from cadstn.io.files import load_npz, read_png, to_mm, told_of
+from cadstn.io.arrays import load_npy, load_npz, npz_names
+from cadstn.io.bags import is_bag, open_bag
+from cadstn.io.files import read_png, to_mm, told_of
+from cadstn.io.images import IMAGES
 from cadstn.io.labels import LABEL_KEYS, Labels, checked_labels, read_labels
+from cadstn.io.layouts import check_inside, in_order, layout_camera, shots_of, times_of
+from cadstn.io.recording import ReadFrame, Recording
 
-_ReadFrame = Callable[[int, Camera], DepthMm]
-_RECORDING_MEND = "give a folder of 16-bit depth PNGs, or an .npz file that write_recording wrote"
-
-
-@dataclass(frozen=True, eq=False)
-class Frame:
-    """One readable frame.
-
-    Attributes:
-        index: position in the recording, unreadable frames counted.
-        name: its file, below the recording's folder; the number as text in an ``.npz`` file.
-        time_s: index / fps.
-        depth: (H, W) float32 mm, 0 where nothing was measured.
-        camera: the recording's camera, with its size.
-        cut: whether a shot begins here: a tracker must forget the hand it followed.
-        truth_xyz_mm: (K, 3) joints in mm, all NaN without a hand; None if the recording has none.
-    """
-
-    index: int
-    name: str
-    time_s: float
-    depth: DepthMm
-    camera: Camera
-    cut: bool
-    truth_xyz_mm: NDArray[np.float32] | None = None
+_RECORDING_MEND = (
+    "give a folder of 16-bit depth images (PNG, TIFF, PGM, NPY, EXR), one of these, an .npz file "
+    "of depth frames, or a ROS bag"
+)
+_MKV_MEND = (
+    "Azure Kinect's: ffmpeg -i FILE.mkv -map 0:1 -fps_mode passthrough depth/%06d.png, then "
+    "track depth --camera FX,FY,CX,CY"
+)
 
 
-@dataclass(frozen=True)
-class BadFrame:
-    """A frame that cannot be read, and the one line that says why."""
-
-    index: int
-    name: str
-    error: CadstnError
-
-
-class BadFrameWarning(UserWarning):
-    """Told of each unreadable frame to those who did not ask to be told otherwise."""
-
-
-@dataclass(frozen=True, eq=False)
-class Recording:
-    """Depth frames in order; made by `open_recording`.
-
-    Attributes:
-        path: the folder or file.
-        camera: with its size.
-        names: of all N frames, in order, unreadable ones counted.
-        skeleton: the convention of the truth; None if the file does not say.
-        truth_xyz_mm: (N, K, 3) float32 mm, all NaN in frames without a hand; None if unknown.
-        cuts: indices of the first frames of all shots but the first.
-    """
-
-    path: Path
-    camera: Camera
-    names: tuple[str, ...]
-    skeleton: Skeleton | None
-    truth_xyz_mm: NDArray[np.float32] | None
-    cuts: tuple[int, ...]
-    _read: _ReadFrame
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def __iter__(self) -> Iterator[Frame]:
-        return self.frames()
-
-    def frames(self, on_bad: Callable[[BadFrame], None] | None = None) -> Iterator[Frame]:
-        """Read one frame after the other, leaving out those that cannot be read.
-
-        Args:
-            on_bad: told of each frame left out; without it each is a `BadFrameWarning`.
-
-        Raises:
-            CadstnError: the first bad frame's, at the end, if there was no good one.
-        """
-        starts = {0, *self.cuts}
-        cut, good, first = False, False, None
-        for index, name in enumerate(self.names):
-            # A shot whose first frame is bad begins at its first good one.
-            cut = cut or index in starts
-            try:
-                depth = self._read(index, self.camera)
-            except CadstnError as error:
-                first = first or error
-                if on_bad is None:
-                    warnings.warn(f"frame left out: {error}", BadFrameWarning, stacklevel=2)
-                else:
-                    on_bad(BadFrame(index, name, error))
-                continue
-            truth = None if self.truth_xyz_mm is None else self.truth_xyz_mm[index]
-            yield Frame(index, name, index / self.camera.fps, depth, self.camera, cut, truth)
-            cut, good = False, True
-        if first is not None and not good:
-            raise first
-
-
-def open_recording(path: str | Path, camera: Camera | str | None = None) -> Recording:
-    """Open a folder of PNGs, a folder of such folders (its shots), or an ``.npz`` file.
+def open_recording(
+    path: str | Path, camera: Camera | str | None = None, *, pattern: str | None = None
+) -> Recording:
+    """Open depth frames on disk.
 
     Args:
-        path: as `write_recording` leaves it, or any folder of PNGs, taken in the order of the
-            numbers in their names. With NYU's camera only ``depth_1_*.png`` counts, if there.
+        path: as `write_recording` leaves it; a folder of images (`cadstn.io.images.IMAGES`), taken
+            in the order of the numbers in their names; a folder of such folders, its shots, also as
+            `cadstn.io.layouts` knows them; one image; an ``.npz`` file of a numeric array; or a
+            ROS bag. With NYU's camera only ``depth_1_*.png`` counts, if there.
         camera: instead of ``camera.json``: a camera, or text for `parse_camera`.
+        pattern: which files of a folder are depth images, such as ``*/depth/*.png``.
 
     Raises:
         CadstnError: naming the file, if it is missing, empty or no recording, its camera is
@@ -132,57 +52,128 @@ def open_recording(path: str | Path, camera: Camera | str | None = None) -> Reco
     path = Path(path)
     given = parse_camera(camera) if isinstance(camera, str) else camera
     with told_of(path):
+        if is_bag(path):
+            return _open_bag(path, given)
         if path.is_dir():
-            return _open_folder(path, given)
+            return _open_folder(path, given, pattern)
         if not path.exists():
             raise CadstnError("no such recording", mend=_RECORDING_MEND)
+        if pattern is not None:
+            raise CadstnError("a file, which has no --pattern", mend="give a folder")
+        if path.suffix.lower() in IMAGES:
+            return _open_image(path, given)
+        if path.suffix == ".mkv":
+            raise CadstnError("a video, which is not read", mend=_MKV_MEND)
         if path.suffix != ".npz":
             raise CadstnError("a file, but not an .npz file", mend=_RECORDING_MEND)
         return _open_npz(path, given)
 
 
-def _open_folder(path: Path, given: Camera | None) -> Recording:
-    shots = [path] if _pngs(path) else [s for s in _in_order(path) if s.is_dir() and _pngs(s)]
+def _open_folder(path: Path, given: Camera | None, pattern: str | None) -> Recording:
+    shots = shots_of(path, pattern)
     if not shots:
-        held = next((f", but '{file.name}'" for file in _in_order(path)), "")
-        raise CadstnError(f"holds no PNG{held}", mend=_RECORDING_MEND)
-    camera = given or _folder_camera(path, shots)
-    files_of = [_depth_files(_pngs(shot), camera) for shot in shots]
+        held = next((f", but '{file.name}'" for file in in_order(path)), "")
+        raise CadstnError(f"holds no depth images{held}", mend=_RECORDING_MEND)
+    folders = [folder for folder, _ in shots]
+    every = [file for _, files in shots for file in files]
+    camera = given or _folder_camera(path, folders, every)
+    files_of = [_depth_files(files, camera) for _, files in shots]
     files = [file for shot in files_of for file in shot]
-    labels = _folder_labels(path, shots, [len(shot) for shot in files_of])
+    labels = _folder_labels(path, folders, [len(shot) for shot in files_of])
 
     def read(index: int, camera: Camera) -> DepthMm:
+        with told_of(files[index]):
+            check_inside(files[index], path)
         return read_png(files[index], camera)
 
-    names = tuple(file.relative_to(path).as_posix() for file in files)
-    return Recording(path, _sized(camera, len(files), read), names, *labels, read)
+    names = tuple(printable(file.relative_to(path).as_posix()) for file in files)
+    sized = _sized(camera, len(files), read)
+    return Recording(path, sized, names, *labels, read, times_of(files))
+
+
+def _open_image(path: Path, given: Camera | None) -> Recording:
+    """One image is a recording of one frame; a NumPy array of three dimensions one of many."""
+    beside = path.parent / "camera.json"
+    if given is None and not beside.is_file():
+        raise _no_camera(path, "camera.json beside it")
+    camera = given or parse_camera(str(beside))
+    if path.suffix.lower() == ".npy":
+        return _of_array(path, load_npy(path), camera, Labels())
+
+    def read(index: int, camera: Camera) -> DepthMm:
+        return read_png(path, camera)
+
+    return Recording(path, _sized(camera, 1, read), (printable(path.name),), *Labels(), read)
 
 
 def _open_npz(path: Path, given: Camera | None) -> Recording:
-    arrays = load_npz(path, ("depth", "camera", *LABEL_KEYS))
-    if "depth" not in arrays:
+    names = npz_names(path)
+    own = [name for name in names if name not in ("camera", *LABEL_KEYS)]
+    key = "depth" if "depth" in own else own[0] if len(own) == 1 else ""
+    if not key:
         raise CadstnError("lacks the array 'depth'", mend=_RECORDING_MEND)
-    units = arrays["depth"]
-    if units.ndim != 3 or units.size == 0 or units.dtype != np.uint16:
-        raise CadstnError(
-            f"depth is {units.dtype} of shape {units.shape}",
-            mend="store (frames, height, width) uint16",
-        )
+    arrays = load_npz(path, (key, "camera", *LABEL_KEYS))
     if given is None and "camera" not in arrays:
         raise _no_camera(path, "the array 'camera'")
     camera = given or Camera.from_json(str(arrays["camera"]), where=f"{path}, array 'camera'")
-    labels = checked_labels(arrays, len(units))
+    units = _as_frames(arrays[key])
+    return _of_array(path, units, camera, checked_labels(arrays, len(units)))
+
+
+def _as_frames(array: NDArray[Any]) -> NDArray[Any]:
+    frames = array[None] if array.ndim == 2 else array
+    frames = frames[..., 0] if frames.ndim == 4 and frames.shape[3] == 1 else frames
+    if frames.ndim != 3 or frames.size == 0 or frames.dtype.kind not in "iuf":
+        raise CadstnError(
+            f"depth is {array.dtype} of shape {array.shape}",
+            mend="store (frames, height, width) numbers, best uint16",
+        )
+    return frames
+
+
+def _of_array(path: Path, array: NDArray[Any], camera: Camera, labels: Labels) -> Recording:
+    units = _as_frames(array)
+    units = units if units.dtype.isnative else units.astype(units.dtype.newbyteorder("="))
 
     def read(index: int, camera: Camera) -> DepthMm:
         # Raw units are stored as they are, whatever a PNG of this camera looks like.
         with told_of(f"{path}, frame {index}"):
-            return to_mm(units[index], replace(camera, encoding="depth16"))
+            return to_mm(units[index], _unpacked(camera))
 
     names = tuple(f"{index:06d}" for index in range(len(units)))
     return Recording(path, _sized(camera, len(units), read), names, *labels, read)
 
 
-def _sized(camera: Camera, frames: int, read: _ReadFrame) -> Camera:
+def _open_bag(path: Path, given: Camera | None) -> Recording:
+    bag = open_bag(path)
+    if given is None and bag.camera is None:
+        raise _no_camera(path, f"a CameraInfo for {bag.topic}")
+    camera = given or replace(bag.camera or Camera(1, 1, 0, 0), depth_unit_mm=bag.unit_mm)
+    place, stream = 0, bag.frames()
+
+    def read(index: int, camera: Camera) -> DepthMm:
+        nonlocal place, stream
+        if index != place:  # frames come in order; going back begins anew
+            stream = bag.frames(index)
+        place = index + 1
+        with told_of(f"{path}, frame {index}"):
+            raw = next(stream, None)
+            if raw is None:
+                raise CadstnError("missing", mend="record or copy the bag again")
+            # By ROS's convention, REP 118, floats are metres.
+            encoding = "metres" if raw.dtype.kind == "f" else "depth16"
+            return to_mm(raw, replace(camera, encoding=encoding))
+
+    names = tuple(f"{index:06d}" for index in range(len(bag.times_s)))
+    return Recording(path, _sized(camera, len(names), read), names, *Labels(), read, bag.times_s)
+
+
+def _unpacked(camera: Camera) -> Camera:
+    """The camera of arrays that another one's 8-bit images were unpacked to."""
+    return replace(camera, encoding="depth16") if camera.encoding == "nyu" else camera
+
+
+def _sized(camera: Camera, frames: int, read: ReadFrame) -> Camera:
     """Take what the camera lacks of its size from the first frame that can be read."""
     if camera.width and camera.height:
         return camera
@@ -197,22 +188,6 @@ def _sized(camera: Camera, frames: int, read: _ReadFrame) -> Camera:
     raise errors[0]
 
 
-def _in_order(folder: Path) -> list[Path]:
-    """Visible entries, numbers within names compared as numbers: 0, 20, 100."""
-
-    def key(path: Path) -> tuple[list[str | int], str]:
-        parts = re.split(r"(\d+)", path.name)
-        return [int(p) if i % 2 else p for i, p in enumerate(parts)], path.name
-
-    with told_of(folder):
-        return sorted((p for p in folder.iterdir() if not p.name.startswith(".")), key=key)
-
-
-def _pngs(folder: Path) -> list[Path]:
-    # A link that leads nowhere is a bad frame, not a missing one: it must keep its place.
-    return [p for p in _in_order(folder) if p.suffix.lower() == ".png" and not p.is_dir()]
-
-
 def _depth_files(files: list[Path], camera: Camera) -> list[Path]:
     """NYU's folders hold colour and rendered images as well, and three cameras."""
     if camera.encoding == "nyu":
@@ -222,13 +197,15 @@ def _depth_files(files: list[Path], camera: Camera) -> list[Path]:
     return files
 
 
-def _folder_camera(path: Path, shots: list[Path]) -> Camera:
-    """``camera.json`` of the folder, or else of its shots, which must agree."""
+def _folder_camera(path: Path, shots: list[Path], every: list[Path]) -> Camera:
+    """``camera.json`` of the folder, or else of its shots, which must agree, or by the layout."""
     own = path / "camera.json"
     if own.is_file():
         return parse_camera(str(own))
     files = [file for file in (shot / "camera.json" for shot in shots) if file.is_file()]
     if not files:
+        if (known := layout_camera(path, every)) is not None:
+            return known
         raise _no_camera(path, "camera.json")
     cameras = [parse_camera(str(file)) for file in files]
     for file, camera in zip(files, cameras, strict=True):

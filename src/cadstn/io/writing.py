@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +14,7 @@ from cadstn.geometry.camera import Camera
 from cadstn.geometry.skeleton import SKELETONS, Skeleton
 from cadstn.io.files import Arrays, told_of, write_png
 from cadstn.io.labels import checked_labels
+from cadstn.io.whole import is_taken, new_path
 
 _Frames = Iterable[tuple[NDArray[np.uint16], Camera]]
 
@@ -50,7 +48,7 @@ def write_recording(
     path = Path(path)
     arrays: dict[str, Any] = {}
     with told_of(path):
-        if any(path.iterdir()) if path.is_dir() else path.exists() and path.stat().st_size > 0:
+        if is_taken(path):
             raise CadstnError("is already there", mend="give a new name, or delete it")
         if truth_xyz_mm is not None:
             arrays["joints_xyz_mm"] = np.asarray(truth_xyz_mm, dtype=np.float32)
@@ -65,36 +63,8 @@ def write_recording(
             arrays["cuts"] = np.asarray(cuts)
         checked_labels(arrays)  # what is wrong whatever the frames, before they are made
     write = _write_npz if path.suffix == ".npz" else _write_folder
-    with _whole(path) as temporary:
+    with new_path(path) as temporary:
         write(temporary, _checked(depth_units, camera, path), arrays, path)
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[Path]:
-    """Give a temporary name beside a path, renamed at the end; after an error nothing is left."""
-    target = Path(os.path.abspath(path))
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        with told_of(path):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            _remove(temporary)  # of a process that was killed
-        yield temporary
-        with told_of(path):
-            if target.is_dir():
-                target.rmdir()  # empty; to rename onto it works on some systems only
-            else:
-                target.unlink(missing_ok=True)
-            os.replace(temporary, target)
-    finally:
-        _remove(temporary)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        with suppress(OSError):
-            path.unlink()
 
 
 def _checked(

@@ -3,10 +3,8 @@
 They map normalised crops to normalised joints and know no files, cameras or trainers.
 """
 
-from cadstn.models.baseline import Baseline, Sliced
-from cadstn.models.blocks import Dropout, Lstm, LstmState
-from cadstn.models.cadstn import Cadstn, CadstnOutputs
-from cadstn.models.compact import (
+from cadstn.models.blocks import Lstm, LstmState, fuse
+from cadstn.models.compact.networks import (
     Compact,
     CompactFusion,
     CompactOutputs,
@@ -16,33 +14,41 @@ from cadstn.models.compact import (
     Memory,
     run_temporal,
 )
-from cadstn.models.config import NetConfig
-from cadstn.models.fusion import Fusion, fuse
-from cadstn.models.loss import half_squared, pose_distance, spatial_loss
+from cadstn.models.config import CompactConfig, Config, NetConfig, PaperConfig
+from cadstn.models.paper.baseline import Baseline, Sliced
+from cadstn.models.paper.blocks import Drop, Masks
+from cadstn.models.paper.cadstn import Cadstn, CadstnOutputs
+from cadstn.models.paper.fusion import Fusion, Weights
+from cadstn.models.paper.loss import half_squared, pose_distance, spatial_loss
+from cadstn.models.paper.spatial import Spatial, SpatialOutputs, inference_state
+from cadstn.models.paper.temporal import Temporal
 from cadstn.models.slices import slice_volume
-from cadstn.models.spatial import Spatial, SpatialOutputs, inference_state
-from cadstn.models.temporal import Temporal
 
 __all__ = [
     "Baseline",
     "Cadstn",
     "CadstnOutputs",
     "Compact",
+    "CompactConfig",
     "CompactFusion",
     "CompactOutputs",
     "CompactSpatial",
     "CompactTemporal",
-    "Dropout",
+    "Config",
+    "Drop",
     "Fusion",
     "Look",
     "Lstm",
     "LstmState",
+    "Masks",
     "Memory",
     "NetConfig",
+    "PaperConfig",
     "Sliced",
     "Spatial",
     "SpatialOutputs",
     "Temporal",
+    "Weights",
     "fuse",
     "half_squared",
     "inference_state",

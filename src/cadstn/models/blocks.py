@@ -1,11 +1,7 @@
-"""The parts the networks are made of: convolution trunks, dense blocks, the LSTM, initialisation.
-
-Layer sizes are those of figures 3, 4, 5 and 9 of the paper. No batch normalisation anywhere.
-"""
+"""What both families of networks are made of: images, joints, equation 6's sum, the LSTM."""
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -13,13 +9,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cadstn.errors import CadstnError
-from cadstn.models.config import NetConfig
-
-POOLS = (4, 2, 2)
-"""Size and stride of the max pooling that ends each convolution stage."""
-
-OUTPUT_STD = 0.001
-"""Standard deviation of the last layer's initial weights, where the layer regresses a pose."""
 
 LSTM_BOUND = 0.01
 """Initial LSTM weights are uniform in plus or minus this."""
@@ -39,131 +28,22 @@ def as_images(crops: Tensor, size: int) -> Tensor:
     return crops.reshape(-1, 1, size, size)
 
 
-def xavier_(layer: nn.Conv2d | nn.Linear) -> None:
-    """Set a layer to Xavier-uniform weights and zero bias, in place."""
-    nn.init.xavier_uniform_(layer.weight)
-    if layer.bias is not None:
-        nn.init.zeros_(layer.bias)
-
-
-def convolution(inputs: int, outputs: int, kernel: int) -> nn.Conv2d:
-    """Make a Xavier-initialised convolution that keeps the image's size (odd `kernel`)."""
-    layer = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)
-    xavier_(layer)
-    return layer
-
-
-def output_layer(inputs: int, joints: int, *, regression: bool) -> nn.Linear:
-    """Make a last layer of 3K outputs.
-
-    Args:
-        inputs: length of the features it reads.
-        joints: K.
-        regression: start from Gaussian weights of `OUTPUT_STD`, so that the first prediction is
-            the centre of the cube; otherwise from Xavier.
-    """
-    layer = nn.Linear(inputs, 3 * joints)
-    xavier_(layer)
-    if regression:
-        nn.init.normal_(layer.weight, std=OUTPUT_STD)
-    return layer
-
-
-class Trunk(nn.Module):
-    """Three convolution stages, 3x3 then ReLU then max pooling, flattened at the end.
-
-    With `mixing`, a 1x1 convolution of the same width follows each 3x3 and the ReLU stands only
-    after the 1x1: the sliced trunk of figure 3.
-    """
-
-    def __init__(self, config: NetConfig, inputs: int, *, mixing: bool) -> None:
-        """Build for images of `inputs` channels."""
-        super().__init__()
-        widths = (inputs, *config.channels)
-        self.spatial = nn.ModuleList(
-            convolution(before, after, 3) for before, after in pairwise(widths)
-        )
-        self.mixing = nn.ModuleList(
-            convolution(width, width, 1) if mixing else nn.Identity() for width in config.channels
-        )
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Map images (N, C, M, M) to features (N, config.features)."""
-        for spatial, mixing, pool in zip(self.spatial, self.mixing, POOLS, strict=True):
-            # ReLU after the pooling gives the same numbers as before it (both are monotone), on
-            # 4 to 16 times fewer elements.
-            images = functional.relu(functional.max_pool2d(mixing(spatial(images)), pool))
-        return images.flatten(1)
-
-
-def depth_trunk(config: NetConfig) -> Trunk:
-    """Make the trunk that reads the depth image (N, 1, M, M)."""
-    return Trunk(config, 1, mixing=False)
-
-
-def sliced_trunk(config: NetConfig) -> Trunk:
-    """Make the trunk that reads the slices as channels (N, L, M, M)."""
-    return Trunk(config, config.slices, mixing=True)
-
-
-class Dropout(nn.Dropout):
-    """Dropout whose masks can be given by the caller.
-
-    Torch's own draws from one generator for the whole batch, so that a row's mask depends on the
-    rows before it, and training on two devices on how the batch was cut. Each pass takes the next
-    of `masks`, (N, width) bool for N rows of features, if there is a list of them.
-    """
-
-    def __init__(self, p: float, width: int) -> None:
-        super().__init__(p)
-        self.width = width
-        self.masks: list[Tensor] | None = None
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Map features (..., width) to as many, some of them 0, the others 1 / (1 - p) as large."""
-        if self.masks is None or not self.training or not self.p:
-            return super().forward(features)
-        return features * self.masks.pop(0).view(features.shape) / (1 - self.p)
-
-
-class Dense(nn.Module):
-    """Fully connected layer, ReLU, dropout."""
-
-    def __init__(self, inputs: int, outputs: int, dropout: float) -> None:
-        """Build with Xavier weights."""
-        super().__init__()
-        self.linear = nn.Linear(inputs, outputs)
-        self.dropout = Dropout(dropout, outputs)
-        xavier_(self.linear)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Map (N, inputs) to (N, outputs)."""
-        out: Tensor = self.dropout(functional.relu(self.linear(features)))
-        return out
-
-
-class Head(nn.Module):
-    """Trunk features -> FC1 -> FC2 -> 3K numbers, one triple a joint."""
-
-    def __init__(self, config: NetConfig, *, regression: bool) -> None:
-        """Build; `regression` chooses the last layer's initialisation (see `output_layer`)."""
-        super().__init__()
-        self.fc1 = Dense(config.features, config.width, config.dropout)
-        self.fc2 = Dense(config.width, config.width, config.dropout)
-        self.output = output_layer(config.width, config.joints, regression=regression)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Map (N, config.features) to (N, K, 3)."""
-        return as_joints(self.output(self.fc2(self.fc1(features))))
-
-
 def as_joints(flat: Tensor) -> Tensor:
     """View (..., 3K) as (..., K, 3)."""
     return flat.reshape(*flat.shape[:-1], -1, 3)
 
 
+def fuse(w1: Tensor, temporal: Tensor, spatial: Tensor) -> Tensor:
+    """Mix two predictions, w1 * temporal + (1 - w1) * spatial (equation 6).
+
+    All three have one shape (..., K, 3). With w1 in [0, 1] each number of the result lies
+    between those it was mixed from, up to rounding.
+    """
+    return w1 * temporal + (1 - w1) * spatial
+
+
 class LstmState(NamedTuple):
-    """What the recurrent layer remembers: hidden state h and cell c, each (B, H)."""
+    """State of the recurrent layer: hidden state h and cell c, each (B, H)."""
 
     h: Tensor
     c: Tensor
@@ -203,7 +83,7 @@ class Lstm(nn.Module):
 
         Args:
             x: (B, T, D).
-            state: what earlier frames left; none means zeros.
+            state: after the frames before; none means zeros.
 
         Returns:
             The hidden states (B, T, H) and the state after the last frame.

@@ -1,41 +1,34 @@
-"""Sizes of the networks: one frozen value that travels with the weights.
-
-Two families share it: the paper's networks, and the compact ones of the shipped weights.
-"""
+"""Sizes of the networks, a frozen value for each family, which travels with the weights."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, ClassVar
 
 from cadstn.errors import CadstnError, nearest_name
 
 POOLING = 16
-"""How much the three poolings of a trunk (4, 2, 2) shrink an image, in each direction."""
+"""How much the three poolings of a paper's trunk (4, 2, 2) shrink an image, in each direction."""
 
 PATCH = 4
 """Side in pixels of the patches that a compact trunk begins with; each later stage halves again."""
 
-TRUNKS = ("paper", "residual")
+FUSIONS = ("gate", "free")
+"""Equation 6's gate, and the free one; see `cadstn.models.Fusion`."""
 
 
 @dataclass(frozen=True)
-class NetConfig:
-    """Sizes shared by all five networks; the defaults are the paper's for NYU (section IV-A).
+class Sizes:
+    """Sizes that both families have.
 
     Attributes:
         joints: K, the number of joints a network predicts.
-        size: M, the side of the square input crop in pixels, a multiple of 16.
+        size: M, the side of the square input crop in pixels, a multiple of `shrink`.
         slices: L, the number of depth slices.
-        trunk: ``paper``, or ``residual`` for the compact networks of `cadstn.models.compact`.
-        channels: feature maps of the convolution stages: three of the paper's, any number from
-            two on of a residual trunk.
-        blocks: residual blocks of each stage; none in the paper's.
+        channels: feature maps of the convolution stages.
         width: length of every hidden fully connected layer, phi_t included.
         hidden: length of the LSTM's hidden state.
-        dropout: share of nodes dropped after a fully connected layer.
-        dropout_recurrent: share of nodes of h_t dropped before the temporal output layer.
 
     Raises:
         CadstnError: a value is outside its range.
@@ -44,24 +37,17 @@ class NetConfig:
     joints: int = 14
     size: int = 128
     slices: int = 8
-    trunk: str = "paper"
     channels: tuple[int, ...] = (32, 64, 128)
-    blocks: tuple[int, ...] = ()
     width: int = 1024
     hidden: int = 1024
-    dropout: float = 0.3
-    dropout_recurrent: float = 0.5
+
+    trunk: ClassVar[str]
+    """The family's name in files."""
 
     def __post_init__(self) -> None:
         """Refuse sizes no network can be built from."""
         for name in ("joints", "size", "slices", "width", "hidden"):
             _require_positive(name, getattr(self, name))
-        if self.trunk not in TRUNKS:
-            raise CadstnError(
-                f"no trunk {self.trunk!r}",
-                where="NetConfig.trunk",
-                mend=nearest_name(str(self.trunk), TRUNKS),
-            )
         self._check_stages()
         if self.size % self.shrink:
             raise CadstnError(
@@ -69,38 +55,14 @@ class NetConfig:
                 where="NetConfig.size",
                 mend=f"use {max(1, round(self.size / self.shrink)) * self.shrink}",
             )
-        for name in ("dropout", "dropout_recurrent"):
-            _require_share(name, getattr(self, name))
 
     def _check_stages(self) -> None:
-        residual = self.trunk == "residual"
-        if not isinstance(self.channels, tuple) or (
-            len(self.channels) < 2 if residual else len(self.channels) != 3
-        ):
-            raise CadstnError(
-                f"channels must be a tuple of {'two or more' if residual else 'three'} sizes, "
-                f"not {self.channels!r}",
-                where="NetConfig.channels",
-            )
-        for count in self.channels:
-            _require_positive("channels", count)
-        stages = len(self.channels) if residual else 0
-        if not isinstance(self.blocks, tuple) or len(self.blocks) != stages:
-            raise CadstnError(
-                f"blocks must be a tuple of {stages} numbers, one a stage of a residual trunk, "
-                f"not {self.blocks!r}",
-                where="NetConfig.blocks",
-            )
-        for count in self.blocks:
-            _require_positive("blocks", count)
+        raise NotImplementedError
 
     @property
     def shrink(self) -> int:
         """How much a trunk shrinks an image, in each direction."""
-        if self.trunk == "residual":
-            shrunk: int = PATCH * 2 ** (len(self.channels) - 1)
-            return shrunk
-        return POOLING
+        raise NotImplementedError
 
     @property
     def features(self) -> int:
@@ -109,35 +71,141 @@ class NetConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values that survive JSON; `from_dict` reads them back."""
-        return {**asdict(self), "channels": list(self.channels), "blocks": list(self.blocks)}
+        values = {n: list(v) if isinstance(v, tuple) else v for n, v in asdict(self).items()}
+        return {"trunk": self.trunk, **values}
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> NetConfig:
-        """Build a config from plain values; keys left out keep the paper's value.
+    @staticmethod
+    def from_dict(values: Mapping[str, Any]) -> Config:
+        """Build the config of the family named by the key ``trunk``, without one the paper's.
+
+        Keys left out keep the family's default; those that only the other family has are passed
+        over, because files of version 0.0 name them all.
 
         Raises:
             CadstnError: a key is unknown (the nearest known one is named) or a value is refused.
         """
-        known = [field.name for field in fields(cls)]
-        for key in values:
-            if key not in known:
+        plain = {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}
+        trunk = plain.pop("trunk", PaperConfig.trunk)
+        if trunk not in CONFIGS:
+            raise CadstnError(
+                f"no trunk {trunk!r}",
+                where="NetConfig.trunk",
+                mend=nearest_name(str(trunk), CONFIGS),
+            )
+        config = CONFIGS[trunk]
+        known = field_names(config)
+        foreign = {name for other in CONFIGS.values() for name in field_names(other)}
+        for key in plain:
+            if key not in foreign:
                 raise CadstnError(
                     f"unknown key {key!r} in a network config",
                     where="NetConfig.from_dict",
                     mend=nearest_name(str(key), known),
                 )
-        plain = dict(values)
-        for name in ("channels", "blocks"):
-            if isinstance(plain.get(name), list):  # JSON knows no tuples
-                plain[name] = tuple(plain[name])
-        return cls(**plain)
+        own = {name: value for name, value in plain.items() if name in known}
+        made: Config = config(**own)  # type: ignore[arg-type]  # checked by the config itself
+        return made
+
+
+@dataclass(frozen=True)
+class PaperConfig(Sizes):
+    """Sizes of the paper's five networks; the defaults are those for NYU (section IV-A).
+
+    Attributes:
+        dropout: share of nodes dropped after a fully connected layer.
+        dropout_recurrent: share of nodes of h_t dropped before the temporal output layer.
+        fusion: ``gate`` (equation 6) or ``free``, see `cadstn.models.Fusion`.
+
+    Raises:
+        CadstnError: a value is outside its range.
+    """
+
+    dropout: float = 0.3
+    dropout_recurrent: float = 0.5
+    fusion: str = "gate"
+
+    trunk: ClassVar[str] = "paper"
+
+    def __post_init__(self) -> None:
+        """Refuse sizes no network can be built from."""
+        super().__post_init__()
+        for name in ("dropout", "dropout_recurrent"):
+            _require_share(name, getattr(self, name))
+        if self.fusion not in FUSIONS:
+            raise CadstnError(
+                f"no fusion {self.fusion!r}",
+                where="NetConfig.fusion",
+                mend=nearest_name(str(self.fusion), FUSIONS),
+            )
+
+    def _check_stages(self) -> None:
+        _require_tuple("channels", self.channels, 3, "three sizes")
+
+    @property
+    def shrink(self) -> int:
+        """How much a trunk shrinks an image, in each direction."""
+        return POOLING
+
+
+@dataclass(frozen=True)
+class CompactConfig(Sizes):
+    """Sizes of the compact networks.
+
+    Attributes:
+        channels: feature maps of the stages of the trunk, two or more.
+        blocks: residual blocks of each stage.
+
+    Raises:
+        CadstnError: a value is outside its range.
+    """
+
+    channels: tuple[int, ...] = (24, 48, 96, 192)
+    blocks: tuple[int, ...] = (1, 2, 2, 1)
+    width: int = 256
+    hidden: int = 256
+
+    trunk: ClassVar[str] = "residual"
+
+    def _check_stages(self) -> None:
+        stages = len(self.channels) if isinstance(self.channels, tuple) else 0
+        _require_tuple("channels", self.channels, max(2, stages), "two or more sizes")
+        _require_tuple("blocks", self.blocks, stages, f"{stages} numbers, one a stage of the trunk")
+
+    @property
+    def shrink(self) -> int:
+        """How much the trunk shrinks an image, in each direction."""
+        shrunk: int = PATCH * 2 ** (len(self.channels) - 1)
+        return shrunk
+
+
+Config = PaperConfig | CompactConfig
+NetConfig = PaperConfig
+"""The public name of the paper's sizes; its `from_dict` reads those of either family."""
+CONFIGS: dict[str, type[PaperConfig] | type[CompactConfig]] = {
+    config.trunk: config for config in (PaperConfig, CompactConfig)
+}
+"""By the family's name in files."""
+
+
+def field_names(config: type[PaperConfig] | type[CompactConfig]) -> list[str]:
+    """Names of the sizes of one family."""
+    return [field.name for field in fields(config)]
+
+
+def _require_tuple(name: str, values: object, count: int, what: str) -> None:
+    if not isinstance(values, tuple) or len(values) != count:
+        raise CadstnError(
+            f"{name} must be a tuple of {what}, not {values!r}", where=f"NetConfig.{name}"
+        )
+    for value in values:
+        _require_positive(name, value)
 
 
 def _require_positive(name: str, value: object) -> None:
     # bool is an int to Python, but `joints=True` is a mistake.
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < 1 << 20:
         raise CadstnError(
-            f"{name} must be a whole number of at least 1, not {value!r}",
+            f"{name} must be a whole number of at least 1, not {str(value)[:40]}",
             where=f"NetConfig.{name}",
         )
 

@@ -50,7 +50,7 @@ class Evaluated:
     Attributes:
         folds: what they come from.
         rules: camera, joints and cuts of all test frames in a row.
-        published_test: whether these are as many frames as the field's own test set.
+        published_test: whether these are as many frames as the set's published test.
         rendered: whether a set of `cadstn synth` stands in for the real one.
         networks: the five, by centre.
         endless: CADSTN whose temporal state goes on through a shot, by centre.
@@ -105,7 +105,7 @@ def evaluate(folds: Sequence[Fold], *, rendered: bool = False) -> Evaluated:
 
 
 def rules_of(tests: Sequence[Dataset], *, rendered: bool = False) -> tuple[Protocol, bool]:
-    """The protocol of test splits put in a row, and whether it is the field's published one."""
+    """The protocol of test splits put in a row, and whether it is the set's published test."""
     first = tests[0]
     count = sum(len(test) for test in tests)
     known = PROTOCOLS.get(first.name)
@@ -122,6 +122,7 @@ def rules_of(tests: Sequence[Dataset], *, rendered: bool = False) -> tuple[Proto
         test_frames=count,
         cuts=tuple(cuts),
         cut_rule=first.cut_rule,
+        several_cameras=any(test.several_cameras for test in tests),
     )
     published = known is not None and count == known.test_frames and not rendered
     return (replace(known, cuts=own.cuts) if known and published else own), published

@@ -1,12 +1,12 @@
-"""Predictions and truth on disk: the field's text, or .npz with everything that is known."""
+"""Predictions and truth on disk: text (u v d a joint), or .npz with everything that is known."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cadstn.data.dataset import Dataset
 from cadstn.errors import CadstnError
@@ -14,35 +14,33 @@ from cadstn.evaluate import write_joints_uvd
 from cadstn.evaluate.predictions import read_joints_npz, read_npz_notes
 from cadstn.evaluate.report import Centre
 from cadstn.geometry.skeleton import skeleton
+from cadstn.io.whole import write_npz
 from cadstn.reproduce.predict import Predictions
 
 
 def write_predictions(path: Path, predictions: Predictions, dataset: Dataset) -> None:
-    """Write predictions as the field's text (.txt), or with all their parts (.npz).
+    """Write predictions as text (.txt, u v d a joint), or with all their parts (.npz).
 
     Raises:
         CadstnError: if the ending is neither, or the file cannot be written.
     """
     if path.suffix == ".txt":
-        _make_folder(path)
-        write_joints_uvd(path, dataset.camera.to_uvd(predictions.joints_xyz_mm))
+        _write_text(path, predictions.joints_xyz_mm, dataset)
     elif path.suffix == ".npz":
-        _make_folder(path)
         _write_npz(path, predictions)
     else:
         raise CadstnError("neither .txt nor .npz", where=path, mend="give --out FILE.txt")
 
 
 def write_truth(path: Path, dataset: Dataset) -> None:
-    """Write the joints that the field scores, as text or, with the shots' first frames, as .npz.
+    """Write the scored joints, as text or, with the shots' first frames, as .npz.
 
     Raises:
         CadstnError: if the ending is neither, or the file cannot be written.
     """
     truth_xyz_mm = dataset.joints_xyz_mm[:, list(dataset.scored)]
-    _make_folder(path)
     if path.suffix == ".txt":
-        write_joints_uvd(path, dataset.camera.to_uvd(truth_xyz_mm))
+        _write_text(path, truth_xyz_mm, dataset)
     elif path.suffix == ".npz":
         skeleton = dataset.scored_skeleton
         arrays = {
@@ -51,9 +49,19 @@ def write_truth(path: Path, dataset: Dataset) -> None:
             "joint_names": np.array(skeleton.joints),
             "cuts": dataset.shots()[1:],
         }
-        _save(path, arrays)
+        write_npz(path, **arrays)
     else:
         raise CadstnError("neither .txt nor .npz", where=path, mend="give --truth FILE.npz")
+
+
+def _write_text(path: Path, joints_xyz_mm: NDArray[np.float64], dataset: Dataset) -> None:
+    if dataset.several_cameras:
+        raise CadstnError(
+            f"u v d of {dataset.name}, whose frames have cameras of their own",
+            where=path,
+            mend="give FILE.npz",
+        )
+    write_joints_uvd(path, dataset.camera.to_uvd(joints_xyz_mm))
 
 
 def read_predictions(path: Path) -> Predictions:
@@ -105,27 +113,4 @@ def _write_npz(path: Path, p: Predictions) -> None:
     }
     if p.w1 is not None:
         arrays["w1"] = p.w1.astype(np.float32)
-    _save(path, arrays)
-
-
-def _save(path: Path, arrays: dict[str, Any]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            np.savez_compressed(file, **arrays)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise CadstnError(
-            f"cannot write ({error.strerror})", where=path, mend="give a file in a folder you own"
-        ) from None
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _make_folder(path: Path) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CadstnError(
-            f"cannot make the folder ({error.strerror})", where=path, mend="give another --out"
-        ) from None
+    write_npz(path, **arrays)

@@ -1,4 +1,4 @@
-"""Pictures of hands for the report: which joints are used (figure 7), and examples (figure 8)."""
+"""Pictures of hands for the report: slices (figure 2), joints (figure 7), examples (figure 8)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from cadstn.data.bank import CropRule, crop_sample
 from cadstn.data.dataset import Dataset
 from cadstn.errors import CadstnError
 from cadstn.evaluate.plots import joint_labels
@@ -19,6 +20,7 @@ FloatArray = NDArray[np.float64]
 _VIEW_MM = 260.0  # edge of the square around the hand that is shown
 _TILE = 200
 _LARGE = 520
+_SMALL = 160
 _WHITE = (255, 255, 255)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
@@ -42,6 +44,36 @@ def joints_picture(dataset: Dataset, frame: int) -> bytes:
         cv2.putText(view, text, place, _FONT, 0.42, (0, 0, 0), 3, cv2.LINE_AA)
         cv2.putText(view, text, place, _FONT, 0.42, _WHITE, 1, cv2.LINE_AA)
     return _png(view)
+
+
+def slices_picture(dataset: Dataset, frame: int, rule: CropRule, slices: int) -> bytes:
+    """Draw the crop of one frame and the slices it is cut into (figure 2): a PNG.
+
+    Args:
+        dataset: the split.
+        frame: of it.
+        rule: how it is cropped.
+        slices: L, how many.
+    """
+    import torch
+
+    from cadstn.models import slice_volume
+
+    crop = crop_sample(dataset[frame], rule, dataset.center_joint).image
+    volume = slice_volume(torch.from_numpy(crop)[None], slices)[0].numpy()
+    shown = [((1 - crop) * 127.5, "crop")]
+    shown += [(255 * part, f"slice {i}") for i, part in enumerate(volume, 1)]
+    tiles = []
+    for image, caption in shown:
+        tile = cv2.resize(image, (_SMALL, _SMALL), interpolation=cv2.INTER_NEAREST)
+        grey = np.full((_SMALL + 30, _SMALL + 6), 255, np.uint8)
+        grey[26:-4, 3:-3] = tile.astype(np.uint8)
+        cv2.putText(grey, caption, (4, 18), _FONT, 0.46, (0,), 1, cv2.LINE_AA)
+        tiles.append(grey)
+    columns = -(-len(tiles) // 2)
+    tiles += [np.full_like(tiles[0], 255)] * (2 * columns - len(tiles))
+    rows = [np.hstack(tiles[:columns]), np.hstack(tiles[columns:])]
+    return _png(np.asarray(np.vstack(rows), np.uint8))
 
 
 def examples_picture(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -23,8 +23,8 @@ from cadstn.evaluate.report import Centre
 from cadstn.geometry.convention import convert
 from cadstn.geometry.crop import Crop, crop_cube
 from cadstn.geometry.skeleton import HAND21, NYU14_OF_36, Skeleton
-from cadstn.reproduce.predictor import Outputs, Predictor
-from cadstn.tracking.locate import find_hand
+from cadstn.reproduce.predictor import FilePredictor, Outputs, Predictor
+from cadstn.tracking import Network, Tracker
 
 FloatArray = NDArray[np.float64]
 _CHUNK = 16  # frames that go through the networks together when there are no windows
@@ -94,8 +94,29 @@ def predict(
     for predictor, _ in predictors.values():
         _check_joints(predictor.skeleton, dataset)
     rule = next(iter(rules.values()))
+    if centre == "found":
+        tracked = {
+            name: _tracked(predictor.loaded, window, dataset, on_frames)
+            for name, (predictor, window) in predictors.items()
+            if isinstance(predictor, FilePredictor)
+        }
+        if tracked:
+            return {
+                name: replace(
+                    result, key=prediction_key(*predictors[name], dataset, centre)
+                )
+                for name, result in tracked.items()
+            } | (
+                predict(
+                    {n: p for n, p in predictors.items() if n not in tracked},
+                    dataset, centre, on_frames=on_frames,
+                )
+                if len(tracked) < len(predictors)
+                else {}
+            )  # fmt: skip
     count, scored = len(dataset), list(dataset.scored)
     truth = dataset.joints_xyz_mm[:, scored]
+    finder = Tracker() if centre == "found" else None
     centers = np.full((count, 3), np.nan)
     hidden = np.empty((count, len(scored)), np.int8)
     raw: dict[str, dict[str, FloatArray]] = {name: {} for name in predictors}
@@ -104,8 +125,9 @@ def predict(
         crops: list[Crop | None] = []
         for i in range(first, last):
             sample = dataset[i]
-            before = centers[i - 1] if i > first or not fresh else None
-            crops.append(_crop(sample, rule, dataset, centre, before))
+            if finder is not None and fresh and i == first:
+                finder.reset()
+            crops.append(_crop(sample, rule, dataset, finder))
             hidden[i] = hidden_joints(truth[i], sample.depth_mm, sample.camera)
             cut = crops[-1]
             if cut is not None:
@@ -166,26 +188,60 @@ def _crop(
     sample: Sample,
     rule: CropRule,
     dataset: Dataset,
-    centre: Centre,
-    before: FloatArray | None,
+    finder: Tracker | None,
 ) -> Crop | None:
-    """Cut one frame; None where no hand is found."""
+    """Cut one frame around its truth, or where a tracker finds its hand; None without one."""
     cube_mm = rule.cube_of(sample.subject)
-    if centre == "truth":
+    if finder is None:
         if rule.center in RENDERED_CENTERS:  # where a tracker would put its cube
             followed = rule.center == "followed"
             around = dataset.skeleton.knuckles if followed else dataset.scored
             middle = sample.joints_xyz_mm[list(around)].mean(0)
             return crop_cube(sample.depth_mm, sample.camera, middle, cube_mm, rule.size)
         return crop_sample(sample, rule, dataset.center_joint)
-    keep = before if before is not None and np.isfinite(before).all() else None
-    place = find_hand(sample.depth_mm, sample.camera, keep_xyz_mm=keep)
-    if place is None:
+    hand = finder.update(sample.depth_mm, sample.camera)
+    if not hand.found:
         return None
-    center: ArrayLike = place.center_xyz_mm
-    if rule.center == "mass":
-        center = mass_center(sample.depth_mm, sample.camera, center, cube_mm)
+    joints = hand.joints_mm[list(HAND21.knuckles)] if rule.center == "followed" else hand.joints_mm
+    center: ArrayLike = joints.mean(0, np.float64)
+    if rule.mass_rounds:
+        center = mass_center(sample.depth_mm, sample.camera, center, cube_mm, rule.mass_rounds)
     return crop_cube(sample.depth_mm, sample.camera, center, cube_mm, rule.size)
+
+
+def _tracked(
+    network: Network, window: int, dataset: Dataset, on_frames: Callable[[int], None]
+) -> Predictions:
+    """Joints as `cadstn track` finds them: the tracker itself, begun anew at every shot."""
+    tracker = Tracker(network, window=window or None)
+    count, scored = len(dataset), list(dataset.scored)
+    joints = np.full((count, len(network.skeleton), 3), np.nan)
+    weights = np.full(joints.shape[:2], np.nan)
+    centers = np.full((count, 3), np.nan)
+    hidden = np.empty((count, len(scored)), np.int8)
+    starts = set(dataset.shots().tolist())
+    for i in range(count):
+        if i in starts:
+            tracker.reset()
+        sample = dataset[i]
+        hand = tracker.update(sample.depth_mm, sample.camera)
+        joints[i], weights[i] = hand.joints_mm, hand.temporal_weight
+        centers[i] = hand.center_mm
+        hidden[i] = hidden_joints(dataset.joints_xyz_mm[i, scored], sample.depth_mm, sample.camera)
+        on_frames(1)
+    return Predictions(
+        network="cadstn",
+        skeleton=dataset.scored_skeleton,
+        joints_xyz_mm=_as_scored(joints, network.skeleton, dataset),
+        centre="found",
+        window=window,
+        cuts=tuple(int(start) for start in dataset.shots()[1:]),
+        key="",
+        centers_mm=centers,
+        hidden=hidden,
+        w1=weights,
+        w1_skeleton=network.skeleton.name,
+    )
 
 
 def _image(crop: Crop | None, size: int) -> NDArray[np.float32]:

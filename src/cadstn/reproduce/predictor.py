@@ -15,9 +15,10 @@ from cadstn.geometry.crop import Crop
 from cadstn.geometry.skeleton import Skeleton, skeleton
 
 if TYPE_CHECKING:
-    from cadstn.tracking.gaze import Gaze
-    from cadstn.tracking.network import Network, StreamState
-    from cadstn.train.networks import Networks
+    from cadstn.tracking import Network
+    from cadstn.tracking.hand import Track
+    from cadstn.tracking.network import Step, StreamState
+    from cadstn.train.family import Networks
     from cadstn.train.recipes import Recipe
 
 Float32 = NDArray[np.float32]
@@ -91,7 +92,7 @@ class RunPredictor:
         self.clip = recipe.clip
         self._networks = {name: part.to(device).eval() for name, part in networks.items()}
         self._whole = assemble(self._networks, recipe) if network == "cadstn" else None
-        self._compact = _Eager(self._networks, recipe, device) if recipe.compact else None
+        self._compact = _Eager(self._networks, recipe, device) if recipe.traits.chained else None
 
     def run(self, crops: Float32, places: Float32, state: Any) -> tuple[Outputs, Any]:
         """See `Predictor`."""
@@ -116,93 +117,101 @@ class FilePredictor:
     """An exported network (.onnx), frame after frame."""
 
     def __init__(self, network: Network, key: str) -> None:
-        self.network, self.key, self._network = "cadstn", key, network
+        self.network, self.key, self.loaded = "cadstn", key, network
         self.skeleton = network.skeleton
         self.clip = json.loads(network.about.get("recipe", "{}")).get("clip", _PAPER_CLIP)
-        center = "followed" if network.follows_knuckles else "tracked"
+        center = "followed" if network.wants.center == "knuckles" else "tracked"
         self.rule = CropRule(network.skeleton.name, network.cube_mm, {}, network.size, center)
 
     def run(self, crops: Float32, places: Float32, state: Any) -> tuple[Outputs, Any]:
         """See `Predictor`."""
-        return _follow(self._network, crops, places, state)
-
-
-class _Said(NamedTuple):
-    """What compact networks in PyTorch say of one stream; see `cadstn.train.compact.Parts`."""
-
-    joints: Float32
-    left: Float32
-    state: StreamState
-    spatial: Float32 | None
-    temporal: Float32 | None
-    w1: Float32 | None
+        return _follow(self.loaded, crops, places, state)
 
 
 class _Eager:
-    """Compact networks in PyTorch, with an exported network's way of being asked."""
+    """Compact networks in PyTorch, run as an exported network is."""
 
     def __init__(self, networks: Networks, recipe: Recipe, device: str) -> None:
-        self._networks, self._device = networks, device
-        self.upright, self.uvd, self.looks_first = recipe.augment.upright > 0, True, False
-        self._hidden, self._joints = recipe.net.hidden, recipe.net.joints
+        from cadstn.tracking.network import Wants
 
-    def initial_state(self) -> StreamState:
-        """Return the memory of a stream that has seen nothing."""
+        self._networks, self._device = networks, device
+        self._joints = recipe.net.joints
+        self.wants = Wants(
+            recipe.net.size,
+            recipe.cube_mm,
+            recipe.net.hidden,
+            compact=True,
+            uvd=True,
+            upright=recipe.augment.upright > 0,
+            center="knuckles" if recipe.center == "followed" else "all",
+        )
+
+    def initial_state(self, batch: int = 1) -> StreamState:
+        """Return the memory of streams that have seen nothing."""
         from cadstn.tracking.network import StreamState
 
-        h, said = np.zeros((1, self._hidden), np.float32), 3 * self._joints + 1
-        return StreamState(h, h, np.zeros((1, said), np.float32))
+        h = np.zeros((batch, self.wants.hidden), np.float32)
+        return StreamState(h, h, np.zeros((batch, 3 * self._joints + 1), np.float32))
 
-    def step(
-        self, crops: Float32, state: StreamState, shift: Float32, *, first: bool = False
-    ) -> _Said:
-        """See `cadstn.tracking.Network`; a run has no other network that looks first."""
+    def center_of(self, joints_mm: NDArray[Any]) -> NDArray[np.float64]:
+        """Where cubes are is given; the joints' mean serves as well as any."""
+        return np.asarray(joints_mm.mean(-2, dtype=np.float64))
+
+    def step(self, crops: Float32, state: StreamState, shift: Float32 | None = None) -> Step:
+        """See `cadstn.tracking.Network.step`."""
         import torch
 
         from cadstn.models import Memory
-        from cadstn.tracking.network import StreamState
+        from cadstn.tracking.network import Step, StreamState
         from cadstn.train.compact import compact_step
 
+        shift = np.zeros((len(crops), 3), np.float32) if shift is None else shift
         inputs = (torch.from_numpy(a).to(self._device) for a in (crops, shift, *state))
-        looked, moved, *memory = inputs
-        out = compact_step(self._networks, looked, moved, Memory(*memory))
-        joints, left, spatial, temporal, w1 = (
-            None if part is None else part.cpu().numpy() for part in out[:-1]
-        )
-        after = out.memory and StreamState(*(part.cpu().numpy() for part in out.memory))
-        assert joints is not None
-        assert left is not None
-        return _Said(joints, left, after or state, spatial, temporal, w1)
+        read, moved, *memory = inputs
+        out = compact_step(self._networks, read, moved, Memory(*memory))
+        self.temporal = None if out.temporal is None else out.temporal.cpu().numpy()
+        after = StreamState(*(part.cpu().numpy() for part in out.memory)) if out.memory else state
+        numpy: dict[str, Any] = {
+            name: None if value is None else value.cpu().numpy()
+            for name, value in out._asdict().items()
+            if name in ("joints", "w1", "spatial", "spread", "present", "left")
+        }
+        return Step(state=after, **numpy)
 
 
 def _follow(
-    network: Network | _Eager, crops: Float32, places: Float32, state: Gaze | None
-) -> tuple[Outputs, Gaze]:
-    """Look at frames one after another; all lengths in half cubes."""
-    from cadstn.tracking.gaze import Gaze, look_at
-    from cadstn.tracking.turn import turn_back
+    network: Network | _Eager, crops: Float32, places: Float32, state: Track | None
+) -> tuple[Outputs, Track]:
+    """Predict frames one after another; all lengths in half cubes."""
+    from cadstn.tracking.canonical import joints_to_mm
+    from cadstn.tracking.given import predict_given
+    from cadstn.tracking.hand import Track
 
-    gaze = state or Gaze(network.initial_state())
+    track = state or Track(network.initial_state())
     frames: list[dict[str, Float32]] = []
     nothing = np.empty(0, np.intp)
     for image, place in zip(crops, places, strict=True):
         # Nothing moves where there is no crop.
-        before = _AHEAD if gaze.center_mm is None else gaze.center_mm
+        before = _AHEAD if track.crop_mm is None else track.crop_mm
         center = before if np.isnan(place).any() else np.asarray(place, np.float64)
         crop = Crop(image, center, 2.0, nothing, nothing)
-        out, turn, gaze = look_at(network, gaze, crop)
-        parts = {name: getattr(out, name, None) for name in ("joints", "spatial", "temporal")}
+        seen, track = predict_given(network, track, crop)
+        parts = {
+            "joints": seen.out.joints,
+            "spatial": seen.out.spatial,
+            "temporal": getattr(network, "temporal", None),
+        }
         there_mm = {
-            name: turn_back(part[0], crop, turn, uvd=network.uvd)
+            name: joints_to_mm(part[0], crop, seen.view.transform, uvd=network.wants.uvd)
             for name, part in parts.items()
             if part is not None
         }
         frames.append(
             {name: crop.to_normalised(mm).astype(np.float32) for name, mm in there_mm.items()}
         )
-        if out.w1 is not None:
-            frames[-1]["w1"] = out.w1[0]
-    return Outputs(**{name: np.stack([f[name] for f in frames]) for name in frames[0]}), gaze
+        if seen.out.w1 is not None:
+            frames[-1]["w1"] = seen.out.w1[0]
+    return Outputs(**{name: np.stack([f[name] for f in frames]) for name in frames[0]}), track
 
 
 def load_predictor(path: Path | None, network: str | None = None, device: str = "cpu") -> Predictor:

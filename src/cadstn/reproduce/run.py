@@ -8,22 +8,31 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from cadstn._version import __version__
 from cadstn.data import Dataset, find_dataset, open_dataset
 from cadstn.errors import CadstnError
+from cadstn.evaluate.ablation import seeds_table
 from cadstn.evaluate.page import Block, Heading, Text, write_page
 from cadstn.evaluate.report import Centre
-from cadstn.reproduce.evaluated import CENTRES, ENDLESS, Evaluated, Fold, evaluate
+from cadstn.reproduce.evaluated import CENTRES, ENDLESS, Evaluated, Fold, evaluate, rules_of
 from cadstn.reproduce.files import read_predictions, write_predictions
+from cadstn.reproduce.overview import (
+    data_table,
+    measure_speed,
+    speed_table,
+    summary_table,
+)
 from cadstn.reproduce.predict import Predictions, predict, prediction_key
 from cadstn.reproduce.predictor import Predictor, load_predictor
-from cadstn.reproduce.sections import data_table, set_blocks
+from cadstn.reproduce.sections import published_entries, published_files, set_blocks
 from cadstn.reproduce.training import TRAINED, Trained, train_missing
 
 if TYPE_CHECKING:
     from cadstn.train import Progress
 
-#: Told what is being done, how much of it is done and how much there is in all.
+#: Called with what is being done, how much of it is done and how much there is in all.
 Watcher = Callable[[str, int, int], None]
 
 
@@ -35,6 +44,7 @@ def reproduce(
     settings: Mapping[str, Any] | None = None,
     device: str = "cpu",
     published: Path | None = None,
+    seeds: int = 1,
     watch: Watcher = lambda what, done, total: None,
 ) -> list[Path]:
     """Train what is missing, predict, score, and write report.html and report.md.
@@ -46,7 +56,9 @@ def reproduce(
         settings: recipe fields to override.
         device: ``cpu`` or ``cuda``.
         published: a folder with one folder a set (``nyu``, ``icvl``) of others' prediction files.
-        watch: told of progress.
+        seeds: trainings of each network; they begin at the recipe's seed and count up. The first
+            keeps its place in ``runs/`` whatever this number is.
+        watch: called with what is done, how much of it and how much there is.
 
     Returns:
         The files of the report.
@@ -55,42 +67,74 @@ def reproduce(
         CadstnError: if a folder holds no whole data set, two hold the same one, or as training,
             predicting and scoring do.
     """
-    sets = []
+    fields = dict(settings or {})
+    first = int(fields.pop("seed", 0))
+    sets = _open_sets(paths, published)
+    found: list[list[Evaluated]] = []
+    for path, (name, pairs) in zip(paths, sets.items(), strict=True):
+        runs = []
+        # The note that `cadstn synth` leaves in the folder of a set.
+        rendered = (find_dataset(path).root / "synth.json").is_file()
+        for seed in range(first, first + seeds):
+            folds = []
+            for train_split, test_split in pairs:
+                place = Path(name) if len(pairs) == 1 else Path(name) / test_split
+                if seed > first:
+                    place = Path(f"{name}-seed-{seed}", *place.parts[1:])
+                train, test = open_dataset(path, train_split), open_dataset(path, test_split)
+                chosen = {**fields, "seed": seed}
+                trained = _train(train, out / "runs" / place, kind, chosen, device, watch)
+                done = _predict(trained, test, out / "predictions" / place, device, watch)
+                folds.append(Fold(train, test, trained, done))
+            runs.append(evaluate(folds, rendered=rendered))
+        found.append(runs)
+    firsts = [runs[0] for runs in found]
+    title = f"CADSTN on {' and '.join(one.rules.title for one in firsts)}"
+    blocks: list[Block] = [
+        Heading(title, 1), _made(kind, settings or {}, seeds), Heading("Summary"),
+        summary_table(firsts), Heading("Data"), data_table(firsts),
+    ]  # fmt: skip
+    for name, runs in zip(sets, found, strict=True):
+        blocks += set_blocks(runs[0], published / name if published else None)
+        if seeds > 1:
+            blocks += [
+                Heading(f"{runs[0].rules.title}: seeds", 3),
+                seeds_table([r.networks["truth"] for r in runs]),
+            ]
+    blocks.append(Heading("Size and run time"))
+    for one in firsts:
+        speeds = measure_speed(one.folds[0].trained, device)
+        blocks.append(speed_table(one.rules.title, speeds, device))
+    return write_page(out, "report", blocks, title)
+
+
+def _open_sets(
+    paths: Sequence[Path], published: Path | None
+) -> dict[str, tuple[tuple[str, str], ...]]:
+    """The sets by name with their pairs of splits; all that can be refused is refused here.
+
+    Training takes hours: published files of other frames must not be found after it.
+    """
+    sets: dict[str, tuple[tuple[str, str], ...]] = {}
     for path in paths:
-        name, pairs = _splits(path)
+        there = find_dataset(path)
+        name, pairs = there.name, there.folds()
         if name in sets:
             raise CadstnError(f"a second {name}", where=path, mend="give each set once")
-        sets.append(name)
         if not pairs:
             raise CadstnError(
                 f"holds no training and test split of {name}",
                 where=path,
-                mend="unpack the whole set; 'cadstn data check' tells what is there",
+                mend="unpack the whole set; 'cadstn data check' lists what is there",
             )
-    found: list[Evaluated] = []
-    for path in paths:
-        name, pairs = _splits(path)
-        folds = []
-        for train_split, test_split in pairs:
-            place = Path(name) if len(pairs) == 1 else Path(name) / test_split
-            train, test = open_dataset(path, train_split), open_dataset(path, test_split)
-            trained = _train(train, out / "runs" / place, kind, settings or {}, device, watch)
-            done = _predict(trained, test, out / "predictions" / place, device, watch)
-            folds.append(Fold(train, test, trained, done))
-        # The note that `cadstn synth` leaves in the folder of a set.
-        rendered = (find_dataset(path).root / "synth.json").is_file()
-        found.append(evaluate(folds, rendered=rendered))
-    title = f"CADSTN on {' and '.join(one.rules.title for one in found)}"
-    blocks: list[Block] = [Heading(title, 1), _made(kind, settings or {}), data_table(found)]
-    for name, one in zip(sets, found, strict=True):
-        theirs = published / name if published else None
-        blocks += set_blocks(one, theirs)
-    return write_page(out, "report", blocks, title)
-
-
-def _splits(path: Path) -> tuple[str, tuple[tuple[str, str], ...]]:
-    there = find_dataset(path)
-    return there.name, there.folds()
+        sets[name] = pairs
+        if published and published_files(published / name):
+            tests = [open_dataset(path, test) for _, test in pairs]
+            rules, _ = rules_of(tests)
+            scored = list(tests[0].scored)
+            truth = np.concatenate([test.joints_xyz_mm[:, scored] for test in tests])
+            published_entries(published / name, rules, truth)
+    return sets
 
 
 def _train(
@@ -138,7 +182,7 @@ def _predict(
 
             kept = predict(wanted, dataset, centre, on_frames=frames)
             for name, predictions in kept.items():
-                for ending in (".txt", ".npz"):
+                for ending in (".npz",) if dataset.several_cameras else (".txt", ".npz"):
                     write_predictions(folder / f"{centre}-{name}{ending}", predictions, dataset)
         done[centre] = kept
     return done
@@ -152,11 +196,12 @@ def _kept(path: Path) -> Predictions | None:
         return None
 
 
-def _made(kind: str, settings: Mapping[str, Any]) -> Text:
+def _made(kind: str, settings: Mapping[str, Any], seeds: int) -> Text:
     fields = "".join(f" --set {name}={value}" for name, value in settings.items())
+    fields += f" --seeds {seeds}" if seeds > 1 else ""
     return Text(
         f"Made by cadstn {__version__}: cadstn reproduce --recipe {kind}{fields}, on "
         f"{platform.machine()} with {os.cpu_count()} CPU cores. Every number below comes from "
         "files in predictions/ beside this page, which 'cadstn score' takes; a number that is "
-        "quoted from the paper is marked so."
+        "quoted from the paper or the authors' log is marked so."
     )

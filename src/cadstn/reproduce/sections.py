@@ -1,8 +1,8 @@
-"""The part of the report that one data set gets: every table and figure of the paper, and more."""
+"""The part of the report on one data set: every table and figure of the paper, and more."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -11,11 +11,14 @@ import numpy as np
 from cadstn.data.dataset import Dataset
 from cadstn.errors import CadstnError
 from cadstn.evaluate import plots
-from cadstn.evaluate.ablation import fusion_bars, networks_table
+from cadstn.evaluate.ablation import authors_blocks, fusion_bars, networks_table
 from cadstn.evaluate.analysis import error_by_visibility
-from cadstn.evaluate.compare import Comparison, Entry, difference, make_entry
+from cadstn.evaluate.checks import Format
+from cadstn.evaluate.compare import Entry, difference, make_entry
+from cadstn.evaluate.joints import FloatArray
 from cadstn.evaluate.page import Block, Heading, Picture, Table, Text
 from cadstn.evaluate.predictions import load_predictions
+from cadstn.evaluate.protocol import Protocol
 from cadstn.evaluate.published import method_name
 from cadstn.evaluate.sections import (
     bins_table,
@@ -31,34 +34,11 @@ from cadstn.reproduce.pictures import (
     example_frames,
     examples_picture,
     joints_picture,
+    slices_picture,
 )
 
 #: A prediction of other methods that is farther off than this on average belongs to other frames.
 _FOREIGN_MM = 60.0
-
-
-def data_table(sets: Sequence[Evaluated]) -> Table:
-    """Table I: what was found on disk."""
-    rows = []
-    for found in sets:
-        trains = [fold.train for fold in found.folds]
-        tests = [fold.test for fold in found.folds]
-        camera = tests[0].camera
-        rows.append((
-            found.rules.title,
-            _frames(trains),
-            _frames(tests),
-            f"{camera.width} × {camera.height}",
-            f"{len(tests[0].skeleton)} ({len(tests[0].scored)} scored)",
-            f"{sum(len(d.left_out) for d in (*trains, *tests))}",
-        ))  # fmt: skip
-    return Table(
-        "Data found on disk (table I)",
-        ("set", "train", "test", "resolution", "joints", "labels left out"),
-        tuple(rows),
-        "Frames, in brackets recordings and shots. The paper's table: NYU 72k (1), 8k (2), "
-        "640 × 480, 36; ICVL 22k (10), 1.6k (2), 320 × 240, 16.",
-    )
 
 
 def set_blocks(found: Evaluated, published: Path | None = None) -> list[Block]:
@@ -74,16 +54,28 @@ def set_blocks(found: Evaluated, published: Path | None = None) -> list[Block]:
     truth = found.networks["truth"]
     blocks: list[Block] = [Heading(found.rules.title), rules_text(truth), _training_text(found)]
     if not found.published_test:
-        what = "rendered by cadstn synth" if found.rendered else "not the field's own test set"
+        what = "rendered by cadstn synth" if found.rendered else "not the set's published test"
         blocks.append(Text(
             f"These {len(truth.truth_xyz_mm)} test frames are {what}: the paper's figures, which "
             "are of the real NYU, cannot be held against them, and are quoted for the order alone."
         ))  # fmt: skip
-    others = _with_others(found, published)
+    entries = published_entries(published, found.rules, truth.truth_xyz_mm)
+    ours = truth.get("CADSTN")
+    assert ours is not None
+    others = replace(truth, entries=(*entries, ours)) if entries else truth
+    every = replace(truth, entries=(*entries, *truth.entries))
     blocks.append(methods_table(others, quoted=found.published_test))
-    blocks += curves(others, "6", "all-") if others is not truth else []
+    blocks += (
+        curves(others, "6", "all-", quoted=found.published_test) if others is not truth else []
+    )
     blocks.append(networks_table(truth))
-    blocks += curves(truth, "10" if others is not truth else "6 and 10")
+    blocks += curves(
+        truth, "10" if others is not truth else "6 and 10", quoted=found.published_test
+    )
+    if others.get("Spatial (authors)") and others.get("Temporal (authors)"):
+        blocks.append(networks_table(others, " (authors)"))
+        blocks += fusion_bars(others, " (authors)")
+    blocks += authors_blocks(every) if found.published_test else []
     blocks += fusion_bars(truth, chosen=found.fixed_weight)
     blocks += _fusion_weights(found)
     blocks.append(centres_table(found))
@@ -133,7 +125,8 @@ def _training_text(found: Evaluated) -> Text:
     )
     joint = found.folds[0].test.skeleton.joints[found.folds[0].test.center_joint]
     around = {
-        "mass": "the surface's centre of mass near ",
+        "mass_once": "the surface's centre of mass near ",
+        "mass": "the surface's centre of mass, taken twice, near ",
         "joint": "",
         "tracked": "the mean of all joints, not ",
         "followed": "the mean of all joints, not ",
@@ -147,23 +140,34 @@ def _training_text(found: Evaluated) -> Text:
     )
 
 
-def _with_others(found: Evaluated, published: Path | None) -> Comparison:
-    """Our whole method among others' files, or the five networks where there are none."""
-    truth = found.networks["truth"]
-    files = sorted(published.glob("*.txt")) if published else []
-    files = [file for file in files if file.stem != "groundtruth"]
-    if not files:
-        return truth
+def published_files(folder: Path | None) -> list[tuple[Path, Format]]:
+    """Prediction files in a folder, and the authors' own in FOLDER-authors, which hold x y z."""
+    if folder is None:
+        return []
+    files: list[tuple[Path, Format]] = [(file, "uvd") for file in sorted(folder.glob("*.txt"))]
+    theirs = folder.with_name(f"{folder.name}-authors")
+    files += [(file, "xyz") for file in sorted(theirs.glob("*.txt"))]
+    return [(file, fmt) for file, fmt in files if file.stem != "groundtruth"]
+
+
+def published_entries(
+    folder: Path | None, rules: Protocol, truth_xyz_mm: FloatArray
+) -> tuple[Entry, ...]:
+    """Score other methods' files on the test frames.
+
+    Raises:
+        CadstnError: if a file is of other frames.
+    """
     entries = []
-    for file in files:
-        pred = load_predictions(file, found.rules)
-        if len(pred) > len(truth.truth_xyz_mm):
+    for file, fmt in published_files(folder):
+        pred = load_predictions(file, rules, fmt)
+        if len(pred) > len(truth_xyz_mm):
             raise CadstnError(
-                f"holds {len(pred)} frames where this test has {len(truth.truth_xyz_mm)}",
+                f"holds {len(pred)} frames where this test has {len(truth_xyz_mm)}",
                 where=file,
                 mend="leave --published out: these are predictions for other frames",
             )
-        entry = make_entry(method_name(file), pred, truth.truth_xyz_mm, found.rules)
+        entry = make_entry(method_name(file), pred, truth_xyz_mm, rules)
         if entry.scores.mean_error_mm > _FOREIGN_MM:
             raise CadstnError(
                 f"is {entry.scores.mean_error_mm:.0f} mm off these frames on average",
@@ -171,9 +175,7 @@ def _with_others(found: Evaluated, published: Path | None) -> Comparison:
                 mend="leave --published out: these are predictions for other frames",
             )
         entries.append(entry)
-    ours = truth.get("CADSTN")
-    assert ours is not None
-    return Comparison(found.rules, truth.truth_xyz_mm, (*entries, ours))
+    return tuple(entries)
 
 
 def _fusion_weights(found: Evaluated) -> list[Block]:
@@ -211,14 +213,22 @@ def _visibility(found: Evaluated) -> list[Block]:
 
 
 def _hands(found: Evaluated) -> list[Block]:
-    """Figures 7 and 8."""
+    """Figures 2, 7 and 8."""
     name = found.rules.name
     whole = found.networks["truth"].get("CADSTN")
     assert whole is not None
     chosen = example_frames(whole.errors_mm)
     placed = [(*_place(found, frame), whole.pred_xyz_mm[frame], words) for frame, words in chosen]
     clear = clearest_frame(found.networks["truth"].truth_xyz_mm, found.hidden)
+    recipe = found.folds[0].trained.recipe
+    sliced = partial(slices_picture, *_place(found, clear), recipe.crop_rule(), recipe.net.slices)
     return [
+        Picture(
+            f"{name}-slices.png",
+            sliced,
+            f"The sliced 3D input, {found.rules.title} (figure 2): the crop of test frame {clear} "
+            f"and its {recipe.net.slices} slices of equal depth, nearest first.",
+        ),
         Picture(
             f"{name}-joints.png",
             partial(joints_picture, *_place(found, clear)),
@@ -236,15 +246,9 @@ def _hands(found: Evaluated) -> list[Block]:
 
 
 def _place(found: Evaluated, frame: int) -> tuple[Dataset, int]:
-    """Which split a frame of all folds in a row is in, and where."""
+    """The split that holds a frame of all folds in a row, and the frame's number in it."""
     for fold in found.folds:
         if frame < len(fold.test):
             return fold.test, frame
         frame -= len(fold.test)
     raise IndexError(frame)
-
-
-def _frames(parts: Sequence[Dataset]) -> str:
-    recordings = len({sequence for part in parts for sequence in part.sequences})
-    shots = sum(len(part.shots()) for part in parts)
-    return f"{sum(len(part) for part in parts):,} ({recordings}; {shots})"

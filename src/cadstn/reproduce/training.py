@@ -57,8 +57,8 @@ def train_missing(
         kind: of the recipe: ``paper``, ``released``, ``small`` or ``tiny``.
         settings: recipe fields to override.
         device: ``cpu`` or ``cuda``.
-        watch: told after every step, with the steps done and to do in all.
-        on_crops: told how many more crops are cut.
+        watch: called after every step, with the steps done and to do in all.
+        on_crops: called with how many more crops are cut.
 
     Raises:
         CadstnError: as `cadstn.train.train`; if the folder holds another recipe's work.
@@ -78,11 +78,11 @@ def train_missing(
     for chosen in recipes.values():
         steps = {stage: chosen.plan(stage).steps for stage in chosen.stages}
 
-        def tell(progress: Progress, start: int = before, steps: dict[str, int] = steps) -> None:
+        def report(progress: Progress, start: int = before, steps: dict[str, int] = steps) -> None:
             earlier = [steps[s] for s in list(steps)[: list(steps).index(progress.stage)]]
             watch(progress, start + sum(earlier) + progress.step, total)
 
-        train(chosen, folder, source=source, device=device, watch=tell)
+        train(chosen, folder, source=source, device=device, watch=report)
         before += sum(steps.values())
     weight, frames = _fixed_weight(folder, source, whole, device)
     return Trained(folder, whole, weight, frames)
@@ -91,7 +91,7 @@ def train_missing(
 def _fixed_weight(
     folder: Path, source: Source, recipe: Recipe, device: str
 ) -> tuple[float | None, int]:
-    """Choose table V's weight where it is honest to choose it: on held-out training shots."""
+    """Choose table V's weight on held-out training shots, not on the test."""
     import torch
 
     from cadstn.train import load_networks

@@ -18,11 +18,12 @@ import torch
 from numpy.typing import NDArray
 
 from cadstn.data import icvl, msra, nyu
-from cadstn.data.files import scipy_io, write_text
+from cadstn.data.files import scipy_io
 from cadstn.errors import CadstnError
 from cadstn.geometry.camera import Camera
 from cadstn.geometry.convention import convert
 from cadstn.io.files import told_of
+from cadstn.io.whole import sweep, write_text
 from cadstn.synth.draws import Draws
 from cadstn.synth.frames import Sequence
 from cadstn.synth.motion import Frustum
@@ -189,6 +190,7 @@ def _begin(path: Path, about: dict[str, object]) -> None:
     text = json.dumps(about) + "\n"
     with told_of(path):
         path.mkdir(parents=True, exist_ok=True)
+        sweep(note)
         if note.is_file():
             if note.read_text() != text:
                 raise CadstnError(

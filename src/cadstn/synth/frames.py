@@ -14,12 +14,12 @@ from cadstn.errors import CadstnError
 from cadstn.geometry.camera import Camera
 from cadstn.synth.draws import Draws
 from cadstn.synth.motion import Frustum
-from cadstn.synth.raster import camera_view, cast
+from cadstn.synth.raster import camera_view
+from cadstn.synth.render import cast_scene
 from cadstn.synth.scene import sample_scene
 from cadstn.synth.sensor import degrade
 from cadstn.synth.sensors import Sensor, sample_sensor
 from cadstn.synth.shape import Shape
-from cadstn.synth.surface import Cones
 
 DISTANCE_MM = (250.0, 1200.0)
 """How far the palm's middle is from the camera, nearest and farthest."""
@@ -80,6 +80,7 @@ class Sequence:
         distance_mm: nearest and farthest distance of the hand.
         frustum: where the hand may go, instead of anywhere in view at these distances.
         shape: of batch 1, whose hand; drawn at random if none is given.
+        held: chance that the hand grasps something.
 
     Attributes:
         joints_xyz_mm: (frames, 21, 3) float32 truth in MediaPipe's order, camera frame.
@@ -100,12 +101,13 @@ class Sequence:
         distance_mm: tuple[float, float] = DISTANCE_MM,
         frustum: Frustum | None = None,
         shape: Shape | None = None,
+        held: float = 0.0,
     ) -> None:
         frustum = view_frustum(camera, distance_mm) if frustum is None else frustum
         draws = Draws(seed, torch.tensor([index]))
         self.camera = camera
         self._scene = sample_scene(
-            draws.fork("scene"), frames, camera.fps, frustum=frustum, shape=shape
+            draws.fork("scene"), frames, camera.fps, frustum=frustum, shape=shape, held=held
         )
         self.joints_xyz_mm: NDArray[np.float32] = self._scene.joints_xyz_mm.numpy()
         self.left = bool(self._scene.left[0])
@@ -113,7 +115,7 @@ class Sequence:
         drawn = sample_sensor(draws.fork("sensor"))._replace(step=torch.zeros(1))
         # A hand out of its sensor's range would be a label without an image.
         farthest = self._scene.joints_xyz_mm[..., 2].max() + 50.0
-        drawn = drawn._replace(range_mm=drawn.range_mm.clamp(min=farthest))
+        drawn = drawn.covering(farthest)
         self._sensor = drawn if sensor is None else sensor
         self._noise = draws.fork("noise").repeat(frames)
 
@@ -136,12 +138,16 @@ class Sequence:
         def move(points: Tensor) -> Tensor:
             return (points - place) @ axes.T
 
+        solids, skin = scene.solids, scene.skin
         normals, offsets = scene.planes[..., :3], scene.planes[..., 3:]
         offsets = offsets - (normals * place).sum(-1, keepdim=True)
         other._scene = scene._replace(
             joints_xyz_mm=move(scene.joints_xyz_mm),
             cones=scene.cones._replace(a=move(scene.cones.a), b=move(scene.cones.b)),
             planes=torch.cat([normals @ axes.T, offsets], -1),
+            skin=skin and skin._replace(vertices_mm=move(skin.vertices_mm)),
+            solids=solids
+            and solids._replace(center=move(solids.center), axes=solids.axes @ axes.T),
         )
         other.joints_xyz_mm = other._scene.joints_xyz_mm.numpy()
         other._noise = self._noise.fork(name)
@@ -162,9 +168,8 @@ class Sequence:
             wanted = wanted[list(only)]
         for first in range(0, len(wanted), together):
             rows = wanted[first : first + together]
-            cones = Cones(*(field[rows] for field in self._scene.cones))
             view = camera_view(self.camera, len(rows))
-            depth = cast(cones, view, planes=self._scene.planes[rows], compiled=compiled)
+            depth = cast_scene(self._scene, view, rows=rows, compiled=compiled)
             sensor = Sensor(*(field.expand(len(rows)) for field in self._sensor))
             noise = self._noise.pick(rows)
             depth = degrade(depth, noise, sensor, angle_per_pixel=view.step_x, compiled=compiled)

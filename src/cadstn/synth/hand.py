@@ -62,7 +62,7 @@ DIP_PER_PIP = 2 / 3
 _SPLAY_REST_DEG = (4.0, 0.0, -5.0, -11.0)
 # Bent fingers do not stay parallel: all point to the scaphoid at the root of the thumb (Kapandji).
 # How far the plane of bending leans towards the thumb is our own estimate.
-_LEAN_DEG = (-2.0, 0.0, 3.0, 6.0)
+LEAN_DEG = (-2.0, 0.0, 3.0, 6.0)
 # Flexion of a metacarpal for each degree of its finger: some ten degrees for ring and twenty for
 # little finger in a fist; those of index and middle finger hardly move (Kapandji).
 _ARCH = (0.0, 0.0, 0.1, 0.2)
@@ -84,8 +84,8 @@ def forward(angles: Tensor, shape: Shape) -> tuple[Tensor, Cones]:
         joints (B, 21, 3) mm in MediaPipe's order, and the cones of hand and arm (`CONE_PARTS`).
     """
     # Fields are on one scale: the size and the mirror come last, for joints and cones alike.
-    cmc, mcp, chain, palmar = _fingers(angles[:, :16].reshape(-1, 4, 4), shape)
-    thumb, thumb_palmar = _thumb(angles[:, 16:20], shape)
+    cmc, mcp, chain, palmar = finger_chains(angles[:, :16].reshape(-1, 4, 4), shape)
+    thumb, thumb_palmar = thumb_chain(angles[:, 16:20], shape)
     digits = torch.cat([thumb_palmar[:, None], palmar], 1) * shape.girth[..., None, None]
     fingers = torch.cat([mcp[:, :, None], chain], 2).flatten(1, 2)
     places = torch.cat([cmc, thumb, fingers, digits.flatten(1, 2)], 1)
@@ -101,7 +101,7 @@ def forward(angles: Tensor, shape: Shape) -> tuple[Tensor, Cones]:
     )
 
 
-def _fingers(angles: Tensor, shape: Shape) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def finger_chains(angles: Tensor, shape: Shape) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Roots of the metacarpals, MCP joints, chains and palmar directions of the four fingers.
 
     Args:
@@ -120,7 +120,7 @@ def _fingers(angles: Tensor, shape: Shape) -> tuple[Tensor, Tensor, Tensor, Tens
     # Bent fingers cannot be spread: the collateral ligaments tighten with flexion.
     splay = (splay + torch.deg2rad(constant(_SPLAY_REST_DEG, angles))) * flex.clamp(0, 1.5).cos()
     along = torch.stack([splay.sin(), splay.cos(), torch.zeros_like(splay)], -1)
-    lean = torch.deg2rad(constant(_LEAN_DEG, angles))
+    lean = torch.deg2rad(constant(LEAN_DEG, angles))
     lean = torch.stack([lean.sin(), torch.zeros_like(lean), lean.cos()], -1).expand_as(along)
     out = lean - (lean * along).sum(-1, keepdim=True) * along
     along = _flexed(along, arch)[:, :, None]
@@ -139,7 +139,7 @@ def _flexed(vector: Tensor, angle: Tensor) -> Tensor:
     return torch.stack([x, y * cos - z * sin, y * sin + z * cos], -1)
 
 
-def _thumb(angles: Tensor, shape: Shape) -> tuple[Tensor, Tensor]:
+def thumb_chain(angles: Tensor, shape: Shape) -> tuple[Tensor, Tensor]:
     """CMC, MCP, IP and tip (B, 4, 3) of the thumb, and the palmar directions (B, 3, 3)."""
     radial, palmar, mcp, ip = angles.unbind(-1)
     metacarpal = torch.stack(

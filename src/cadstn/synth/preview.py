@@ -10,23 +10,27 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cadstn.errors import CadstnError
 from cadstn.geometry.skeleton import HAND21
+from cadstn.io.whole import write_bytes
 from cadstn.synth.draws import Draws
 from cadstn.synth.gestures import gesture, gesture_names
-from cadstn.synth.hand import forward
+from cadstn.synth.grasp import sample_grasps
+from cadstn.synth.hand import ANGLES, forward
 from cadstn.synth.motion import orientation
 from cadstn.synth.raster import cast, crop_view
 from cadstn.synth.sensor import degrade
 from cadstn.synth.sensors import SENSORS, sensor
 from cadstn.synth.shape import Shape, average_shape, sample_shape
+from cadstn.synth.solids import Solids
 from cadstn.synth.stream import sample_clips
 from cadstn.synth.surface import Cones
+from cadstn.synth.surroundings import join
+from cadstn.synth.things import KINDS, Thing, shown_rods
 from cadstn.tracking.views import contact_sheet, draw_joints, shade
 
 Image = NDArray[np.uint8]
 #: What `draw_previews` writes, in order.
-SHEETS = ("gestures", "shapes", "sensors", "stream", "motion")
+SHEETS = ("gestures", "shapes", "grasps", "sensors", "stream", "held", "motion")
 _CUBE_MM = 250.0
 _PLASTER_CUBE_MM = 215.0
 _DISTANCE_MM = 600.0
@@ -46,16 +50,14 @@ def draw_previews(out: Path, *, seed: int = 0) -> list[Path]:
     Raises:
         CadstnError: if the folder cannot be written.
     """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CadstnError(str(error), where=out, mend="name a folder for the sheets") from None
-    makers = (gesture_sheet, shape_sheet, sensor_sheet, stream_sheet, motion_sheet)
+    makers = (
+        gesture_sheet, shape_sheet, grasp_sheet, sensor_sheet, stream_sheet, held_sheet,
+        motion_sheet,
+    )  # fmt: skip
     paths = []
     for name, maker in zip(SHEETS, makers, strict=True):
         path = out / f"{name}.png"
-        if not cv2.imwrite(str(path), maker(seed)):
-            raise CadstnError("cannot write the picture", where=path, mend="is the disk full?")
+        write_bytes(path, cv2.imencode(".png", maker(seed))[1].tobytes())
         paths.append(path)
     return paths
 
@@ -78,12 +80,32 @@ def shape_sheet(seed: int) -> Image:
     return contact_sheet([picture for row in views for picture in row], count, 180)
 
 
+def grasp_sheet(seed: int) -> Image:
+    """Draw two grasps of every kind of thing, each from the palm's side and from the thumb's."""
+    draws = Draws((seed,), torch.arange(400))
+    shape = sample_shape(draws.fork("shape"))
+    grasps = sample_grasps(draws.fork("grasp"), shape)
+    rows = torch.cat([
+        ((grasps.kind == kind) & grasps.there).nonzero()[:2, 0] for kind in range(len(KINDS))
+    ])  # fmt: skip
+    names, shown = list(KINDS), Shape(*(field[rows] for field in shape))
+    angles = torch.nn.functional.pad(grasps.angles[rows], (0, len(ANGLES) - 20))
+    views = [
+        _shaded(angles, shown, turn * (1 - 2 * shown.left), grasps.thing.pick(rows))
+        for turn in (25.0, 95.0)
+    ]
+    pictures = []
+    for row, (palm, side) in zip(rows.tolist(), zip(*views, strict=True), strict=True):
+        pictures += [_titled(palm, names[int(grasps.kind[row])]), side]
+    return contact_sheet(pictures, 12, 150)
+
+
 def sensor_sheet(seed: int) -> Image:
     """Draw one crop as every named sensor sees it, at three distances."""
     pictures = []
     names = tuple(SENSORS)
     for distance in (400.0, 600.0, 900.0):
-        cones, joints = _posed(gesture("relaxed")[None], average_shape(1), 20.0, distance)
+        cones, joints, _ = _posed(gesture("relaxed")[None], average_shape(1), 20.0, distance)
         center = joints.mean(1)
         view = crop_view(center, _CUBE_MM, 256)
         clean = cast(cones, view)
@@ -107,6 +129,14 @@ def stream_sheet(seed: int) -> Image:
     )
 
 
+def held_sheet(seed: int) -> Image:
+    """Draw the first crops of a training stream in which every hand grasps something."""
+    clips = sample_clips((seed,), torch.arange(40), 1, held=1.0)
+    return contact_sheet(
+        _labelled(clips.crops[:, 0], clips.joints[:, 0], clips.centers_mm[:, 0]), 10, 180
+    )
+
+
 def motion_sheet(seed: int) -> Image:
     """Draw every second frame of three clips, a row each, 30 frames a second."""
     clips = sample_clips((seed, 1), torch.arange(3), 24)
@@ -115,12 +145,16 @@ def motion_sheet(seed: int) -> Image:
 
 
 def _posed(
-    angles: Tensor, shape: Shape, turn_deg: float, distance_mm: float
-) -> tuple[Cones, Tensor]:
-    """Hands held upright before the camera: cones and joints in its frame."""
+    angles: Tensor,
+    shape: Shape,
+    turn_deg: float | Tensor,
+    distance_mm: float,
+    thing: Thing | None = None,
+) -> tuple[Cones, Tensor, Solids | None]:
+    """Hands held upright before the camera: cones, joints and solids in its frame."""
     joints, cones = forward(angles, shape)
     count = len(angles)
-    turn = torch.full((count,), turn_deg).deg2rad()
+    turn = (torch.zeros(count) + turn_deg).deg2rad()
     rotation = orientation(turn, torch.full_like(turn, -0.15), torch.zeros_like(turn))
     middle = joints.mean(1, keepdim=True)
     place = torch.tensor([0.0, 0.0, distance_mm])
@@ -128,14 +162,21 @@ def _posed(
     def put(points: Tensor) -> Tensor:
         return (points - middle) @ rotation.mT + place
 
-    return Cones(put(cones.a), put(cones.b), cones.ra, cones.rb), put(joints)
+    cones = Cones(put(cones.a), put(cones.b), cones.ra, cones.rb)
+    if thing is None:
+        return cones, put(joints), None
+    thing = thing.moved(rotation, put(torch.zeros(count, 1, 3))[:, 0])
+    return join(cones, shown_rods(thing)), put(joints), thing.blocks
 
 
-def _shaded(angles: Tensor, shape: Shape, turn_deg: float) -> list[Image]:
+def _shaded(
+    angles: Tensor, shape: Shape, turn_deg: float | Tensor, thing: Thing | None = None
+) -> list[Image]:
     """Clean surfaces lit from the camera's side, as one would look at a plaster hand."""
-    cones, joints = _posed(angles, shape, turn_deg, _DISTANCE_MM)
-    view = crop_view(joints.mean(1), _PLASTER_CUBE_MM, _TILE)
-    depth = cast(cones, view)
+    cones, joints, solids = _posed(angles, shape, turn_deg, _DISTANCE_MM, thing)
+    cube_mm = _PLASTER_CUBE_MM if thing is None else 1.2 * _PLASTER_CUBE_MM
+    view = crop_view(joints.mean(1), cube_mm, _TILE)
+    depth = cast(cones, view, solids=solids)
     return [_plaster(image, float(view.step_x[0])) for image in depth]
 
 

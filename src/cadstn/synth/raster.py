@@ -18,6 +18,7 @@ from torch import Tensor
 
 from cadstn.geometry.camera import Camera
 from cadstn.synth.cone import coefficients, enter
+from cadstn.synth.solids import Solids, cast_solids
 from cadstn.synth.surface import Cones
 
 _FLOORED = 0.75
@@ -77,6 +78,7 @@ def cast(
     view: View,
     *,
     planes: Tensor | None = None,
+    solids: Solids | None = None,
     far_mm: Tensor | None = None,
     compiled: bool = False,
 ) -> Tensor:
@@ -88,6 +90,7 @@ def cast(
         view: the rays, (B,).
         planes: (B, Q, 4) nx, ny, nz and offset in mm: the plane ``n . p = offset``; an infinite
             offset leaves it out.
+        solids: (B, Q) boxes and cylinders.
         far_mm: (B,) cones that lie wholly beyond may be left out.
         compiled: use torch.compile, several times faster after a quarter of a minute; needs a C++
             compiler.
@@ -108,9 +111,18 @@ def cast(
         some = Cones(*(field[rows] for field in cones))
         size = view.height, view.width
         parts.append(_cast(some, planes[rows], grids[rows], size, compiled))
-    if len(parts) == 1:
-        return parts[0]
-    return torch.cat([grids.new_empty(0, view.height, view.width), *parts])
+    image = (
+        parts[0]
+        if len(parts) == 1
+        else torch.cat([grids.new_empty(0, view.height, view.width), *parts])
+    )
+    if solids is not None:
+        # Few frames have any.
+        some_rows = (solids.half[..., 0] > 0).any(1).nonzero()[:, 0]
+        if len(some_rows):
+            near = run(cast_solids, compiled)
+            image[some_rows] = near(image[some_rows], grids[some_rows], solids.rows(some_rows))
+    return image
 
 
 def _without_far(cones: Cones, far_mm: Tensor) -> Cones:

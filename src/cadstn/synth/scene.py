@@ -10,9 +10,12 @@ from torch.nn.functional import normalize
 
 from cadstn.geometry.skeleton import KNUCKLES
 from cadstn.synth.draws import Draws
+from cadstn.synth.grasp import Grasps, carried, over_time, sample_grasps
 from cadstn.synth.hand import forward
+from cadstn.synth.mesh import pose_mesh
 from cadstn.synth.motion import DEFAULT_FRUSTUM, Frustum, Motion, sample_motion
 from cadstn.synth.shape import Shape, constant, sample_shape
+from cadstn.synth.solids import Solids, solid_cones
 from cadstn.synth.surface import CONE_PARTS, Cones
 from cadstn.synth.surroundings import (
     HELD_CONES,
@@ -52,8 +55,15 @@ _PERSON = HAND_CONES + _ARM + 1 + HELD_CONES
 
 #: In a scene's cones: the labelled hand with its whole arm, the arm alone from the elbow's side of
 #: the forearm on, chest and head, and the other hand.
-OWN, OTHER = slice(HAND_CONES + _ARM + 1), slice(_PERSON + 2, None)
+OWN, OTHER = slice(HAND_CONES + _ARM + 1), slice(_PERSON + 2, _PERSON + 3 + len(CONE_PARTS))
 ARM, PERSON = slice(HAND_CONES + 2, HAND_CONES + _ARM + 1), slice(_PERSON, _PERSON + 2)
+
+
+class Skin(NamedTuple):
+    """Hands that are a mesh: ``frames`` (M,) which, and ``vertices_mm`` (M, V, 3), camera frame."""
+
+    frames: Tensor
+    vertices_mm: Tensor
 
 
 class Scene(NamedTuple):
@@ -62,15 +72,20 @@ class Scene(NamedTuple):
     Attributes:
         joints_xyz_mm: (B * T, 21, 3) mm.
         cones: (B * T, P) of everything but planes: the labelled hand (`HAND_CONES`), its arm, what
-            it holds, chest and head, and the other hand; what is not there is behind the camera.
+            it holds, chest and head, the other hand, and what it grasps where there are grasps;
+            what is not there is behind the camera.
         planes: (B * T, 2, 4) wall and table, see `cadstn.synth.raster.cast`.
         left: (B,) 1 for a left hand.
+        solids: (B * T, Q) boxes and cylinders of what is grasped; none where there are no grasps.
+        skin: labelled hands whose surface is a mesh instead of cones; none where there are none.
     """
 
     joints_xyz_mm: Tensor
     cones: Cones
     planes: Tensor
     left: Tensor
+    solids: Solids | None = None
+    skin: Skin | None = None
 
 
 class Hand(NamedTuple):
@@ -88,8 +103,23 @@ def sample_scene(
     *,
     frustum: Frustum = DEFAULT_FRUSTUM,
     shape: Shape | None = None,
+    held: float = 0.0,
+    mesh: float = 0.0,
 ) -> Scene:
-    """Draw a clip of ``frames`` frames for every sample, of given hands or any: `build_scene`."""
+    """Draw a clip of ``frames`` frames for every sample: `build_scene`.
+
+    Args:
+        draws: B streams.
+        frames: of each clip.
+        fps: frames a second.
+        frustum: where the hand may go.
+        shape: whose hands; any if none is given.
+        held: share of clips whose hand grasps something; the other clips do not depend on it.
+        mesh: share of clips whose hand is a mesh (`cadstn.synth.mesh`); as with ``held``.
+
+    Raises:
+        CadstnError: if there is to be a mesh and there is none.
+    """
     shape = sample_shape(draws.fork("shape")) if shape is None else shape
     second = draws.fork("second")
     rows = second.chance(SECOND).nonzero()[:, 0]
@@ -98,10 +128,45 @@ def sample_scene(
     # All hands together: a call for the few second ones would cost as much as one for all.
     moving = draws.fork("motion").join(second.pick(rows).fork("motion"))
     motion = sample_motion(moving, shape, frames, fps, frustum=frustum)
-    return build_scene(draws, motion, shape, rows)
+    grasped = _grasp(draws, motion, shape, frames, fps, held) if held else None
+    scene = build_scene(draws, motion, shape, rows, grasped)
+    return _skinned(draws, scene, motion, shape, mesh) if mesh else scene
 
 
-def build_scene(draws: Draws, motion: Motion, shape: Shape, second: Tensor | None = None) -> Scene:
+def _grasp(
+    draws: Draws, motion: Motion, shape: Shape, frames: int, fps: float, held: float
+) -> tuple[Tensor, Grasps]:
+    """Let a share of the hands grasp something: changes the motion, returns where, and what."""
+    own = draws.fork("grasps").chance(held).nonzero()[:, 0]
+    some = draws.pick(own).fork("grasp")
+    grasps = sample_grasps(some, Shape(*(field[own] for field in shape)))
+    digits = over_time(some.fork("lift"), grasps, frames, fps)
+    there = grasps.there[:, None, None]
+    motion.angles[own, :, :20] = torch.where(there, digits, motion.angles[own, :, :20])
+    return own, grasps
+
+
+def _skinned(draws: Draws, scene: Scene, motion: Motion, shape: Shape, mesh: float) -> Scene:
+    """Make a share of the labelled hands a mesh, in the place of their cones."""
+    frames = motion.angles.shape[1]
+    clips = draws.fork("mesh").chance(mesh).nonzero()[:, 0]
+    which = (clips[:, None] * frames + torch.arange(frames, device=clips.device)).flatten()
+    hands = Shape(*(field[clips].repeat_interleave(frames, 0) for field in shape))
+    skin = pose_mesh(motion.angles[clips].flatten(0, 1), hands)
+    rotation = motion.rotation[clips].flatten(0, 1)
+    skin = skin @ rotation.mT + scene.joints_xyz_mm[which, :1]
+    there = torch.ones_like(scene.cones.ra, dtype=torch.bool)
+    there[which, :HAND_CONES] = False
+    return scene._replace(cones=hide(scene.cones, there), skin=Skin(which, skin))
+
+
+def build_scene(
+    draws: Draws,
+    motion: Motion,
+    shape: Shape,
+    second: Tensor | None = None,
+    grasped: tuple[Tensor, Grasps] | None = None,
+) -> Scene:
     """Put hands that move as told into the camera's frame, each in surroundings of its own.
 
     Args:
@@ -109,6 +174,7 @@ def build_scene(draws: Draws, motion: Motion, shape: Shape, second: Tensor | Non
         motion: of B clips, and then of R second hands.
         shape: of B + R hands.
         second: (R,) in whose clips the second hands are; none if there are none.
+        grasped: (G,) in whose clips hands hold something, and what; none if there are none.
     """
     batch, frames = len(draws), motion.angles.shape[1]
     rows = motion.angles.new_zeros(0, dtype=torch.long) if second is None else second
@@ -120,15 +186,26 @@ def build_scene(draws: Draws, motion: Motion, shape: Shape, second: Tensor | Non
     own, other = _cut(hands, slice(batch * frames)), _cut(hands, slice(batch * frames, None))
     rotation = motion.rotation[:batch].flatten(0, 1)
     held = sample_held(draws.fork("held"), own.joints_xyz_mm, own.hand, rotation, frames)
-    planes = sample_planes(draws.fork("planes"), join(own.hand, _first(own.arm, _ARM)), frames)
+    solid = join(own.hand, _first(own.arm, _ARM))
+    rods, blocks = None, None
+    if grasped is not None:
+        rods, blocks, without = carried(
+            *grasped, own.joints_xyz_mm[:, 0], rotation, frames, nearest_mm=_CLEAR_MM
+        )
+        held = hide(held, without)
+        solid = join(solid, rods, solid_cones(blocks))
+    planes = sample_planes(draws.fork("planes"), solid, frames)
     left, shoulder = shape.left[:batch], own.arm.b[:, -1]
     person, shoulders = sample_person(
         draws.fork("person"), own.joints_xyz_mm, shoulder, left, frames
     )
     own = _from_shoulder(own, shoulders[:, 0])
     beside_it = _second_hands(draws.fork("second hand"), own, other, shoulders[:, 1], rows, frames)
-    cones = join(own.hand, own.arm, held, person, beside_it)
-    return Scene(own.joints_xyz_mm, cones, planes.repeat_interleave(frames, 0), left)
+    if rods is not None:
+        # A second hand keeps clear of the first, not of what it holds.
+        beside_it = hide(beside_it, without)
+    cones = join(own.hand, own.arm, held, person, beside_it, *([] if rods is None else [rods]))
+    return Scene(own.joints_xyz_mm, cones, planes.repeat_interleave(frames, 0), left, blocks)
 
 
 def place_hands(motion: Motion, shape: Shape) -> Hand:

@@ -30,6 +30,7 @@ _LEAST_JUMP_MM = 10.0  # neighbours farther apart than this, and than steep skin
 _STEEP = 3.0
 _BEHIND_MM = 400.0  # no farther behind do mixtures of two surfaces lie
 _SPECKLE_MM = 2000.0
+_DOT_MM = 40.0  # so much too near or too far do wrong dots read, at most
 # Odd words as signed ones; the first two part the lattice's axes, the others are the mixer's.
 _ACROSS, _DOWN = 0x9E3779B1 - (1 << 32), 0x85EBCA77 - (1 << 32)
 _FIRST, _SECOND = 0x7FEB352D, 0x846CA68B - (1 << 32)
@@ -85,7 +86,7 @@ def _measure(
 ) -> Tensor:
     """Degrade (B, H + 2 m, W + 2 m) in its margin, for columns (W) and rows (H, 1) inside of it.
 
-    Takes keys (B, 5), a sensor's fields (B, 24) and angles (B, 1, 1), and returns (B, H, W).
+    Takes keys (B, 5), a sensor's fields (B, 26) and angles (B, 1, 1), and returns (B, H, W).
     """
     s = Sensor(*fields[:, :, None, None].unbind(1))
     aim_key, wobble_key, grain_key, texture_key, hole_key = keys[:, :, None, None].unbind(1)
@@ -115,7 +116,12 @@ def _measure(
     far, near = _normal_edge(s.lost_far), _normal_edge(s.lost_near)
     lost = ((before & (patchy < far)) | (behind & (patchy < near))) & ~flying
     lost = lost | (oblique * s.slant_lost > 1)
-    lost = lost | _holes(hole_key, x / s.hole_px, y / s.hole_px, s.holes)
+    holes, dot = _holes(hole_key, x / s.hole_px, y / s.hole_px, s.holes, s.wrong)
+    value = value + dot
+    lost = lost | holes
+    # Light of one modulation tells depth only up to whole wavelengths.
+    wrapped = (s.wrap_mm > 0) & (value < _NOWHERE_MM / 2)
+    value = torch.where(wrapped, value.remainder(s.wrap_mm.clamp(min=1.0)), value)
     nothing = value > s.range_mm.clamp(max=_NOWHERE_MM / 2)
     ghost = nothing & (chance < s.speckle)
     value = torch.where(ghost, mix * _SPECKLE_MM, value)
@@ -241,8 +247,13 @@ def _rounded(depth_mm: Tensor, disparity_mm: Tensor, unit_mm: Tensor) -> Tensor:
     return torch.where(unit_mm > 0, (depth_mm / unit).round() * unit, depth_mm)
 
 
-def _holes(key: Tensor, x: Tensor, y: Tensor, chance: Tensor) -> Tensor:
-    """Round holes in a share ``chance`` of unit squares, each in its square, of 0.1 on average."""
+def _holes(
+    key: Tensor, x: Tensor, y: Tensor, chance: Tensor, wrong: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Round holes in a share ``chance`` of unit squares, each in its square, of 0.1 on average.
+
+    A share ``wrong`` of them are no holes: they read so many mm too far, the second result.
+    """
     cell_x, cell_y = x.floor(), y.floor()
     bits = _hash(key, cell_x, cell_y)
     # The mean of (a + (b - a) u)^2 pi is 0.1 for radii from 0.08 to 0.26.
@@ -250,7 +261,11 @@ def _holes(key: Tensor, x: Tensor, y: Tensor, chance: Tensor) -> Tensor:
     middle_x = 0.26 + 0.48 * ((bits >> 20) & 63).float() / 63
     middle_y = 0.26 + 0.48 * ((bits >> 26) & 63).float() / 63
     away = (x - cell_x - middle_x).square() + (y - cell_y - middle_y).square()
-    return (_unit(bits, 16) < chance) & (away < radius.square())
+    inside = (_unit(bits, 16) < chance) & (away < radius.square())
+    # What chooses dots among holes is what is left of the chance that chose the hole.
+    dots = inside & (_unit(bits, 16) < chance * wrong)
+    off = (((bits >> 16) & 1023).float() - 511.5) * (2 * _DOT_MM / 1023)
+    return inside & ~dots, torch.where(dots, off, 0.0)
 
 
 def _waves(key: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:

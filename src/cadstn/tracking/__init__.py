@@ -1,25 +1,21 @@
 """Tracking: from depth frames to joints, with the network that ships or one of your own."""
 
-from cadstn.tracking.hand import Hand, TrackState, View
-from cadstn.tracking.hands import HandsTracker
+from cadstn.tracking.hand import Frame, Hand, State
 from cadstn.tracking.network import Network
+from cadstn.tracking.observation import observe
 from cadstn.tracking.runtime import load_network
-from cadstn.tracking.tracker import (
-    WINDOW,
-    Tracker,
-    track_batch,
-    track_step,
-)
+from cadstn.tracking.tracker import WINDOW, HandsTracker, Tracker, track_batch, track_step
 
 __all__ = [
     "WINDOW",
+    "Frame",
     "Hand",
     "HandsTracker",
     "Network",
-    "TrackState",
+    "State",
     "Tracker",
-    "View",
     "load_network",
+    "observe",
     "track_batch",
     "track_step",
 ]

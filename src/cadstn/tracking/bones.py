@@ -20,7 +20,7 @@ _SHORTEST_MM = 0.1
 
 
 class Bones(NamedTuple):
-    """What frames said of a hand's bones, as sums.
+    """The bone lengths that frames agree on, as sums.
 
     Attributes:
         weight: (N,) of the frames, each by how sure it was; 1 / mm^2.
@@ -45,7 +45,7 @@ def keep_size(
     Args:
         joints_mm: (K, 3) of one frame.
         uncertainty_mm: (K,) above 0.
-        before: what the frames before said; None for the first, which nothing is known of.
+        before: of the frames before; None for the first.
         skeleton: names the N bones.
 
     Returns:

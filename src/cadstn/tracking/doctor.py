@@ -23,7 +23,7 @@ PACKAGES = (
 
 
 def examine(seconds: float = 10.0) -> dict[str, Any]:
-    """Look at this machine and try the package on it.
+    """Examine this machine and test the package on it.
 
     Args:
         seconds: how long to track the recording in the package; 0 leaves the test out.

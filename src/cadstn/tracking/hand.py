@@ -1,4 +1,4 @@
-"""What is seen of a hand in a frame, and what a stream remembers from frame to frame."""
+"""A hand in a frame, the frame itself, and what a stream remembers from frame to frame."""
 
 from __future__ import annotations
 
@@ -8,34 +8,39 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cadstn.errors import CadstnError
+from cadstn.geometry.arrays import as_depth_mm
 from cadstn.geometry.camera import Camera, DepthMm
 from cadstn.tracking.bones import Bones
+from cadstn.tracking.canonical import HandView
 from cadstn.tracking.network import Network, StreamState
-from cadstn.tracking.turn import Attitude
+
+DETECT_EVERY = 10
+"""Frames between two detections while every place follows a hand."""
+
+_SAME_PLACE_MM = 60.0
 
 
 @dataclass(frozen=True)
 class Hand:
-    """What was seen in one frame.
+    """One hand in one frame.
 
     Attributes:
         joints_mm: (K, 3) float32, camera frame (x right, y down, z forward); NaN where lost.
         found: whether there is a hand.
-        how: ``found`` (searched for), ``followed`` (from the frame before) or ``lost``.
+        how: ``found`` (detected), ``followed`` (from the frame before) or ``lost``.
         agreement: share of joints that have surface where a hand's skin would be.
-        center_mm: (3,) centre of the cube that was looked at; NaN where lost.
+        center_mm: (3,) center of the cube that the network read; NaN where lost.
         cube_mm: edge of that cube.
         temporal_weight: (K,) mean weight that fusion gave the temporal network; NaN where lost.
         confidence: (K,) 0 to 1, how much of the surface around each joint's place is where a
-            hand's skin would be; 0 where lost. It sees that a joint is off the hand, not that it
+            hand's skin would be; 0 where lost. It shows that a joint is off the hand, not that it
             lies on the wrong finger: on rendered recordings, with the first weights, 32 % of the
             joints of confidence 0 lay within 30 mm of the truth, 65 % of 0.4, 81 % of 1.
-        side: ``left`` or ``right``; ``unknown`` where lost, or where the network does not say.
+        uncertainty_mm: (K,) error scale: within it lies each joint two times in three, as the
+            network predicts; NaN where lost, or where it predicts none.
+        present: presence, the probability that this is a hand; NaN where the network predicts none.
+        side: ``left`` or ``right``; ``unknown`` where lost, or where the network predicts none.
         time_s: the frame's time stamp, None if the caller gave none.
-        uncertainty_mm: (K,) within which each joint lies two times in three, as the network says
-            of itself; NaN where lost, or where it does not say.
-        present: how sure the network is that this is a hand, 0 to 1; NaN where it does not say.
     """
 
     joints_mm: NDArray[np.float32]
@@ -51,73 +56,163 @@ class Hand:
     side: str = "unknown"
     time_s: float | None = None
 
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as plain values, fit for JSON; see `cadstn.tracking.records.hand_record`."""
+        from cadstn.tracking.records import hand_record
 
-class TrackState(NamedTuple):
-    """All that a stream remembers: a value, so that streams never mix.
+        return hand_record(self)
+
+    def to_dataframe(self) -> Any:
+        """A pandas table of one row; see `cadstn.tracking.records.hands_table`."""
+        from cadstn.tracking.records import hands_table
+
+        return hands_table([self])
+
+    def draw(self, image: NDArray[Any], camera: Camera) -> NDArray[np.uint8]:
+        """A copy of an image with the skeleton over it; see `cadstn.tracking.records.draw_hand`."""
+        from cadstn.tracking.records import draw_hand
+
+        return draw_hand(self, image, camera)
+
+    def __repr__(self) -> str:
+        """One short line."""
+        if not self.found:
+            return "Hand(lost)"
+        x, y, z = self.center_mm.round().astype(int).tolist()
+        return f"Hand({self.side}, {self.how}, at ({x}, {y}, {z}) mm, presence {self.present:.2f})"
+
+
+class Track(NamedTuple):
+    """What is remembered of one hand: a value, so that hands never mix.
 
     Attributes:
-        stream: the temporal network's memory.
-        center_mm: (3,) where the hand was, None when there is none to follow.
-        crop_mm: (3,) the centre of the crop that the memory saw last, None when it saw none.
-        attitude: which hand it is and which way it points; the stream's memory is turned alike.
-        age: frames since its surroundings were last looked at.
-        doubts: checks in a row that found nothing like a hand there.
-        frames: frames since the temporal memory began.
-        bones: what is known of the hand's size, None where the network does not say how sure it is.
-        camera: that took the last frame; the hand's place means nothing to another.
-        hand: what was seen last.
+        memory: of the temporal network.
+        center_mm: (3,) where the next cube goes, None where no hand is followed.
+        crop_mm: (3,) center of the crop that the memory saw last, None when it saw none.
+        view: how the hand is seen; the memory is of that view.
+        frames: since the memory began.
+        bones: what is known of the hand's size.
+        doubts: detections in a row that did not see it.
+        side: of the hand that is or was here.
     """
 
-    stream: StreamState
+    memory: StreamState
     center_mm: NDArray[np.float64] | None = None
     crop_mm: NDArray[np.float64] | None = None
-    attitude: Attitude = Attitude()
-    age: int = 0
-    doubts: int = 0
+    view: HandView = HandView()
     frames: int = 0
     bones: Bones | None = None
+    doubts: int = 0
+    side: str = "unknown"
+
+    def begun(self, network: Network, view: HandView) -> Track:
+        """A new hand at this place."""
+        known = view if network.wants.upright else HandView(frames=0)
+        return Track(network.initial_state(), view=known, side=self.side)
+
+    def lost(self, network: Network) -> Track:
+        """The place without its hand; which side it was is kept for its return."""
+        return Track(network.initial_state(), side=self.side)
+
+
+class Refused(NamedTuple):
+    """A detection that the network took for no hand.
+
+    Attributes:
+        center_mm: (3,) where.
+        wait: frames until it may be tried again.
+        begun_with: what ``wait`` began with.
+        reason: why it was refused.
+    """
+
+    center_mm: NDArray[np.float64]
+    wait: int
+    begun_with: int
+    reason: str
+
+    def waited(self) -> Refused:
+        """One frame later."""
+        return self._replace(wait=self.wait - 1)
+
+    def is_at(self, center_mm: NDArray[np.float64]) -> bool:
+        """Whether it is this place."""
+        return bool(((self.center_mm - center_mm) ** 2).sum() < _SAME_PLACE_MM**2)
+
+
+class State(NamedTuple):
+    """All that a stream remembers.
+
+    Attributes:
+        tracks: one a hand that can be followed.
+        detect_every: frames between two detections while all are.
+        age: frames since the last detection.
+        refused: places that were no hand.
+        camera: that took the last frame; places mean nothing to another.
+        hands: of the last frame, none before the first.
+        pixels: checksum of some of the last frame's pixels, if it had a time.
+    """
+
+    tracks: tuple[Track, ...]
+    detect_every: int = DETECT_EVERY
+    age: int = 0
+    refused: tuple[Refused, ...] = ()
     camera: Camera | None = None
-    hand: Hand | None = None
+    hands: tuple[Hand, ...] = ()
+    pixels: int = 0
+
+    @staticmethod
+    def fresh(network: Network, hands: int = 1, detect_every: int = DETECT_EVERY) -> State:
+        """The state of a stream that has seen nothing."""
+        return State(tuple(Track(network.initial_state()) for _ in range(hands)), detect_every)
+
+    def again(self, network: Network) -> State:
+        """Forget everything but how many hands there may be."""
+        return State.fresh(network, len(self.tracks), self.detect_every)
 
 
-class View(NamedTuple):
+class Frame(NamedTuple):
     """One frame of one stream.
 
     Attributes:
         depth_mm: (H, W) mm, 0 where nothing was measured.
         camera: that took it.
         time_s: when, if known.
-        apart_from_mm: (3,) each, where other hands are that others follow.
     """
 
     depth_mm: DepthMm
     camera: Camera
     time_s: float | None = None
-    apart_from_mm: tuple[NDArray[np.float64], ...] = ()
 
 
-def as_view(depth: NDArray[Any], camera: Camera, time_s: float | None = None) -> View:
+def as_frame(
+    depth: Any, camera: Camera, time_s: float | None = None, unit: str | float | None = None
+) -> Frame:
     """Check one frame: millimetres, and the camera's size.
 
     Raises:
-        CadstnError: if the image has no depth's shape, or not the camera's size.
+        CadstnError: if it is no depth image, or not of the camera's size.
     """
-    if depth.dtype.kind != "f":
-        depth = camera.depth_mm(depth)
-    if depth.ndim != 2 or 0 in depth.shape:
-        raise CadstnError(
-            f"depth has shape {depth.shape}", mend="give one (height, width) image a call"
-        )
-    height, width = depth.shape
+    depth_mm = as_depth_mm(depth, camera, unit)
+    height, width = depth_mm.shape
     if (camera.width, camera.height) != (width, height):
         camera = camera.sized(width, height)
-    # NaN and infinity stay: whoever reads a pixel takes them for nothing measured, and to look for
-    # them in the whole frame would cost as much as the crop.
-    return View(np.ascontiguousarray(depth, np.float32), camera, time_s)
+    # NaN and infinity stay: whoever reads a pixel takes them for nothing measured, and a search
+    # of the whole frame would cost as much as the crop.
+    return Frame(depth_mm, camera, time_s)
+
+
+def refusals(state: State) -> str:
+    """How many places were refused, and why, in a few words; empty where none was."""
+    if not state.refused:
+        return "the detector found no candidate"
+    some = [f"{one.center_mm[2] / 1000:.2f} m away ({one.reason})" for one in state.refused[:3]]
+    count = len(state.refused)
+    places = "1 place" if count == 1 else f"{count} places"
+    return f"{places} refused: {', '.join(some)}"
 
 
 def lost_hand(network: Network, time_s: float | None = None) -> Hand:
-    """Return what is said of a frame without a hand."""
+    """Return the hand of a frame without one."""
     count = len(network.skeleton)
     return Hand(
         np.full((count, 3), np.nan, np.float32),

@@ -11,18 +11,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self, TextIO
 
-import cv2
-
 from cadstn.errors import CadstnError
+from cadstn.geometry.plausible import describe_scene
 from cadstn.geometry.skeleton import Skeleton
 from cadstn.tracking.live import JsonLines, Tracked
 from cadstn.tracking.rerun_view import RerunView
+from cadstn.tracking.video import VideoFile
 from cadstn.tracking.views import Image, overlay
 from cadstn.tracking.window import PlainWindow
 
 #: ``window`` is rerun's where it is installed, and else the plain one.
 VIEWS = ("window", "plain", "browser", "file")
-_LINES, _VIDEO, _VIEW = "joints.jsonl", "live.mp4", "view.rrd"
+_LINES, _VIDEO, _VIEW = "joints.jsonl", "live", "view.rrd"
 #: A video repeats a picture for frames that were dropped, so that it keeps time; at most so often.
 _MOST_REPEATS = 300
 
@@ -41,16 +41,17 @@ class _View(Protocol):
 
 
 class Listeners:
-    """Hands each tracked frame to everything that was asked for.
+    """Passes each tracked frame to every output of the request.
 
     Files are valid whenever it ends: a line is written whole, the video is closed on the way out.
 
     Args:
         skeleton: of the tracker.
-        out: folder for ``joints.jsonl`` and ``live.mp4``; None for no files.
+        out: folder for ``joints.jsonl`` and ``live.webm``; None for no files.
         emit: where to write lines as well, None for nowhere.
         convention: order of the joints in the lines, see `cadstn.tracking.conventions`.
         view: one of `VIEWS`, or None.
+        pose: whether the lines hold angles, gesture and wrist, see `JsonLines`.
 
     Attributes:
         written: the files that were made.
@@ -68,10 +69,10 @@ class Listeners:
         emit: TextIO | None,
         convention: str = "hand21",
         view: str | None = None,
+        pose: bool = False,
     ) -> None:
         self._skeleton, self._out = skeleton, out
-        self._video: cv2.VideoWriter | None = None
-        self._size: tuple[int, int] | None = None
+        self._video: VideoFile | None = None
         self._dropped = 0
         self.written: list[Path] = []
         if out is None and view == "file":
@@ -81,10 +82,10 @@ class Listeners:
             lines: list[JsonLines] = []
             if out is not None:
                 file = opened.enter_context(_opened(out))
-                lines.append(JsonLines(file, skeleton, convention))
+                lines.append(JsonLines(file, skeleton, convention, pose=pose))
                 self.written.append(out / _LINES)
             if emit is not None:
-                lines.append(JsonLines(emit, skeleton, convention))
+                lines.append(JsonLines(emit, skeleton, convention, pose=pose))
             self._lines = lines
             self._view: _View | None = None
             if view is not None:
@@ -96,7 +97,7 @@ class Listeners:
 
     @property
     def closed(self) -> bool:
-        """Whether the user has closed the window, and with it asked for the end."""
+        """Whether the user has closed the window, which requests the end."""
         return self._view is not None and self._view.closed
 
     @property
@@ -110,7 +111,7 @@ class Listeners:
         Raises:
             CadstnError: if something cannot be written any more, such as on a full disk.
         """
-        picture = cache(lambda: self._draw(seen))  # drawn once, and only if somebody looks
+        picture = cache(lambda: self._draw(seen))  # drawn once, and only if an output needs it
         for line in self._lines:
             line(seen)
         if self._view is not None:
@@ -125,22 +126,16 @@ class Listeners:
         first, *others = seen.hands
         return overlay(frame.depth_mm, frame.camera, first, self._skeleton, caption, others)
 
-    def _film(self, seen: Tracked, picture: Image, path: Path) -> None:
+    def _film(self, seen: Tracked, picture: Image, stem: Path) -> None:
         frame = seen.frame
-        size = (picture.shape[1], picture.shape[0])
         if self._video is None:
-            self._size = size
-            fourcc = cv2.VideoWriter.fourcc(*"mp4v")
-            self._video = cv2.VideoWriter(str(path), fourcc, frame.camera.fps, size)
-            if not self._video.isOpened():
-                raise CadstnError("OpenCV cannot write MPEG-4 here", where=path)
-            self.written.append(path)
+            self._video = VideoFile(stem, frame.camera.fps, background=True)
             self._dropped = frame.dropped
-        # A video has one size; another camera's frames are fitted into it.
-        fitted = picture if size == self._size else cv2.resize(picture, self._size)
         missed, self._dropped = frame.dropped - self._dropped, frame.dropped
-        for _ in range(1 + min(max(missed, 0), _MOST_REPEATS)):
-            self._video.write(fitted)
+        first = self._video.path is None
+        self._video.write(picture, 1 + min(max(missed, 0), _MOST_REPEATS))
+        if first and self._video.path is not None:
+            self.written.append(self._video.path)
 
     def __enter__(self) -> Self:
         return self
@@ -152,37 +147,51 @@ class Listeners:
         trace: TracebackType | None,
     ) -> None:
         if self._video is not None:
-            self._video.release()
-        with suppress(OSError):  # of a full disk, which was told when the line was written
+            self._video.close()
+        with suppress(OSError):  # of a full disk, reported when the line was written
             self._closing.close()
 
 
 class StatusLine:
-    """Says on a terminal, once a second, how tracking does; for those who asked for nothing else.
+    """Reports how tracking does, where no other output was requested.
+
+    On a terminal once a second, each line over the one before; elsewhere a line every five seconds.
 
     Args:
-        stream: the terminal.
+        stream: to write to.
     """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream, self._since, self._frames = stream, time.monotonic(), 0
+        self._terminal = stream.isatty()
+        self._every_s = 1.0 if self._terminal else 5.0
 
     def __call__(self, seen: Tracked) -> None:
         """Count a frame."""
         self._frames += 1
         passed = time.monotonic() - self._since
-        if passed < 1.0:
+        if passed < self._every_s:
             return
-        found = sum(hand.found for hand in seen.hands)
-        hands = f"{found} of {len(seen.hands)} hands" if len(seen.hands) > 1 else seen.hand.how
-        text = (
-            f"{seen.frame.time_s:.0f} s: {self._frames / passed:.0f} frames a second, {hands}, "
-            f"{seen.took_ms:.1f} ms, {seen.frame.dropped} dropped, {seen.bad} bad"
-        )
-        # What comes next is written over it.
-        self._stream.write(f"{text:<79}\r")
+        rate = self._frames / passed
+        numbers = f"{rate:.0f} frames a second, {seen.took_ms:.1f} ms"
+        numbers += f", {seen.frame.dropped} dropped, {seen.bad} bad"
+        text = f"{seen.frame.time_s:.0f} s: {_in_view(seen)}; {numbers}"
+        # On a terminal, what comes next is written over it.
+        self._stream.write(f"{text[:119]:<119}\r" if self._terminal else f"{text}\n")
         self._stream.flush()
         self._since, self._frames = time.monotonic(), 0
+
+
+def _in_view(seen: Tracked) -> str:
+    """Describe which hands are there and how far away, or the scene without one."""
+    found = [hand for hand in seen.hands if hand.found]
+    if not found:
+        return f"no hand: {describe_scene(seen.frame.depth_mm)}"
+    sides = [
+        f"{hand.side if hand.side != 'unknown' else 'a'} hand {hand.center_mm[2] / 1000:.2f} m away"
+        for hand in found
+    ]
+    return ", ".join(sides)
 
 
 class _Window:

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, TextIO
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cadstn.errors import CadstnError
-from cadstn.geometry.skeleton import Skeleton
+from cadstn.geometry.camera import DepthMm
+from cadstn.geometry.plausible import StreamCheck, describe_scene
+from cadstn.geometry.skeleton import HAND21, Skeleton
 from cadstn.tracking.cameras import LiveFrame, Newest, Source
+from cadstn.tracking.clock import Clock
 from cadstn.tracking.conventions import CONVENTIONS, to_convention
 from cadstn.tracking.filters import Filter, Unfiltered
-from cadstn.tracking.hand import Hand
-from cadstn.tracking.hands import HandsTracker
+from cadstn.tracking.gestures import describe_pose
+from cadstn.tracking.hand import Hand, refusals
+from cadstn.tracking.records import Identities, hand_record, rounded
 from cadstn.tracking.tracker import Tracker
 
 _LATEST = 10_000
@@ -57,6 +59,8 @@ class Tally:
         dropped: that the source made and nobody saw.
         bad: that made no sense.
         took_ms: of the latest frames.
+        without: (H, W) mm, the latest frame without a hand; None if every frame has one.
+        refused: why its candidates were refused, if the tracker reports it.
     """
 
     frames: int = 0
@@ -64,6 +68,14 @@ class Tally:
     dropped: int = 0
     bad: int = 0
     took_ms: deque[float] = field(default_factory=lambda: deque(maxlen=_LATEST))
+    without: DepthMm | None = None
+    refused: str = ""
+
+    def no_hand(self) -> str | None:
+        """Describe the scene in one line if no frame had a hand; None if one had."""
+        if self.found or self.without is None:
+            return None
+        return f"no hand found: {describe_scene(self.without, self.refused)}"
 
     def line(self) -> str:
         """Sum up in one line."""
@@ -82,19 +94,21 @@ class Tally:
 
 def track_source(
     source: Source,
-    tracker: Tracker | HandsTracker,
+    tracker: Tracker,
     *,
     smooth: Callable[[], Filter] = Unfiltered,
     seconds: float | None = None,
     most: int | None = None,
     on_bad: Callable[[CadstnError], None] = lambda error: None,
+    on_warning: Callable[[str], None] = lambda line: None,
     tally: Tally | None = None,
 ) -> Iterator[Tracked]:
     """Track a source frame by frame until it ends.
 
     A live source is read by a thread and its newest frame tracked; what is missed is counted. A
-    frame that makes no sense (another size than its camera's, a time before the last one or none
-    at all) is told of and left out; tracking goes on.
+    frame that makes no sense (another size than its camera's, a time before the last one) is
+    reported and left out; tracking goes on. Times that are absent, stand still or are in a finer
+    unit than seconds are corrected, see `Clock`.
 
     Args:
         source: see `cadstn.tracking.cameras.open_source`.
@@ -102,7 +116,8 @@ def track_source(
         smooth: makes a filter, one for each hand; see `cadstn.tracking.filters`.
         seconds: stop after so long.
         most: stop after so many frames.
-        on_bad: told of each frame that is left out.
+        on_bad: called with each frame that is left out.
+        on_warning: called once with a line on depth, cameras, hands or times that cannot be right.
         tally: counts, kept up to date.
 
     Yields:
@@ -114,42 +129,42 @@ def track_source(
     tally = Tally() if tally is None else tally
     tracker.reset()
     filters: list[Filter] = []
-    began, last_s = time.monotonic(), -np.inf
+    clock, check = Clock(), StreamCheck()
+    began = time.monotonic()
     with Newest(source) if source.live else source as frames:
         for frame in frames:
             tally.dropped = frame.dropped
             try:
-                if not math.isfinite(frame.time_s):
-                    raise CadstnError(
-                        f"time is {frame.time_s}",
-                        where=f"{source.name}, frame {frame.index}",
-                        mend="check the source's clock; this frame is left out",
-                    )
-                if frame.time_s < last_s and not frame.cut:
-                    raise CadstnError(
-                        f"time {frame.time_s:.3f} s runs back from {last_s:.3f} s",
-                        where=f"{source.name}, frame {frame.index}",
-                        mend="frames are tracked in the order of their times; this one is left out",
-                    )
+                if frame.cut:
+                    clock.cut()
+                seconds_now, note = clock(frame.time_s, frame.camera.fps)
                 start = time.perf_counter()
                 if frame.cut:
                     tracker.reset()
                     filters.clear()
-                out = tracker.update(frame.depth_mm, frame.camera, frame.time_s)
+                hands = tracker.update_all(
+                    frame.depth_mm, frame.camera, seconds_now, unit="mm", check=False
+                )
             except CadstnError as error:
                 tally.bad += 1
                 on_bad(_placed(error, source, frame))
-                if frame.time_s < last_s:
-                    # A clock that was set back would silence the stream for ever.
-                    last_s = frame.time_s
                 continue
-            last_s = frame.time_s
-            hands = (out,) if isinstance(out, Hand) else out
+            if seconds_now != frame.time_s:
+                frame = replace(frame, time_s=seconds_now)
             filters += [smooth() for _ in hands[len(filters) :]]
             hands = tuple(
                 _smoothed(hand, one, frame.time_s) for hand, one in zip(hands, filters, strict=True)
             )
             took_ms = (time.perf_counter() - start) * 1000
+            lines = [] if note is None else [note]
+            lines += check.depth(frame.depth_mm, frame.camera)
+            for hand in hands:
+                lines += check.hand(hand.joints_mm) if hand.found else []
+            for line in lines:
+                on_warning(f"{source.name}: {line}")
+            if not any(hand.found for hand in hands):
+                tally.without = frame.depth_mm
+                tally.refused = refusals(tracker.state)
             tally.frames += 1
             tally.found += any(hand.found for hand in hands)
             tally.took_ms.append(took_ms)
@@ -174,28 +189,37 @@ def _smoothed(hand: Hand, smooth: Filter, time_s: float) -> Hand:
 class JsonLines:
     """Write one JSON object a frame and hand to a stream: for other programs.
 
-    Fields: ``frame``, ``hand`` (its place, from 0), ``time_s``, ``found``, ``how``, ``side``,
-    ``agreement``, ``present`` (null where the network does not say), ``joints_mm`` (K x 3 or null),
-    ``confidence`` and ``uncertainty_mm`` (K or null), ``center_mm``, ``cube_mm``, ``dropped``,
-    ``took_ms``; see `Hand` for what they mean. The first line holds ``skeleton`` and ``joints``,
-    their names in order.
+    Fields: ``frame``, ``hand`` (its place, from 0), ``identity`` (a number that a hand keeps while
+    it is followed, null where lost), those of `cadstn.tracking.records.hand_record`, ``dropped``
+    and ``took_ms``. The first line holds ``skeleton`` and ``joints``, their names in order.
 
     Args:
         stream: to write to; flushed after each frame.
         skeleton: of the tracker.
         convention: see `cadstn.tracking.conventions`; other orders have no ``confidence`` and no
             ``uncertainty_mm``.
+        pose: add ``pose``, see `cadstn.tracking.gestures.describe_pose`; null where lost.
 
     Raises:
         CadstnError: if this skeleton cannot be put into that order, or a line cannot be written.
     """
 
-    def __init__(self, stream: TextIO, skeleton: Skeleton, convention: str = "hand21") -> None:
+    def __init__(
+        self,
+        stream: TextIO,
+        skeleton: Skeleton,
+        convention: str = "hand21",
+        *,
+        pose: bool = False,
+    ) -> None:
         self._stream, self._skeleton, self._convention = stream, skeleton, convention
+        self._pose = pose
+        if pose and skeleton != HAND21:
+            raise CadstnError(f"joints are {skeleton.name}", mend="angles need those of hand21")
         own = convention == "hand21"
-        if not own:  # told before the first hand is seen
+        if not own:  # an error before the first hand
             to_convention(np.zeros((len(skeleton), 3)), skeleton, convention)
-        self._own = own
+        self._own, self._identities = own, Identities()
         names = skeleton.joints if own else CONVENTIONS[convention]
         self._write({"skeleton": skeleton.name if own else convention, "joints": list(names)})
 
@@ -205,29 +229,21 @@ class JsonLines:
             self._write_hand(seen, place, hand)
 
     def _write_hand(self, seen: Tracked, place: int, hand: Hand) -> None:
-        joints: NDArray[Any] = hand.joints_mm
-        own = hand.found and self._own
-        if hand.found and not self._own:
-            joints = to_convention(joints, self._skeleton, self._convention)
+        record = hand_record(hand)
+        if not self._own:
+            record |= {"confidence": None, "uncertainty_mm": None}
+            if hand.found:
+                joints = to_convention(hand.joints_mm, self._skeleton, self._convention)
+                record["joints_mm"] = rounded(joints, 2)
+        if self._pose:
+            record["pose"] = describe_pose(hand.joints_mm, hand.side) if hand.found else None
         self._write(
             {
                 "frame": seen.frame.index,
                 "hand": place,
+                "identity": self._identities(place, hand),
+                **record,
                 "time_s": round(seen.frame.time_s, 4),
-                "found": hand.found,
-                "how": hand.how,
-                "side": hand.side,
-                "agreement": round(hand.agreement, 3),
-                "present": round(hand.present, 3) if math.isfinite(hand.present) else None,
-                "joints_mm": _rounded(joints, 2) if hand.found else None,
-                "confidence": _rounded(hand.confidence, 2) if own else None,
-                "uncertainty_mm": (
-                    _rounded(hand.uncertainty_mm, 1)
-                    if own and np.isfinite(hand.uncertainty_mm).all()
-                    else None
-                ),
-                "center_mm": _rounded(hand.center_mm, 2) if hand.found else None,
-                "cube_mm": hand.cube_mm,
                 "dropped": seen.frame.dropped,
                 "took_ms": round(seen.took_ms, 2),
             }
@@ -248,10 +264,3 @@ class JsonLines:
                 where=name if isinstance(name, str) else "standard output",
                 mend="make room, or write elsewhere",
             ) from None
-
-
-def _rounded(values: NDArray[Any], digits: int) -> Sequence[Any]:
-    return [
-        [round(float(x), digits) for x in row] if np.ndim(row) else round(float(row), digits)
-        for row in values
-    ]

@@ -1,9 +1,12 @@
-"""Sight through rerun (the extra ``view``): depth, the hand in 3D, confidence, weights, timings."""
+"""A view in rerun (the extra ``view``): depth, the hand in 3D, confidence, weights, timings."""
 
 from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import time
+import webbrowser
 from collections.abc import Callable
 from contextlib import suppress
 from importlib.util import find_spec
@@ -22,9 +25,16 @@ from cadstn.tracking.views import Image
 from cadstn.tracking.window import need_display
 
 WAYS = ("window", "browser", "file")
+#: Where rerun listens: on this machine alone. Its own functions listen on every interface.
+HOST = "127.0.0.1"
+#: Depth is shown at most so wide, or a minute of it would be a gigabyte.
+_WIDEST = 320
+#: A file grows to this size; then depth is left out, and hands alone go on.
+LARGEST_BYTES = 1 << 30
+_STARTS_S = 20.0
 _NEAR_MM, _FAR_MM = 200.0, 1500.0
 #: A viewer that was closed takes nothing any more; it is not waited for longer than this.
-_LAST_WORDS_S = 3.0
+_FLUSH_S = 3.0
 #: Where rerun listens by itself, if nobody else does.
 _DATA_PORT, _WEB_PORT = 9876, 9090
 
@@ -36,10 +46,12 @@ class RerunView:
         skeleton: of the tracker.
         way: ``window`` opens rerun's viewer, ``browser`` serves one, ``file`` writes ``path``.
         path: an ``.rrd`` file, for ``file``; open it with ``rerun FILE``.
+        largest_bytes: when the file has grown so large, depth is left out of it.
 
     Attributes:
         url: where a browser finds it; None unless it is served to one.
-        closed: False: rerun does not tell that its window was closed, and tracking goes on.
+        full: whether the file has reached its size; hands alone are added then.
+        closed: False: rerun does not report that its window was closed, and tracking goes on.
 
     Raises:
         CadstnError: if rerun is missing, its viewer does not start, or there is no display.
@@ -47,7 +59,13 @@ class RerunView:
 
     closed = False
 
-    def __init__(self, skeleton: Skeleton, way: str = "window", path: Path | None = None) -> None:
+    def __init__(
+        self,
+        skeleton: Skeleton,
+        way: str = "window",
+        path: Path | None = None,
+        largest_bytes: int = LARGEST_BYTES,
+    ) -> None:
         try:
             import rerun as rr
         except ImportError as cause:
@@ -57,11 +75,14 @@ class RerunView:
             ) from None
         self._rr, self._skeleton = rr, skeleton
         self._camera: Any = None
+        self._path, self._largest_bytes = path, largest_bytes
+        self._server: subprocess.Popen[bytes] | None = None
         self.url: str | None = None
+        self.full = False
         if way == "window":
             need_display()
         self._stream = rr.RecordingStream("cadstn")
-        self._wait_s = 1e9 if way == "file" else _LAST_WORDS_S
+        self._wait_s = 1e9 if way == "file" else _FLUSH_S
         try:
             if way == "file":
                 if path is None:
@@ -70,9 +91,9 @@ class RerunView:
             elif way == "browser":
                 self.url = self._serve()
             else:
-                _find_viewer()
-                self._stream.spawn()
+                self._open_window()
         except (OSError, RuntimeError) as error:
+            self._end_server()
             why = " ".join(str(error).split())[:120]
             raise CadstnError(
                 f"rerun does not start ({why})", where=path, mend="--view plain, or --out DIR"
@@ -89,22 +110,26 @@ class RerunView:
         self._stream.set_time("frame", sequence=frame.index)
         self._stream.set_time("time", duration=frame.time_s)
         if frame.camera != self._camera:
-            self._camera = camera = frame.camera
+            self._camera = frame.camera
+            self._step = step = -(-frame.camera.width // _WIDEST)
+            camera = frame.camera.scaled(1 / step)
             lens = rr.Pinhole(
                 focal_length=(camera.fx, camera.fy),
                 principal_point=(camera.cx, camera.cy),
-                resolution=(camera.width, camera.height),
+                resolution=frame.depth_mm[::step, ::step].shape[::-1],
                 image_plane_distance=_NEAR_MM / 1000,
             )
             log("world/camera", lens)
-        log(
-            "world/camera/depth",
-            rr.DepthImage(
-                np.nan_to_num(frame.depth_mm).clip(0, 65535).astype(np.uint16),
-                meter=1000.0,
-                depth_range=(_NEAR_MM, _FAR_MM),
-            ),
-        )
+        if not self._is_full(frame.index):
+            depth = frame.depth_mm[:: self._step, :: self._step]
+            log(
+                "world/camera/depth",
+                rr.DepthImage(
+                    np.nan_to_num(depth).clip(0, 65535).astype(np.uint16),
+                    meter=1000.0,
+                    depth_range=(_NEAR_MM, _FAR_MM),
+                ),
+            )
         for place, hand in enumerate(seen.hands):
             self._show_hand(f"hand_{place}", hand)
         log("numbers/took_ms", rr.Scalars(seen.took_ms))
@@ -140,11 +165,57 @@ class RerunView:
                         show_labels=False),
         )  # fmt: skip
 
+    def _is_full(self, index: int) -> bool:
+        """Check now and then whether the file has reached its size."""
+        if self._path is not None and not self.full and index % 30 == 0:
+            with suppress(OSError):
+                self.full = self._path.stat().st_size > self._largest_bytes
+        return self.full
+
     def _serve(self) -> str:
-        data = self._stream.serve_grpc(grpc_port=_free_port(_DATA_PORT))
-        port = _free_port(_WEB_PORT)
-        self._rr.serve_web_viewer(open_browser=True, web_port=port, connect_to=data)
-        return f"http://localhost:{port}/?url={quote(data, safe=':/')}"
+        """Start a server of rerun's own for a browser, and open one."""
+        data, web = _free_port(_DATA_PORT), _free_port(_WEB_PORT)
+        self._start("--serve-web", "--port", str(data), "--web-viewer-port", str(web))
+        self._connect(data)
+        proxy = f"rerun+http://{HOST}:{data}/proxy"
+        url = f"http://{HOST}:{web}/?url={quote(proxy, safe=':/')}"
+        with suppress(webbrowser.Error):
+            webbrowser.open(url)
+        return url
+
+    def _open_window(self) -> None:
+        """Start rerun's viewer; it stays open when tracking ends."""
+        data = _free_port(_DATA_PORT)
+        self._start("--port", str(data), "--hide-welcome-screen")
+        self._connect(data)
+        self._server = None
+
+    def _start(self, *arguments: str) -> None:
+        command = [_viewer(), "--bind", HOST, *arguments]
+        self._server = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )  # fmt: skip
+
+    def _connect(self, port: int) -> None:
+        """Wait until the viewer listens, and send there what is logged."""
+        until = time.monotonic() + _STARTS_S
+        while True:
+            with suppress(OSError), socket.create_connection((HOST, port), timeout=1):
+                break
+            if self._server is not None and self._server.poll() is not None:
+                raise RuntimeError(f"its viewer ended with {self._server.returncode}")
+            if time.monotonic() > until:
+                raise RuntimeError(f"its viewer does not listen on {HOST}:{port}")
+            time.sleep(0.1)
+        self._stream.connect_grpc(f"rerun+http://{HOST}:{port}/proxy")
+
+    def _end_server(self) -> None:
+        if self._server is not None:
+            self._server.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                self._server.wait(timeout=5)
+            self._server = None
 
     def close(self) -> None:
         """Write out what is still waiting."""
@@ -152,6 +223,7 @@ class RerunView:
         with suppress(Exception):
             self._stream.flush(timeout_sec=self._wait_s)
         self._stream.disconnect()
+        self._end_server()
 
 
 def _layout() -> Any:
@@ -188,20 +260,26 @@ def _layout() -> Any:
     )
 
 
-def _find_viewer() -> None:
-    """Put rerun's viewer on the path: it is not there unless the environment was activated."""
+def _viewer() -> str:
+    """The viewer's program, which rerun's wheel holds; not its Python, which would outlive it."""
+    override = os.environ.get("RERUN_CLI_PATH")
+    if override:
+        return override
     spec = find_spec("rerun_cli")
-    if spec is not None and spec.origin is not None:
-        folder = str(Path(spec.origin).parent)
-        there = os.environ.get("PATH", "").split(os.pathsep)
-        if folder not in there:
-            os.environ["PATH"] = os.pathsep.join([*there, folder])
+    if spec is None or spec.origin is None:
+        raise RuntimeError("its viewer is not installed")
+    folder = Path(spec.origin).parent
+    names = ("Rerun.app/Contents/MacOS/Rerun", "rerun", "rerun.exe")
+    for path in (folder / name for name in names):
+        if path.is_file():
+            return str(path)
+    raise RuntimeError(f"no viewer in {folder}")
 
 
 def _free_port(wanted: int) -> int:
     """The wanted port, or any other if somebody listens there already."""
     for port in (wanted, 0):
         with suppress(OSError), socket.socket() as trial:
-            trial.bind(("", port))
+            trial.bind((HOST, port))
             return int(trial.getsockname()[1])
     return wanted

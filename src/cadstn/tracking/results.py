@@ -5,12 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import platform
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 import cv2
@@ -20,15 +18,23 @@ from numpy.typing import NDArray
 from cadstn._version import __version__
 from cadstn.errors import CadstnError
 from cadstn.evaluate import score, write_joints_uvd
+from cadstn.geometry.plausible import StreamCheck, describe_scene
 from cadstn.geometry.skeleton import Skeleton
 from cadstn.io import BadFrame, Recording
-from cadstn.tracking import Tracker
-from cadstn.tracking.views import contact_sheet, overlay
+from cadstn.io.folder import whole_folder
+from cadstn.io.text import csv_cell
+from cadstn.tracking import Hand, Tracker
+from cadstn.tracking.hand import refusals
+from cadstn.tracking.records import Identities
+from cadstn.tracking.video import VideoFile
+from cadstn.tracking.views import Image, contact_sheet, overlay
 
 #: Files that `track_recording` writes; their names are an interface.
 OUTPUTS = (
-    "joints.npz", "joints.csv", "joints_uvd.txt", "overlay.mp4", "contact.png", "summary.json",
+    "joints.npz", "joints.csv", "joints_uvd.txt", "overlay.webm", "contact.png", "summary.json",
 )  # fmt: skip
+#: The video, and what it is called where OpenCV writes no WebM.
+VIDEOS = ("overlay.webm", "overlay.mp4")
 _SHEET_FRAMES = 12
 
 
@@ -43,6 +49,11 @@ class Tracked:
         names: of the frames.
         skeleton: of the joints.
         confidence: (N, K) 0 to 1, see `cadstn.tracking.Hand`; 0 where lost.
+        uncertainty_mm: (N, K) error scale, see `cadstn.tracking.Hand`; NaN where lost or unknown.
+        present: (N,) 0 to 1; NaN where lost or unknown.
+        side: (N,) ``left``, ``right`` or ``unknown``.
+        identity: (N,) the number of the hand that is followed, one more each time that a hand is
+            acquired; -1 where lost.
     """
 
     joints_xyz_mm: NDArray[np.float32]
@@ -51,6 +62,10 @@ class Tracked:
     names: tuple[str, ...]
     skeleton: Skeleton
     confidence: NDArray[np.float32]
+    uncertainty_mm: NDArray[np.float32]
+    present: NDArray[np.float32]
+    side: NDArray[np.str_]
+    identity: NDArray[np.int64]
 
 
 def track_recording(
@@ -60,15 +75,22 @@ def track_recording(
     *,
     on_bad: Callable[[BadFrame], None] = lambda bad: None,
     on_frame: Callable[[], None] = lambda: None,
+    on_warning: Callable[[str], None] = lambda line: None,
+    video: bool = True,
 ) -> dict[str, Any]:
     """Track every frame and write `OUTPUTS` into a folder, all of them or none.
+
+    Of a tracker of several hands the others are written to ``joints-2.npz``, ``joints-2.csv`` and
+    so on; ``summary.json`` is on the first.
 
     Args:
         recording: what to track; each of its shots begins with a fresh tracker.
         tracker: holds the network.
         out: folder to write to; made if it is not there.
-        on_bad: told of each frame that cannot be read.
+        on_bad: called with each frame that cannot be read.
         on_frame: called after each frame, for a progress bar.
+        on_warning: called with one line, once, for depth, a camera or hands that cannot be right.
+        video: whether to write the overlay video.
 
     Returns:
         The summary, as in ``summary.json``.
@@ -76,20 +98,13 @@ def track_recording(
     Raises:
         CadstnError: if no frame can be read, or ``out`` cannot be written to.
     """
-    if out.exists() and not out.is_dir():
-        raise CadstnError("a file stands where a folder is to be made", where=out, mend="--out DIR")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    except OSError as error:
-        raise CadstnError(f"cannot write ({error})", where=out, mend="give another --out") from None
-    try:
-        summary = _track_into(recording, tracker, work, on_bad, on_frame)
-        out.mkdir(exist_ok=True)
-        for name in OUTPUTS:
-            (work / name).replace(out / name)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+    others = range(1, len(tracker.state.tracks))
+    names = [*OUTPUTS, *(name for name in VIDEOS if name not in OUTPUTS)]
+    names += [f"{hand_name(place)}.{kind}" for place in others for kind in ("npz", "csv")]
+    with whole_folder(
+        out, names, optional=VIDEOS, inputs=[recording.path], summary="summary.json"
+    ) as work:
+        summary = _track_into(recording, tracker, work, on_bad, on_frame, on_warning, video)
     return summary
 
 
@@ -99,86 +114,138 @@ def _track_into(
     out: Path,
     on_bad: Callable[[BadFrame], None],
     on_frame: Callable[[], None],
+    on_warning: Callable[[str], None],
+    with_video: bool,
 ) -> dict[str, Any]:
     skeleton, total = tracker.network.skeleton, len(recording)
-    joints = np.full((total, len(skeleton), 3), np.nan, np.float32)
-    confidence = np.zeros((total, len(skeleton)), np.float32)
+    places = [_empty(recording, skeleton) for _ in tracker.state.tracks]
+    tracked = places[0]
     how = ["bad"] * total
     took_ms: list[float] = []
     bad: list[BadFrame] = []
+    warnings: list[str] = []
     chosen = set(np.linspace(0, total - 1, min(_SHEET_FRAMES, total)).round().astype(int).tolist())
-    sheet = []
+    sheet: list[Image] = []
+    check, number, without = StreamCheck(), Identities(), ""
 
     def note(frame: BadFrame) -> None:
         bad.append(frame)
         on_bad(frame)
         on_frame()
 
-    video: cv2.VideoWriter | None = None
+    video = VideoFile(out / "overlay", recording.camera.fps)
     tracker.reset()
     try:
         for frame in recording.frames(note):
             if frame.cut:
                 tracker.reset()
             began = time.perf_counter()
-            hand = tracker.update(frame.depth, frame.camera)
+            hands = tracker.update_all(frame.depth, frame.camera, unit="mm", check=False)
+            hand, others = hands[0], hands[1:]
             took_ms.append((time.perf_counter() - began) * 1000)
-            joints[frame.index], confidence[frame.index] = hand.joints_mm, hand.confidence
+            lines = check.depth(frame.depth, recording.camera)
+            lines += check.hand(hand.joints_mm) if hand.found else []
+            warnings += lines
+            for line in lines:
+                on_warning(line)
+            if not (any(one.found for one in hands) or without):
+                without = describe_scene(frame.depth, refusals(tracker.state))
+            for place, one in enumerate(hands):
+                _keep(places[place], frame.index, one, number(place, one))
             how[frame.index] = hand.how
-            caption = f"{frame.name}  {frame.time_s:.2f} s  {hand.how}"
-            picture = overlay(frame.depth, frame.camera, hand, skeleton, caption)
-            if video is None:
-                video = _video(out / "overlay.mp4", recording.camera.fps, picture)
-            video.write(picture)
-            if frame.index in chosen:
-                sheet.append(picture)
+            if with_video or frame.index in chosen or not sheet:
+                caption = f"{frame.name}  {frame.time_s:.2f} s  {hand.how}"
+                picture = overlay(frame.depth, frame.camera, hand, skeleton, caption, others)
+                if frame.index in chosen or not sheet:
+                    sheet.append(picture)
+                if with_video:
+                    video.write(picture)
             on_frame()
     finally:
-        if video is not None:
-            video.release()
-    # A frame that was chosen for the sheet may turn out bad; any other picture will do.
-    cv2.imwrite(str(out / "contact.png"), contact_sheet(sheet or [picture]))
-    found = np.isfinite(joints[:, 0, 0])
-    fps = recording.camera.fps
-    tracked = Tracked(joints, found, np.arange(total) / fps, recording.names, skeleton, confidence)
-    _write_joints(tracked, out)
-    write_joints_uvd(out / "joints_uvd.txt", recording.camera.to_uvd(joints))
+        video.close()
+    video.check()
+    if not cv2.imwrite(str(out / "contact.png"), contact_sheet(sheet)):
+        raise CadstnError("contact.png could not be written", where=out, mend="is the disk full?")
+    for place, one_place in enumerate(places):
+        _write_joints(one_place, out, hand_name(place))
+    write_joints_uvd(out / "joints_uvd.txt", recording.camera.to_uvd(tracked.joints_xyz_mm))
     summary = _summary(recording, tracked, how, bad, took_ms)
+    summary["warnings"] = warnings
+    summary["without_hand"] = without or None
+    summary["video"] = None if video.path is None else video.path.name
     (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     return summary
 
 
-def _video(path: Path, fps: float, picture: NDArray[np.uint8]) -> cv2.VideoWriter:
-    """Open an MPEG-4 file: what OpenCV's own wheels can write everywhere, and players play."""
-    size = (picture.shape[1], picture.shape[0])
-    fourcc = cv2.VideoWriter.fourcc(*"mp4v")
-    video = cv2.VideoWriter(str(path), fourcc, fps, size)
-    if not video.isOpened():
-        raise CadstnError("OpenCV cannot write MPEG-4 here", where=path, mend="reinstall OpenCV")
-    return video
+def _empty(recording: Recording, skeleton: Skeleton) -> Tracked:
+    """A recording of which nothing is tracked yet."""
+    frames, joints = len(recording), len(skeleton)
+    return Tracked(
+        np.full((frames, joints, 3), np.nan, np.float32),
+        np.zeros(frames, np.bool_),
+        np.arange(frames) / recording.camera.fps,
+        recording.names,
+        skeleton,
+        np.zeros((frames, joints), np.float32),
+        np.full((frames, joints), np.nan, np.float32),
+        np.full(frames, np.nan, np.float32),
+        np.full(frames, "unknown", "U7"),
+        np.full(frames, -1, np.int64),
+    )
 
 
-def _write_joints(tracked: Tracked, out: Path) -> None:
+def _keep(tracked: Tracked, index: int, hand: Hand, identity: int | None) -> None:
+    """Keep one frame's hand, in place."""
+    tracked.joints_xyz_mm[index] = hand.joints_mm
+    tracked.found[index] = hand.found
+    tracked.confidence[index] = hand.confidence
+    tracked.uncertainty_mm[index] = hand.uncertainty_mm
+    tracked.present[index] = hand.present
+    tracked.side[index] = hand.side
+    tracked.identity[index] = -1 if identity is None else identity
+
+
+def hand_name(place: int) -> str:
+    """Name of the files of the hand in a place: ``joints``, and ``joints-2`` of the second."""
+    return "joints" if place == 0 else f"joints-{place + 1}"
+
+
+def _write_joints(tracked: Tracked, out: Path, stem: str) -> None:
     names = tracked.skeleton.joints
     np.savez_compressed(
-        out / "joints.npz",
+        out / f"{stem}.npz",
         joints_xyz_mm=tracked.joints_xyz_mm,
         found=tracked.found,
         confidence=tracked.confidence,
+        uncertainty_mm=tracked.uncertainty_mm,
+        present=tracked.present,
+        side=tracked.side,
+        identity=tracked.identity,
         time_s=tracked.time_s,
         joint_names=np.array(names),
         skeleton=np.array(tracked.skeleton.name),
         centre=np.array("found"),
         frames=np.array(tracked.names),
     )
-    with (out / "joints.csv").open("w", newline="", encoding="utf-8") as file:
+    with (out / f"{stem}.csv").open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
-        rows.writerow(["frame", "time_s", "found", *(f"{n}_{a}_mm" for n in names for a in "xyz")])
-        for name, when, found, pose in zip(
-            tracked.names, tracked.time_s, tracked.found, tracked.joints_xyz_mm, strict=True
-        ):
-            values = [f"{v:.3f}" for v in pose.ravel()] if found else [""] * pose.size
-            rows.writerow([name, f"{when:.4f}", int(found), *values])
+        coordinates = [f"{n}_{a}_mm" for n in names for a in "xyz"]
+        scales = [f"{n}_uncertainty_mm" for n in names]
+        rows.writerow(
+            ["frame", "time_s", "found", *coordinates, "side", "present", "identity", *scales]
+        )
+        for k, name in enumerate(tracked.names):
+            found = bool(tracked.found[k])
+            numbers = [*tracked.joints_xyz_mm[k].ravel(), tracked.present[k]]
+            *pose, present = [f"{v:.3f}" if np.isfinite(v) else "" for v in numbers]
+            error = [f"{v:.1f}" if np.isfinite(v) else "" for v in tracked.uncertainty_mm[k]]
+            identity = tracked.identity[k] if found else ""
+            rows.writerow(
+                [
+                    csv_cell(name), f"{tracked.time_s[k]:.4f}", int(found), *pose,
+                    tracked.side[k], present, identity, *error,
+                ]
+            )  # fmt: skip
 
 
 def _summary(
@@ -208,6 +275,7 @@ def _summary(
         "bad_frames": [{"frame": b.name, "error": str(b.error)} for b in bad],
         "first_found": place,
         "searches": how.count("found"),
+        "sides": {side: int((tracked.side == side).sum()) for side in ("left", "right")},
         "ms_per_frame": {"p50": round(float(p50), 2), "p99": round(float(p99), 2)},
         "skeleton": tracked.skeleton.name,
         "error": None,

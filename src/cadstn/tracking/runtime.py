@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 from contextlib import AbstractContextManager
@@ -11,7 +12,11 @@ from typing import Any
 
 from cadstn.errors import CadstnError, nearest_name
 from cadstn.geometry.skeleton import skeleton
-from cadstn.tracking.network import Network
+from cadstn.io.files import told_of
+from cadstn.io.hashes import check_stamp
+from cadstn.io.onnx_check import check_network
+from cadstn.tracking.detector import DETECTOR_KEY, Detector
+from cadstn.tracking.network import Network, Wants
 
 SHIPPED = "hand21.onnx"
 #: What can run a network, the fastest first: a name for people, and onnxruntime's own.
@@ -60,20 +65,20 @@ def load_network(
     return _load(Path(path), chosen, threads)
 
 
-def _providers(asked: str | None) -> list[str]:
-    if asked is None:
+def _providers(name: str | None) -> list[str]:
+    if name is None:
         return available_providers()
-    if asked not in PROVIDERS:
-        raise CadstnError(f"no provider '{asked}'", mend=nearest_name(asked, PROVIDERS))
-    if asked not in available_providers():
+    if name not in PROVIDERS:
+        raise CadstnError(f"no provider '{name}'", mend=nearest_name(name, PROVIDERS))
+    if name not in available_providers():
         raise CadstnError(
-            f"onnxruntime has no {PROVIDERS[asked]}",
+            f"onnxruntime has no {PROVIDERS[name]}",
             mend=f"it has {', '.join(available_providers())}; see 'cadstn doctor'",
         )
-    return [asked]
+    return [name]
 
 
-def _session(path: Path, providers: list[str], threads: int | None) -> tuple[Any, str]:
+def _session(source: Path | bytes, providers: list[str], threads: int | None) -> tuple[Any, str]:
     """Open a session on the first provider that takes the network."""
     import onnxruntime as ort
 
@@ -86,14 +91,16 @@ def _session(path: Path, providers: list[str], threads: int | None) -> tuple[Any
     for name in providers:
         try:
             chain = [PROVIDERS[name]] + ([] if name == "cpu" else [PROVIDERS["cpu"]])
-            session = ort.InferenceSession(str(path), sess_options=options, providers=chain)
+            model = source if isinstance(source, bytes) else str(source)
+            session = ort.InferenceSession(model, sess_options=options, providers=chain)
         except Exception as error:  # onnxruntime's own errors share no public base class
             errors.append(str(error).splitlines()[0] if str(error) else type(error).__name__)
             continue
         # A provider whose library is missing is silently left out by onnxruntime.
         if session.get_providers()[0] == PROVIDERS[name] or len(providers) == 1:
             return session, name
-    raise CadstnError(f"not an ONNX network ({errors[-1]})", where=path, mend=_MEND)
+    where = "its detector" if isinstance(source, bytes) else source
+    raise CadstnError(f"not an ONNX network ({errors[-1]})", where=where, mend=_MEND)
 
 
 def _processors() -> int:
@@ -106,26 +113,15 @@ def _processors() -> int:
 def _load(path: Path, providers: list[str], threads: int | None) -> Network:
     if not path.is_file():
         raise CadstnError("no such weights file", where=path, mend=_MEND)
+    check_stamp(path, hint=_MEND)
     session, provider = _session(path, providers, threads)
     about = dict(session.get_modelmeta().custom_metadata_map)
+    detector = about.pop(DETECTOR_KEY, None)
     try:
-        config = json.loads(about["config"])
-        recipe = json.loads(about.get("recipe", "{}"))
+        wants = Wants.of_file(about, {item.name for item in session.get_inputs()})
         joints = skeleton(about["skeleton"])
-        network = Network(
-            session,
-            joints,
-            float(about["cube_mm"]),
-            int(config["size"]),
-            int(config["hidden"]),
-            about,
-            provider,
-            config.get("trunk") == "residual",
-            bool(recipe.get("augment", {}).get("upright")),
-            "first" in {item.name for item in session.get_inputs()},
-            recipe.get("center") == "followed",
-        )
-        count = int(config["joints"])
+        count = int(json.loads(about["config"])["joints"])
+        data = None if detector is None else base64.b64decode(detector, validate=True)
     except (KeyError, ValueError, TypeError, CadstnError) as error:
         raise CadstnError(
             f"an ONNX file, but its metadata is not cadstn's ({error})", where=path, mend=_MEND
@@ -136,4 +132,19 @@ def _load(path: Path, providers: list[str], threads: int | None) -> Network:
             where=path,
             mend="export it again with the skeleton that it was trained on",
         )
-    return network
+    with told_of(path):
+        check_network(session)
+    found = _shipped_detector(threads) if data is None else _detector(data, threads)
+    return Network(session, joints, wants, about, provider, found, detector is not None)
+
+
+def _detector(data: bytes, threads: int | None) -> Detector:
+    """The detector of a file; on the CPU, where so small a network is fastest."""
+    return Detector(_session(data, ["cpu"], threads)[0])
+
+
+def _shipped_detector(threads: int | None) -> Detector:
+    """The detector of the weights that ship, for files of 0.1.0, which have none."""
+    with shipped_weights() as path:
+        about = _session(path, ["cpu"], 1)[0].get_modelmeta().custom_metadata_map
+    return _detector(base64.b64decode(about[DETECTOR_KEY]), threads)

@@ -1,99 +1,115 @@
-"""Follow a hand through depth frames: locate, crop, network, back to millimetres."""
+"""Follow hands through depth frames: streams around `cadstn.tracking.observation`."""
 
 from __future__ import annotations
 
+import warnings
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from numpy.typing import NDArray
-
-from cadstn.errors import CadstnError
+from cadstn.errors import CadstnError, CadstnWarning
 from cadstn.geometry.camera import Camera, DepthMm
-from cadstn.tracking.hand import Hand, TrackState, View, as_view
-from cadstn.tracking.network import Asked, Network, Step
+from cadstn.geometry.plausible import StreamCheck, describe_scene
+from cadstn.tracking.hand import DETECT_EVERY, Frame, Hand, State, as_frame, refusals
+from cadstn.tracking.network import Network
+from cadstn.tracking.observation import observe
 from cadstn.tracking.runtime import load_network
-from cadstn.tracking.seek import plan
 
 #: The paper's window (section IV): its temporal network begins anew every so many frames.
 WINDOW = 16
+#: After so long without a frame the hand may be anywhere and the temporal memory means nothing.
+_LONGEST_GAP_S = 0.5
+_STRIDE = 8
 
 
 def track_step(
     network: Network,
-    state: TrackState,
+    state: State,
     depth_mm: DepthMm,
     camera: Camera,
     time_s: float | None = None,
     *,
     window: int | None = None,
-) -> tuple[Hand, TrackState]:
-    """Track one frame: a pure function of the network, the state and the frame.
+) -> tuple[tuple[Hand, ...], State]:
+    """Track one frame: `observe`, and what the time between frames means.
 
     Args:
         network: see `load_network`.
-        state: what the frames before left; ``TrackState(network.initial_state())`` at first.
+        state: what the frames before left; ``State.fresh(network)`` at first.
         depth_mm: (H, W) float32 mm, 0 where nothing was measured.
         camera: the camera that took it. After another camera's frames the stream begins anew.
-        time_s: the frame's time stamp. A frame of the same time as the one before is that frame
-            again and changes nothing; after a step back, or a gap of half a second, the stream
-            begins anew.
+        time_s: the frame's time stamp. The same frame of the same time changes nothing; after a
+            step back, or a gap of half a second, the stream begins anew.
         window: reset the temporal network's memory every so many frames, as the paper reads
             clips (`WINDOW`); None for never.
 
     Returns:
-        The hand, and the state for the next frame.
+        The hands, and the state for the next frame.
     """
-    return track_batch(network, [state], [View(depth_mm, camera, time_s)], window=window)[0]
+    before = state.hands[0].time_s if state.hands else None
+    if time_s is not None:
+        # A frame is told from another of the same time by some of its pixels.
+        pixels = zlib.crc32(depth_mm[::_STRIDE, ::_STRIDE].tobytes())
+        if before is not None and time_s == before:
+            if camera == state.camera and pixels == state.pixels:
+                return state.hands, state
+        elif before is not None and not 0 < time_s - before <= _LONGEST_GAP_S:
+            state = state.again(network)
+        state = state._replace(pixels=pixels)
+    if state.camera is not None and state.camera != camera:
+        state = state.again(network)
+    if window is not None:
+        tracks = [
+            track._replace(memory=network.initial_state(), crop_mm=None, frames=0)
+            if track.frames >= window
+            else track
+            for track in state.tracks
+        ]
+        state = state._replace(tracks=tuple(tracks))
+    return observe(network, state, Frame(depth_mm, camera, time_s))
 
 
 def track_batch(
     network: Network,
-    states: Sequence[TrackState],
-    views: Sequence[View],
+    states: Sequence[State],
+    frames: Sequence[Frame],
     *,
     window: int | None = None,
-) -> list[tuple[Hand, TrackState]]:
-    """Track one frame of each of many streams; the network runs once for all of them.
+) -> list[tuple[tuple[Hand, ...], State]]:
+    """Track one frame of each of many streams.
+
+    Each stream is run by itself, so that its result is the same whatever else is tracked: a batch
+    of the network changes numbers in the last digits, which thresholds then turn into millimetres.
 
     Args:
         network: see `load_network`.
         states: one a stream.
-        views: one a stream, of any cameras and sizes.
+        frames: one a stream, of any cameras and sizes.
         window: see `track_step`.
 
     Returns:
         For each stream, what `track_step` returns.
     """
-    plans = [plan(network, s, v, window) for s, v in zip(states, views, strict=True)]
-    done: dict[int, tuple[Hand, TrackState]] = {}
-    asked: dict[int, Asked] = {}
-
-    def advance(index: int, answer: Step | None) -> None:
-        try:
-            # A generator that has not begun takes None alone.
-            asked[index] = plans[index].send(answer)  # type: ignore[arg-type]
-        except StopIteration as stop:
-            done[index] = stop.value
-
-    for index in range(len(plans)):
-        advance(index, None)
-    while asked:
-        waiting, asked = asked, {}
-        for index, answer in zip(waiting, network.look(list(waiting.values())), strict=True):
-            advance(index, answer)
-    return [done[index] for index in range(len(plans))]
+    return [
+        track_step(network, state, frame.depth_mm, frame.camera, frame.time_s, window=window)
+        for state, frame in zip(states, frames, strict=True)
+    ]
 
 
 class Tracker:
-    """Follows one hand; holds the network and the stream's state.
+    """Follows hands; holds the network and the stream's state.
 
     Args:
         weights: an exported network, or one that is loaded; None for the one that ships.
+        hands: how many hands are followed at most.
         window: reset the temporal memory every so many frames (the paper: `WINDOW`); None never.
+        detect_every: frames between two runs of the detector on the whole frame while all hands
+            are followed; where one is missing it reads every frame.
+        threads: of the network, see `load_network`.
 
     Raises:
-        CadstnError: if the weights cannot be used, or the window is not at least 1.
+        CadstnError: if the weights cannot be used, or a number is not at least 1.
 
     >>> import numpy as np
     >>> tracker = Tracker()
@@ -103,30 +119,107 @@ class Tracker:
     """
 
     def __init__(
-        self, weights: str | Path | Network | None = None, *, window: int | None = None
+        self,
+        weights: str | Path | Network | None = None,
+        *,
+        hands: int = 1,
+        window: int | None = None,
+        detect_every: int = DETECT_EVERY,
+        threads: int | None = None,
     ) -> None:
-        if window is not None and window < 1:
-            raise CadstnError(f"window is {window}", mend="give 1 or more frames, or None")
-        self.network = weights if isinstance(weights, Network) else load_network(weights)
+        for name, value in (("window", window), ("hands", hands), ("detect_every", detect_every)):
+            if value is not None and value < 1:
+                raise CadstnError(f"{name} is {value}", mend="give 1 or more")
+        self.network = (
+            weights if isinstance(weights, Network) else load_network(weights, threads=threads)
+        )
         self.window = window
-        self.state = TrackState(self.network.initial_state())
+        self.state = State.fresh(self.network, hands, detect_every)
+        self._frame: Frame | None = None
+        self._check = StreamCheck()
 
     def reset(self) -> None:
         """Forget everything: the next frame begins a new stream."""
-        self.state = TrackState(self.network.initial_state())
+        self.state = self.state.again(self.network)
 
-    def update(self, depth: NDArray[Any], camera: Camera, time_s: float | None = None) -> Hand:
+    def why_lost(self) -> str:
+        """One line on why the last frame shows no hand; empty where it shows one."""
+        if self._frame is None or any(hand.found for hand in self.state.hands):
+            return ""
+        return f"no hand found: {describe_scene(self._frame.depth_mm, refusals(self.state))}"
+
+    def update(
+        self,
+        depth: Any,
+        camera: Camera,
+        time_s: float | None = None,
+        *,
+        unit: str | float | None = None,
+        check: bool = True,
+    ) -> Hand:
+        """Track the next frame and return its first hand; see `update_all`."""
+        return self.update_all(depth, camera, time_s, unit=unit, check=check)[0]
+
+    def update_all(
+        self,
+        depth: Any,
+        camera: Camera,
+        time_s: float | None = None,
+        *,
+        unit: str | float | None = None,
+        check: bool = True,
+    ) -> tuple[Hand, ...]:
         """Track the next frame.
 
         Args:
             depth: (H, W) float millimetres with 0 where nothing was measured, as `Recording`
-                yields; or the sensor's own uint16 image, converted by ``camera.depth_mm``.
+                yields; or the sensor's own integers, converted by ``camera.depth_mm``; an array,
+                a list, an image or a tensor (`cadstn.geometry.arrays.as_depth_mm`).
             camera: the camera that took it.
             time_s: its time stamp, see `track_step`.
+            unit: what the numbers are instead: ``mm``, ``cm``, ``m``, or the millimetres of one.
+            check: warn of input that cannot be right.
+
+        Returns:
+            One hand a place, lost or found; a hand keeps its place while it is followed, and gets
+            it back when it returns.
+
+        Warns:
+            CadstnWarning: once, where depths or camera cannot be right, for instance of a wrong
+                unit, or the frame is too small to show a hand.
 
         Raises:
             CadstnError: if the image has no depth's shape, or not the camera's size.
         """
-        view = as_view(depth, camera, time_s)
-        ((hand, self.state),) = track_batch(self.network, [self.state], [view], window=self.window)
-        return hand
+        frame = as_frame(depth, camera, time_s, unit)
+        hands, self.state = track_step(
+            self.network, self.state, frame.depth_mm, frame.camera, time_s, window=self.window
+        )
+        self._frame = frame
+        if check:
+            lines = self._check.depth(frame.depth_mm, frame.camera)
+            for hand in hands:
+                lines += self._check.hand(hand.joints_mm) if hand.found else []
+            for line in lines:
+                warnings.warn(line, CadstnWarning, stacklevel=2)
+        return hands
+
+
+class HandsTracker(Tracker):
+    """Deprecated: ``Tracker(hands=2)`` and `Tracker.update_all`."""
+
+    def __init__(self, network: Network, hands: int = 2, *, window: int | None = None) -> None:
+        warnings.warn("HandsTracker is now Tracker(hands=...)", DeprecationWarning, stacklevel=2)
+        super().__init__(network, hands=hands, window=window)
+
+    def update(  # type: ignore[override]
+        self,
+        depth: Any,
+        camera: Camera,
+        time_s: float | None = None,
+        *,
+        unit: str | float | None = None,
+        check: bool = True,
+    ) -> tuple[Hand, ...]:
+        """See `Tracker.update_all`."""
+        return self.update_all(depth, camera, time_s, unit=unit, check=check)

@@ -1,4 +1,4 @@
-"""Pictures of tracking: depth with the skeleton over it, a close look beside, contact sheets."""
+"""Pictures of tracking: depth with the skeleton over it, the hand enlarged, contact sheets."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from cadstn.tracking.hand import Hand
 
 Image = NDArray[np.uint8]
 HEIGHT = 480
+_WIDEST = 4 * HEIGHT  # of the frame: a picture of one row must not become millions wide
 
-# Blue, green, red; one colour a finger, told apart by most colour-blind people (Okabe-Ito).
+# Blue, green, red; one colour a finger, distinct for most colour-blind people (Okabe-Ito).
 _COLOURS = {
     "thumb": (0, 159, 230),
     "index": (233, 180, 86),
@@ -34,7 +35,7 @@ def overlay(
     caption: str = "",
     others: Sequence[Hand] = (),
 ) -> Image:
-    """Draw a frame with its hand, and the cube that was looked at enlarged beside it.
+    """Draw a frame with its hand, and the crop's cube enlarged beside it.
 
     Args:
         depth_mm: (H, W) mm.
@@ -48,10 +49,11 @@ def overlay(
         (480, about 480 W / H + 480, 3) uint8, blue green red.
     """
     height, width = depth_mm.shape
-    scale = HEIGHT / height
+    scale = min(HEIGHT / height, _WIDEST / width)
     grey = shade(depth_mm)
-    size = (2 * round(width * scale / 2), HEIGHT)  # video wants even sizes
-    frame = np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_NEAREST), np.uint8)
+    size = (max(2 * round(width * scale / 2), 2), max(round(height * scale), 1))  # even, for video
+    frame = np.full((HEIGHT, size[0], 3), 40, np.uint8)
+    frame[: size[1]] = cv2.resize(grey, size, interpolation=cv2.INTER_NEAREST)
     close = np.full((HEIGHT, HEIGHT, 3), 40, np.uint8)
     if hand.found:
         uv = camera.to_uvd(hand.joints_mm)[:, :2]

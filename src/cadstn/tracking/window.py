@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from cadstn.errors import CadstnError
 
 _TITLE = "cadstn: q or Esc ends it"
-_ELSEWHERE = "look at it elsewhere: --view browser, --view file --out DIR, or --out DIR for a video"
+_ELSEWHERE = "view it elsewhere: --view browser, --view file --out DIR, or --out DIR for a video"
 
 
 def need_display() -> None:

@@ -21,8 +21,10 @@ from cadstn.data.bank import Bank
 from cadstn.errors import CadstnError
 from cadstn.evaluate import acceleration_error, mean_error_mm
 from cadstn.evaluate.analysis import exponential_average
+from cadstn.io.whole import write_json, write_npz
+from cadstn.train.family import Networks
 from cadstn.train.loop import train
-from cadstn.train.networks import Networks, predict
+from cadstn.train.networks import predict
 from cadstn.train.recipes import Recipe
 from cadstn.train.source import BankSource, Batch, held_out_shots, shot_bounds
 from cadstn.train.watching import Progress
@@ -91,9 +93,7 @@ def ablate(
         **tables(testing, choosing),
     }
     path = out / "ablation.json"
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    write_json(path, result, indent=1)
     return result
 
 
@@ -222,8 +222,9 @@ def _all(networks: Networks, batch: Batch) -> dict[str, Tensor]:
         **{name: predict(networks, name, batch) for name in ("baseline", "sliced")},
         **{name: predict(networks, name, batch) for name in ("spatial", "temporal")},
     }
-    w1 = networks["fusion"](batch.crops.flatten(0, 1)).view_as(batch.joints)
-    found["cadstn"] = w1 * found["temporal"] + (1 - w1) * found["spatial"]
+    weights = networks["fusion"].weights(batch.crops.flatten(0, 1))  # type: ignore[operator]
+    found["cadstn"] = weights.mix(found["temporal"], found["spatial"])
+    w1 = weights.w1.view_as(batch.joints)
     return {**{name: j * half + centers for name, j in found.items()}, "w1": w1}
 
 
@@ -241,10 +242,5 @@ def _frames(bank: Bank, index: Tensor, device: str) -> Batch:
 
 
 def _save(path: Path, arrays: dict[str, Any]) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("wb") as file:
-        np.savez_compressed(
-            file,
-            **{n: a.astype(np.float32) if a.dtype == np.float64 else a for n, a in arrays.items()},
-        )
-    temporary.replace(path)
+    small = {n: a.astype(np.float32) if a.dtype == np.float64 else a for n, a in arrays.items()}
+    write_npz(path, **small)

@@ -1,14 +1,17 @@
-"""The stages of the compact networks: what each minimises, and what the networks predict."""
+"""The compact networks in training: what each stage minimises, and what the networks predict."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import math
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from cadstn.models import (
+    Compact,
+    CompactConfig,
     CompactFusion,
     CompactSpatial,
     CompactTemporal,
@@ -17,68 +20,110 @@ from cadstn.models import (
     fuse,
     run_temporal,
 )
-from cadstn.models.loss import (
+from cadstn.models.compact.loss import (
     acceleration_distance,
     joint_distance,
     quantile_loss,
     worst_joint_loss,
 )
-from cadstn.train.recipes import STAGES, Recipe
-from cadstn.train.source import Batch
+from cadstn.train.family import Networks, StageMasks
 from cadstn.train.uvd import from_uvd, shifts, to_uvd
 
-# Weights of what is said besides joints, beside the joints' own, which are some tenths of half a
-# cube. Which hand it is decides which finger is which: it is asked for loudly.
+if TYPE_CHECKING:
+    from cadstn.train.recipes import Recipe
+    from cadstn.train.source import Batch
+
+NETWORKS = {"spatial": CompactSpatial, "temporal": CompactTemporal, "fusion": CompactFusion}
+"""The registry of the compact networks, by stage."""
+
+# Weights of the losses besides the joints' own, which is some tenths of half a cube. Handedness
+# decides which finger is which: its weight is large.
 _SPREAD, _PRESENT, _LEFT = 0.3, 0.05, 0.1
 _WORST_MM = 30.0  # a frame counts as right whose joints are all less than this off
 
 
 class _Parts(NamedTuple):
-    """What the networks up to a stage say of clips; (B, T, K, 3) and (B, T, K)."""
+    """Outputs of the networks up to a stage for clips; (B, T, K, 3) and (B, T, K)."""
 
     look: Look
     joints: Tensor
     spread: Tensor
 
 
-def compact_loss(
-    networks: dict[str, nn.Module], stage: str, batch: Batch, recipe: Recipe
-) -> Tensor:
-    """Loss of one stage; only that stage's network takes part in the gradient.
+class CompactFamily:
+    """See `cadstn.train.family.Family`."""
 
-    The spatial stage: joints, how sure of them, whether there is a hand and which. The other two:
-    joints, and how they accelerate; of fusion, how sure of the sum as well. All: frames that do not
-    count as right, if the recipe says so.
-    """
-    parts = _run(networks, stage, batch)
-    shown = _shown(batch)
-    truth = to_uvd(batch.joints, batch.centers_mm, batch.cube_mm)
-    distance = (parts.joints - truth).norm(dim=-1)
-    loss = joint_distance(parts.joints, truth, shown)
-    if recipe.worst_joint:
-        limit = _WORST_MM / (batch.cube_mm / 2)
-        loss = loss + recipe.worst_joint * worst_joint_loss(distance, limit, shown)
-    if stage != "temporal":
-        loss = loss + _SPREAD * quantile_loss(parts.spread, distance.detach(), shown)
-    if stage != "spatial":
-        return loss + recipe.smoothness * acceleration_distance(parts.joints, truth, shown)
-    return loss + _answers(parts.look, batch, shown)
+    def make(self, stage: str, recipe: Recipe, *, auxiliary: bool = True) -> nn.Module:
+        """See `Family`."""
+        sizes = recipe.net
+        assert isinstance(sizes, CompactConfig)
+        network = NETWORKS[stage](sizes)
+        if isinstance(network, CompactFusion):
+            # The gate's weight before any training: sigmoid(bias).
+            gate = math.log(recipe.gate / (1 - recipe.gate))
+            nn.init.zeros_(network.output.weight)
+            nn.init.constant_(network.output.bias[: 3 * sizes.joints], gate)
+        return network
 
+    def begin(self, networks: Networks, stage: str, recipe: Recipe) -> None:
+        """See `Family`; the compact networks share one trunk, so there is nothing to copy."""
 
-def compact_predict(networks: dict[str, nn.Module], stage: str, batch: Batch) -> Tensor:
-    """Joints (B, T, K, 3) that the networks up to a stage see in a batch, as its labels are."""
-    return from_uvd(_run(networks, stage, batch).joints, batch.centers_mm, batch.cube_mm)
+    def assemble(self, networks: Networks, recipe: Recipe) -> nn.Module:
+        """See `Family`."""
+        assert isinstance(recipe.net, CompactConfig)
+        with torch.device("meta"):
+            whole = Compact(recipe.net)
+        for stage in NETWORKS:
+            setattr(whole, stage, networks[stage])
+        return whole
+
+    def masks(self, networks: Networks, stage: str, recipe: Recipe, rows: Tensor) -> StageMasks:
+        """See `Family`; the compact networks have no dropout."""
+        return {}
+
+    def loss(
+        self, networks: Networks, stage: str, batch: Batch, recipe: Recipe, masks: StageMasks
+    ) -> Tensor:
+        """See `Family`.
+
+        The spatial stage: joints, their error scale, presence and handedness. The other two:
+        joints, and how they accelerate; of fusion, the error scale of the sum as well. All: the
+        worst joint of every frame, if the recipe has a weight for it.
+        """
+        parts = _run(networks, stage, batch)
+        shown = _shown(batch)
+        truth = to_uvd(batch.joints, batch.centers_mm, batch.cube_mm)
+        distance = (parts.joints - truth).norm(dim=-1)
+        loss = joint_distance(parts.joints, truth, shown)
+        if recipe.worst_joint:
+            limit = _WORST_MM / (batch.cube_mm / 2)
+            loss = loss + recipe.worst_joint * worst_joint_loss(distance, limit, shown)
+        if stage != "temporal":
+            loss = loss + _SPREAD * quantile_loss(parts.spread, distance.detach(), shown)
+        if stage != "spatial":
+            return loss + recipe.smoothness * acceleration_distance(parts.joints, truth, shown)
+        return loss + _answers(parts.look, batch, shown)
+
+    def predict(self, networks: Networks, stage: str, batch: Batch) -> Tensor:
+        """See `Family`; the compact networks also read where the crops are."""
+        return from_uvd(_run(networks, stage, batch).joints, batch.centers_mm, batch.cube_mm)
+
+    def parameters(
+        self, network: nn.Module, stage: str, recipe: Recipe
+    ) -> list[tuple[nn.Parameter, float]]:
+        """See `Family`."""
+        return [(parameter, 1.0) for parameter in network.parameters()]
 
 
 def shifts_seen(batch: Batch) -> Tensor:
-    """How far a batch's crops have moved (B, T, 3), along their images' axes; see `shifts`."""
+    """Motion of a batch's crops (B, T, 3), along their images' axes; see `shifts`."""
     moved = shifts(batch.centers_mm, batch.cube_mm)
     if batch.turn is None:
         return moved
     return torch.cat([moved[..., :2] @ batch.turn.mT, moved[..., 2:]], -1)
 
 
-def _run(networks: dict[str, nn.Module], stage: str, batch: Batch) -> _Parts:
+def _run(networks: Networks, stage: str, batch: Batch) -> _Parts:
     """Run the networks up to a stage; those before it without gradients."""
     spatial, crops = networks["spatial"], batch.crops
     assert isinstance(spatial, CompactSpatial)
@@ -102,14 +147,14 @@ def _run(networks: dict[str, nn.Module], stage: str, batch: Batch) -> _Parts:
 
 
 def _shown(batch: Batch) -> Tensor:
-    """(B,) weight of each clip in what is said of a hand: 0 where there is none; their sum is 1."""
+    """(B,) weight of each clip in losses of a hand: 0 where there is none; their sum is 1."""
     if batch.present is None:
         return batch.cube_mm.new_full((len(batch.crops),), 1 / len(batch.crops))
     return batch.present / batch.present.sum().clamp(min=1)
 
 
 def _answers(look: Look, batch: Batch, shown: Tensor) -> Tensor:
-    """Is there a hand, and which: cross entropies, where the batch tells."""
+    """Cross entropies of presence and handedness, where the batch has them."""
     loss = look.present.new_zeros(())
     frames = batch.crops.shape[1]
     if batch.present is not None:
@@ -125,43 +170,45 @@ def _answers(look: Look, batch: Batch, shown: Tensor) -> Tensor:
 
 
 class Parts(NamedTuple):
-    """What the compact networks that there are say of one frame of B streams.
+    """Outputs of the compact networks that there are for one frame of B streams.
 
     Attributes:
         joints: (B, K, 3) of the last of them.
-        left: (B,) probability of a left hand.
+        left, present: (B,) probabilities of a left hand, and of there being one.
+        spread: (B, K) error scales of the spatial network's joints, in half cubes.
         spatial, temporal, w1: (B, K, 3), what fusion mixed; None without it.
         memory: for the next frame; None of the spatial network alone.
     """
 
     joints: Tensor
     left: Tensor
+    present: Tensor
+    spread: Tensor
     spatial: Tensor | None = None
     temporal: Tensor | None = None
     w1: Tensor | None = None
     memory: Memory | None = None
 
 
-def compact_step(
-    networks: dict[str, nn.Module], crops: Tensor, shift: Tensor, memory: Memory | None
-) -> Parts:
+def compact_step(networks: Networks, crops: Tensor, shift: Tensor, memory: Memory | None) -> Parts:
     """Run those compact networks that there are on one frame of B streams.
 
     Args:
         networks: ``spatial`` alone, with ``temporal``, or all three.
         crops: (B, M, M).
         shift: (B, 3), see `cadstn.models.CompactTemporal.step`.
-        memory: what the frames before left; None begins afresh.
+        memory: after the frames before; None begins afresh.
     """
-    spatial, temporal, fusion = (networks.get(stage) for stage in STAGES)
+    spatial, temporal, fusion = (networks.get(stage) for stage in NETWORKS)
     assert isinstance(spatial, CompactSpatial)
     look = spatial.look(crops)
-    left = look.left.sigmoid()
+    answers = look.left.sigmoid(), look.present.sigmoid(), look.spread
     if not isinstance(temporal, CompactTemporal):
-        return Parts(look.joints, left)
+        return Parts(look.joints, *answers)
     memory = temporal.initial_state(len(crops)) if memory is None else memory
     suggested, memory = temporal.step(look, shift, memory)
     if not isinstance(fusion, CompactFusion):
-        return Parts(suggested, left, memory=memory)
+        return Parts(suggested, *answers, memory=memory)
     w1, _ = fusion(look, suggested, memory.h)
-    return Parts(fuse(w1, suggested, look.joints), left, look.joints, suggested, w1, memory)
+    joints = fuse(w1, suggested, look.joints)
+    return Parts(joints, *answers, look.joints, suggested, w1, memory)

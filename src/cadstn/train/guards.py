@@ -55,16 +55,26 @@ class Losses:
 
 @contextlib.contextmanager
 def stoppable() -> Iterator[threading.Event]:
-    """Turn SIGTERM into an event that is looked at after every step."""
+    """Turn SIGTERM, and the first Ctrl-C, into an event that is checked after every step.
+
+    A second Ctrl-C interrupts at once.
+    """
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield stop  # only the main thread may handle signals
         return
-    before = signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
+
+    def handle(number: int, frame: object) -> None:
+        stop.set()
+        if number == signal.SIGINT:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield stop
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextlib.contextmanager

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from cadstn.models import Cadstn, Compact, inference_state
-from cadstn.train.networks import Networks, assemble, make
-from cadstn.train.recipes import STAGES, Recipe
+from cadstn.train.family import Networks
+from cadstn.train.networks import assemble, family_of
+from cadstn.train.recipes import Recipe
 from cadstn.train.state import check_same, read_tensors
 
 
@@ -25,14 +26,11 @@ def load_networks(out: Path, stage: str) -> tuple[Networks, Recipe]:
     check_same(path, about, about, stage)
     recipe = Recipe.from_json(about["recipe"])
     networks: Networks = {}
-    needed: tuple[str, ...] = STAGES if stage == "fusion" else (stage,)
-    if recipe.compact:  # each stage reads what the one before it says
-        needed = STAGES[: STAGES.index(stage) + 1]
-    for name in needed:
+    for name in recipe.traits.needed(stage):
         path = out / f"{name}.safetensors"
         tensors, theirs = read_tensors(path)
         check_same(path, theirs, about, name)
-        part = make(name, recipe, auxiliary=False)
+        part = family_of(recipe).make(name, recipe, auxiliary=False)
         part.load_state_dict(inference_state(tensors))
         networks[name] = part.eval()
     return networks, recipe

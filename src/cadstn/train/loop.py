@@ -18,24 +18,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from cadstn._version import __version__
-from cadstn.errors import CadstnError, Stopped
+from cadstn.errors import Stopped
+from cadstn.io.whole import write_json
+from cadstn.train.family import Networks, StageMasks
 from cadstn.train.guards import Losses, memory_told, stoppable
 from cadstn.train.memory import keep_memory
-from cadstn.train.networks import (
-    NUMBERS,
-    Networks,
-    begin,
-    build,
-    predict,
-    set_dropout,
-    stage_step,
-)
+from cadstn.train.networks import build, family_of, predict, stage_step
 from cadstn.train.optimizers import optimizers
 from cadstn.train.ranks import Ranks, join
 from cadstn.train.recipes import Recipe
+from cadstn.train.seeds import Stage
 from cadstn.train.source import Batch, RenderedSource, Source
 from cadstn.train.start import Start, start_stage
 from cadstn.train.state import (
@@ -102,7 +97,7 @@ def train(
         out: folder for the weights of each stage, ``spatial.safetensors`` and so on, checkpoints
             between, ``recipe.json``, ``log.jsonl`` and TensorBoard's files.
         source: where samples come from; none for hands rendered as they are needed.
-        device: where to train and render: ``cpu`` or ``cuda``.
+        device: where to train and render, see `cadstn.train.devices.pick_device`.
         start: weights to go on from; none begins with those that the seed decides.
         checkpoint_every: steps between checkpoints and validations.
         watch: called after every step.
@@ -114,7 +109,7 @@ def train(
     Raises:
         CadstnError: if ``out`` holds another recipe's work, the loss stops being finite, a batch
             does not fit in memory or a file cannot be written.
-        Stopped: after SIGTERM, with everything saved.
+        Stopped: after SIGTERM or Ctrl-C, with everything saved.
     """
     ranks, device = join(device)
     if torch.device(device).type == "cpu":
@@ -142,11 +137,11 @@ def learning_rate(recipe: Recipe, stage: str, step: int) -> float:
 @torch.no_grad()
 def validation_error_mm(
     networks: Networks, stage: str, recipe: Recipe, source: Source, frames: int
-) -> tuple[float, Batch | None, Tensor | None]:
+) -> tuple[float | None, Batch | None, Tensor | None]:
     """Mean joint error in mm on held-out clips; leaves the networks in evaluation mode.
 
     Returns:
-        The error (NaN where nothing is held out), and the first batch with its predictions.
+        The error (None where nothing is held out), and the first batch with its predictions.
     """
     for network in networks.values():
         network.eval()
@@ -159,7 +154,7 @@ def validation_error_mm(
         error_mm = (joints - batch.joints).norm(dim=-1) * half_mm
         total, count = total + float(error_mm.sum()), count + error_mm.numel()
     batch_, joints_ = first or (None, None)
-    return (total / count if count else math.nan), batch_, joints_
+    return (total / count if count else None), batch_, joints_
 
 
 def _finish_stage(run: _Run, networks: Networks, stage: str) -> None:
@@ -172,10 +167,10 @@ def _finish_stage(run: _Run, networks: Networks, stage: str) -> None:
         return
     if run.ranks.first:
         _write_recipe(run)
-    begin(networks, stage, run.recipe)
+    family_of(run.recipe).begin(networks, stage, run.recipe)
     if run.start and not checkpoints(run.out, stage):
         rows = torch.arange(_START_FRAMES // run.recipe.frames(stage))
-        batch = run.source.clips(NUMBERS[stage], rows, run.recipe.frames(stage))
+        batch = run.source.clips(Stage[stage], rows, run.recipe.frames(stage))
         start_stage(networks[stage], stage, run.start, batch.crops.flatten(0, 1))
     with memory_told(run.recipe, stage):
         _train_stage(run, networks, stage)
@@ -191,13 +186,13 @@ def _train_stage(run: _Run, networks: Networks, stage: str) -> None:
     recipe, ranks, part = run.recipe, run.ranks, networks[stage]
     plan, frames = recipe.plan(stage), recipe.frames(stage)
     clips = plan.batch // frames
-    changing = optimizers(part, recipe, plan.learning_rate)
+    changing = optimizers(part, stage, recipe, plan.learning_rate)
     start = resume(run.out, stage, part, changing, run.about, run.tell)
     log = Log(run.out, stage, start) if ranks.first else None
     losses = Losses(run.out, stage, lag=0 if run.device == "cpu" else _LAG)
     ready(networks, stage)
-    step_loss = stage_step(networks, stage, recipe, run.device)
-    error_mm = math.nan
+    step_loss = stage_step(networks, stage, recipe)
+    error_mm: float | None = None
     clock = deque([time.perf_counter()], maxlen=_WINDOW + 1)
     for step in range(start, plan.steps):
         rate = learning_rate(recipe, stage, step)
@@ -205,7 +200,7 @@ def _train_stage(run: _Run, networks: Networks, stage: str) -> None:
             for group in optimizer.param_groups:
                 group["lr"] = rate * group["rate"]
         rows = ranks.rows(step, clips)
-        loss, stop = _gradients(run, networks[stage], stage, step_loss, rows, clips)
+        loss, stop = _gradients(run, networks, stage, step_loss, rows, clips)
         losses.check(step, loss)
         for optimizer in changing.values():
             optimizer.step()
@@ -217,13 +212,16 @@ def _train_stage(run: _Run, networks: Networks, stage: str) -> None:
         )
         if measured or stopping:
             losses.check_all()
-            if ranks.first:
-                save_checkpoint(run.out, stage, part, changing, step + 1, run.about)
         if measured and log:
             wanted = recipe.validation_frames * (_FINAL if step + 1 == plan.steps else 1)
             error_mm, batch, joints = validation_error_mm(
                 networks, stage, recipe, run.source, wanted
             )
+            if error_mm is None and step + 1 == plan.steps:
+                run.tell(
+                    f"{stage}: not validated, since no held-out recording has {recipe.clip} frames "
+                    f"(holdout={recipe.holdout:g})"
+                )
             if batch is not None and joints is not None:
                 log.sheet(batch, joints, recipe.skeleton, step + 1)
             ready(networks, stage)
@@ -232,6 +230,10 @@ def _train_stage(run: _Run, networks: Networks, stage: str) -> None:
                 stage, step + 1, plan.steps, losses.last, rate, error_mm, speed, measured
             )
             log.write(progress)
+        if (measured or stopping) and ranks.first:
+            # After its line in the log: a run that is killed in between writes both again.
+            save_checkpoint(run.out, stage, part, changing, step + 1, run.about)
+        if log:
             run.watch(progress)
         if measured:  # validation is no training
             clock = deque([time.perf_counter()], maxlen=_WINDOW + 1)
@@ -242,21 +244,22 @@ def _train_stage(run: _Run, networks: Networks, stage: str) -> None:
 
 
 def ready(networks: Networks, stage: str) -> None:
-    """Put one stage's network into training mode; the others are frozen: no dropout, no change."""
+    """Put one stage's network into training mode; the others stay as they are."""
     for name, network in networks.items():
         network.train(name == stage)
 
 
 def _gradients(
-    run: _Run, part: nn.Module, stage: str, step_loss: Callable[[Batch], Tensor],
+    run: _Run, networks: Networks, stage: str, step_loss: Callable[[Batch, StageMasks], Tensor],
     rows: Tensor, clips: int,
 ) -> tuple[Tensor, bool]:  # fmt: skip
     """Leave the global batch's gradients in the network; return its loss, and whether to stop."""
+    part = networks[stage]
     part.zero_grad(set_to_none=True)
-    batch = run.source.clips(NUMBERS[stage], rows, run.recipe.frames(stage))
-    set_dropout(part, run.recipe, stage, rows.to(run.device))
+    batch = run.source.clips(Stage[stage], rows, run.recipe.frames(stage))
+    masks = family_of(run.recipe).masks(networks, stage, run.recipe, rows.to(run.device))
     with mixed_precision(run.recipe, run.device):
-        loss = step_loss(batch)
+        loss = step_loss(batch, masks)
     # A mean over the rows of this rank becomes its part of the mean over all.
     loss = loss * (len(rows) / clips)
     torch.autograd.backward(loss)
@@ -280,13 +283,4 @@ def mixed_precision(recipe: Recipe, device: str) -> contextlib.AbstractContextMa
 def _write_recipe(run: _Run) -> None:
     """Put configuration, code version and data beside the weights, for people to read."""
     about: dict[str, Any] = {**run.about, "recipe": json.loads(run.recipe.to_json())}
-    path = run.out / "recipe.json"
-    temporary = path.with_suffix(".tmp")
-    try:
-        run.out.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(about, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        raise CadstnError(
-            f"cannot be written ({error.strerror})", where=path, mend="give another --out"
-        ) from None
+    write_json(run.out / "recipe.json", about, indent=1, sort_keys=True)

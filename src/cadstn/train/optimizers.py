@@ -9,30 +9,37 @@ take the recipe's learning rate.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import groupby
+from operator import itemgetter
 
 import torch
 from torch import Tensor, nn
 
-from cadstn.models import Temporal
 from cadstn.models.config import PATCH
 from cadstn.models.residual import Normalised
+from cadstn.train.networks import family_of
 from cadstn.train.recipes import Recipe
 
 Optimizers = dict[str, torch.optim.Optimizer]
 """By the name that their state has in a checkpoint."""
 
 
-def optimizers(network: nn.Module, recipe: Recipe, learning_rate: float) -> Optimizers:
+def optimizers(network: nn.Module, stage: str, recipe: Recipe, learning_rate: float) -> Optimizers:
     """Make what trains one stage's network.
 
     Args:
         network: of the stage, on its device and in its memory format: neither may change after.
-        recipe: says which optimizer, its weight decay, and what of the network is trained.
+        stage: its name.
+        recipe: names the optimizer, its weight decay, and what of the network is trained.
         learning_rate: at the start; each group has its own multiple of it as ``rate``.
     """
     convolutions = _convolutions(network) if recipe.optimizer == "muon" else []
+    matrices = {id(parameter) for parameter in convolutions}
+    rated = family_of(recipe).parameters(network, stage, recipe)
+    # Groups of neighbours: a checkpoint knows each parameter by its place in the whole list.
+    groups = groupby(((p, rate) for p, rate in rated if id(p) not in matrices), itemgetter(1))
     adam = torch.optim.Adam(
-        _adams(network, recipe, convolutions),
+        [{"params": [p for p, _ in members], "rate": rate} for rate, members in groups],
         lr=learning_rate,
         weight_decay=recipe.weight_decay,
         fused=True,
@@ -41,24 +48,6 @@ def optimizers(network: nn.Module, recipe: Recipe, learning_rate: float) -> Opti
     if convolutions:
         made["muon"] = ConvolutionMuon(convolutions, learning_rate)
     return made
-
-
-def _adams(network: nn.Module, recipe: Recipe, muons: list[Tensor]) -> list[dict[str, object]]:
-    """What Adam changes, with each group's multiple of the learning rate as ``rate``.
-
-    Layers that a frozen temporal start gave are left out, and stop asking for gradients.
-    """
-    left_out = {id(parameter) for parameter in muons}
-    if not isinstance(network, Temporal):
-        own = [p for p in network.parameters() if id(p) not in left_out]
-        return [{"params": own, "rate": 1.0}]
-    if recipe.temporal_frozen:
-        network.trunk.requires_grad_(False)
-        network.fc1.requires_grad_(False)
-    lstm = list(network.lstm.parameters())
-    inside = {id(parameter) for parameter in lstm}
-    others = [p for p in network.parameters() if p.requires_grad and id(p) not in inside]
-    return [{"params": others, "rate": 1.0}, {"params": lstm, "rate": recipe.lstm_rate}]
 
 
 class ConvolutionMuon(torch.optim.Muon):

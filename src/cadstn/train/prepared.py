@@ -13,10 +13,10 @@ from pathlib import Path
 from torch import Tensor
 
 from cadstn.train.recipes import Recipe
+from cadstn.train.seeds import Use
 from cadstn.train.source import BankSource, Batch, RenderedSource
-from cadstn.train.stream_bank import stream_bank
+from cadstn.train.stream_bank import Mine, stream_bank
 
-_SPLIT = 6  # second word of the seed, apart from those of `train.source` and `train.stream_bank`
 _CLIPS_SHARE = 4  # clips are for small stages: they hold a quarter as many frames
 
 
@@ -28,6 +28,7 @@ class PreparedSource:
         folder: where the banks are, ``rendered-1.bank`` and ``rendered-16.bank`` for clips of 16.
         device: where samples go.
         workers: processes that render.
+        mine: puts hard negatives among single frames, see `cadstn.train.mined`.
         on_frames: told of the frames done and to do while a bank is made.
     """
 
@@ -38,11 +39,13 @@ class PreparedSource:
         device: str,
         *,
         workers: int = 1,
+        mine: Mine | None = None,
         on_frames: Callable[[int, int], None] = lambda done, total: None,
     ) -> None:
         self.recipe, self.folder, self.device = recipe, folder, device
-        self.workers, self.on_frames = workers, on_frames
-        self.fingerprint = f"rendered, {recipe.prepared} frames prepared"
+        self.workers, self.on_frames, self.mine = workers, on_frames, mine
+        mined = "" if mine is None else f", mined {mine.name}"
+        self.fingerprint = f"rendered, {recipe.prepared} frames prepared{mined}"
         self._rendered = RenderedSource(recipe, device)
         self._banks: dict[int, BankSource] = {}
 
@@ -73,10 +76,13 @@ class PreparedSource:
             clips=clips,
             frames=frames,
             hands=recipe.hands,
-            split=_SPLIT + frames,
+            held=recipe.held,
+            depth_mm=(recipe.near_mm, recipe.far_mm),
+            split=Use.PREPARED + frames,
             device=self.device,
             compiled=recipe.compiled,
             workers=self.workers,
+            mine=self.mine if frames == 1 else None,
             on_frames=more,
         )
         # Validation is rendered: nothing needs to be held out.

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, distributed
 
 from cadstn.errors import CadstnError
+from cadstn.train.devices import pick_device
 
 
 @dataclass(frozen=True)
@@ -62,9 +63,13 @@ class Ranks:
 def join(device: str) -> tuple[Ranks, str]:
     """Join the processes that torchrun started; returns the rank and its device.
 
+    Args:
+        device: a name that `pick_device` takes.
+
     Raises:
-        CadstnError: if there are more ranks on this machine than devices.
+        CadstnError: if there is no such device, or more ranks on this machine than devices.
     """
+    device = pick_device(device)
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
         return Ranks(), device

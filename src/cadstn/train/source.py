@@ -1,7 +1,7 @@
 """Where samples come from: rendered as they are needed, or a bank of crops on the device.
 
-A source is asked by sample number, which counts on from the first step of a stage to its last.
-What number n is depends on nothing else: not on the batch it is in, nor on who asks for it.
+A source returns samples by number, which counts on from the first step of a stage to its last.
+What number n is depends on nothing else: not on the batch it is in, nor on which rank reads it.
 """
 
 from __future__ import annotations
@@ -18,10 +18,8 @@ from cadstn.data.bank import Bank
 from cadstn.errors import CadstnError
 from cadstn.synth.stream import sample_clips
 from cadstn.train.augment import augment, turn_codes, upright
-from cadstn.train.recipes import Recipe
-
-TRAIN, VALIDATE, AUGMENT, DROPOUT, ORDER = range(5)
-"""Second word of every seed: what the numbers are for."""
+from cadstn.train.recipes import Plan, Recipe
+from cadstn.train.seeds import Stage, Use
 
 _AT_ONCE = 4  # clips validated together: 64 frames, the size that training renders
 
@@ -84,15 +82,16 @@ class RenderedSource:
 
     def clips(self, stage: int, rows: Tensor, frames: int) -> Batch:
         """See `Source`."""
-        batch = self._render((self.recipe.seed, TRAIN, stage), rows, frames, self.recipe.hands)
-        if not self.recipe.augment.continuous:
-            return batch
-        return augment(batch, self.recipe, (self.recipe.seed, AUGMENT, stage), rows, None)
+        recipe = self.recipe
+        batch = self._render((recipe.seed, Use.TRAIN, stage), rows, frames, recipe.hands)
+        if recipe.augment.continuous and _plan(recipe, stage).augment:
+            batch = augment(batch, recipe, (recipe.seed, Use.AUGMENT, stage), rows, None)
+        return _clipped(batch, recipe)
 
     def validation(self, frames: int, clip: int) -> Iterator[Batch]:
         """See `Source`."""
         for rows in torch.split(torch.arange(max(1, frames // clip)), _AT_ONCE):
-            batch = self._render((self.recipe.seed, VALIDATE), rows, clip)
+            batch = self._render((self.recipe.seed, Use.VALIDATE), rows, clip)
             yield _as_shown(batch, self.recipe)
 
     def _render(
@@ -110,6 +109,8 @@ class RenderedSource:
             compiled=recipe.compiled,
             hands=hands,
             center=recipe.center,
+            held=recipe.held,
+            depth_mm=(recipe.near_mm, recipe.far_mm),
         )
         cubes = clips.joints.new_full((len(rows),), recipe.cube_mm)
         return Batch(clips.crops, clips.joints, clips.centers_mm, cubes, clips.left, clips.present)
@@ -139,38 +140,50 @@ class BankSource:
             None if answer is None else torch.from_numpy(answer).to(place)
             for answer in (bank.left, bank.present)
         )
-        self._held_out = held_out_shots(bank.shots, recipe.holdout)
+        self._held_out = np.isin(bank.shots, held_out_shots(bank.shots, recipe.holdout))
+        # Frames to train on as one recording; None where clips keep to shots, which are whole.
+        self._joined = (
+            torch.from_numpy(np.flatnonzero(~self._held_out)) if recipe.across_shots else None
+        )
         self._starts = lru_cache(maxsize=4)(self._find_starts)
         self._order = lru_cache(maxsize=4)(self._shuffle)
 
     def clips(self, stage: int, rows: Tensor, frames: int) -> Batch:
         """See `Source`."""
-        turns = self.recipe.augment.turns
-        starts = self._starts(frames, False)
+        recipe, plan = self.recipe, _plan(self.recipe, stage)
+        turns = recipe.augment.turns if plan.augment else "none"
+        starts = self._starts(frames, plan.order == "windows")
         count = len(starts) * (1 if turns == "none" else 2)
-        chosen = torch.empty_like(rows)
-        for epoch in range(int(rows[0]) // count, int(rows[-1]) // count + 1):
-            mine = rows.div(count, rounding_mode="floor") == epoch
-            chosen[mine] = self._order(stage, epoch, count)[rows[mine] % count]
+        if plan.order == "windows":
+            chosen = rows % count
+        else:
+            chosen = torch.empty_like(rows)
+            for epoch in range(int(rows[0]) // count, int(rows[-1]) // count + 1):
+                mine = rows.div(count, rounding_mode="floor") == epoch
+                chosen[mine] = self._order(stage, epoch, count)[rows[mine] % count]
         # The second half of the items are the turned or flipped copies, always the same way.
         place, copy = chosen % len(starts), chosen >= len(starts)
-        batch = self._gather(starts[place], frames)
-        if turns == "none" and not self.recipe.augment.continuous:
-            return batch
-        codes = turn_codes(turns, (self.recipe.seed, AUGMENT), place, copy)
-        return augment(batch, self.recipe, (self.recipe.seed, AUGMENT, stage), rows, codes)
+        index = starts[place][:, None] + torch.arange(frames)
+        batch = self._gather(index if self._joined is None else self._joined[index])
+        if turns != "none" or (recipe.augment.continuous and plan.augment):
+            codes = turn_codes(turns, (recipe.seed, Use.AUGMENT), place, copy)
+            batch = augment(batch, recipe, (recipe.seed, Use.AUGMENT, stage), rows, codes)
+        return _clipped(batch, recipe)
 
     def validation(self, frames: int, clip: int) -> Iterator[Batch]:
-        """See `Source`."""
-        starts = self._starts(clip, True)
+        """See `Source`; nothing where no held-out shot is as long as a clip."""
+        starts = _clip_starts(self.bank.shots, self._held_out, clip, apart=True)
+        if not len(starts):
+            return
         # Clips spread over all that is held out, not its first shot alone.
         wanted = max(1, min(len(starts), frames // clip))
-        picked = torch.linspace(0, len(starts) - 1, wanted).long() if len(starts) else starts
+        picked = torch.linspace(0, len(starts) - 1, wanted).long()
         for part in torch.split(starts[picked], _AT_ONCE):
-            yield _as_shown(self._gather(part, clip), self.recipe)
+            yield _as_shown(self._gather(part[:, None] + torch.arange(clip)), self.recipe)
 
-    def _gather(self, starts: Tensor, frames: int) -> Batch:
-        index = (starts[:, None] + torch.arange(frames)).to(self._crops.device)
+    def _gather(self, index: Tensor) -> Batch:
+        """Copy frames (B, T) of the bank to the device."""
+        index = index.to(self._crops.device)
         crops = self._crops[index].to(self.device).int().bitwise_and_(0xFFFF)
         answers = (
             None if answer is None else answer[index[:, 0]].to(self.device)
@@ -184,27 +197,50 @@ class BankSource:
             *answers,
         )
 
-    def _find_starts(self, frames: int, held_out: bool) -> Tensor:
-        """Where clips can start: all places in training, every T-th of a shot in validation."""
-        shots = self.bank.shots
-        first, last = shot_bounds(shots)
-        mine = np.isin(shots[first], self._held_out) == held_out
-        step = frames if held_out else 1
-        places = [
-            np.arange(a, b - frames + 1, step) for a, b in zip(first[mine], last[mine], strict=True)
-        ]
-        starts = np.concatenate(places) if places else np.empty(0, np.int64)
-        if not len(starts) and not held_out:
+    def _find_starts(self, frames: int, apart: bool) -> Tensor:
+        """Where clips to train on start, in the bank, or in `_joined` where there is one."""
+        if self._joined is None:
+            starts = _clip_starts(self.bank.shots, ~self._held_out, frames, apart=apart)
+        else:
+            starts = torch.arange(0, len(self._joined) - frames + 1, frames if apart else 1)
+        if not len(starts):
             raise CadstnError(
                 f"no shot of {frames} frames to train on",
                 where=self.bank.path,
                 mend="give longer recordings, or set clip lower",
             )
-        return torch.from_numpy(starts.astype(np.int64))
+        return starts
 
     def _shuffle(self, stage: int, epoch: int, count: int) -> Tensor:
-        seed = np.random.SeedSequence((self.recipe.seed, ORDER, stage, epoch)).generate_state(1)
+        seed = np.random.SeedSequence((self.recipe.seed, Use.ORDER, stage, epoch)).generate_state(1)
         return torch.randperm(count, generator=torch.Generator().manual_seed(int(seed[0])))
+
+
+def _clip_starts(shots: np.ndarray, chosen: np.ndarray, frames: int, *, apart: bool) -> Tensor:
+    """First frames of the clips inside shots: at every place, or one after another (``apart``).
+
+    Args:
+        shots: (N,) shot number of every frame.
+        chosen: (N,) bool, the same for all frames of a shot.
+        frames: T.
+        apart: whether clips may not overlap.
+    """
+    first, last = shot_bounds(shots)
+    mine, step = chosen[first], frames if apart else 1
+    places = [
+        np.arange(a, b - frames + 1, step) for a, b in zip(first[mine], last[mine], strict=True)
+    ]
+    starts = np.concatenate(places) if places else np.empty(0, np.int64)
+    return torch.from_numpy(starts.astype(np.int64))
+
+
+def _plan(recipe: Recipe, stage: int) -> Plan:
+    return recipe.plan(Stage(stage).name)
+
+
+def _clipped(batch: Batch, recipe: Recipe) -> Batch:
+    """A batch with its joints inside the cube, if the recipe wants that."""
+    return batch._replace(joints=batch.joints.clamp(-1, 1)) if recipe.clip_labels else batch
 
 
 def _as_shown(batch: Batch, recipe: Recipe) -> Batch:

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from cadstn.errors import CadstnError
-from cadstn.export.fused import FIRST
 from cadstn.models.residual import Normalised
 from cadstn.train.recipes import STAGES
 from cadstn.train.state import read_tensors
@@ -26,8 +25,7 @@ class Start:
 
     Attributes:
         name: of the file or folder, with the first digits of its SHA-256.
-        tensors: by stage, and the name in the stage's network; of an export also by `FIRST`, if
-            another network looks first.
+        tensors: by stage, and the name in the stage's network.
         folded: whether batch normalisation is inside the convolutions, as an export has it.
     """
 
@@ -131,7 +129,7 @@ def _exported(path: Path) -> dict[str, dict[str, Tensor]]:
     """Weights by stage of an exported file of compact networks, whose names it keeps."""
     from onnx import load_model, numpy_helper
 
-    from cadstn.export.branch import initializers
+    from cadstn.export.weights import initializers
 
     try:
         graph = load_model(str(path)).graph
@@ -140,7 +138,7 @@ def _exported(path: Path) -> dict[str, dict[str, Tensor]]:
     tensors: dict[str, dict[str, Tensor]] = {stage: {} for stage in STAGES}
     for name, item in initializers(graph):
         stage, _, rest = name.removesuffix(".half").removeprefix("model.").partition(".")
-        if rest and rest != "cells" and stage in (*STAGES, FIRST):  # cells are a constant
+        if rest and rest != "cells" and stage in STAGES:  # cells are a constant
             value = np.asarray(numpy_helper.to_array(item), np.float32)
             tensors.setdefault(stage, {})[rest] = torch.from_numpy(value.copy())
     if not all(tensors.values()):

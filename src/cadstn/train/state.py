@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -13,10 +13,13 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from cadstn.errors import CadstnError
+from cadstn.io.hashes import BLANK_STAMP, STAMP_KEY, check_stamp, stamp_file
+from cadstn.io.whole import whole_file
 from cadstn.train.optimizers import Optimizers
 from cadstn.train.recipes import NETWORKS, STAGES, Recipe
 
 _KEPT = 2
+_HINT = "delete it and run the same command again"
 _SUFFIX = ".checkpoint.safetensors"
 
 
@@ -26,41 +29,38 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str,
     Raises:
         CadstnError: if it cannot be written, for instance because the disk is full.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    whole = {name: tensor.detach().contiguous().clone() for name, tensor in tensors.items()}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        whole = {name: tensor.detach().contiguous().clone() for name, tensor in tensors.items()}
-        save_file(whole, temporary, metadata=dict(about))
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())  # the rename must not overtake the contents
-        temporary.replace(path)
+        with whole_file(path) as temporary:
+            save_file(whole, temporary, metadata={**about, STAMP_KEY: BLANK_STAMP})
+            stamp_file(temporary)
     except (OSError, SafetensorError) as error:
         raise CadstnError(
             f"cannot be written ({error})",
             where=path,
             mend="make room and give the same command again; what was saved before is whole",
         ) from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Read what `write_tensors` wrote; nothing in the file is executed.
 
     Raises:
-        CadstnError: if the file is missing or not a safetensors file.
+        CadstnError: if the file is missing, not a safetensors file, or its contents changed since
+            it was written.
     """
     if not path.is_file():
         raise CadstnError("no such weights file", where=path, mend="train first: cadstn train")
     try:
+        check_stamp(path, hint=_HINT)
         with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except SafetensorError as error:
-        raise CadstnError(
-            f"not a safetensors file ({error})",
-            where=path,
-            mend="delete it and run the same command again",
-        ) from None
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            about = file.metadata() or {}
+    # Besides its own errors it raises those of torch, for types that torch has not.
+    except (SafetensorError, OSError, ValueError, KeyError, RuntimeError, AttributeError) as error:
+        raise CadstnError(f"not a safetensors file ({error})", where=path, mend=_HINT) from None
+    about.pop(STAMP_KEY, None)
+    return tensors, about
 
 
 def checkpoints(out: Path, stage: str) -> list[Path]:
@@ -121,10 +121,16 @@ def resume(
             tell(f"passed over: {path}: {error.what}")
             continue
         check_same(path, theirs, about, stage)
-        model.load_state_dict(_below("model", tensors))
-        for name, optimizer in optimizers.items():
-            _restore(_below(name, tensors), optimizer)
-        return int(theirs["step"])
+        try:
+            step = int(theirs["step"])
+            model.load_state_dict(_below("model", tensors))
+            for name, optimizer in optimizers.items():
+                _restore(_below(name, tensors), optimizer)
+        except (KeyError, ValueError, IndexError, RuntimeError) as error:
+            raise CadstnError(
+                f"not a checkpoint of these networks ({error})", where=path, mend=_HINT
+            ) from None
+        return step
     return 0
 
 
@@ -148,28 +154,38 @@ def _restore(tensors: Mapping[str, Tensor], optimizer: torch.optim.Optimizer) ->
     optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
 
 
+_DESCRIPTIVE = ("name", "network", "data", "split", "validation_frames")
+# Fields that decide nothing before the first of these stages.
+_FROM_STAGE = {
+    "temporal": (
+        "temporal_start", "temporal_frozen", "lstm_rate", "lstm_inputs_rate", "temporal_divisor",
+    ),
+    "fusion": ("fusion_start", "gate", "expert_dropout"),
+}  # fmt: skip
+
+
 def stage_fields(recipe: str, stage: str) -> dict[str, object]:
     """The fields of a recipe's JSON that decide what one stage gives.
 
     Not among them are its name and network, how it is watched, and the stages that it does not
     build on: so spatial weights trained alone serve the whole, and later stages can be changed.
     """
-    fields: dict[str, object] = json.loads(recipe)
-    for name in ("name", "network", "data", "validation_frames"):
+    fields: dict[str, Any] = json.loads(recipe)
+    for name in _DESCRIPTIVE:
         fields.pop(name, None)
+    needed: set[object] = {stage}
     if stage == "fusion":
         needed = {*STAGES, fields.get("temporal_start"), fields.get("fusion_start")}
     elif stage == "temporal":
-        needed = {"temporal", fields.get("temporal_start")}
-    else:
-        needed = {stage}
+        needed.add(fields.get("temporal_start"))
     for other in {*NETWORKS, *STAGES} - needed:
         fields.pop(other, None)
-    later = {"fusion": (), "temporal": ("fusion_start", "gate")}
-    for name in later.get(
-        stage, ("fusion_start", "gate", "temporal_start", "temporal_frozen", "lstm_rate")
-    ):
-        fields.pop(name, None)
+    earlier = {"fusion": (), "temporal": ("fusion",)}.get(stage, ("temporal", "fusion"))
+    for later in earlier:
+        for name in _FROM_STAGE[later]:
+            fields.pop(name, None)
+    if stage != "fusion":
+        fields["net"].pop("fusion", None)
     return fields
 
 
@@ -187,7 +203,7 @@ def check_same(path: Path, theirs: Mapping[str, str], ours: Mapping[str, str], s
     if "recipe" not in theirs:
         raise CadstnError("names no recipe", where=path, mend="give a folder of 'cadstn train'")
     their_fields = stage_fields(Recipe.from_json(theirs["recipe"]).to_json(), stage)
-    our_fields = stage_fields(ours["recipe"], stage)
+    our_fields = stage_fields(Recipe.from_json(ours["recipe"]).to_json(), stage)
     differ = _differences(their_fields, our_fields)
     if differ:
         name, a, b = differ[0]

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -16,11 +15,26 @@ from cadstn._version import __version__
 from cadstn.data.bank import RENDERED_CENTERS, Bank, CropRule, open_bank, quantise, write_bank
 from cadstn.errors import CadstnError
 from cadstn.geometry.skeleton import skeleton
+from cadstn.io.workers import signals_end_it, worker_pool
+from cadstn.synth.motion import DEFAULT_FRUSTUM
 from cadstn.synth.stream import sample_clips
+from cadstn.train.seeds import Use
 
-_BANK = 5  # second word of the seed, apart from those of training (see `train.source`)
 _AT_ONCE = 64  # frames rendered together
 _PART = 2048  # frames that a process renders before it tells of them
+
+
+class Mine(Protocol):
+    """Puts hard negatives into a bank that is being made.
+
+    Attributes:
+        name: of whatever decides what is put there.
+    """
+
+    name: str
+
+    def __call__(self, bank: Bank) -> object:
+        """Write into the bank."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +45,8 @@ class _Order:
     seed: tuple[int, ...]
     frames: int
     hands: float
+    held: float
+    depth_mm: tuple[float, float]
     device: str
     compiled: bool
 
@@ -43,10 +59,13 @@ def stream_bank(
     clips: int,
     frames: int,
     hands: float = 1.0,
-    split: int = _BANK,
+    held: float = 0.0,
+    depth_mm: tuple[float, float] = DEFAULT_FRUSTUM.depth_mm,
+    split: int = Use.BANK,
     device: str = "cpu",
     compiled: bool = False,
     workers: int = 1,
+    mine: Mine | None = None,
     on_frames: Callable[[int], None] = lambda count: None,
 ) -> Bank:
     """Render clips into a bank, each a shot with a hand and a motion of its own.
@@ -59,10 +78,13 @@ def stream_bank(
         clips: how many.
         frames: frames a clip.
         hands: share of clips that show a hand.
-        split: second word of the seed: banks of two splits share nothing either.
+        held: share of clips whose hand holds something.
+        depth_mm: how far hands are from the camera.
+        split: second word of the seed, see `cadstn.train.seeds.Use`.
         device: where to render.
         compiled: see `cadstn.synth.stream.sample_clips`.
         workers: processes that render side by side, on a CPU.
+        mine: puts hard negatives into the bank before it is closed, see `cadstn.train.mined`.
         on_frames: told how many more frames are done.
 
     Raises:
@@ -71,8 +93,12 @@ def stream_bank(
     about: dict[str, object] = {
         "rendered": seed, "clips": clips, "frames": frames, "version": __version__,
     }  # fmt: skip
-    if (hands, split) != (1.0, _BANK):
+    if (hands, split) != (1.0, Use.BANK):
         about |= {"hands": hands, "split": split}
+    if (held, depth_mm) != (0.0, DEFAULT_FRUSTUM.depth_mm):
+        about |= {"held": held, "depth_mm": list(depth_mm)}
+    if mine is not None:
+        about["mined"] = mine.name
     data = json.dumps(about, sort_keys=True)
     center = rule.center if rule.center in RENDERED_CENTERS else "tracked"
     rule = CropRule(**{**asdict(rule), "center": center})
@@ -87,7 +113,7 @@ def stream_bank(
             )
         on_frames(len(bank))
         return bank
-    order = _Order(rule, (seed, split), frames, hands, device, compiled)
+    order = _Order(rule, (seed, split), frames, hands, held, depth_mm, device, compiled)
     parts = torch.split(torch.arange(clips), max(1, _PART // frames))
 
     def fill(bank: Bank) -> None:
@@ -95,17 +121,22 @@ def stream_bank(
             for part in parts:
                 for count in _render(bank, order, part):
                     on_frames(count)
-            return
+        else:
+            side_by_side(bank)
+        if mine is not None:
+            mine(bank)
+
+    def side_by_side(bank: Bank) -> None:
         # Threads of one process hinder each other in rendering; processes do not (LOG.md).
-        fresh = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers, fresh, _one_thread) as pool:
+        with worker_pool(workers, _one_thread) as pool:
             jobs = [pool.submit(_render_part, bank.path, order, part.tolist()) for part in parts]
             for job in jobs:
                 on_frames(job.result())
 
     header = {"data": data, "rule": rule.to_json(), "set": "rendered", "split": f"seed {seed}"}
     shape = (clips * frames, rule.size, len(skeleton(rule.skeleton)))
-    return write_bank(path, shape, header, fill, answers=True)
+    with signals_end_it():  # so that a file of the bank's whole size is not left behind
+        return write_bank(path, shape, header, fill, answers=True)
 
 
 def _one_thread() -> None:
@@ -126,7 +157,7 @@ def _render(bank: Bank, order: _Order, part: Tensor) -> Iterator[int]:
         batch = sample_clips(
             order.seed, index, frames, cube_mm=rule.cube_mm, size=rule.size,
             skeleton=rule.skeleton, device=order.device, compiled=order.compiled,
-            hands=order.hands, center=rule.center,
+            hands=order.hands, center=rule.center, held=order.held, depth_mm=order.depth_mm,
         )  # fmt: skip
         place = slice(int(index[0]) * frames, (int(index[-1]) + 1) * frames)
         bank.crops[place] = quantise(batch.crops.flatten(0, 1).cpu().numpy())

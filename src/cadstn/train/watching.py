@@ -14,6 +14,7 @@ from torch import Tensor
 
 from cadstn.errors import CadstnError
 from cadstn.geometry.skeleton import skeleton
+from cadstn.io.whole import write_text
 from cadstn.train.source import Batch
 from cadstn.train.uvd import to_pixels
 
@@ -23,14 +24,15 @@ _CURVE_EVERY = 10  # steps between points of a curve
 
 @dataclass(frozen=True)
 class Progress:
-    """What a watcher is told after a step.
+    """The state of a training after a step.
 
     Attributes:
         stage: ``spatial``, ``temporal``, ...
         step, steps: how far it is, and how far it goes.
         loss: of this step, in units of half a cube.
         learning_rate: Adam's.
-        error_mm: mean joint error on held-out clips, when it was measured last; NaN before.
+        error_mm: mean joint error on held-out clips, when it was measured last; None before, and
+            where nothing is held out.
         images_per_s: images of the last steps over the time they took, data included.
         measured: whether ``error_mm`` was measured after this very step.
     """
@@ -40,7 +42,7 @@ class Progress:
     steps: int
     loss: float
     learning_rate: float
-    error_mm: float
+    error_mm: float | None
     images_per_s: float
     measured: bool
 
@@ -61,7 +63,7 @@ class Log:
             lines = self._path.read_text(encoding="utf-8").splitlines(keepends=True)
             kept = [line for line in lines if _before(line, stage, start)]
             if len(kept) < len(lines):
-                self._path.write_text("".join(kept), encoding="utf-8")
+                write_text(self._path, "".join(kept))
 
     def write(self, progress: Progress) -> None:
         """Add a step.
@@ -69,14 +71,14 @@ class Log:
         Raises:
             CadstnError: if the disk is full.
         """
-        line = {
+        line: dict[str, object] = {
             "stage": progress.stage,
             "step": progress.step,
             "loss": round(progress.loss, 6),
             "lr": float(f"{progress.learning_rate:.4g}"),
             "images_per_s": round(progress.images_per_s, 1),
         }
-        if progress.measured:
+        if progress.measured and progress.error_mm is not None:
             line["error_mm"] = round(progress.error_mm, 3)
         try:
             with self._path.open("a", encoding="utf-8") as file:
@@ -90,7 +92,7 @@ class Log:
         if self._board and (progress.measured or progress.step % _CURVE_EVERY == 0):
             values = asdict(progress)
             names = ["loss", "learning_rate", "images_per_s"]
-            names += ["error_mm"] if progress.measured else []
+            names += ["error_mm"] if progress.measured and progress.error_mm is not None else []
             for name in names:
                 self._board.add_scalar(name, values[name], progress.step)
 
@@ -152,6 +154,8 @@ def prediction_sheet(
 
 
 def _before(line: str, stage: str, start: int) -> bool:
+    if not line.endswith("\n"):  # cut short by a kill, though perhaps whole JSON
+        return False
     try:
         entry = json.loads(line)
     except json.JSONDecodeError:  # a line that a kill cut short

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 from cadstn.errors import CadstnError
+from cadstn.geometry.camera import Camera
 from cadstn.io import BadFrame, open_recording
 from cadstn.tracking.cameras.frames import LiveFrame, Newest, Source
 
@@ -24,7 +27,7 @@ _MEND = (
 
 def open_source(
     text: str,
-    camera: str | None = None,
+    camera: Camera | str | None = None,
     *,
     real_time: bool = False,
     loop: bool = False,
@@ -38,7 +41,7 @@ def open_source(
         camera: of a recording that has none, see `cadstn.geometry.camera.parse_camera`.
         real_time: play a recording or a data set at its own speed, as if it were a camera.
         loop: play a recording for ever.
-        on_bad: told of each frame of a recording or a data set that cannot be read.
+        on_bad: called with each frame of a recording or a data set that cannot be read.
 
     Raises:
         CadstnError: if there is no such source, or it cannot be opened.
@@ -72,7 +75,15 @@ def open_source(
     if path.suffix in (".bag", ".db3"):
         from cadstn.tracking.cameras.realsense import RealSenseFile
 
-        return RealSenseFile(path)
+        try:
+            return RealSenseFile(path)
+        except CadstnError as error:  # no library, or another maker's: rosbags reads all
+            if find_spec("rosbags") is None or not path.is_file():
+                raise
+            with suppress(CadstnError):
+                bag = open_recording(path, camera)
+                return RecordingSource(bag, real_time=real_time, loop=loop, on_bad=on_bad)
+            raise error from None
     if camera is None and path.is_dir() and _is_dataset(path):
         return DatasetSource(path, real_time=real_time, on_bad=on_bad)
     recording = open_recording(path, camera)
@@ -85,10 +96,10 @@ def _is_dataset(path: Path) -> bool:
     if (path / "camera.json").is_file():
         return False
     try:
-        find_dataset(path)
+        # Recordings are opened as such: with them frames without a hand are not left out.
+        return find_dataset(path).name != "recordings"
     except CadstnError:
         return False
-    return True
 
 
 __all__ = ["CAMERAS", "LiveFrame", "Newest", "Source", "open_source"]

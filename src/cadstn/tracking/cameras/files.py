@@ -39,10 +39,11 @@ class RecordingSource(BaseSource):
         length, fps = len(self._recording), self._recording.camera.fps
         began = time.monotonic()
         index = given = first = 0
+        when = start_s = 0.0
         while True:
             for frame in self._recording.frames(self._on_bad):
                 index = first + frame.index
-                when = index / fps
+                when = start_s + frame.time_s
                 if self.live:
                     time.sleep(max(0.0, began + when - time.monotonic()))
                 yield LiveFrame(
@@ -50,6 +51,7 @@ class RecordingSource(BaseSource):
                 )
                 given += 1
             first += length
+            start_s = when + 1 / fps
             if not self._loop:
                 return
 

@@ -84,7 +84,7 @@ class Newest:
     """The newest frame of a live source, whatever the consumer's speed.
 
     A thread takes every frame as it comes. A consumer that is slower than the source gets the
-    newest one and is told how many it missed; it never gets an old one.
+    newest one and learns how many it missed; it never gets an old one.
 
     Args:
         source: a live source; one that is not live is better iterated by itself.
@@ -148,7 +148,7 @@ class Newest:
                     self._news.notify()
                 if self._stop:
                     break
-        except BaseException as error:  # told to the consumer, in whose thread it belongs
+        except BaseException as error:  # raised in the consumer's thread, where it belongs
             self._error = error
         finally:
             with self._news:
@@ -157,7 +157,7 @@ class Newest:
 
 
 def needs(extra: str, module: str, cause: ImportError) -> CadstnError:
-    """Say in one line which extra brings a module, or that it is there and does not load."""
+    """Return one line on which extra brings a module, or that it is there and does not load."""
     if isinstance(cause, ModuleNotFoundError):
         return CadstnError(f"needs {module} ({cause})", mend=f"pip install 'cadstn[{extra}]'")
     return CadstnError(

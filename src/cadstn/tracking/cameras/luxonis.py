@@ -111,7 +111,7 @@ def camera_of(matrix: np.ndarray, fps: float) -> Camera:
     """Read a 3x3 intrinsic matrix of `_SIZE`; depthai's depth is whole millimetres.
 
     Raises:
-        CadstnError: if the device says nonsense, such as a focal length of zero.
+        CadstnError: if the device reports nonsense, such as a focal length of zero.
     """
     (fx, _, cx), (_, fy, cy) = matrix[:2].tolist()
     try:

@@ -87,7 +87,7 @@ def camera_of(lens: Any, unit_mm: float, fps: float) -> Camera:
         fps: of its stream.
 
     Raises:
-        CadstnError: if the device says nonsense, such as a focal length of zero.
+        CadstnError: if the device reports nonsense, such as a focal length of zero.
     """
     try:
         return Camera(

@@ -18,6 +18,13 @@ from cadstn.tracking.cameras.frames import BaseSource, LiveFrame, needs
 RECORDINGS = (".bag", ".db3")
 _PLUG = "plug it into a USB 3 port; 'cadstn doctor' lists what is found"
 _POLL_S = 0.2
+#: librealsense's models of a depth stream, and how many of its coefficients they have.
+_MODELS = {
+    "brown_conrady": ("brown-conrady", 5),
+    "modified_brown_conrady": ("brown-conrady", 5),
+    "inverse_brown_conrady": ("inverse-brown-conrady", 5),
+    "kannala_brandt4": ("kannala-brandt", 4),
+}
 
 
 class RealSense(BaseSource):
@@ -88,7 +95,7 @@ class RealSenseFile(BaseSource):
             raise CadstnError("no such recording", where=path, mend="give a .bag or .db3 file")
         self.name, self._status = str(path), rs.playback_status
         try:
-            # Not through a pipeline: that plays before it can be told to wait for whoever reads,
+            # Not through a pipeline: that plays before it can be set to wait for whoever reads,
             # and has dropped the first frame by then.
             self._playback = rs.context().load_device(str(path)).as_playback()
             self._playback.set_real_time(False)
@@ -142,9 +149,13 @@ def camera_of(profile: Any, unit_mm: float) -> Camera:
         unit_mm: of one step of its depth.
 
     Raises:
-        CadstnError: if the device says nonsense, such as a focal length of zero.
+        CadstnError: if the device reports nonsense, such as a focal length of zero.
     """
     lens = profile.get_intrinsics()
+    # Without a leading underscore or "distortion.": brown_conrady, inverse_brown_conrady, ...
+    kind = str(lens.model).rpartition(".")[2]
+    model, count = _MODELS.get(kind, ("brown-conrady", 0))
+    coefficients = tuple(float(value) for value in lens.coeffs[:count])
     try:
         return Camera(
             lens.fx,
@@ -155,6 +166,8 @@ def camera_of(profile: Any, unit_mm: float) -> Camera:
             lens.height,
             depth_unit_mm=unit_mm,
             fps=float(profile.fps()),
+            distortion=coefficients if any(coefficients) else (),
+            distortion_model=model,
         )
     except CadstnError as error:
         raise CadstnError(
@@ -166,7 +179,7 @@ def live_frame(frame: Any, camera: Camera, index: int, dropped: int) -> LiveFram
     """Convert one of pyrealsense2's depth frames; its memory is the library's and is not kept."""
     raw = np.asanyarray(frame.get_data())
     when = frame.get_timestamp() / 1000
-    return LiveFrame(camera.depth_mm(raw), camera, when, index, max(0, dropped))
+    return LiveFrame(camera.depth_mm(raw), camera.pinhole, when, index, max(0, dropped))
 
 
 def found() -> list[str]:

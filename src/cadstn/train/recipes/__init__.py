@@ -1,17 +1,19 @@
 """Complete training configurations, each a function that returns one."""
 
 from cadstn.train.recipes.named import KINDS, SETS, compact, paper, recipe, released, tiny
-from cadstn.train.recipes.parts import Augment, Plan
-from cadstn.train.recipes.recipe import NETWORKS, STAGES, Recipe, override
+from cadstn.train.recipes.parts import NETWORKS, STAGES, TRAITS, Augment, Plan, Traits
+from cadstn.train.recipes.recipe import Recipe, override
 
 __all__ = [
     "KINDS",
     "NETWORKS",
     "SETS",
     "STAGES",
+    "TRAITS",
     "Augment",
     "Plan",
     "Recipe",
+    "Traits",
     "compact",
     "override",
     "paper",

@@ -1,4 +1,4 @@
-"""Parts of a training configuration: how a stage is trained, and what is done to its crops."""
+"""Parts of a training configuration: stages, families of networks, augmentation."""
 
 from __future__ import annotations
 
@@ -6,6 +6,15 @@ import dataclasses
 from dataclasses import dataclass
 
 from cadstn.errors import CadstnError, nearest_name
+
+STAGES = ("spatial", "temporal", "fusion")
+"""The stages of Algorithm 1, in their order."""
+
+NETWORKS = ("baseline", "sliced", "spatial", "temporal", "cadstn")
+"""What can be trained and scored; the rows of table IV."""
+
+ORDERS = ("shuffled", "windows")
+"""Samples in a new random order every epoch, or one clip after another as they were recorded."""
 
 TURNS = ("none", "paper", "released")
 """Fixed extra copies: quarter turns and flips (the text), or quarter turns alone (their files)."""
@@ -18,6 +27,36 @@ def choice(name: str, value: str, known: tuple[str, ...]) -> None:
 
 
 @dataclass(frozen=True)
+class Traits:
+    """What recipes must respect of a family of networks, by its name in `TRAITS`.
+
+    Attributes:
+        networks: those of `NETWORKS` that it has.
+        chained: whether each stage reads what the one before it predicts, and so needs it.
+        shortest_clip: frames a clip that its losses need.
+        optimizers: that can train it.
+    """
+
+    networks: tuple[str, ...] = NETWORKS
+    chained: bool = False
+    shortest_clip: int = 1
+    optimizers: tuple[str, ...] = ("adam",)
+
+    def needed(self, stage: str) -> tuple[str, ...]:
+        """The stages whose networks the predictions of one stage take, itself included."""
+        if self.chained:
+            return STAGES[: STAGES.index(stage) + 1]
+        return STAGES if stage == "fusion" else (stage,)
+
+
+TRAITS = {
+    "paper": Traits(),
+    "residual": Traits(("spatial", "temporal", "cadstn"), True, 3, ("adam", "muon")),
+}
+"""By the name that a family's sizes have in files."""
+
+
+@dataclass(frozen=True)
 class Plan:
     """How one stage is trained.
 
@@ -25,11 +64,18 @@ class Plan:
         steps: iterations.
         batch: images a step; the temporal and fusion stages take batch / clip clips.
         learning_rate: at the start.
+        augment: whether the recipe's augmentation is done in this stage.
+        order: one of `ORDERS`; ``windows`` takes clips that do not overlap.
     """
 
     steps: int = 60_000
     batch: int = 128
     learning_rate: float = 1e-3
+    augment: bool = True
+    order: str = "shuffled"
+
+    def __post_init__(self) -> None:
+        choice("order of a stage", self.order, ORDERS)
 
 
 @dataclass(frozen=True)

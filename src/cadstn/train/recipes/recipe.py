@@ -11,22 +11,18 @@ from typing import Any
 from cadstn.data.bank import CENTERS, RENDERED_CENTERS, CropRule
 from cadstn.errors import CadstnError, nearest_name
 from cadstn.geometry.skeleton import HAND21, skeleton
-from cadstn.models import NetConfig
-from cadstn.train.recipes.parts import Augment, Plan, choice
-
-STAGES = ("spatial", "temporal", "fusion")
-"""The stages of Algorithm 1, in their order."""
-
-NETWORKS = ("baseline", "sliced", "spatial", "temporal", "cadstn")
-"""What can be trained and scored; the rows of table IV."""
+from cadstn.models import CompactConfig, Config, NetConfig, PaperConfig
+from cadstn.models.config import CONFIGS, field_names
+from cadstn.tracking.network import Wants
+from cadstn.train.recipes.parts import NETWORKS, STAGES, TRAITS, Augment, Plan, Traits, choice
 
 STEP_MODES = ("eager", "compiled", "captured")
 """How the networks' part of a training step runs."""
 
-OPTIMIZERS = ("adam", "muon")
-"""What changes the weights; see `cadstn.train.optimizers`."""
-
 _STARTS = ("scratch", "baseline", "spatial")
+OPTIMIZERS = ("adam", "muon")
+_DIVISORS = ("images", "frames")
+_MOST = 1e9  # no field is meant to be larger
 
 
 @dataclass(frozen=True)
@@ -34,15 +30,16 @@ class Recipe:
     """Everything that decides what training gives, besides the code and the data.
 
     Attributes:
-        name: how `recipe` was asked for it.
+        name: NETWORK.SET.KIND, see `recipe`.
         network: what is trained, one of `NETWORKS`.
         data: the data set it was written for: ``rendered``, ``nyu``, ``icvl`` or ``msra``.
+        split: of that set, which it is trained on unless another is given.
         net: sizes of the networks.
         skeleton: joint convention of the labels.
         cube_mm: edge of the crop's cube.
         cubes_mm: other edges for some subjects, by name.
-        center: where the cube stands, see `cadstn.data.bank.CropRule`: ``mass`` or ``joint``,
-            for rendered hands ``tracked`` or ``followed``.
+        center: where the cube stands, see `cadstn.data.bank.CropRule`: ``mass_once``, ``mass`` or
+            ``joint``, for rendered hands ``tracked`` or ``followed``.
         seed: of weights, data order, augmentation and dropout.
         clip: T, frames a clip.
         baseline, sliced, spatial, temporal, fusion: how each stage is trained.
@@ -52,6 +49,11 @@ class Recipe:
         warmup: steps over which the learning rate of a stage rises from zero.
         loss: ``pose_distance`` (eq. 1) or ``half_squared`` (the released definitions); the compact
             networks have losses of their own, see `cadstn.train.compact`.
+        temporal_divisor: what the temporal loss is divided by: ``images``, or ``frames`` of a clip
+            alone (as Caffe divides by the first axis), which is larger by the clips of a batch.
+        bias_rate: learning rate of the biases of fully connected layers, as a multiple of the
+            stage's: all in sliced, spatial and fusion, the output layer in temporal, none in
+            baseline.
         smoothness: weight of the acceleration error in the compact temporal and fusion stages.
         worst_joint: weight of the share of frames with a joint over 30 mm off in the compact
             stages, beside the joints' mean distance in half cubes.
@@ -59,13 +61,19 @@ class Recipe:
             it begins with: ``baseline`` (the released definitions) or ``spatial``.
         temporal_frozen: whether those layers then stay as they are.
         lstm_rate: the LSTM's learning rate, as a multiple of the stage's.
+        lstm_inputs_rate: that of its input weights W_x, as a multiple of the LSTM's.
         fusion_start: the same for the fusion network's trunk and FC1.
         gate: the temporal prediction's weight at the start of the fusion stage.
+        expert_dropout: whether the frozen networks' dropout goes on while fusion is trained.
         augment: what is done to the crops.
         hands: share of rendered clips that show a hand; the others show what else a finder may
             take for one.
+        held: share of rendered clips whose hand holds something.
+        near_mm, far_mm: how far rendered hands are from the camera.
         prepared: rendered frames of a stage that are made once, into a file, and then seen several
             times, augmented; 0 renders every frame anew.
+        clip_labels: whether joints outside the cube are moved to its faces, in training.
+        across_shots: whether clips run over the ends of recordings, in training.
         holdout: share of the training shots that is kept for validation.
         validation_frames: how many frames are validated between; four times as many at the end.
         precision: ``fp32``, or ``bf16`` for the networks' products.
@@ -77,7 +85,8 @@ class Recipe:
     name: str
     network: str = "cadstn"
     data: str = "rendered"
-    net: NetConfig = field(default_factory=lambda: NetConfig(joints=len(HAND21)))
+    split: str = "train"
+    net: Config = field(default_factory=lambda: PaperConfig(joints=len(HAND21)))
     skeleton: str = HAND21.name
     cube_mm: float = 250.0
     cubes_mm: dict[str, float] = field(default_factory=dict)
@@ -96,16 +105,25 @@ class Recipe:
     weight_decay: float = 0.0
     warmup: int = 0
     loss: str = "pose_distance"
+    temporal_divisor: str = "images"
+    bias_rate: float = 1.0
     smoothness: float = 0.0
     worst_joint: float = 0.0
     temporal_start: str = "scratch"
     temporal_frozen: bool = False
     lstm_rate: float = 1.0
+    lstm_inputs_rate: float = 1.0
     fusion_start: str = "scratch"
     gate: float = 0.5
+    expert_dropout: bool = False
     augment: Augment = Augment()
     hands: float = 1.0
+    held: float = 0.0
+    near_mm: float = 250.0
+    far_mm: float = 1200.0
     prepared: int = 0
+    clip_labels: bool = False
+    across_shots: bool = False
     holdout: float = 0.02
     validation_frames: int = 512
     precision: str = "fp32"
@@ -117,6 +135,7 @@ class Recipe:
             "network": NETWORKS,
             "schedule": ("step", "cosine"),
             "loss": ("pose_distance", "half_squared"),
+            "temporal_divisor": _DIVISORS,
             "optimizer": OPTIMIZERS,
             "temporal_start": _STARTS,
             "fusion_start": _STARTS,
@@ -127,19 +146,9 @@ class Recipe:
         for name, known in choices.items():
             choice(name, getattr(self, name), known)
         self._check_plans()
-        if self.compact and self.network in ("baseline", "sliced"):
-            raise CadstnError(
-                f"the {self.network} network has no residual trunk",
-                where=self.name,
-                mend="set net.trunk=paper, or train spatial, temporal or cadstn",
-            )
-        if self.optimizer == "muon" and not self.compact:
-            raise CadstnError(
-                "muon is for the normalised convolutions of compact networks",
-                where=self.name,
-                mend="set optimizer=adam",
-            )
-        positive = ("cube_mm", "decay_every", "validation_frames", "lstm_rate")
+        self._check_family()
+        positive = ("cube_mm", "decay_every", "validation_frames", "lstm_rate", "bias_rate",
+                    "lstm_inputs_rate")  # fmt: skip
         for name in positive:
             if not getattr(self, name) > 0:
                 raise CadstnError(
@@ -149,12 +158,6 @@ class Recipe:
             raise CadstnError(
                 f"recipe gate is {self.gate}, holdout {self.holdout}, hands {self.hands}",
                 mend="a gate lies between 0 and 1, a holdout from 0 to below 1, hands above 0 to 1",
-            )
-        if self.compact and self.clip < 3:
-            raise CadstnError(
-                f"recipe clip is {self.clip}",
-                where=self.name,
-                mend="compact networks learn from clips of 3 frames or more",
             )
         for name in ("warmup", "prepared", "smoothness", "worst_joint"):
             if getattr(self, name) < 0:
@@ -169,6 +172,27 @@ class Recipe:
             raise CadstnError(
                 f"skeleton {self.skeleton} has {joints} joints, the network {self.net.joints}",
                 mend=f"set net.joints={joints}",
+            )
+
+    def _check_family(self) -> None:
+        traits, trunk = self.traits, self.net.trunk
+        if self.network not in traits.networks:
+            raise CadstnError(
+                f"the {self.network} network has no {trunk} trunk",
+                where=self.name,
+                mend=f"set net.trunk=paper, or train {', '.join(traits.networks)}",
+            )
+        if self.optimizer not in traits.optimizers:
+            raise CadstnError(
+                f"{self.optimizer} is not for networks of a {trunk} trunk",
+                where=self.name,
+                mend=f"set optimizer={traits.optimizers[0]}",
+            )
+        if self.clip < traits.shortest_clip:
+            raise CadstnError(
+                f"recipe clip is {self.clip}",
+                where=self.name,
+                mend=f"these networks learn from clips of {traits.shortest_clip} frames or more",
             )
 
     def _check_plans(self) -> None:
@@ -186,19 +210,23 @@ class Recipe:
                 )
 
     @property
-    def compact(self) -> bool:
-        """Whether its networks are those of `cadstn.models.compact`, which share one trunk."""
-        return self.net.trunk == "residual"
+    def traits(self) -> Traits:
+        """What the family of its networks asks of it."""
+        return TRAITS[self.net.trunk]
 
     @property
     def stages(self) -> tuple[str, ...]:
-        """What is trained, in order, with what those stages start from."""
+        """What is trained, in order, with what those stages start from and read."""
         wanted = STAGES if self.network == "cadstn" else (self.network,)
-        starts = {
-            getattr(self, f"{stage}_start") for stage in wanted if stage in ("temporal", "fusion")
-        }
-        needed = {*wanted, *starts, *(("spatial",) if self.compact else ())}
+        needed = {*wanted, *(self.start(stage) for stage in wanted)}
+        if self.traits.chained:
+            needed.add(STAGES[0])
         return tuple(s for s in ("baseline", "sliced", *STAGES) if s in needed)
+
+    def start(self, stage: str) -> str:
+        """The trained network that a stage takes its first layers from, or ``scratch``."""
+        starts = {"temporal": self.temporal_start, "fusion": self.fusion_start}
+        return starts.get(stage, "scratch")
 
     def plan(self, stage: str) -> Plan:
         """How one stage is trained."""
@@ -213,6 +241,19 @@ class Recipe:
         """How frames of a data set become the crops it trains on."""
         return CropRule(self.skeleton, self.cube_mm, self.cubes_mm, self.net.size, self.center)
 
+    def wants(self) -> str:
+        """How its exported network wants its crops: `cadstn.tracking.network.Wants` as JSON."""
+        compact = self.traits.chained
+        return Wants(
+            size=self.net.size,
+            cube_mm=self.cube_mm,
+            hidden=self.net.hidden,
+            compact=compact,
+            uvd=compact,
+            upright=self.augment.upright > 0,
+            center="knuckles" if self.center == "followed" else "all",
+        ).to_json()
+
     def to_json(self) -> str:
         """One line of JSON, the form in which it travels with weights."""
         return json.dumps({**asdict(self), "net": self.net.to_dict()}, sort_keys=True)
@@ -222,10 +263,12 @@ class Recipe:
         """Read what `to_json` wrote; raises CadstnError on unknown fields."""
         try:
             values = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise CadstnError(f"a recipe that is not JSON ({error})") from None
         if not isinstance(values, dict):
             raise CadstnError(f"a recipe that is not a JSON object: {text[:40]}")
+        if isinstance(values.get("net"), dict):
+            values["net"] = NetConfig.from_dict(values["net"]).to_dict()
         return override(Recipe(name=str(values.pop("name", ""))), values)
 
 
@@ -261,8 +304,17 @@ def override(base: Recipe, values: Mapping[str, Any]) -> Recipe:
 
 def _part(head: str, base: Any, changes: Mapping[str, Any]) -> Any:
     """One nested value with some of its fields replaced."""
-    if isinstance(base, NetConfig):
-        return NetConfig.from_dict({**base.to_dict(), **changes})
+    if isinstance(base, PaperConfig | CompactConfig):
+        whole = {**base.to_dict(), **changes}
+        if whole["trunk"] in CONFIGS:
+            own = field_names(CONFIGS[whole["trunk"]])
+            for name in changes.keys() - {"trunk", *own}:
+                raise CadstnError(
+                    f"unknown key '{name}' in a {whole['trunk']} network",
+                    where="net",
+                    mend=nearest_name(name, own),
+                )
+        return NetConfig.from_dict(whole)
     known = [f.name for f in fields(base)]
     for name in changes:
         if name not in known:
@@ -286,6 +338,12 @@ def _all_names(base: Recipe) -> list[str]:
 
 def _typed(name: str, value: Any, like: Any) -> Any:
     """Accept a value of the field's own type, or a whole number for a float."""
+    if type(value) in (int, float) and not abs(value) < _MOST:  # nan as well
+        raise CadstnError(f"recipe field '{name}' is {str(value)[:40]}", mend=f"like {like!r}")
+    if isinstance(value, dict) and not all(
+        type(v) in (int, float) and 0 < v < _MOST for v in value.values()
+    ):
+        raise CadstnError(f"recipe field '{name}' is {value!r}", mend="give numbers above 0")
     if type(value) is type(like):
         return value
     if isinstance(like, float) and type(value) is int:

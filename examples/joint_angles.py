@@ -1,0 +1,25 @@
+"""Joint angles in degrees and the hand's gesture, one CSV line a frame.
+
+python examples/joint_angles.py [RECORDING] > angles.csv
+"""
+
+import csv
+import sys
+from importlib import resources
+
+import cadstn
+from cadstn.tracking.angles import hand_angles
+from cadstn.tracking.gestures import GestureFilter, static_gesture
+
+path = sys.argv[1] if len(sys.argv) > 1 else resources.files("cadstn") / "demo"
+tracker = cadstn.Tracker()
+steady = GestureFilter(frames=3)
+table = csv.writer(sys.stdout)
+
+for frame in cadstn.open_recording(path):
+    hand = tracker.update(frame.depth, frame.camera, frame.time_s)
+    angles = hand_angles(hand.joints_mm, hand.side)  # NaN where there is no hand
+    if frame.index == 0:
+        table.writerow(["time_s", "gesture", *angles.to_dict()])
+    degrees = [f"{value:.1f}" for value in angles.to_dict().values()]
+    table.writerow([f"{frame.time_s:.3f}", steady(static_gesture(angles)) or "", *degrees])

@@ -1,0 +1,211 @@
+"""DexYCB (Chao et al., CVPR 2021): hands that grasp objects, seen by eight cameras.
+
+``SUBJECT/SEQUENCE/SERIAL/`` holds ``aligned_depth_to_color_000000.png`` (16-bit, 640x480, mm, in
+the colour camera's pixels) and ``labels_000000.npz`` with ``joint_3d`` (1, 21, 3) in metres in that
+camera's frame, -1 throughout without a hand; the joints are in the order of ``hand21``.
+``calibration/intrinsics/SERIAL_640x480.yml`` has each camera's focal lengths and principal point.
+
+Splits as in the set's own toolkit, which needs the whole 100 sequences of each subject: ``train``,
+``val`` and ``test`` are its s0, ``s1-train`` and so on the others; ``all`` is whatever is there.
+Frames without a hand are left out. Left and right hands are both in it. Opening reads one small
+file a frame: minutes for all 582,000.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cadstn.data.dataset import Dataset, Joints, LeftOut, change_starts, crop_joint
+from cadstn.data.registry import Reader
+from cadstn.errors import CadstnError
+from cadstn.geometry.camera import Camera
+from cadstn.geometry.skeleton import HAND21
+from cadstn.io.arrays import load_npz
+from cadstn.io.files import read_png, told_of, write_png
+from cadstn.io.layouts import layout_camera
+from cadstn.io.whole import write_text, write_with
+
+_SEQUENCES = 100  # of each subject in the whole set
+_SUBJECTS, _SERIALS = range(10), range(8)
+_NO_HAND = -1.0
+_MEND = "unpack it again from the set's archive"
+
+#: Setup and split -> numbers of subjects, cameras and sequences. Source: the set's own toolkit.
+_ALL = frozenset(range(_SEQUENCES))
+_EVERY_FIFTH = frozenset(range(4, _SEQUENCES, 5))
+_OBJECTS = {n: frozenset(range(5 * n, 5 * n + 5)) for n in range(20)}
+_S3_VAL = _OBJECTS[3] | _OBJECTS[19]
+_S3_TEST = _OBJECTS[7] | _OBJECTS[11] | _OBJECTS[15]
+SPLITS: dict[str, tuple[range | tuple[int, ...], range | tuple[int, ...], frozenset[int]]] = {
+    "train": (_SUBJECTS, _SERIALS, _ALL - _EVERY_FIFTH),
+    "val": ((0, 1), _SERIALS, _EVERY_FIFTH),
+    "test": (range(2, 10), _SERIALS, _EVERY_FIFTH),
+    "s1-train": ((0, 1, 2, 3, 4, 5, 9), _SERIALS, _ALL),
+    "s1-val": ((6,), _SERIALS, _ALL),
+    "s1-test": ((7, 8), _SERIALS, _ALL),
+    "s2-train": (_SUBJECTS, range(6), _ALL),
+    "s2-val": (_SUBJECTS, (6,), _ALL),
+    "s2-test": (_SUBJECTS, (7,), _ALL),
+    "s3-train": (_SUBJECTS, _SERIALS, _ALL - _S3_VAL - _S3_TEST),
+    "s3-val": (_SUBJECTS, _SERIALS, _S3_VAL),
+    "s3-test": (_SUBJECTS, _SERIALS, _S3_TEST),
+}
+
+
+def frame_name(index: int) -> str:
+    """Name of the depth image with a 0-based index."""
+    return f"aligned_depth_to_color_{index:06d}.png"
+
+
+def find(root: Path) -> tuple[str, ...]:
+    """Splits that are there; raises CadstnError for subjects without the cameras' calibration."""
+    subjects = _subjects(root)
+    if not subjects:
+        return ()
+    if not any((root / "calibration/intrinsics").glob("*_640x480.yml")):
+        raise CadstnError(
+            f"has {subjects[0].name} but not calibration/intrinsics",
+            where=root,
+            mend="unpack calibration.tar.gz beside the subjects",
+        )
+    whole = all(len(_folders(subject)) == _SEQUENCES for subject in subjects)
+    there = {int(subject.name[-2:]) - 1 for subject in subjects}
+    return (*(s for s, (who, _, _) in SPLITS.items() if whole and there.intersection(who)), "all")
+
+
+def open_dexycb(root: Path, split: str) -> Dataset:
+    """Open one split.
+
+    Args:
+        root: the folder of the subjects and ``calibration``.
+        split: see the module.
+
+    Raises:
+        CadstnError: if a camera's calibration or a label is missing or damaged.
+    """
+    names: list[str] = []
+    sequences: list[str] = []
+    takers: list[Camera] = []
+    joints: list[Joints] = []
+    left_out: list[LeftOut] = []
+    cameras: dict[str, Camera] = {}
+    for folder in _recordings(root, split):
+        if folder.name not in cameras:
+            camera = layout_camera(folder, [folder / frame_name(0)])
+            if camera is None:
+                raise CadstnError("has no calibration", where=folder, mend=_MEND)
+            cameras[folder.name] = camera.sized(640, 480)
+        sequence = folder.relative_to(root).as_posix()
+        for file in sorted(folder.glob("labels_*.npz")):
+            name = f"{sequence}/{frame_name(int(file.stem[-6:]))}"
+            xyz_mm = read_label(file)
+            if xyz_mm is None:
+                left_out.append(LeftOut(name, "no hand in view"))
+                continue
+            names.append(name)
+            sequences.append(sequence)
+            takers.append(cameras[folder.name])
+            joints.append(xyz_mm)
+    xyz = np.stack(joints) if joints else np.empty((0, 21, 3))
+    uvd = [camera.to_uvd(frame) for camera, frame in zip(takers, xyz, strict=True)]
+    # A frame that was left out ends the shot: the one before it does not continue in the next.
+    numbers = np.array([int(name[-10:-4]) for name in names])
+    starts = change_starts(tuple(sequences))
+    starts[1:] |= np.diff(numbers) != 1
+    return Dataset(
+        name="dexycb",
+        split=split,
+        layout="DexYCB: SUBJECT/SEQUENCE/SERIAL, depth aligned to colour",
+        folder=root,
+        camera=takers[0] if takers else Camera(1, 1, 0, 0, 640, 480),
+        skeleton=HAND21,
+        scored=tuple(range(21)),
+        scored_skeleton=HAND21,
+        center_joint=crop_joint(HAND21),
+        names=tuple(names),
+        joints_uvd=np.stack(uvd).astype(np.float64) if uvd else np.empty((0, 21, 3)),
+        joints_xyz_mm=xyz,
+        sequences=tuple(sequences),
+        subjects=tuple(sequence.split("/")[0] for sequence in sequences),
+        starts=starts,
+        cut_rule="a camera's recording begins, or goes on after frames without a hand",
+        read=read_png,
+        left_out=tuple(left_out),
+        cameras=tuple(takers),
+    )
+
+
+def read_label(file: Path) -> Joints | None:
+    """Joints (21, 3) in mm of one ``labels_NNNNNN.npz``; None where there is no hand.
+
+    Raises:
+        CadstnError: naming the file, if it is damaged or of another kind.
+    """
+    with told_of(file):
+        joints = load_npz(file, ("joint_3d",)).get("joint_3d")
+        if joints is None or joints.shape != (1, 21, 3) or not np.isfinite(joints).all():
+            raise CadstnError("lacks joint_3d (1, 21, 3) of finite numbers", mend=_MEND)
+    if (joints == _NO_HAND).all():
+        return None
+    return np.asarray(joints[0], np.float64) * 1000
+
+
+def write_frame(folder: Path, index: int, depth_mm: NDArray[np.uint16]) -> None:
+    """Write one depth image.
+
+    Args:
+        folder: ``SUBJECT/SEQUENCE/SERIAL`` below the set's root.
+        index: 0-based.
+        depth_mm: (480, 640), 0 where nothing was measured.
+    """
+    write_png(folder / frame_name(index), depth_mm, Camera(1, 1, 0, 0, 640, 480))
+
+
+def write_label(folder: Path, index: int, joints_xyz_mm: Joints | None) -> None:
+    """Write one frame's ``labels_NNNNNN.npz``: joints (21, 3), or None without a hand."""
+    joints = np.full((21, 3), _NO_HAND) if joints_xyz_mm is None else joints_xyz_mm / 1000
+    label = joints[None].astype(np.float32)
+    file = folder / f"labels_{index:06d}.npz"
+    write_with(file, lambda opened: np.savez(opened, joint_3d=label), durable=False)
+
+
+def write_camera(root: Path, serial: str, camera: Camera) -> None:
+    """Write a camera's ``SERIAL_640x480.yml``."""
+    values = {"fx": camera.fx, "fy": camera.fy, "ppx": camera.cx, "ppy": camera.cy}
+    lines = [f"  {name}: {value!r}" for name, value in values.items()]
+    sections = ("color:", *lines, "depth:", *lines)
+    write_text(root / f"calibration/intrinsics/{serial}_640x480.yml", "\n".join(sections) + "\n")
+
+
+def _subjects(root: Path) -> list[Path]:
+    return sorted(root.glob("20??????-subject-[01][0-9]"))
+
+
+def _folders(path: Path) -> list[Path]:
+    return sorted(entry for entry in path.iterdir() if entry.is_dir())
+
+
+def _recordings(root: Path, split: str) -> Iterator[Path]:
+    """Folders of one camera in one sequence each, in the toolkit's order."""
+    files = sorted((root / "calibration/intrinsics").glob("*_640x480.yml"))
+    serials = [file.name.split("_")[0] for file in files]
+    who, cameras, which = SPLITS.get(split, (_SUBJECTS, _SERIALS, None))
+    for subject in _subjects(root):
+        if int(subject.name[-2:]) - 1 not in who:
+            continue
+        for number, sequence in enumerate(_folders(subject)):
+            if which is None or number in which:
+                there = {folder.name: folder for folder in _folders(sequence)}
+                chosen = [serials[i] for i in cameras if i < len(serials)]
+                yield from (
+                    there[serial]
+                    for serial in (sorted(there) if which is None else chosen)
+                    if serial in there
+                )
+
+
+READER = Reader("dexycb", "20200709-subject-01/ and calibration/", find, open_dexycb)

@@ -1,0 +1,60 @@
+"""The data sets that can be opened, by name, and what each reader offers.
+
+To add a set: write a module that defines a `Reader`, and register it in `cadstn.data.opening`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from cadstn.data.dataset import Dataset
+from cadstn.errors import CadstnError
+
+Pairs = tuple[tuple[str, str], ...]
+
+
+def train_and_test(splits: tuple[str, ...]) -> Pairs:
+    """One pair, where a set has a split for training and one for testing."""
+    return (("train", "test"),) if {"train", "test"} <= set(splits) else ()
+
+
+def undivided(splits: tuple[str, ...]) -> tuple[str, ...]:
+    """Splits that hold every frame once: those whose name has no dash."""
+    return tuple(split for split in splits if "-" not in split)
+
+
+@dataclass(frozen=True)
+class Reader:
+    """How one set is found and opened.
+
+    Attributes:
+        name: what the command line and recipes call it.
+        recognised_by: how a folder of it looks, for people.
+        find: gives the splits in a folder itself, for training first; empty if it is no such set.
+            Raises CadstnError for one that is half unpacked.
+        open: opens one of these splits.
+        folds: gives the pairs of what to train on and what to test on.
+        whole: gives the splits that hold every frame once.
+    """
+
+    name: str
+    recognised_by: str
+    find: Callable[[Path], tuple[str, ...]]
+    open: Callable[[Path, str], Dataset]
+    folds: Callable[[tuple[str, ...]], Pairs] = train_and_test
+    whole: Callable[[tuple[str, ...]], tuple[str, ...]] = undivided
+
+
+READERS: dict[str, Reader] = {}
+
+
+def register(reader: Reader) -> None:
+    """Add a set; raises CadstnError if the name is taken.
+
+    A folder is given to the readers in the order they were registered in.
+    """
+    if reader.name in READERS:
+        raise CadstnError(f"a second data set '{reader.name}'", mend="give it another name")
+    READERS[reader.name] = reader

@@ -1,0 +1,78 @@
+"""The streaming step of the compact networks with flat inputs and outputs, for export."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from cadstn.errors import CadstnError
+from cadstn.models import Compact, Memory
+from cadstn.models.residual import Normalised
+
+_Model = TypeVar("_Model", bound=nn.Module)
+
+
+class CompactStep(nn.Module):
+    """`Compact.step` with flat inputs and outputs, and its batch normalisation in its convolutions.
+
+    Args:
+        model: whose weights are taken; it is left as it was.
+        spread: factor of the error scales it predicts.
+    """
+
+    def __init__(self, model: Compact, spread: float = 1.0) -> None:
+        super().__init__()
+        self.spread = spread
+        self.model = _folded(copy.deepcopy(model))
+
+    @torch.no_grad()
+    def blend(self, other: Mapping[str, Mapping[str, Tensor]], share: float) -> None:
+        """Move all weights by a share of the way to those of another export.
+
+        Of two trainings of which one went on from the other the mean can be better than either
+        (Wortsman et al., "Model soups", ICML 2022).
+
+        Args:
+            other: weights by stage and name, with the normalisation inside the convolutions.
+            share: of the other's, from 0 to 1.
+
+        Raises:
+            CadstnError: if they are those of other sizes.
+        """
+        own = dict(self.model.named_parameters())
+        theirs = {f"{stage}.{n}": t for stage, part in other.items() for n, t in part.items()}
+        _check_sizes(own, theirs, "be blended in")
+        for name, weight in own.items():
+            weight.lerp_(theirs[name], share)
+
+    def forward(
+        self, crops: Tensor, shift: Tensor, h: Tensor, c: Tensor, before: Tensor
+    ) -> tuple[Tensor, ...]:
+        """Map a frame to what `cadstn.tracking.network.Step` holds, answers as probabilities."""
+        out = self.model.step(crops, shift, Memory(h, c, before))
+        answers = (out.present.sigmoid(), out.left.sigmoid())
+        return (out.joints, out.w1, *out.memory, out.spatial, out.spread * self.spread, *answers)
+
+
+def _check_sizes(own: Mapping[str, Tensor], theirs: Mapping[str, Tensor], use: str) -> None:
+    """Raise a CadstnError, naming the first that differs, unless all names and shapes agree."""
+    for name in sorted(own.keys() | theirs.keys()):
+        if name not in own or name not in theirs or own[name].shape != theirs[name].shape:
+            raise CadstnError(
+                f"weights of another network cannot {use} ({name})",
+                mend="give an export of the same recipe",
+            )
+
+
+def _folded(model: _Model) -> _Model:
+    """Put batch normalisation into the convolutions before it, in place."""
+    for layer in model.eval().modules():
+        if isinstance(layer, Normalised):
+            layer.conv = fuse_conv_bn_eval(layer.conv, layer.norm)
+            layer.norm = nn.Identity()  # type: ignore[assignment]
+    return model

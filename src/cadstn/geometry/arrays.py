@@ -1,0 +1,136 @@
+"""Depth as callers have it, to float32 millimetres: arrays, lists, images, tensors, frames."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cadstn.errors import CadstnError, nearest_name
+from cadstn.geometry.pinhole import Camera, DepthMm
+
+#: Millimetres of a unit by name.
+UNITS_MM = {"mm": 1.0, "cm": 10.0, "m": 1000.0, "um": 0.001}
+#: No depth camera measures nearer than this: a picture whose depths all are is one of metres.
+METRES_BELOW = 20.0
+_LEAST_PIXELS = 4096  # of a frame, to see whether it is metres
+_HINT = "give a NumPy array (height, width), uint16 as the sensor wrote it or float millimetres"
+
+
+def as_depth_mm(depth: Any, camera: Camera, unit: str | float | None = None) -> DepthMm:
+    """Return any depth image as float32 millimetres of a pinhole.
+
+    Args:
+        depth: (H, W), (H, W, 1) or (1, H, W), of any numeric type: a NumPy array, nested lists, a
+            PIL image, a torch tensor, anything with ``__array__`` or ``__dlpack__``, a camera
+            library's frame with ``get_data()``; (H, W, 3) uint8 for a camera of NYU's packing.
+            Whole numbers are the sensor's own steps, floats are millimetres.
+        camera: that took it; its unit, invalid values and distortion apply.
+        unit: what the numbers are instead: ``mm``, ``cm``, ``m``, ``um``, or the millimetres of a
+            step.
+
+    Returns:
+        (H, W) float32 mm; 0, NaN or infinity where nothing was measured.
+
+    Raises:
+        CadstnError: if it is no depth image, holds negative steps, or floats in metres.
+
+    >>> camera = Camera(240, 240, 160, 120, depth_unit_mm=0.5)
+    >>> as_depth_mm([[1000, 0], [1200, 65535]], camera).tolist()
+    [[500.0, 0.0], [600.0, 0.0]]
+    >>> as_depth_mm(np.array([[0.5, 0.625]]), camera, unit="m").tolist()
+    [[500.0, 625.0]]
+    """
+    array = depth if type(depth) is np.ndarray else _array(depth)
+    kind = array.dtype.kind
+    if kind not in "uif":
+        raise CadstnError(f"depth of type {array.dtype}", mend=_HINT)
+    packed = camera.encoding == "nyu" and array.dtype == np.uint8
+    if array.ndim > 2 and not packed:
+        array = _without_ones(array)
+    if not packed and (array.ndim != 2 or 0 in array.shape):
+        raise CadstnError(f"depth has shape {array.shape}", mend="give one (height, width) image")
+    if unit is not None:
+        return camera.straightened(_in_unit(array, camera, unit))
+    if kind != "f":
+        return camera.depth_mm(array if packed else _steps(array))
+    _refuse_metres(array)
+    return camera.straightened(np.ascontiguousarray(array, np.float32))
+
+
+def _array(depth: Any) -> NDArray[Any]:
+    """Read what is no plain array."""
+    name = type(depth).__name__
+    try:
+        if isinstance(depth, np.ma.MaskedArray):
+            return np.asarray(depth.filled(0))
+        if isinstance(depth, str | bytes) or depth is None:
+            raise TypeError("it has no pixels")
+        if hasattr(depth, "get_data"):  # a frame of pyrealsense2 or pyorbbecsdk
+            return np.asarray(depth.get_data())
+        if hasattr(depth, "detach"):  # torch: from the accelerator, without its gradient
+            depth = depth.detach().cpu()
+            if "bfloat16" in str(depth.dtype):
+                depth = depth.float()
+        if hasattr(depth, "__dlpack__") and not hasattr(depth, "__array__"):
+            return np.asarray(np.from_dlpack(depth))
+        return np.asarray(depth)
+    except (TypeError, ValueError, RuntimeError, BufferError, AttributeError) as error:
+        why = " ".join(str(error).split())[:80]
+        raise CadstnError(f"depth is a {name} without depth's pixels ({why})", mend=_HINT) from None
+
+
+def _without_ones(array: NDArray[Any]) -> NDArray[Any]:
+    """Take (H, W, 1), (1, H, W) and the like for (H, W)."""
+    shape = array.shape
+    kept = [size for size in shape if size != 1]
+    return array.reshape(kept) if len(kept) == 2 else array
+
+
+def _steps(array: NDArray[Any]) -> NDArray[Any]:
+    """Whole numbers of any width that fit into 16 bits, as the sensor's uint16."""
+    if array.dtype.itemsize < 2 or array.dtype == np.uint16:
+        return array
+    low, high = int(array.min()), int(array.max())
+    if low < 0:
+        return array  # refused where raw images are
+    if high > 65535:
+        raise CadstnError(
+            f"the largest step is {high}, more than 16 bits hold",
+            mend="micrometres? give unit='um', or the millimetres of a step",
+        )
+    return array.astype(np.uint16)
+
+
+def _in_unit(array: NDArray[Any], camera: Camera, unit: str | float) -> DepthMm:
+    if isinstance(unit, str) and unit not in UNITS_MM:
+        raise CadstnError(f"no unit '{unit}'", mend=nearest_name(unit, UNITS_MM))
+    factor = UNITS_MM[unit] if isinstance(unit, str) else float(unit)
+    if not (np.isfinite(factor) and factor > 0):
+        raise CadstnError(f"unit is {unit}", mend="give mm, cm, m, um, or millimetres a step")
+    if array.dtype.kind == "f" and factor == 1:  # a recording's frames: no product, no copy
+        return np.ascontiguousarray(array, np.float32)
+    if array.dtype.kind != "f" and camera.invalid:
+        array = np.where(np.isin(array, camera.invalid), 0, array)
+    if array.dtype == np.uint16:
+        array = np.where(array == 65535, 0, array)
+    return np.ascontiguousarray(array * factor, np.float32)
+
+
+def _refuse_metres(depth: NDArray[Any]) -> None:
+    """Raise CadstnError for floats that are metres: no millimetres are so few."""
+    step = max(1, int((depth.size / _LEAST_PIXELS) ** 0.5))
+    largest = _largest(depth[::step, ::step])
+    if largest < METRES_BELOW and step > 1:
+        largest = _largest(depth)
+    if 0 < largest < METRES_BELOW:
+        guess = "metres, or a picture scaled to 0..1" if largest <= 1 else "metres"
+        raise CadstnError(
+            f"the largest depth is {largest:.3g}: {guess}?",
+            mend="give millimetres (depth * 1000), or unit='m'",
+        )
+
+
+def _largest(depth: NDArray[Any]) -> float:
+    return float(np.max(depth, where=np.isfinite(depth), initial=0.0))

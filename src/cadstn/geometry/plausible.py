@@ -1,0 +1,344 @@
+"""Input that cannot be right, each kind in one line: depths, cameras, and the hands they make.
+
+Every finding is a warning: an unusual scene may be alike, and tracking goes on.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cadstn.errors import CadstnWarning
+from cadstn.geometry.pinhole import Camera, DepthMm
+
+#: Hands are searched from here to there, millimetres from the camera.
+REACH_MM = (150.0, 2500.0)
+#: Units that depth images come in, millimetres a step.
+_UNITS_MM = (0.1, 0.125, 0.2, 0.25, 0.5, 1.0, 1000.0)
+#: Smaller frames, along an edge, show too little of a hand.
+LEAST_PX = 64
+_LEAST_PIXELS = 5000
+_RAW_NONE = 2047  # Kinect v1: nothing measured, in 11 bits
+_RUN = 10
+#: How much larger than the frames the images may be that a camera's numbers are of.
+_SCALES = (0.25, 1 / 3, 0.5, 2 / 3, 1.5, 1.6, 2.0, 3.0, 4.0)
+#: Wrist to the tip of the middle finger along the bones, mm. Adults have 160 to 210 (ANSUR, 5th to
+#: 95th percentile of hand length: 165 to 211); children of five about 125.
+HAND_MM = (105.0, 260.0)
+
+
+def depth_quantiles(depth_mm: DepthMm) -> tuple[float, float, float] | None:
+    """Return the nearest (0.5 %), middle and farthest (99 %) depths in mm; None if none is."""
+    some = _sample(depth_mm)
+    some = some[np.isfinite(some) & (some > 0)]
+    if not some.size:
+        return None
+    near, middle, far = np.percentile(some, (0.5, 50, 99)).tolist()
+    return near, middle, far
+
+
+def implausible_depth(depth_mm: DepthMm, raw: NDArray[Any] | None, camera: Camera) -> str | None:
+    """Return one line on why a frame's depths cannot be right; None where they may be.
+
+    Args:
+        depth_mm: (H, W) mm, 0 where nothing was measured.
+        raw: the sensor's own image, None where it is not at hand: then the steps follow from the
+            unit.
+        camera: that took it.
+
+    It examines a few thousand pixels. It finds: a unit that puts all surfaces out of a hand's
+    reach, with the unit that would fit; metres as whole numbers; Kinect v1's raw disparity; 8 bits
+    stretched to 16 or left as they are; a mark of nothing that is no distance; filled holes.
+    """
+    quantiles = depth_quantiles(depth_mm)
+    if quantiles is None:
+        return None
+    steps = _steps(depth_mm, raw, camera)
+    return (
+        _steps_wrong(steps, camera)
+        or _unit_wrong(quantiles, camera)
+        or _holes_filled(depth_mm, raw, camera)
+    )
+
+
+def implausible_camera(camera: Camera) -> list[str]:
+    """Return a line for each thing about a camera that cannot be right; none where all may be.
+
+    It finds numbers in another order, of another resolution, a field of view or a centre that no
+    depth camera has, and pixels that are not square.
+    """
+    if not (camera.width and camera.height) or _usual(camera):
+        return []
+    order = _other_order(camera)
+    if order is not None:
+        return [order]
+    scale = _other_scale(camera)
+    if scale is not None:
+        return [scale]
+    found = []
+    across = 2 * math.degrees(math.atan(camera.width / 2 / camera.fx))
+    if not 25 <= across <= 130:
+        found.append(
+            f"camera fx {camera.fx:g} at {camera.width} pixels is a field of view of "
+            f"{across:.0f} degrees; depth cameras have 40 to 120: check fx"
+        )
+    for name, center, size in (("cx", camera.cx, camera.width), ("cy", camera.cy, camera.height)):
+        if abs(center - (size - 1) / 2) > 0.2 * size:
+            found.append(
+                f"camera {name} {center:g} is far from the middle of {size} pixels: check {name}, "
+                "or whether the image was cropped"
+            )
+    if abs(camera.fx / camera.fy - 1) > 0.05:
+        found.append(
+            f"camera fx {camera.fx:g} and fy {camera.fy:g} differ: pixels of depth cameras are "
+            "square, unless the image was stretched"
+        )
+    return found
+
+
+def implausible_bones(joints_mm: NDArray[np.floating]) -> str | None:
+    """Return one line where a hand has a size that no hand has; None where it may have.
+
+    Args:
+        joints_mm: (21, 3) or (N, 21, 3) in MediaPipe's order; of N frames the median counts, NaN
+            left out.
+    """
+    joints = np.asarray(joints_mm, np.float64).reshape(-1, 21, 3)
+    chain = joints[:, [0, 9, 10, 11, 12]]
+    lengths = np.linalg.norm(np.diff(chain, axis=1), axis=2).sum(1)
+    lengths = lengths[np.isfinite(lengths)]
+    if not lengths.size:
+        return None
+    length = float(np.median(lengths))
+    if HAND_MM[0] <= length <= HAND_MM[1]:
+        return None
+    return (
+        f"the hand is {length:.0f} mm long from wrist to middle fingertip, adults' are about 150 "
+        "to 210: check the camera's focal length and unit"
+    )
+
+
+class StreamCheck:
+    """Checks a stream now and then until there is a verdict, and gives it once.
+
+    Frames 1, 2, 4, 8 and so on are examined, up to `LAST`; a frame in between costs nothing. The
+    camera is checked with the first frame, the hand's size after `HANDS` hands.
+    """
+
+    LAST, HANDS = 1024, 30
+
+    def __init__(self) -> None:
+        self._frames, self._next = 0, 1
+        self._hands: list[NDArray[np.floating]] | None = []
+        self._camera: Camera | None = None
+
+    def depth(
+        self, depth_mm: DepthMm, camera: Camera, raw: NDArray[Any] | None = None
+    ) -> list[str]:
+        """Examine the next frame; return the warnings, most often none."""
+        lines = []
+        if camera is not self._camera and camera != self._camera:
+            self._camera = camera
+            height, width = depth_mm.shape
+            lines += implausible_camera(camera.sized(width, height))
+            if min(width, height) < LEAST_PX:
+                lines.append(
+                    f"the frame is {width}x{height} pixels: hands are found in frames of "
+                    f"{LEAST_PX} and more along each edge"
+                )
+        self._frames += 1
+        if self._frames == self._next:
+            self._next = self._next * 2 if self._next < self.LAST else 0
+            line = implausible_depth(depth_mm, raw, camera)
+            if line is not None:
+                lines.append(line)
+                self._next = 0
+        return lines
+
+    def hand(self, joints_mm: NDArray[np.floating]) -> list[str]:
+        """Take the next hand that was found; return the warnings."""
+        if self._hands is None or np.shape(joints_mm) != (21, 3):
+            return []
+        self._hands.append(joints_mm)
+        if len(self._hands) < self.HANDS:
+            return []
+        line = implausible_bones(np.stack(self._hands))
+        self._hands = None
+        return [] if line is None else [line]
+
+    def warn(self, depth_mm: DepthMm, camera: Camera, raw: NDArray[Any] | None = None) -> None:
+        """Examine the next frame and warn with `cadstn.errors.CadstnWarning`: for the API."""
+        for line in self.depth(depth_mm, camera, raw):
+            warnings.warn(line, CadstnWarning, stacklevel=3)
+
+
+def describe_scene(depth_mm: DepthMm, refused: str = "") -> str:
+    """Describe a frame without a hand in one line: nearest surface, reach, refusals.
+
+    Args:
+        depth_mm: (H, W) mm of the frame.
+        refused: how many candidates there were and why each was refused, if that is known.
+    """
+    quantiles = depth_quantiles(depth_mm)
+    near, far = REACH_MM
+    reach = f"hands are searched from {near / 1000:g} to {far / 1000:g} m"
+    if quantiles is None:
+        return f"nothing measured; {reach}"
+    seen = f"nearest surface {quantiles[0] / 1000:.2f} m, middle {quantiles[1] / 1000:.2f} m"
+    return f"{seen}; {reach}" + (f"; {refused}" if refused else "")
+
+
+def _sample(image: NDArray[Any]) -> NDArray[Any]:
+    step = max(1, int((image.size / _LEAST_PIXELS) ** 0.5))
+    some: NDArray[Any] = image[::step, ::step]
+    return some
+
+
+def _steps(depth_mm: DepthMm, raw: NDArray[Any] | None, camera: Camera) -> NDArray[Any]:
+    """Some of the sensor's own steps, those that measure nothing left out."""
+    if raw is not None and raw.ndim == 2 and raw.dtype.kind in "ui":
+        some = _sample(raw)
+        return some[(some > 0) & (some < 65535)].astype(np.int64)
+    some = _sample(depth_mm)
+    some = some[np.isfinite(some) & (some > 0)] / camera.depth_unit_mm
+    whole: NDArray[Any] = np.rint(some)
+    # Floats that are no whole steps, such as of a filter, have none.
+    return whole.astype(np.int64) if np.abs(some - whole).max(initial=0) < 0.01 else whole[:0]
+
+
+def _steps_wrong(steps: NDArray[np.int64], camera: Camera) -> str | None:
+    if not steps.size:
+        return None
+    values, counts = np.unique(steps, return_counts=True)
+    largest = int(values[-1])
+    if largest <= 20:
+        return (
+            f"only {len(values)} different depths, the largest {largest}: metres as whole numbers? "
+            "save millimetres"
+        )
+    if largest <= 255 and len(values) > 8:
+        return f"no depth is above {largest}: an 8-bit picture in 16 bits, not distances?"
+    if len(values) >= 8:
+        common = int(np.gcd.reduce(values))
+        if common in (256, 257) or common > 100:
+            return (
+                f"all depths are multiples of {common}: an 8-bit picture stretched to 16 bits, "
+                "not distances"
+            )
+    if largest == _RAW_NONE and counts[-1] > 0.002 * steps.size and len(values) > 8:
+        return (
+            "nothing exceeds 2047 and 2047 is common: Kinect v1's raw 11-bit disparity, not "
+            "millimetres; record its depth in millimetres (libfreenect: FREENECT_DEPTH_MM)"
+        )
+    top = int(counts.argmax())
+    if counts[top] > 0.05 * steps.size and values[top] * camera.depth_unit_mm > 20_000:
+        return (
+            f"{counts[top] / steps.size:.0%} of the depths are {values[top]}, farther than depth "
+            f'cameras measure: nothing measured? camera.json: "invalid": [{values[top]}]'
+        )
+    return None
+
+
+def _unit_wrong(quantiles: tuple[float, float, float], camera: Camera) -> str | None:
+    near, middle, far = quantiles
+    unit = camera.depth_unit_mm
+    if near > REACH_MM[1]:
+        seen = f"nearest surface {near / 1000:.3g} m"
+    elif middle < REACH_MM[0]:
+        seen = f"half of the surfaces nearer than {middle / 1000:.3g} m"
+    elif near < 80 and far < 350:  # no depth camera measures all of a scene so near
+        seen = f"surfaces from {near / 1000:.2g} to {far / 1000:.2g} m"
+    else:
+        return None
+    fitting = [
+        f"{other:g}"
+        for other in _UNITS_MM
+        if other != unit
+        and 200 <= near * other / unit <= 1500
+        and middle * other / unit >= 300
+        and far * other / unit <= 10_000
+    ]
+    fit = f"; a unit of {' or '.join(fitting)} mm would fit (now {unit:g})" if fitting else ""
+    return (
+        f"{seen}, and hands are searched from {REACH_MM[0] / 1000:g} to {REACH_MM[1] / 1000:g} m"
+        f"{fit}"
+    )
+
+
+def _holes_filled(depth_mm: DepthMm, raw: NDArray[Any] | None, camera: Camera) -> str | None:
+    """Runs of one value where the sensor's step is finer than its noise: holes were filled."""
+    if camera.depth_unit_mm > 0.25:  # coarser steps repeat by themselves
+        return None
+    steps = _steps(depth_mm, raw, camera)
+    if steps.size and int(np.gcd.reduce(steps)) * camera.depth_unit_mm > 0.25:
+        return None  # a coarser sensor's depths, written in finer units
+    image = raw if raw is not None and raw.ndim == 2 else depth_mm
+    rows = np.asarray(image[:: max(1, len(image) // 24)])
+    measured = np.asarray(rows > 0)
+    same = (rows[:, 1:] == rows[:, :-1]) & measured[:, 1:]
+    so_far = np.cumsum(same, axis=1)
+    runs = int((so_far[:, _RUN:] - so_far[:, :-_RUN] == _RUN).sum())
+    share = runs / max(1, int(measured.sum()))
+    if share < 0.1:
+        return None
+    return (
+        f"{share:.0%} of the depths repeat their neighbours': holes seem filled; switch off the "
+        "camera's hole filling (docs/when-it-does-not-find-my-hand.md)"
+    )
+
+
+def _usual(camera: Camera) -> bool:
+    """Whether the numbers are a common depth camera's: not too far from the middle, square."""
+    across = camera.width / 2 / camera.fx
+    return (
+        abs(camera.fx / camera.fy - 1) <= 0.05
+        and math.tan(math.radians(12.5)) <= across <= math.tan(math.radians(65))
+        and abs(camera.cx - (camera.width - 1) / 2) <= 0.2 * camera.width
+        and abs(camera.cy - (camera.height - 1) / 2) <= 0.2 * camera.height
+    )
+
+
+def _other_order(camera: Camera) -> str | None:
+    """Numbers that make a usual camera in another order."""
+    first, second, third, fourth = camera.fx, camera.fy, camera.cx, camera.cy
+    orders = {
+        "fx,cx,fy,cy": (first, third, second, fourth),
+        "cx,cy,fx,fy": (third, fourth, first, second),
+        "fy,fx,cy,cx": (second, first, fourth, third),
+    }
+    for order, numbers in orders.items():
+        if min(numbers) <= 0:
+            continue
+        fx, fy, cx, cy = numbers
+        other = Camera(fx, fy, cx, cy, camera.width, camera.height)
+        near_middle = (
+            abs(cx - camera.width / 2) < 0.1 * camera.width
+            and abs(cy - camera.height / 2) < 0.1 * camera.height
+        )
+        if near_middle and abs(fx / fy - 1) < 0.02 and _usual(other):
+            return (
+                f"camera numbers seem to be {order}: give fx,fy,cx,cy, {fx:g},{fy:g},{cx:g},{cy:g}"
+            )
+    return None
+
+
+def _other_scale(camera: Camera) -> str | None:
+    """Numbers that make a usual camera at another resolution."""
+    across = (camera.cx + 0.5) / (camera.width / 2)
+    down = (camera.cy + 0.5) / (camera.height / 2)
+    if min(across, down) <= 0:
+        return None
+    away = {f: max(abs(math.log(across / f)), abs(math.log(down / f))) for f in _SCALES}
+    factor = min(away, key=lambda f: away[f])
+    scaled = Camera(camera.fx, camera.fy, camera.cx, camera.cy).scaled(1 / factor)
+    if away[factor] > 0.15 or not _usual(scaled.sized(camera.width, camera.height)):
+        return None
+    return (
+        f"camera numbers are of images of about {camera.width * factor:.0f}x"
+        f"{camera.height * factor:.0f}, the frames are {camera.width}x{camera.height}: "
+        f"--scale {1 / factor:.4g}"
+    )

@@ -1,0 +1,190 @@
+"""ROS 1 ``.bag`` and ROS 2 ``.db3`` / ``.mcap`` recordings, through the ``rosbags`` library."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cadstn.errors import CadstnError
+from cadstn.geometry.camera import Camera
+from cadstn.io.png import MAX_PIXELS, read_header, still_image
+
+#: Endings of files that hold such a recording; a folder with ``metadata.yaml`` does as well.
+BAGS = (".bag", ".db3", ".mcap")
+_IMAGE, _PACKED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
+_INFO = "sensor_msgs/msg/CameraInfo"
+_PNG = b"\x89PNG"
+_ENCODINGS = {"16UC1": "u2", "mono16": "u2", "32FC1": "f4"}
+_MAX_FRAMES = 10_000_000
+
+
+class Bag(NamedTuple):
+    """A depth topic of a bag: raw frames, in the camera's unit.
+
+    Attributes:
+        path: the file or folder.
+        topic: of the images.
+        times_s: (N,) from the first, by the messages' own stamps.
+        camera: by the topic's CameraInfo; None where there is none.
+        unit_mm: of integers; RealSense writes its unit into the bag, ROS has mm otherwise.
+    """
+
+    path: Path
+    topic: str
+    times_s: NDArray[np.float64]
+    camera: Camera | None
+    unit_mm: float
+
+    def frames(self, first: int = 0) -> Iterator[NDArray[Any]]:
+        """Raw frames (H, W) from an index on: uint16 units, or float32 metres."""
+        with _told(self.path), _opened(self.path) as reader:
+            chosen = [c for c in reader.connections if c.topic == self.topic]
+            for index, (connection, _, data) in enumerate(reader.messages(chosen)):
+                if index >= first:
+                    yield _pixels(reader.deserialize(data, connection.msgtype))
+
+
+def is_bag(path: Path) -> bool:
+    """Whether a path is a file or folder that `open_bag` reads."""
+    return path.suffix.lower() in BAGS or (path / "metadata.yaml").is_file()
+
+
+def open_bag(path: Path) -> Bag:
+    """Find the depth images of a bag.
+
+    Raises:
+        CadstnError: if ``rosbags`` is missing, the file is damaged, or it holds no depth images,
+            or several topics of them.
+    """
+    with _told(path), _opened(path) as reader:
+        images = [c for c in reader.connections if c.msgtype in (_IMAGE, _PACKED) and c.msgcount]
+        kinds = {c.topic: _encoding(reader, c) for c in images}
+        known = (*_ENCODINGS, "compressedDepth")
+        topics = sorted(topic for topic, kind in kinds.items() if kind in known)
+        named = [topic for topic in topics if "depth" in topic.lower()] or topics
+        if len(named) != 1:
+            held = ", ".join(f"{topic} ({kind})" for topic, kind in kinds.items()) or "none"
+            raise CadstnError(
+                f"{len(named)} topics of depth images among: {held}",
+                mend="record one topic of 16UC1 or 32FC1 images",
+            )
+        (topic,) = named
+        times = []
+        for connection, stamp, data in reader.messages([c for c in images if c.topic == topic]):
+            header = reader.deserialize(data, connection.msgtype).header.stamp
+            own = header.sec + 1e-9 * header.nanosec
+            times.append(own if own > 0 else 1e-9 * stamp)
+            if len(times) > _MAX_FRAMES:
+                raise ValueError(f"more than {_MAX_FRAMES} frames")
+        camera = _camera(reader, topic, np.array(times))
+        return Bag(path, topic, np.array(times) - times[0], camera, _unit_mm(reader, topic))
+
+
+def _opened(path: Path) -> Any:
+    try:
+        from rosbags.highlevel import AnyReader
+        from rosbags.typesys import Stores, get_typestore
+    except ImportError as cause:
+        raise CadstnError(
+            f"a ROS bag needs rosbags ({cause})", where=path, mend="pip install 'cadstn[ros]'"
+        ) from None
+    with _told(path):
+        return AnyReader([path], default_typestore=get_typestore(Stores.ROS2_HUMBLE))
+
+
+class _told:  # noqa: N801  # a context, named as the others
+    """Name the bag in errors; rosbags, sqlite and struct raise a dozen kinds on damaged ones."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, CadstnError) and error.where is not None:
+            return
+        if isinstance(error, CadstnError):
+            raise CadstnError(error.what, where=self._path, mend=error.mend) from None
+        if isinstance(error, Exception):
+            why = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+            raise CadstnError(
+                f"not a readable ROS bag ({why})", where=self._path, mend="record or copy it again"
+            ) from None
+
+
+def _encoding(reader: Any, connection: Any) -> str:
+    for _, _, data in reader.messages([connection]):
+        message = reader.deserialize(data, connection.msgtype)
+        if connection.msgtype == _IMAGE:
+            return str(message.encoding)
+        # A configuration of 12 bytes and a 16-bit PNG; colour is packed as JPEG.
+        return "compressedDepth" if _png_start(message) >= 0 else str(message.format)
+    return "empty"
+
+
+def _png_start(message: Any) -> int:
+    start = bytes(message.data[:64]).find(_PNG)
+    return start if "depth" in str(message.format).lower() or start == 12 else -1
+
+
+def _pixels(message: Any) -> NDArray[Any]:
+    if not hasattr(message, "encoding"):
+        return _unpacked(bytes(message.data)[max(_png_start(message), 0) :])
+    height, width, step = int(message.height), int(message.width), int(message.step)
+    if message.encoding not in _ENCODINGS or not 0 < width * height <= MAX_PIXELS:
+        raise ValueError(f"an image of {width}x{height}, {message.encoding}")
+    dtype = np.dtype((">" if message.is_bigendian else "<") + _ENCODINGS[message.encoding])
+    data = np.asarray(message.data, np.uint8)
+    if step < width * dtype.itemsize or len(data) != step * height:
+        raise ValueError(f"an image of {len(data)} bytes where {height} rows of {step} are meant")
+    rows = np.ascontiguousarray(data.reshape(height, step)[:, : width * dtype.itemsize])
+    return rows.view(dtype).astype(dtype.newbyteorder("="))
+
+
+def _unpacked(data: bytes) -> NDArray[Any]:
+    import cv2
+
+    header = read_header(data)
+    if (header.bits, header.channels) != (16, 1):
+        raise ValueError(f"a PNG of {header.bits} bits and {header.channels} channels")
+    raw = cv2.imdecode(np.frombuffer(still_image(data), np.uint8), cv2.IMREAD_UNCHANGED)
+    if raw is None:
+        raise ValueError("a PNG without readable pixels")
+    return np.asarray(raw)
+
+
+def _camera(reader: Any, topic: str, times: NDArray[np.float64]) -> Camera | None:
+    """The CameraInfo nearest to the images: that of the same namespace."""
+    root = topic.rsplit("/image", 1)[0]
+    infos = [c for c in reader.connections if c.msgtype == _INFO]
+    for connection in sorted(infos, key=lambda c: not c.topic.startswith(root + "/")):
+        if not (connection.topic.startswith(root + "/") or len(infos) == 1):
+            break
+        for _, _, data in reader.messages([connection]):
+            info = reader.deserialize(data, connection.msgtype)
+            k = info.k if hasattr(info, "k") else info.K
+            spacing = np.median(np.diff(times)) if len(times) > 1 else 0.0
+            fps = round(float(1 / spacing), 3) if spacing > 0 else 30.0
+            return Camera(
+                float(k[0]), float(k[4]), float(k[2]), float(k[5]), int(info.width),
+                int(info.height), fps=fps,
+            )  # fmt: skip
+    return None
+
+
+def _unit_mm(reader: Any, topic: str) -> float:
+    """RealSense's own bags hold the metres a step under ``option/Depth Units/value``."""
+    root = "/".join(topic.split("/")[:3])
+    for connection in reader.connections:
+        name = connection.topic.replace("_", " ")
+        if name.endswith("option/Depth Units/value") and connection.topic.startswith(root):
+            for _, _, data in reader.messages([connection]):
+                value = float(reader.deserialize(data, connection.msgtype).data)
+                # Written as float32: 0.001 m is not 1.0000000474974513 mm.
+                return float(f"{1000 * value:.6g}")
+    return 1.0

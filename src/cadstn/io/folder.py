@@ -1,0 +1,163 @@
+"""Results that are several files: all of them new or all of them old, and their hashes beside."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import shutil
+import stat
+import sys
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from cadstn.errors import CadstnError
+from cadstn.io.hashes import file_sha256
+from cadstn.io.whole import ACTIVE, kind_of, sweep, sync, sync_folder, temporary_of, writing
+
+#: Where the summary lists the hashes of the other files.
+FILES_KEY = "files"
+_RENAME_EXCHANGE = 2  # Linux, renameat2(2)
+_AT_CWD = -100
+
+
+@contextmanager
+def whole_folder(
+    out: str | os.PathLike[str],
+    names: Collection[str],
+    *,
+    optional: Collection[str] = (),
+    inputs: Iterable[Path] = (),
+    summary: str | None = None,
+) -> Iterator[Path]:
+    """Give a new folder to write into; after the block its files are the files of ``out``.
+
+    Where ``out`` is absent or holds nothing but earlier results, the two folders are exchanged in
+    one step. Where it holds other files as well, these stay and the new files are renamed into
+    place one by one, the summary last: a kill in between leaves a folder without its summary.
+
+    Args:
+        out: the folder; made if it is not there.
+        names: of the files that the block writes.
+        optional: which of them it may leave out; then an old one goes.
+        inputs: files and folders that are read meanwhile, which ``out`` must not be.
+        summary: which of them is a JSON object that gets the hashes of the others, under ``files``.
+
+    Raises:
+        CadstnError: if ``out`` is a file, a device, a dangling link or one of the inputs, a file
+            was not written, or the disk is full; an old result stays as it was.
+    """
+    out = Path(out)
+    target = folder_target(out, inputs)
+    work = temporary_of(target)
+    try:
+        with writing(out):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            sweep(target)
+            work.mkdir()
+        with writing(out):  # what the block reads names itself, so other errors are of writing
+            yield work
+            for name in names:
+                if not (work / name).is_file() and name not in optional:
+                    raise CadstnError(f"{name} could not be written", mend="is the disk full?")
+            if summary is not None:
+                _list_hashes(work / summary, [path for path in sorted(work.iterdir())
+                                              if path.name != summary])  # fmt: skip
+            for path in work.iterdir():
+                sync(path)
+            _put_in_place(work, target, [n for n in names if n != summary], summary)
+            sync_folder(target.parent)
+    finally:
+        ACTIVE.discard(work.name)
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def check_hashes(file: Path, summary: str = "summary.json") -> None:
+    """Refuse a file whose hash is not the one in the summary beside it.
+
+    A file without such a summary, or one that the summary does not list, passes.
+
+    Raises:
+        CadstnError: naming the file.
+    """
+    try:
+        held = json.loads((file.parent / summary).read_text(encoding="utf-8"))
+        expected = held[FILES_KEY][file.name]
+    except (OSError, ValueError, RecursionError, KeyError, TypeError):
+        return
+    if expected != file_sha256(file):
+        raise CadstnError(
+            f"not the file that {summary} beside it lists: its contents changed, or the command "
+            "that wrote it was interrupted",
+            where=file,
+            mend=f"write it again, or move it away from {summary}",
+        )
+
+
+def folder_target(out: Path, inputs: Iterable[Path] = ()) -> Path:
+    """Resolve a folder to write to.
+
+    Raises:
+        CadstnError: if it is a file, a device or a dangling link, or one of the inputs.
+    """
+    hint = "give a folder: --out DIR"
+    with writing(out):
+        if out.is_symlink() and not out.exists():
+            raise CadstnError("a link that leads nowhere", mend=hint)
+        if out.exists() and not out.is_dir():
+            raise CadstnError(
+                f"{kind_of(out)} stands where a folder is to be made", mend="give another --out DIR"
+            )
+        target = Path(os.path.realpath(out))
+        for path in inputs:
+            if Path(os.path.realpath(path)) == target:
+                raise CadstnError(
+                    "is the input itself, which would be overwritten", mend="give another --out"
+                )
+    return target
+
+
+def _put_in_place(work: Path, target: Path, names: list[str], summary: str | None) -> None:
+    every = {*names, *([summary] if summary is not None else ())}
+    if not target.exists():
+        os.rename(work, target)
+        return
+    mine = {path.name for path in target.iterdir()} <= every
+    if mine and not _is_in_use(target):
+        os.chmod(work, stat.S_IMODE(target.stat().st_mode))
+        if _exchange(work, target):
+            return
+    if summary is not None:
+        (target / summary).unlink(missing_ok=True)
+    for name in [*names, *([summary] if summary is not None else ())]:
+        if (target / name).is_dir():
+            raise CadstnError(f"a folder named {name} is in it", mend="give another --out")
+        if (work / name).exists():
+            os.replace(work / name, target / name)
+        else:
+            (target / name).unlink(missing_ok=True)
+
+
+def _is_in_use(target: Path) -> bool:
+    """Whether this process works in the folder, which must then stay the same folder."""
+    here = Path.cwd()
+    return target == here or target in here.parents
+
+
+def _exchange(work: Path, target: Path) -> bool:
+    """Exchange two folders in one step, where the system can."""
+    if sys.platform != "linux":
+        return False
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+    except (OSError, AttributeError):
+        return False
+    names = os.fsencode(work), os.fsencode(target)
+    return bool(rename(_AT_CWD, names[0], _AT_CWD, names[1], _RENAME_EXCHANGE) == 0)
+
+
+def _list_hashes(summary: Path, files: Iterable[Path]) -> None:
+    held = json.loads(summary.read_text(encoding="utf-8"))
+    held[FILES_KEY] = {file.name: file_sha256(file) for file in files}
+    summary.write_text(json.dumps(held, indent=2) + "\n", encoding="utf-8")

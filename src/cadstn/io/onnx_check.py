@@ -1,0 +1,123 @@
+"""Run an exported network once before it is used: what would fail later fails here, in one line."""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cadstn.errors import CadstnError
+
+_HINT = "give a file made by 'cadstn export', or leave --weights out to use the shipped ones"
+_OUTPUTS = ("joints", "w1", "h_next", "c_next")
+_COMPACT_OUTPUTS = (*_OUTPUTS, "before_next", "spatial", "spread", "present", "left")
+_PATIENCE_S = 20.0
+
+
+class _Sizes(NamedTuple):
+    size: int
+    hidden: int
+    joints: int
+    cube_mm: float
+    compact: bool
+
+
+def check_network(session: Any) -> None:
+    """Check names, shapes and values of a network's inputs and outputs on an empty crop.
+
+    Args:
+        session: onnxruntime's, of a file of `cadstn export`.
+
+    Raises:
+        CadstnError: if its metadata is damaged, an input or output is missing or of another shape,
+            it fails or takes over 20 s, or predicts something that is not finite.
+    """
+    sizes = _sizes(dict(session.get_modelmeta().custom_metadata_map))
+    feed = _feed(sizes, {item.name for item in session.get_inputs()})
+    names = list(_COMPACT_OUTPUTS if sizes.compact else _OUTPUTS)
+    missing = sorted(set(names) - {item.name for item in session.get_outputs()})
+    if missing:
+        raise CadstnError(f"network without the output '{missing[0]}'", mend=_HINT)
+    shapes = _shapes(sizes)
+    for name, value in zip(names, _run(session, names, feed), strict=True):
+        value = np.asarray(value)
+        if value.dtype != np.float32 or value.shape != shapes[name]:
+            raise CadstnError(
+                f"network's {name} is {value.dtype} of shape {value.shape}, not float32 of "
+                f"shape {shapes[name]}",
+                mend=_HINT,
+            )
+        if not np.isfinite(value).all():
+            raise CadstnError(f"network's {name} of an empty crop is not finite", mend=_HINT)
+
+
+def _sizes(about: Mapping[str, str]) -> _Sizes:
+    try:
+        config = json.loads(about["config"])
+        sizes = _Sizes(
+            int(config["size"]), int(config["hidden"]), int(config["joints"]),
+            float(about["cube_mm"]), config.get("trunk") == "residual",
+        )  # fmt: skip
+    except (
+        KeyError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+    ) as error:
+        raise CadstnError(f"network's metadata is damaged ({error})", mend=_HINT) from None
+    good = 8 <= sizes.size <= 1024 and 1 <= sizes.hidden <= 65536 and 1 <= sizes.joints <= 1024
+    if not good or not (math.isfinite(sizes.cube_mm) and 1 <= sizes.cube_mm <= 10_000):
+        raise CadstnError(f"network's metadata makes no sense ({sizes})", mend=_HINT)
+    return sizes
+
+
+def _feed(sizes: _Sizes, names: set[str]) -> dict[str, NDArray[Any]]:
+    zeros = np.zeros((1, sizes.hidden), np.float32)
+    feed: dict[str, NDArray[Any]] = {
+        "crops": np.ones((1, sizes.size, sizes.size), np.float32),
+        "h": zeros,
+        "c": zeros,
+    }
+    if sizes.compact:
+        feed["shift"] = np.zeros((1, 3), np.float32)
+        feed["before"] = np.zeros((1, 3 * sizes.joints + 1), np.float32)
+    if "first" in names:
+        feed["first"] = np.array(False)
+    if set(feed) != names:
+        (name, *_) = sorted(set(feed) ^ names)
+        kind = "without the input" if name in feed else "with the unknown input"
+        raise CadstnError(f"network {kind} '{name}'", mend=_HINT)
+    return feed
+
+
+def _shapes(sizes: _Sizes) -> dict[str, tuple[int, ...]]:
+    k, hidden = sizes.joints, (1, sizes.hidden)
+    return {
+        "joints": (1, k, 3), "w1": (1, k, 3), "h_next": hidden, "c_next": hidden,
+        "before_next": (1, 3 * k + 1), "spatial": (1, k, 3), "spread": (1, k), "present": (1,),
+        "left": (1,),
+    }  # fmt: skip
+
+
+def _run(session: Any, names: list[str], feed: dict[str, NDArray[Any]]) -> Any:
+    import onnxruntime as ort
+
+    options = ort.RunOptions()
+    options.log_severity_level = 4
+    late = threading.Timer(_PATIENCE_S, setattr, (options, "terminate", True))
+    late.daemon = True
+    late.start()
+    try:
+        return session.run(names, feed, options)
+    except Exception as error:  # onnxruntime's own errors share no public base class
+        why = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        raise CadstnError(f"network does not run ({why})", mend=_HINT) from None
+    finally:
+        late.cancel()

@@ -1,0 +1,239 @@
+"""The one way to write: a file or folder appears whole or not at all, and an old one stays.
+
+What is written goes to a temporary name beside the target and is renamed when it is complete and on
+the disk. A process that is killed leaves the old target and a temporary file, which the next writer
+of the same target removes. Modes follow the umask, or those of the file that is replaced.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import shutil
+import stat
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from cadstn.errors import CadstnError
+
+_HOST = f"{zlib.crc32(os.uname().nodename.encode() if hasattr(os, 'uname') else b''):08x}"
+_COUNT = itertools.count()
+ACTIVE: set[str] = set()  # temporary names of this process
+_DAY_S = 86_400.0
+
+
+@contextmanager
+def whole_file(path: str | os.PathLike[str], *, durable: bool = True) -> Iterator[Path]:
+    """Give a temporary path; after the block it is renamed to ``path``, or removed on an error.
+
+    Args:
+        path: the file to write; one that exists is replaced and its mode is kept, a link is kept
+            and its target replaced.
+        durable: wait until the contents are on the disk before the rename; without it a power
+            failure may leave an empty file.
+
+    Raises:
+        CadstnError: if ``path`` is a folder, a device or a link that leads nowhere, or the disk
+            is full.
+    """
+    path = Path(path)
+    target = _file_target(path)
+    temporary = temporary_of(target)
+    try:
+        with writing(path):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            sweep(target)
+            temporary.touch(exist_ok=False)  # with the mode that the umask leaves
+            mode = stat.S_IMODE((target if target.exists() else temporary).stat().st_mode)
+        yield temporary
+        with writing(path):
+            os.chmod(temporary, mode)  # some libraries make files for their owner alone
+            if durable:
+                sync(temporary)
+            os.replace(temporary, target)
+            if durable:
+                sync_folder(target.parent)
+    finally:
+        ACTIVE.discard(temporary.name)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def new_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a name beside a path at which nothing is, or nothing but an empty file or folder.
+
+    What the block made under that name, a file or a folder, is renamed at its end; after an error
+    nothing of it is left.
+
+    Raises:
+        CadstnError: if something is at ``path``, or it cannot be written.
+    """
+    path = Path(path)
+    target = Path(os.path.abspath(path))
+    temporary = temporary_of(target)
+    try:
+        with writing(path):
+            if is_taken(path):
+                raise CadstnError("is already there", mend="give a new name, or delete it")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            sweep(target)
+        yield temporary
+        with writing(path):
+            if target.is_dir():
+                target.rmdir()  # empty; to rename onto it works on some systems only
+            elif temporary.is_dir():
+                target.unlink(missing_ok=True)
+            os.replace(temporary, target)
+            sync_folder(target.parent)
+    finally:
+        ACTIVE.discard(temporary.name)
+        remove(temporary)
+
+
+def is_taken(path: Path) -> bool:
+    """Whether something is at a path: a link, a device, or a file or folder that is not empty."""
+    if path.is_dir():
+        return any(path.iterdir())
+    return path.is_symlink() or (path.exists() and (not path.is_file() or path.stat().st_size > 0))
+
+
+def write_bytes(path: str | os.PathLike[str], data: bytes, *, durable: bool = True) -> None:
+    """Write a file whole or not at all; raises CadstnError naming it."""
+    with whole_file(path, durable=durable) as temporary, writing(path):
+        temporary.write_bytes(data)
+
+
+def write_text(path: str | os.PathLike[str], text: str, encoding: str = "utf-8") -> None:
+    """Write a text file whole or not at all; raises CadstnError naming it."""
+    write_bytes(path, text.encode(encoding))
+
+
+def write_json(path: str | os.PathLike[str], value: object, **options: Any) -> None:
+    """Write a value as JSON with a line end, whole or not at all; raises CadstnError naming it."""
+    write_text(path, json.dumps(value, **options) + "\n")
+
+
+def write_npz(path: str | os.PathLike[str], **arrays: Any) -> None:
+    """Write arrays as a compressed ``.npz`` file, whole or not at all; the name stays as it is."""
+    write_with(path, lambda file: np.savez_compressed(file, **arrays))
+
+
+def write_with(
+    path: str | os.PathLike[str], write: Callable[[BinaryIO], object], *, durable: bool = True
+) -> None:
+    """Write a file through a function that takes an open binary file, whole or not at all."""
+    with whole_file(path, durable=durable) as temporary, writing(path):  # noqa: SIM117
+        with temporary.open("wb") as file:  # closed, and a full disk found, before the rename
+            write(file)
+
+
+def sweep(target: Path) -> None:
+    """Remove temporary files and folders of processes that were killed while writing a target."""
+    start, end = f".{target.name}.", ".tmp"
+    for path in target.parent.iterdir():
+        name = path.name
+        if name.startswith(start) and name.endswith(end) and name not in ACTIVE:
+            owner = name[len(start) : -len(end)]
+            if _is_dead(owner, path):
+                remove(path)
+
+
+def _is_dead(owner: str, path: Path) -> bool:
+    """Whether the process that a temporary name stands for runs no more."""
+    pid, _, rest = owner.partition("-")
+    if not pid.isdigit() or (rest and not rest.startswith(_HOST)):
+        return False  # another program's, or another machine's
+    if int(pid) == os.getpid():
+        return True  # not among the active: of an earlier process of this number
+    if os.name == "nt":  # there is no harmless signal to ask with
+        return time.time() - path.lstat().st_mtime > _DAY_S
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return False
+
+
+def temporary_of(target: Path) -> Path:
+    """Return a new name beside a target, among the active ones until its owner takes it out."""
+    name = f".{target.name}.{os.getpid()}-{_HOST}-{next(_COUNT)}.tmp"
+    ACTIVE.add(name)
+    return target.with_name(name)
+
+
+def _file_target(path: Path) -> Path:
+    hint = "give the name of a file"
+    with writing(path):
+        if path.is_symlink() and not path.exists():
+            raise CadstnError("a link that leads nowhere", mend=hint)
+        if path.exists() and not path.is_file():
+            raise CadstnError(f"{kind_of(path)} where a file is to be written", mend=hint)
+        return Path(os.path.realpath(path))
+
+
+def kind_of(path: Path) -> str:
+    """Say what is at a path."""
+    mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
+        return "a folder"
+    return "a file" if stat.S_ISREG(mode) else "a device or pipe"
+
+
+def sync(path: Path) -> None:
+    """Wait until a file's contents are on the disk."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def sync_folder(path: Path) -> None:
+    """Put a rename on the disk; where folders cannot be synced, the system does it later."""
+    if os.name == "nt":
+        return
+    with suppress(OSError):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or folder as far as it can be."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()
+
+
+@contextmanager
+def writing(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Name the file in errors that do not name one, and turn the system's errors into ours."""
+    try:
+        yield
+    except CadstnError as error:
+        if error.where is not None:
+            raise
+        raise CadstnError(error.what, where=path, mend=error.mend) from None
+    except (FileExistsError, NotADirectoryError) as error:
+        raise CadstnError(
+            f"cannot write ({error.strerror or error})",
+            where=path,
+            mend="a part of its path is a file; name a folder",
+        ) from None
+    except OSError as error:
+        raise CadstnError(
+            f"cannot write ({error.strerror or error})",
+            where=path,
+            mend="check its permissions and the space left; what was there before is unchanged",
+        ) from None

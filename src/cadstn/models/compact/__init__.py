@@ -1,0 +1,1 @@
+"""The compact networks of the shipped weights, and their losses."""

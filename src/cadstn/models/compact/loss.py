@@ -1,0 +1,72 @@
+"""What training of the compact networks minimises, of weighted clips."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def joint_distance(pred: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
+    """Mean over joints of their distance: what equation 8 measures, of weighted clips.
+
+    Args:
+        pred: (B, T, K, 3).
+        truth: the same shape and unit.
+        weight: (B,) of the clips; their sum is 1, or less where some have no hand.
+    """
+    distances: Tensor = torch.linalg.vector_norm(pred - truth, dim=-1)
+    total: Tensor = (distances.mean((1, 2)) * weight).sum()
+    return total
+
+
+def acceleration_distance(pred: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
+    """Mean distance of second differences over time: the acceleration error of clips.
+
+    Args:
+        pred: (B, T, K, 3) in a frame that does not move with the crop, T of 3 or more.
+        truth: the same shape and unit.
+        weight: (B,) of the clips; their sum is 1.
+    """
+    away = pred - truth
+    second = away[:, 2:] - 2 * away[:, 1:-1] + away[:, :-2]
+    distances: Tensor = torch.linalg.vector_norm(second, dim=-1)
+    total: Tensor = (distances.mean((1, 2)) * weight).sum()
+    return total
+
+
+def quantile_loss(
+    spread: Tensor, distance: Tensor, weight: Tensor, quantile: float = 2 / 3
+) -> Tensor:
+    """Quantile loss: least where a share ``quantile`` of distances lies within their spread.
+
+    Source: Koenker and Bassett 1978.
+
+    Args:
+        spread: (B, T, K) predicted.
+        distance: (B, T, K) true, without gradient.
+        weight: (B,) of the clips; their sum is 1.
+        quantile: the share.
+    """
+    beyond = distance - spread
+    loss = torch.maximum(quantile * beyond, (quantile - 1) * beyond)
+    return (loss.mean((1, 2)) * weight).sum()
+
+
+def worst_joint_loss(
+    distance: Tensor, limit: Tensor, weight: Tensor, *, sharpness: float = 4.0
+) -> Tensor:
+    """Share of frames whose worst joint is farther off than a limit, made smooth.
+
+    What the field counts as success (Taylor et al. 2012), as a sigmoid of a soft maximum over the
+    joints: frames near the limit pull most, hopeless ones hardly.
+
+    Args:
+        distance: (B, T, K) of the joints, in any unit.
+        limit: (B,) in the same unit.
+        weight: (B,) of the clips; their sum is 1.
+        sharpness: slope of the sigmoid, in 1 / limit; the soft maximum's is twice that.
+    """
+    scaled = distance / limit.view(-1, 1, 1)
+    worst = (2 * sharpness * scaled).logsumexp(-1) / (2 * sharpness)
+    beyond = (sharpness * (worst - 1)).sigmoid()
+    return (beyond.mean(1) * weight).sum()

@@ -1,0 +1,1 @@
+"""The five networks of the paper, layer for layer, and their losses."""

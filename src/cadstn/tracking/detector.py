@@ -1,0 +1,97 @@
+"""Find hands in a whole frame: reduce it, run the detector, back to millimetres."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cadstn.geometry.camera import Camera, DepthMm
+
+DETECTOR_KEY = "detector"
+"""Key of a file's metadata that holds the detector's own ONNX file, in base 64."""
+
+NEAR_MM, FAR_MM = 150.0, 2500.0
+"""Depths at which hands are searched."""
+
+REDUCED_PX = 160 * 120
+"""About so many pixels has a reduced frame."""
+
+_MULTIPLE = 32  # heights and widths that go in, see `cadstn.models.detector`
+_LEAST_MM, _MOST_MM = 80.0, 8000.0  # other depths count as not measured
+
+
+class Detection(NamedTuple):
+    """A place that may be a hand.
+
+    Attributes:
+        center_mm: (3,) the knuckles' mean, camera frame.
+        score: 0 to 1, how sure.
+        size: its length over the mean hand's.
+        angle: radians, clockwise from up, at which it points in the image.
+    """
+
+    center_mm: NDArray[np.float64]
+    score: float
+    size: float
+    angle: float
+
+
+@dataclass(frozen=True)
+class Detector:
+    """The exported detector.
+
+    Attributes:
+        session: onnxruntime's, or anything with its ``run``.
+    """
+
+    session: Any
+
+    def detect(self, depth_mm: DepthMm, camera: Camera, least: float = 0.1) -> list[Detection]:
+        """Find the places that may be hands, the surest first.
+
+        Args:
+            depth_mm: (H, W) mm, 0 where nothing was measured.
+            camera: the camera that took it.
+            least: score that a place must have.
+
+        Returns:
+            At most eight places, from `NEAR_MM` to `FAR_MM` away.
+        """
+        small, stride = reduced(depth_mm)
+        focal = np.array([(camera.fx + camera.fy) / 2 / stride], np.float32)
+        (found,) = self.session.run(["hands"], {"depth": small[None], "focal": focal})
+        out = []
+        for score, column, row, z_mm, size, right, down, _ in found[0].tolist():
+            if score < least or not NEAR_MM <= z_mm <= FAR_MM:
+                continue
+            uvd = (column * stride, row * stride, z_mm)
+            center_mm = np.asarray(camera.to_xyz_mm(uvd), np.float64)
+            out.append(Detection(center_mm, score, size, math.atan2(right, -down)))
+        return out
+
+
+def find_hand(depth_mm: DepthMm, camera: Camera) -> Detection | None:
+    """Deprecated: the surest place of `Detector.detect` with the weights that ship."""
+    from cadstn.tracking.runtime import load_network
+
+    warnings.warn("find_hand is now Tracker().network.detector.detect", DeprecationWarning, 2)
+    detector = load_network().detector
+    assert detector is not None
+    return next(iter(detector.detect(depth_mm, camera)), None)
+
+
+def reduced(depth_mm: DepthMm) -> tuple[NDArray[np.float32], int]:
+    """Every n-th pixel of every n-th row, padded at the right and below with 0: and n."""
+    height, width = depth_mm.shape
+    stride = max(1, round(math.sqrt(height * width / REDUCED_PX)))
+    small = depth_mm[::stride, ::stride]
+    high, wide = small.shape
+    out = np.zeros((high + -high % _MULTIPLE, wide + -wide % _MULTIPLE), np.float32)
+    # So written, NaN counts as not measured as well.
+    np.copyto(out[:high, :wide], small, where=(small > _LEAST_MM) & (small < _MOST_MM))
+    return out, stride

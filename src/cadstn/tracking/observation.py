@@ -1,0 +1,387 @@
+"""The one road from a depth frame to hands; the tracker, the benchmarks and `predict` take it.
+
+A frame's hands are followed from where they were; where a place is free, or every few frames, the
+detector reads the whole frame. Of each hand: crop, canonical view, network step, back to
+millimetres, bone lengths.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cadstn.geometry.crop import Crop, crop_cube
+from cadstn.tracking.bones import keep_size
+from cadstn.tracking.canonical import (
+    HandView,
+    canonical_image,
+    center_shift,
+    given_view,
+    joints_to_mm,
+    logit,
+    transformed_memory,
+    updated_view,
+)
+from cadstn.tracking.detector import Detection
+from cadstn.tracking.hand import Frame, Hand, Refused, State, Track, lost_hand
+from cadstn.tracking.network import Network, Step
+from cadstn.tracking.support import surface_support
+
+MOST_RUNS = 2
+"""Runs of the network a hand and frame: one, and one more where the first was badly placed."""
+
+#: Detections of a lower score are no candidates, nor do they keep a hand that is followed.
+_CANDIDATE = 0.1
+#: Log-odds of a hand by the detector's score, the network's presence (both as logits) and the
+#: logarithm of its mean error scale in mm: a logistic regression on the choosing scenes of
+#: `cadstn.bench.alarms`. So much of it a new hand needs: chosen there (LOG.md).
+_SCORE, _PRESENCE, _SCALE, _BIAS = 0.83, 0.47, -3.17, 6.94
+_SURE = 1.6
+#: A hand that was followed a frame ago, and is detected so near: it needs less.
+_AGAIN, _AGAIN_MM = 0.0, 250.0
+#: Presence that a hand must keep to be followed.
+_STILL_SURE = 0.7
+#: Of a network that predicts no presence: share of joints that must have surface at their place.
+_LEAST_SUPPORT = 0.5
+#: So many detections in a row without the hand that is followed, and it counts as lost.
+_MOST_DOUBTS = 2
+#: A cube so far off its joints is placed anew.
+_WELL_PLACED_MM = 20.0
+#: Joints that move so far from one frame to the next are a cut: so NYU's 17 cuts come out exactly.
+_CUT_MM = 40.0
+#: Hands nearer than this are one hand; a detection so near to a followed hand is that hand.
+_SAME_MM, _APART_MM = 60.0, 90.0
+#: A refused place is tried again after 1, 2, 4, ... frames, at most this many.
+_LONGEST_WAIT = 16
+#: Between two hands, or a hand and a face, the one held out to the camera is meant: a candidate so
+#: much farther off counts a third.
+_BEHIND_MM = 300.0
+
+
+class Prediction(NamedTuple):
+    """What the network predicts of one crop.
+
+    Attributes:
+        joints_mm: (K, 3) camera frame.
+        out: the network's own outputs, of the canonical view.
+        crop: that it read.
+        shift: (3,) of the crop's center since the frame before, see `center_shift`.
+        view: its transform was this one's.
+        after: what is known of the view now, for the next frame.
+    """
+
+    joints_mm: NDArray[np.floating]
+    out: Step
+    crop: Crop
+    shift: NDArray[np.float32]
+    view: HandView
+    after: HandView
+
+
+#: A hand as it was seen in a frame, and its track after it.
+Seen = tuple[Hand, Track]
+
+
+class Tried(NamedTuple):
+    """What came of looking for a hand at a place.
+
+    Attributes:
+        seen: the hand, None if there is none.
+        runs: of the network that it took.
+        reason: why there is none.
+    """
+
+    seen: Seen | None
+    runs: int = 0
+    reason: str = ""
+
+
+def observe(network: Network, state: State, frame: Frame) -> tuple[tuple[Hand, ...], State]:
+    """Take one frame of a stream: a pure function of the network, the state and the frame.
+
+    Args:
+        network: see `cadstn.tracking.load_network`.
+        state: what the frames before left, see `State.fresh`.
+        frame: depth and camera.
+
+    Returns:
+        One hand a place, lost or found, and the state for the next frame.
+    """
+    followed = [_follow(network, track, frame) for track in state.tracks]
+    seen = [tried.seen for tried in followed]
+    age, refused = state.age + 1, state.refused
+    if network.detector is not None and (None in seen or age >= state.detect_every):
+        found = network.detector.detect(frame.depth_mm, frame.camera, _CANDIDATE)
+        seen = [None if one is None else _checked(*one, found) for one in seen]
+        left = MOST_RUNS * len(seen) - sum(tried.runs for tried in followed)
+        seen, refused = _acquire(network, state, frame, seen, found, left)
+        age = 0
+    seen = _apart(seen)
+    hands, tracks = [], []
+    for one, track in zip(seen, state.tracks, strict=True):
+        hand, after = one or (lost_hand(network), track.lost(network))
+        hands.append(replace(hand, time_s=frame.time_s))
+        tracks.append(after)
+    after_all = state._replace(
+        tracks=tuple(tracks), age=age, refused=refused, camera=frame.camera, hands=tuple(hands)
+    )
+    return after_all.hands, after_all
+
+
+def predict(network: Network, track: Track, crop: Crop) -> Prediction:
+    """Run the network on one crop, in the canonical view, with what the track remembers."""
+    transform = track.view.transform
+    shift = center_shift(track.crop_mm, crop, transform)
+    image = canonical_image(crop.image, transform)
+    out = network.step(image[None], track.memory, shift[None])
+    joints_mm = joints_to_mm(out.joints[0], crop, transform, uvd=network.wants.uvd)
+    after = updated_view(track.view, out.left, joints_mm, upright=network.wants.upright)
+    return Prediction(joints_mm, out, crop, shift, track.view, after)
+
+
+def remember(network: Network, track: Track, seen: Prediction) -> Track:
+    """What a track remembers after a prediction."""
+    memory = transformed_memory(seen.out.state, seen.view.transform, seen.after.transform)
+    return track._replace(
+        memory=memory,
+        center_mm=network.center_of(seen.joints_mm),
+        crop_mm=seen.crop.center_xyz_mm,
+        view=seen.after,
+        frames=track.frames + 1,
+    )
+
+
+def _follow(network: Network, track: Track, frame: Frame) -> Tried:
+    """Follow a hand from where it was."""
+    if track.center_mm is None:
+        return Tried(None)
+    return _settle(network, track, frame, track.center_mm, None, MOST_RUNS)
+
+
+def _acquire(
+    network: Network,
+    state: State,
+    frame: Frame,
+    seen: Sequence[Seen | None],
+    found: list[Detection],
+    left: int,
+) -> tuple[list[Seen | None], tuple[Refused, ...]]:
+    """Fill free places with hands that were detected, the best first, in so many runs at most."""
+    seen, refused = list(seen), [one.waited() for one in state.refused]
+    for detection in _candidates(found, seen):
+        free = [k for k, one in enumerate(seen) if one is None]
+        if not free or left < 1:
+            break
+        known = next((r for r in refused if r.is_at(detection.center_mm)), None)
+        if known is not None and known.wait > 0:
+            continue
+        if left < MOST_RUNS:  # a hand that was followed until now: as it was seen
+            place = free[0]
+            before, center_mm, runs = state.tracks[place], detection.center_mm, 0
+            track = before.begun(network, before.view)
+        else:
+            track, center_mm, runs = _begun(network, frame, detection)
+            # A hand that comes back has its old place: by its side, as far as that is known.
+            side = "left" if track.view.left_logit > 0 else "right"
+            place = min(free, key=lambda k: state.tracks[k].side != side)
+        near = _away(state.tracks[place].center_mm, detection.center_mm) < _AGAIN_MM
+        most, least = min(left, MOST_RUNS) - runs, _AGAIN if near else _SURE
+        tried = _settle(network, track, frame, center_mm, detection.score, most, least)
+        left -= runs + tried.runs
+        refused = [one for one in refused if one is not known]
+        if tried.seen is not None:
+            seen[place] = tried.seen
+        else:
+            wait = 1 if known is None else min(2 * known.begun_with, _LONGEST_WAIT)
+            refused.append(Refused(detection.center_mm, wait, wait, tried.reason))
+    return seen, tuple(one for one in refused if one.wait > -_LONGEST_WAIT)
+
+
+def _begun(
+    network: Network, frame: Frame, detection: Detection
+) -> tuple[Track, NDArray[np.float64], int]:
+    """A track for a detected hand, the place of its next cube, and how many runs that took.
+
+    Which way it points is the detector's. Which hand it is, the network's error scale shows: it
+    reads the crop as a right hand's and as a left one's, in one run.
+    """
+    track = Track(network.initial_state())
+    if not network.wants.upright:
+        return track, detection.center_mm, 0
+    crop = crop_cube(
+        frame.depth_mm, frame.camera, detection.center_mm, network.cube_mm, network.size
+    )
+    views = [given_view(detection.angle, left=left) for left in (False, True)]
+    images = np.stack([canonical_image(crop.image, view.transform) for view in views])
+    out = network.step(images, network.initial_state(2))
+    assert out.spread is not None
+    assert out.left is not None
+    best = int(out.spread.mean(1).argmin())
+    transform = views[best].transform
+    joints_mm = joints_to_mm(out.joints[best], crop, transform, uvd=network.wants.uvd)
+    if not joints_mm[:, 2].min() > 0:
+        return track._replace(view=views[best]), detection.center_mm, 1
+    after = updated_view(views[best], out.left[best : best + 1], joints_mm, upright=True)
+    return track._replace(view=after), network.center_of(joints_mm), 1
+
+
+def _candidates(found: list[Detection], seen: Sequence[Seen | None]) -> list[Detection]:
+    """Detections that may be a hand that is not followed yet, the best first."""
+    taken = [one[1].center_mm for one in seen if one is not None]
+    some = [one for one in found if all(_away(one.center_mm, t) > _APART_MM for t in taken)]
+    nearest = min((float(one.center_mm[2]) for one in some), default=0.0)
+    some.sort(key=lambda d: -d.score * np.exp(-(d.center_mm[2] - nearest) / _BEHIND_MM))
+    return some
+
+
+def _settle(
+    network: Network,
+    track: Track,
+    frame: Frame,
+    center_mm: NDArray[np.float64],
+    score: float | None,
+    most: int,
+    least: float = _SURE,
+) -> Tried:
+    """Predict a hand at a place, and once more around its joints if the cube was badly placed.
+
+    Args:
+        network: see `observe`.
+        track: what is known of the hand.
+        frame: see `observe`.
+        center_mm: (3,) the place.
+        score: the detector's, of a new hand; None of one that is followed.
+        most: runs of the network.
+        least: log-odds that a new hand needs.
+    """
+    for runs in range(1, most + 1):
+        crop = crop_cube(frame.depth_mm, frame.camera, center_mm, network.cube_mm, network.size)
+        seen = predict(network, track, crop)
+        # Of a badly placed cube the network is unsure: what counts for a new hand is the last run.
+        last = runs == most or _placed(network, track, seen)
+        reason, support = _refusal(seen, frame, score if last else None, least)
+        if reason:
+            return Tried(None, runs, reason)
+        center_mm = network.center_of(seen.joints_mm)
+        if runs < most and _jumped(seen, track):
+            track, center_mm = _after_jump(network, track, seen)
+            continue
+        if last:
+            how = "followed" if score is None else "found"
+            return Tried(_hand(network, track, seen, support, how), runs)
+        memory = transformed_memory(track.memory, seen.view.transform, seen.after.transform)
+        track = track._replace(memory=memory, view=seen.after)
+    raise AssertionError("unreachable: the last run returns")
+
+
+def _after_jump(
+    network: Network, track: Track, seen: Prediction
+) -> tuple[Track, NDArray[np.float64]]:
+    """A track that begins anew where one frame alone sees the hand, and that place.
+
+    It is another moment, or a fast hand: its size stays, what the memory holds does not.
+    """
+    assert seen.out.spatial is not None
+    transform, wants = seen.view.transform, network.wants
+    alone_mm = joints_to_mm(seen.out.spatial[0], seen.crop, transform, uvd=wants.uvd)
+    view = updated_view(track.view, seen.out.left, alone_mm, upright=wants.upright)
+    begun = track.begun(network, view)._replace(bones=track.bones)
+    return begun, network.center_of(alone_mm)
+
+
+def _placed(network: Network, track: Track, seen: Prediction) -> bool:
+    """Whether a prediction's cube and view were good enough to keep it."""
+    if not track.frames and seen.after.transform != seen.view.transform:
+        return False
+    center_mm = network.center_of(seen.joints_mm)
+    return _away(center_mm, seen.crop.center_xyz_mm) < _WELL_PLACED_MM
+
+
+def _refusal(
+    seen: Prediction, frame: Frame, score: float | None, least: float
+) -> tuple[str, NDArray[np.float64]]:
+    """Why a prediction is no hand, empty if it is one; and each joint's surface support (K,)."""
+    # Joints behind the camera cannot be projected; nothing sensible puts them there.
+    if not seen.joints_mm[:, 2].min() > 0:
+        return "joints behind the camera", np.zeros(len(seen.joints_mm))
+    support = surface_support(seen.joints_mm, frame.depth_mm, frame.camera)
+    if seen.out.present is None or seen.out.spread is None:
+        share = np.count_nonzero(support) / len(support)
+        return (f"surface at {share:.0%} of the joints" if share < _LEAST_SUPPORT else ""), support
+    presence = float(seen.out.present[0])
+    if score is None:
+        return ("" if presence >= _STILL_SURE else f"presence {presence:.2f}"), support
+    scale_mm = float(seen.out.spread[0].mean()) * seen.crop.cube_mm / 2
+    sure = _SCORE * logit(score) + _PRESENCE * logit(presence) + _SCALE * math.log(scale_mm) + _BIAS
+    reason = f"score {score:.2f}, presence {presence:.2f}, error scale {scale_mm:.0f} mm"
+    return ("" if sure >= least else reason), support
+
+
+def _hand(
+    network: Network, track: Track, seen: Prediction, support: NDArray[np.float64], how: str
+) -> Seen:
+    """The hand of the last prediction, its bones kept at their length; and the track after it."""
+    out, joints = seen.out, seen.joints_mm
+    present, scale_mm, bones = float("nan"), np.full(len(joints), np.nan, np.float32), None
+    if out.present is not None and out.spread is not None:
+        present, scale_mm = float(out.present[0]), out.spread[0] * np.float32(network.cube_mm / 2)
+        joints, bones = keep_size(joints, scale_mm, track.bones, network.skeleton)
+    side = "unknown" if out.left is None else "left" if seen.after.left_logit > 0 else "right"
+    hand = Hand(
+        joints.astype(np.float32),
+        True,
+        how,
+        np.count_nonzero(support) / len(support),
+        seen.crop.center_xyz_mm,
+        seen.crop.cube_mm,
+        out.w1[0].mean(-1),
+        support.astype(np.float32),
+        scale_mm,
+        present,
+        side,
+    )
+    after = remember(network, track, seen._replace(joints_mm=joints))
+    return hand, after._replace(bones=bones, side=side)
+
+
+def _checked(hand: Hand, track: Track, found: list[Detection]) -> Seen | None:
+    """A followed hand, unless the detector has not seen it for some time."""
+    near = any(_away(one.center_mm, track.center_mm) < _APART_MM for one in found)
+    doubts = 0 if near else track.doubts + 1
+    return None if doubts > _MOST_DOUBTS else (hand, track._replace(doubts=doubts))
+
+
+def _apart(
+    seen: Sequence[Seen | None],
+) -> list[Seen | None]:
+    """Where two places have come to follow one hand, the one that followed it for less lets go."""
+    out = list(seen)
+    order = sorted((k for k, one in enumerate(out) if one), key=lambda k: -out[k][1].frames)  # type: ignore[index]
+    for place, k in enumerate(order):
+        for earlier in order[:place]:
+            one, other = out[k], out[earlier]
+            if one and other and _away(one[1].center_mm, other[1].center_mm) < _SAME_MM:
+                out[k] = None
+                break
+    return out
+
+
+def _jumped(seen: Prediction, track: Track) -> bool:
+    """Whether one frame alone sees joints far from where the memory expects them."""
+    if seen.out.spatial is None or track.crop_mm is None:
+        return False
+    expected = track.memory.before[0, :-1].reshape(-1, 3) - seen.shift
+    away = seen.out.spatial[0] - expected
+    mean = np.sqrt((away * away).sum(1)).sum() / len(away)
+    return bool(mean * seen.crop.cube_mm / 2 > _CUT_MM)
+
+
+def _away(one: NDArray[np.float64] | None, other: NDArray[np.float64] | None) -> float:
+    if one is None or other is None:
+        return float("inf")
+    return math.dist(one.tolist(), other.tolist())

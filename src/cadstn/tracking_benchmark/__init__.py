@@ -1,0 +1,1 @@
+"""How accurate exported weights are: on rendered recordings, and on real ones without labels."""

@@ -1,0 +1,232 @@
+"""Rendered recordings as weights track them: with the center searched for, and with it given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cadstn.geometry.camera import Camera, DepthMm
+from cadstn.geometry.crop import crop_cube
+from cadstn.tracking import Hand, Network
+from cadstn.tracking.bones import Bones, keep_size
+from cadstn.tracking.canonical import joints_to_mm
+from cadstn.tracking.detector import FAR_MM
+from cadstn.tracking.given import predict_given
+from cadstn.tracking.hand import Track
+from cadstn.tracking_benchmark.picture import joints_in_picture
+from cadstn.tracking_benchmark.set import Rendered
+
+FloatArray = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+_LEAST_SEEN = 0.01  # share of the picture within range that makes a false alarm possible
+
+
+def _nothing() -> None:
+    """Default callback after a frame."""
+
+
+class Follower(Protocol):
+    """What tracks: `cadstn.tracking.Tracker`, or anything like it."""
+
+    def reset(self) -> None:
+        """Forget everything."""
+
+    def update(self, depth: DepthMm, camera: Camera, time_s: float | None = None) -> Hand:
+        """Track the next frame."""
+        ...
+
+
+class GivenPrediction(NamedTuple):
+    """What a network predicts of a given cube.
+
+    Attributes:
+        joints_mm: (K, 3) all three networks together, bone lengths kept as the tracker keeps them.
+        spatial_mm: (K, 3) the spatial network alone; None where the file has no such output.
+    """
+
+    joints_mm: NDArray[np.floating]
+    spatial_mm: NDArray[np.floating] | None
+
+
+class PredictsGiven(Protocol):
+    """What predicts given cubes: `GivenPredictor`, or anything like it."""
+
+    def reset(self) -> None:
+        """Forget everything."""
+
+    def centers(self, joints_mm: NDArray[np.floating]) -> FloatArray:
+        """Cube centers (T, 3) that the network is trained for, of joints (T, K, 3)."""
+
+    def predict(self, depth_mm: DepthMm, camera: Camera, center_mm: FloatArray) -> GivenPrediction:
+        """Predict the cube around a center (3,) mm in the next frame of the stream."""
+
+
+class GivenPredictor:
+    """Runs a network on given cubes, frame after frame.
+
+    Args:
+        network: see `cadstn.tracking.load_network`.
+    """
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self.track = Track(self.network.initial_state())
+        self.bones: Bones | None = None
+
+    def centers(self, joints_mm: NDArray[np.floating]) -> FloatArray:
+        """Cube centers (T, 3) that the network is trained for, of joints (T, K, 3)."""
+        return self.network.center_of(joints_mm)
+
+    def predict(self, depth_mm: DepthMm, camera: Camera, center_mm: FloatArray) -> GivenPrediction:
+        """Predict the cube around a center (3,) mm in the next frame of the stream."""
+        cube_mm = self.network.cube_mm
+        crop = crop_cube(depth_mm, camera, center_mm, cube_mm, self.network.size)
+        step, self.track = predict_given(self.network, self.track, crop)
+        out, joints, alone = step.out, step.joints_mm, None
+        if out.spatial is not None:
+            transform = step.view.transform
+            alone = joints_to_mm(out.spatial[0], crop, transform, uvd=self.network.wants.uvd)
+        if out.spread is not None:
+            scale_mm = out.spread[0] * (cube_mm / 2)
+            joints, self.bones = keep_size(joints, scale_mm, self.bones, self.network.skeleton)
+        return GivenPrediction(joints, alone)
+
+
+@dataclass(frozen=True, eq=False)
+class Followed:
+    """One rendered recording as it was tracked: T frames, K joints, mm in the camera's frame.
+
+    Attributes:
+        setup: name of its setup: of its camera, or of its scene.
+        left: whether it is a left hand.
+        time_s: (T,).
+        truth_mm: (T, K, 3).
+        whole: (T,) whether all true joints are in the picture.
+        other_mm: (T, 3) middle of the second hand, which has no labels; NaN where there is none.
+        joints_mm: (T, K, 3) the tracker's; NaN where lost.
+        center_mm: (T, 3) of the tracker's last cube; NaN where lost.
+        true_center_mm: (T, 3) the cube's center by the true joints.
+        scale_mm: (T, K) error scale that the tracker reports; NaN where it reports none.
+        side: (T,) which hand it reports.
+        given_mm: (T, K, 3) the network's prediction, its cube placed by the true joints.
+        spatial_mm: (T, K, 3) the spatial network's prediction of the tracker's cubes, NaN where
+            lost; None where the file has no such output.
+    """
+
+    setup: str
+    left: bool
+    time_s: FloatArray
+    truth_mm: FloatArray
+    whole: Bools
+    other_mm: FloatArray
+    joints_mm: FloatArray
+    center_mm: FloatArray
+    true_center_mm: FloatArray
+    scale_mm: FloatArray
+    side: tuple[str, ...]
+    given_mm: FloatArray
+    spatial_mm: FloatArray | None
+
+
+def follow(
+    one: Rendered,
+    tracker: Follower,
+    given: PredictsGiven,
+    beside: PredictsGiven,
+    on_frame: Callable[[], None] = _nothing,
+) -> Followed:
+    """Track one recording from a fresh start.
+
+    Args:
+        one: the recording, with its truth.
+        tracker: searches for the hand.
+        given: follows the same hand with the center given.
+        beside: predicts the tracker's own cubes again, for the spatial network alone: that one
+            has no memory, so the stream does not matter.
+        on_frame: called after each frame, for a progress bar.
+    """
+    recording = one.recording
+    truth = recording.truth_xyz_mm
+    assert truth is not None
+    for part in (tracker, given, beside):
+        part.reset()
+    frames, count = truth.shape[:2]
+    true_center = given.centers(truth)
+    joints, with_truth, alone = (np.full(truth.shape, np.nan) for _ in range(3))
+    center, scale = np.full((frames, 3), np.nan), np.full((frames, count), np.nan)
+    side, has_spatial = ["unknown"] * frames, False
+    for frame in recording.frames(lambda bad: on_frame()):
+        at, depth, camera = frame.index, frame.depth, frame.camera
+        hand = tracker.update(depth, camera, frame.time_s)
+        joints[at], center[at], side[at] = hand.joints_mm, hand.center_mm, hand.side
+        scale[at] = hand.uncertainty_mm
+        predicted = given.predict(depth, camera, true_center[at])
+        with_truth[at] = predicted.joints_mm
+        if predicted.spatial_mm is not None:
+            has_spatial = True
+            again = beside.predict(depth, camera, center[at]).spatial_mm if hand.found else None
+            alone[at] = np.nan if again is None else again
+        on_frame()
+    return Followed(
+        one.setup,
+        one.left,
+        np.arange(frames) / recording.camera.fps,
+        truth.astype(np.float64),
+        in_picture(truth, recording.camera),
+        one.other_mm,
+        joints,
+        center,
+        true_center,
+        scale,
+        tuple(side),
+        with_truth,
+        alone if has_spatial else None,
+    )
+
+
+def in_picture(joints_mm: NDArray[np.floating], camera: Camera) -> Bools:
+    """Whether all joints of each frame (T, K, 3) are in the camera's picture: (T,)."""
+    return np.asarray(joints_in_picture(joints_mm, camera).all(1), np.bool_)
+
+
+def false_alarms(
+    empty: Iterable[Rendered], tracker: Follower, on_frame: Callable[[], None] = _nothing
+) -> dict[str, Any]:
+    """Track recordings without a hand, each from a fresh start; count frames that announce one.
+
+    Frames with hardly anything within the detector's range cannot give an alarm and do not count.
+
+    Returns:
+        ``frames`` that count, ``found`` among them, ``share`` (None of no frames), how many were
+        ``left_out``, and the same ``by_scene``: ``arm``, where an arm reaches out of the picture,
+        and ``gone``, where hand and arm are gone.
+    """
+    counts = {"arm": [0, 0], "gone": [0, 0]}
+    frames = 0
+    for one in empty:
+        tracker.reset()
+        frames += len(one.recording)
+        count = counts["arm" if one.arm else "gone"]
+        for frame in one.recording.frames(lambda bad: on_frame()):
+            hand = tracker.update(frame.depth, frame.camera, frame.time_s)
+            near = (frame.depth > 0) & (frame.depth < FAR_MM)
+            if near.mean() >= _LEAST_SEEN:
+                count[0] += 1
+                count[1] += hand.found
+            on_frame()
+
+    def share(counted: int, found: int) -> dict[str, Any]:
+        return {"frames": counted, "found": found, "share": found / counted if counted else None}
+
+    counted, found = (sum(count[i] for count in counts.values()) for i in (0, 1))
+    scenes = {name: share(*count) for name, count in counts.items()}
+    return {**share(counted, found), "left_out": frames - counted, "by_scene": scenes}

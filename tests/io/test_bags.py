@@ -1,0 +1,139 @@
+"""ROS bags: depth in ROS 1 and ROS 2, its unit, its times, its camera; damaged ones in one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from cadstn.errors import CadstnError
+from cadstn.geometry.camera import Camera
+from cadstn.io import open_recording
+
+pytest.importorskip("rosbags")
+from rosbags.rosbag1 import Writer as Writer1
+from rosbags.rosbag2 import Writer as Writer2
+from rosbags.typesys import Stores, get_typestore
+
+UNITS = np.random.default_rng(3).integers(300, 900, (3, 6, 8)).astype(np.uint16)
+IMAGE = "sensor_msgs/msg/Image"
+TOPIC = "/device_0/sensor_0/Depth_0/image/data"
+
+
+def write(path: Path, kind: str = "16UC1", *, unit: float | None = None, info: bool = True) -> Path:
+    """A bag of three frames 0.1 s apart, as a camera's node or RealSense writes it."""
+    old = path.suffix == ".bag"
+    store = get_typestore(Stores.ROS1_NOETIC if old else Stores.ROS2_HUMBLE)
+    types = store.types
+    with Writer1(path) if old else Writer2(path, version=9) as writer:
+
+        def send(topic: str, name: str, time_s: float, **values: Any) -> None:
+            if topic not in connections:
+                connections[topic] = writer.add_connection(topic, name, typestore=store)
+            message = types[name](**values)
+            data = (
+                store.serialize_ros1(message, name) if old else store.serialize_cdr(message, name)
+            )
+            writer.write(connections[topic], int(1e9 * time_s), data)
+
+        def header(time_s: float) -> Any:
+            stamp = types["builtin_interfaces/msg/Time"](
+                sec=int(time_s), nanosec=round(time_s % 1 * 1e9)
+            )
+            sequence = {"seq": 0} if old else {}
+            return types["std_msgs/msg/Header"](stamp=stamp, frame_id="", **sequence)
+
+        connections: dict[str, Any] = {}
+        for index, units in enumerate(UNITS):
+            time_s = 100 + 0.1 * index
+            image = {"header": header(time_s), "height": 6, "width": 8, "is_bigendian": 0}
+            black = np.zeros(144, np.uint8)
+            send("/color/image", IMAGE, time_s, **image, encoding="rgb8", step=24, data=black)
+            if kind == "compressedDepth":
+                png = b"\0" * 12 + cv2.imencode(".png", units)[1].tobytes()
+                packed = {"header": header(time_s), "format": "16UC1; compressedDepth png"}
+                data = np.frombuffer(png, np.uint8)
+                send(TOPIC, "sensor_msgs/msg/CompressedImage", time_s, **packed, data=data)
+            else:
+                depth = units / np.float32(1000) if kind == "32FC1" else units
+                rows = np.zeros((6, 40), np.uint8)  # rows are padded
+                raw = (
+                    depth.astype("<f4" if kind == "32FC1" else "<u2").view(np.uint8).reshape(6, -1)
+                )
+                rows[:, : raw.shape[1]] = raw
+                send(TOPIC, IMAGE, time_s, **image, encoding=kind, step=40, data=rows.ravel())
+            if info:
+                roi = types["sensor_msgs/msg/RegionOfInterest"](0, 0, 0, 0, False)
+                k = np.array([50.0, 0, 4, 0, 51, 3, 0, 0, 1])
+                values = (np.zeros(5), k, np.eye(3).ravel(), np.zeros(12))
+                letters = dict(zip("DKRP" if old else "dkrp", values, strict=True))
+                about = {"header": header(time_s), "height": 6, "width": 8, "roi": roi}
+                about |= {"distortion_model": "plumb_bob", "binning_x": 0, "binning_y": 0}
+                topic = "/device_0/sensor_0/Depth_0/image/camera_info"
+                send(topic, "sensor_msgs/msg/CameraInfo", time_s, **about, **letters)
+        if unit is not None:
+            send("/device_0/sensor_0/option/Depth_Units/value", "std_msgs/msg/Float32", 100.0,
+                 data=unit)  # fmt: skip
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.bag", "a"])
+@pytest.mark.parametrize("kind", ["16UC1", "32FC1", "compressedDepth"])
+def test_frames_times_and_camera(tmp_path: Path, name: str, kind: str) -> None:
+    recording = open_recording(write(tmp_path / name, kind))
+    assert recording.camera == Camera(50.0, 51.0, 4.0, 3.0, 8, 6, fps=10.0)
+    for _ in range(2):  # it can be read again
+        frames = list(recording)
+        np.testing.assert_allclose(np.stack([f.depth for f in frames]), UNITS, rtol=1e-6)
+    np.testing.assert_allclose([f.time_s for f in frames], [0, 0.1, 0.2], atol=1e-6)
+    assert recording.skeleton is None
+
+
+def test_realsenses_unit(tmp_path: Path) -> None:
+    recording = open_recording(write(tmp_path / "a.bag", unit=0.000125))
+    assert recording.camera.depth_unit_mm == 0.125
+    np.testing.assert_array_equal(next(iter(recording)).depth, UNITS[0] * np.float32(0.125))
+
+
+def test_without_a_camera_one_is_asked_for(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.bag", info=False)
+    with pytest.raises(CadstnError, match=r"a\.bag: lacks a CameraInfo for .*--camera"):
+        open_recording(path)
+    assert len(list(open_recording(path, "50,50,4,3"))) == 3
+
+
+def test_realsenses_own_files(tmp_path: Path) -> None:
+    rs = pytest.importorskip("pyrealsense2")
+    import importlib.util
+
+    spec = importlib.util.spec_from_file_location(
+        "cameras", Path(__file__).parents[1] / "tracking" / "test_cameras.py"
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    cameras = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(cameras)
+    recording = open_recording(cameras.record(rs, tmp_path, 4))
+    assert [f.depth[9, 9] for f in recording] == [500, 500.125, 500.25, 500.375]
+    assert recording.camera.fx == 240
+
+
+@pytest.mark.parametrize("name", ["a.bag", "a"])
+def test_damaged(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path / name)
+    file = path if path.is_file() else path / "a.db3"
+    good = file.read_bytes()
+    for length in (0, 10, len(good) // 2, len(good) - 20):
+        file.write_bytes(good[:length])
+        try:
+            list(open_recording(path).frames(lambda bad: None))
+        except CadstnError as error:
+            text = str(error)
+            assert str(path) in text  # some cuts leave it readable
+            assert "\n" not in text
+    file.write_bytes(b"no bag at all" * 99)
+    with pytest.raises(CadstnError, match="not a readable ROS bag"):
+        open_recording(path)

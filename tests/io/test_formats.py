@@ -1,0 +1,331 @@
+"""Kinds of images, arrays and layouts of strangers: read exactly, or refused in one line."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import struct
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from cadstn.errors import CadstnError
+from cadstn.geometry.camera import KNOWN_CAMERAS, Camera, parse_camera
+from cadstn.io import BadFrame, open_recording, summed_up, write_recording
+from cadstn.io.decoder import _DECODER, decode
+
+CAMERA = Camera(50.0, 50.0, 4.0, 3.0)
+UNITS = np.random.default_rng(3).integers(300, 900, (3, 6, 8)).astype(np.uint16)
+SHARED = Path(os.environ.get("CADSTN_SHARED", Path(__file__).resolve().parents[3] / "shared"))
+
+
+def pgm(image: NDArray[Any]) -> bytes:
+    height, width = image.shape
+    return b"P5\n# a note\n%d %d\n65535\n" % (width, height) + image.astype(">u2").tobytes()
+
+
+def text_pgm(image: NDArray[Any]) -> bytes:
+    height, width = image.shape
+    return b"P2 %d %d 65535\n" % (width, height) + b" ".join(b"%d" % v for v in image.ravel())
+
+
+def tiff(image: NDArray[Any]) -> bytes:
+    return cv2.imencode(".tiff", image)[1].tobytes()
+
+
+def save(folder: Path, ending: str, images: NDArray[Any]) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for index, image in enumerate(images):
+        file = folder / f"{index}{ending}"
+        if ending == ".npy":
+            np.save(file, image)
+        elif ending == ".exr":
+            exr = pytest.importorskip("OpenEXR")
+            exr.File({"type": exr.scanlineimage}, {"Z": image}).write(str(file))
+        else:
+            write = {".png": lambda a: cv2.imencode(".png", a)[1].tobytes(), ".pgm": pgm,
+                     ".PGM": text_pgm, ".tiff": tiff, ".TIF": tiff}[ending]  # fmt: skip
+            file.write_bytes(write(image))
+    return folder
+
+
+def depths(path: Path, camera: Camera | None = CAMERA, **options: Any) -> NDArray[np.float32]:
+    return np.stack([frame.depth for frame in open_recording(path, camera, **options)])
+
+
+def refused(path: Path, camera: Camera | None = CAMERA, **options: Any) -> str:
+    with pytest.raises(CadstnError) as caught:
+        list(open_recording(path, camera, **options).frames(lambda bad: None))
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("ending", [".png", ".tiff", ".TIF", ".pgm", ".PGM", ".npy"])
+def test_a_folder_of_16_bit_images(tmp_path: Path, ending: str) -> None:
+    np.testing.assert_array_equal(depths(save(tmp_path, ending, UNITS)), UNITS)
+
+
+@pytest.mark.parametrize("ending", [".tiff", ".npy", ".exr"])
+def test_a_folder_of_floats_in_mm_or_metres(tmp_path: Path, ending: str) -> None:
+    images = UNITS.astype(np.float32) / 2
+    images[0, 0, 0], images[0, 0, 1] = np.nan, np.inf
+    expected = np.where(np.isfinite(images), images, 0)
+    np.testing.assert_array_equal(depths(save(tmp_path / "mm", ending, images)), expected)
+    metres = save(tmp_path / "m", ending, images / 1000)
+    assert "the largest depth is 0.442 mm: metres?; say so with an m: --camera" in refused(metres)
+    camera = parse_camera(f"{CAMERA.fx},{CAMERA.fy},{CAMERA.cx},{CAMERA.cy},m")
+    np.testing.assert_allclose(depths(metres, camera), expected, 1e-6)
+    assert Camera.from_json(camera.to_json()) == camera
+    whole = save(tmp_path / "whole", ".npy", UNITS)
+    assert "uint16 image where floats in metres were expected" in refused(whole, camera)
+    np.savez(tmp_path / "a.npz", frames=images / 1000)
+    np.testing.assert_allclose(depths(tmp_path / "a.npz", camera), expected, 1e-6)
+    with pytest.raises(CadstnError, match=r"000000\.png: a PNG holds no floats"):
+        write_recording(tmp_path / "out", UNITS, camera)
+
+
+@pytest.mark.parametrize("dtype", ["i4", "u4", "i8", ">u2", ">i4", "i2"])
+def test_integers_of_any_width_that_16_bits_hold(tmp_path: Path, dtype: str) -> None:
+    np.testing.assert_array_equal(depths(save(tmp_path, ".npy", UNITS.astype(dtype))), UNITS)
+    np.savez(tmp_path / "a.npz", frames=UNITS.astype(dtype)[..., None])
+    np.testing.assert_array_equal(depths(tmp_path / "a.npz"), UNITS)
+    wrong = UNITS.astype(dtype)
+    wrong[:, 0, 0] = -1 if np.dtype(dtype).kind == "i" else wrong[:, 0, 0]
+    if np.dtype(dtype).kind == "i":
+        assert "expected" in refused(save(tmp_path / "wrong", ".npy", wrong))
+
+
+def test_one_file_is_a_recording(tmp_path: Path) -> None:
+    for ending in (".png", ".tiff", ".pgm", ".npy"):
+        folder = save(tmp_path / ending[1:], ending, UNITS[:1])
+        np.testing.assert_array_equal(depths(folder / f"0{ending}"), UNITS[:1])
+        assert "lacks camera.json" in refused(folder / f"0{ending}", None)
+    np.save(tmp_path / "clip.npy", UNITS)
+    np.testing.assert_array_equal(depths(tmp_path / "clip.npy"), UNITS)
+    (tmp_path / "camera.json").write_text(CAMERA.to_json())
+    assert len(depths(tmp_path / "clip.npy", None)) == 3
+
+
+def test_colour_beside_depth_is_left_alone(tmp_path: Path) -> None:
+    save(tmp_path / "take" / "rgb", ".png", np.zeros((3, 6, 8, 3), np.uint8))
+    save(tmp_path / "take" / "depth", ".png", UNITS)
+    recording = open_recording(tmp_path / "take", CAMERA)
+    assert recording.names == ("depth/0.png", "depth/1.png", "depth/2.png")
+    for name in ("color_0", "depth_0", "mask_0"):
+        (tmp_path / "one").mkdir(exist_ok=True)
+        (tmp_path / "one" / f"{name}.png").write_bytes((tmp_path / "take/depth/0.png").read_bytes())
+    assert open_recording(tmp_path / "one", CAMERA).names == ("depth_0.png",)
+    (tmp_path / "one" / "other.png").write_bytes(b"")  # not known for colour: nothing is guessed
+    assert len(open_recording(tmp_path / "one", CAMERA)) == 4
+
+
+def test_a_pattern_says_what_is_depth(tmp_path: Path) -> None:
+    for take in ("a", "b"):
+        save(tmp_path / take / "left", ".png", UNITS)
+        save(tmp_path / take / "right", ".png", UNITS + 1)
+    recording = open_recording(tmp_path, CAMERA, pattern="*/right/*.png")
+    assert recording.cuts == (3,)
+    assert recording.names[3] == "b/right/0.png"
+    np.testing.assert_array_equal(next(iter(recording)).depth, UNITS[0] + 1)
+    for pattern in ("*.tiff", "../*", "/etc/*", "", "[", "a/*"):
+        assert "pattern" in refused(tmp_path, pattern=pattern) or "matches" in refused(
+            tmp_path, pattern=pattern
+        )
+    save(tmp_path / "mixed", ".pgm", UNITS)
+    save(tmp_path / "mixed", ".npy", UNITS)
+    assert "say which are depth: --pattern '*.npy'" in refused(tmp_path / "mixed")
+
+
+def test_tum(tmp_path: Path) -> None:
+    (tmp_path / "depth").mkdir()
+    for when in (1305031102.160407, 1305031102.194330, 1305031102.262886):
+        file = tmp_path / "depth" / f"{when:.6f}.png"
+        file.write_bytes(cv2.imencode(".png", np.full((480, 640), 5000, np.uint16))[1].tobytes())
+    (tmp_path / "depth.txt").write_text("# depth maps\n")
+    for path in (tmp_path, tmp_path / "depth"):
+        recording = open_recording(path)
+        frames = list(recording)
+        assert frames[0].depth[0, 0] == 1000.0
+        assert recording.camera.fx == 525.0
+        np.testing.assert_allclose([f.time_s for f in frames], [0, 0.033923, 0.102479], atol=1e-6)
+
+
+def test_scannet(tmp_path: Path) -> None:
+    save(tmp_path / "depth", ".png", UNITS)
+    save(tmp_path / "color", ".png", UNITS)
+    (tmp_path / "intrinsic").mkdir()
+    file = tmp_path / "intrinsic" / "intrinsic_depth.txt"
+    file.write_text("577.5 0 3.5 0\n0 578.5 2.5 0\n0 0 1 0\n0 0 0 1\n")
+    recording = open_recording(tmp_path)
+    assert recording.camera == Camera(577.5, 578.5, 3.5, 2.5, 8, 6)
+    assert len(recording) == 3
+    file.write_text("577.5 0")
+    assert "not a camera matrix" in refused(tmp_path, None)
+
+
+def test_dexycb(tmp_path: Path) -> None:
+    folder = tmp_path / "subject-01" / "20200709_141754" / "836212060125"
+    save(folder, ".png", UNITS)
+    for index in range(3):
+        (folder / f"{index}.png").rename(folder / f"aligned_depth_to_color_{index:06d}.png")
+        (folder / f"color_{index:06d}.jpg").touch()
+    (tmp_path / "calibration" / "intrinsics").mkdir(parents=True)
+    file = tmp_path / "calibration" / "intrinsics" / "836212060125_640x480.yml"
+    file.write_text("color:\n  fx: 613.5\n  fy: 612.0\n  ppx: 3.0\n  ppy: 2.0\ndepth:\n  fx: 390\n")
+    assert open_recording(folder).camera == Camera(613.5, 612.0, 3.0, 2.0, 8, 6)
+    file.write_text("color:\n")
+    assert "names no colour camera" in refused(folder, None)
+
+
+def test_packed_colour_whose_red_is_not_0() -> None:
+    frames = SHARED / "cases" / "red_low_packing" / "frames"
+    if not frames.is_dir():
+        pytest.skip(f"{frames} is absent")
+    assert "red is not 0, so this is not NYU's packing" in refused(frames, None)
+
+
+def test_red_in_one_pixel_is_refused(tmp_path: Path) -> None:
+    nyu = replace(KNOWN_CAMERAS["nyu"], width=0, height=0)
+    write_recording(tmp_path / "a", UNITS, nyu)
+    file = tmp_path / "a" / "000001.png"
+    image = cv2.imdecode(np.frombuffer(file.read_bytes(), np.uint8), -1)
+    assert image is not None
+    image[3, 3, 2] = 1
+    file.write_bytes(cv2.imencode(".png", image)[1].tobytes())
+    bad: list[BadFrame] = []
+    assert len(list(open_recording(tmp_path / "a").frames(bad.append))) == 2
+    assert "red is not 0" in str(bad[0].error)
+
+
+def test_frames_left_out_are_summed_up() -> None:
+    def bad(index: int, what: str) -> BadFrame:
+        return BadFrame(index, f"{index}.png", CadstnError(what, where=f"{index}.png"))
+
+    frames = [bad(i, f"PNG cut off after {i} bytes") for i in range(40)]
+    assert summed_up(frames[:1]) == ["0.png: PNG cut off after 0 bytes"]
+    assert summed_up(frames) == ["40 frames, as 0.png: PNG cut off after 0 bytes"]
+    kinds = [bad(i, "reason " + "abcdefgh"[i]) for i in range(8)]
+    lines = summed_up(frames + kinds)
+    assert len(lines) == 5
+    assert lines[-1] == "5 more frames, for 5 reasons"
+    assert summed_up([]) == []
+
+
+# --- hostile files ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        (b"", "begins with b''"),
+        (b"P5 8 6 65535", "cut off"),
+        (b"P5 8 6 0\n", "8x6 pixels up to 0"),
+        (b"P5 99999 99999 65535\n", "99999x99999 pixels"),
+        (b"P5 -8 6 9\n", "begins with"),
+        (b"P2 8 6 65535\n1 2 3", "PGM of 3 numbers for 8x6"),
+        (b"P2 8 6 9\n" + b"99 " * 48, "PGM with 99 where 9 is the most"),
+        (b"P6 8 6 255\n" + bytes(144), "begins with b'P6"),
+        (b"P5 #" + b"x" * 100, "begins with"),
+    ],
+)
+def test_hostile_pgm(tmp_path: Path, data: bytes, what: str) -> None:
+    (tmp_path / "0.pgm").write_bytes(data)
+    assert what in refused(tmp_path)
+
+
+def test_hostile_tiff_kills_no_more_than_its_decoder(tmp_path: Path) -> None:
+    good = tiff(UNITS[0])
+    for place in range(0, len(good), 3):
+        bad = bytearray(good)
+        bad[place] ^= 0xFF
+        (tmp_path / "0.tiff").write_bytes(bad)
+        with contextlib.suppress(CadstnError):  # and nothing else
+            depths(tmp_path)
+    (tmp_path / "0.tiff").write_bytes(b"no image")
+    assert "no tiff image, it begins with" in refused(tmp_path)
+    decode("tiff", good)
+    assert _DECODER._process is not None
+    _DECODER._process.kill()
+    _DECODER._process.wait()
+    np.testing.assert_array_equal(decode("tiff", good), UNITS[0])
+
+
+def test_hostile_npy(tmp_path: Path) -> None:
+    def header(shape: str, dtype: str = "<u2") -> bytes:
+        text = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}, }}".encode()
+        return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text
+
+    for shape in ("(99999, 99999, 99999)", "(6, 9)", "(-6, -8)", "(6.0, 8)", "()", "(" * 999):
+        (tmp_path / "0.npy").write_bytes(header(shape) + bytes(96))
+        assert "not a readable .npy file" in refused(tmp_path)
+    (tmp_path / "0.npy").write_bytes(header("(6, 8)", "|O") + bytes(96))
+    assert "not a readable .npy file" in refused(tmp_path)
+
+
+def test_an_archive_that_unpacks_to_too_much(tmp_path: Path) -> None:
+    code = (
+        "import sys; from cadstn.io import open_recording\n"
+        "try: open_recording(sys.argv[1])\n"
+        "except Exception as error: print(error)"
+    )
+    np.savez_compressed(tmp_path / "a.npz", depth=np.zeros((100, 600, 600), np.uint16))
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "a.npz")],
+        env={**os.environ, "CADSTN_MAX_BYTES": "1000000"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "a.npz: unpacks to 0.1 GB; give at most 0.0 GB a file, or set" in done.stdout
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_pipes_and_devices_are_not_waited_for(tmp_path: Path) -> None:
+    write_recording(tmp_path / "a", UNITS, CAMERA, truth_xyz_mm=np.zeros((3, 2, 3)))
+    for name in ("000001.png", "truth.npz", "camera.json"):
+        held = (tmp_path / "a" / name).read_bytes()
+        (tmp_path / "a" / name).unlink()
+        os.mkfifo(tmp_path / "a" / name)
+        if name == "000001.png":
+            assert len(list(open_recording(tmp_path / "a").frames(lambda bad: None))) == 2
+        elif name == "camera.json":
+            assert "lacks camera.json" in refused(tmp_path / "a", None)
+        (tmp_path / "a" / name).unlink()
+        (tmp_path / "a" / name).write_bytes(held)
+    os.mkfifo(tmp_path / "b.npz")
+    assert "pipe or device" in refused(tmp_path / "b.npz")
+    assert "not" in refused(Path("/dev/zero"))
+
+
+def test_links_out_of_the_folder_are_bad_frames(tmp_path: Path) -> None:
+    write_recording(tmp_path / "a", UNITS, CAMERA)
+    write_recording(tmp_path / "other", UNITS + 1, CAMERA)
+    file = tmp_path / "a" / "000001.png"
+    file.unlink()
+    file.symlink_to(tmp_path / "other" / "000001.png")
+    bad: list[BadFrame] = []
+    assert len(list(open_recording(tmp_path / "a").frames(bad.append))) == 2
+    assert "leads out of the recording's folder" in str(bad[0].error)
+    file.unlink()
+    file.symlink_to("000000.png")  # within it
+    assert len(list(open_recording(tmp_path / "a"))) == 3
+    (tmp_path / "shots").mkdir()
+    (tmp_path / "shots" / "0").symlink_to(tmp_path / "other")
+    assert "leads out of the recording's folder" in refused(tmp_path / "shots")
+
+
+def test_names_that_are_not_utf_8_or_control_the_terminal(tmp_path: Path) -> None:
+    folder = os.fsencode(tmp_path / "a")
+    write_recording(tmp_path / "a", UNITS, CAMERA)
+    os.rename(folder + b"/000001.png", folder + b"/000001\xff.png")
+    os.rename(folder + b"/000002.png", folder + b"/000002\x1b[31m.png")
+    recording = open_recording(tmp_path / "a")
+    assert len(list(recording)) == 3
+    assert recording.names == ("000000.png", "000001\ufffd.png", "000002\\x1b[31m.png")

@@ -1,0 +1,72 @@
+"""Nothing leaves the machine: no socket that leads out of it, nothing in the home folder."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+#: Sockets that lead nowhere but into this machine.
+_LOCAL = re.compile(r'AF_UNIX|AF_NETLINK|inet_addr\("127\.0\.0\.1"\)|"::1"')
+_USE = """
+import sys, tempfile, pathlib
+import cadstn
+from cadstn.cli import cli
+out = pathlib.Path(tempfile.mkdtemp())
+for line in (
+    ["demo", "--out", str(out / "demo")],
+    ["live", "demo", "--fast", "--emit", "jsonl", "--out", str(out / "live")],
+    ["doctor", "--seconds", "0"],
+    ["info", str(pathlib.Path(cadstn.__file__).parent / "demo")],
+):
+    cli(line, standalone_mode=False)
+assert "onnxruntime" in sys.modules
+"""
+
+
+def run(home: Path, *command: str, **variables: str) -> str:
+    environment = {**os.environ, "HOME": str(home), **variables}
+    done = subprocess.run(
+        [*command, sys.executable, "-c", _USE],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+def test_nothing_is_stored_in_the_home_folder(tmp_path: Path) -> None:
+    run(tmp_path)
+    # librealsense, where it is installed, counts there what `doctor` finds plugged in.
+    assert [p for p in tmp_path.rglob("*") if ".rum" not in p.parts] == []
+
+
+def test_the_users_own_choice_stays() -> None:
+    code = "import os, cadstn; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    for given, kept in (({}, "1"), ({"ORT_DISABLE_TELEMETRY": "0"}, "0")):
+        environment = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"}
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env={**environment, **given},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout.strip() == kept
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+def test_no_socket_leads_out_of_this_machine(tmp_path: Path) -> None:
+    log = tmp_path / "calls"
+    home = tmp_path / "home"
+    home.mkdir()
+    run(home, "strace", "-f", "-qq", "-e", "trace=connect,bind,sendto,sendmsg", "-o", str(log))
+    calls = log.read_text().splitlines()
+    assert [line for line in calls if "sa_family" in line and not _LOCAL.search(line)] == []

@@ -1,0 +1,246 @@
+"""Writing: whole or not at all, old results stay, and nothing is written where it must not be."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cadstn.errors import CadstnError
+from cadstn.io import whole
+from cadstn.io.folder import check_hashes, whole_folder
+from cadstn.io.hashes import BLANK_STAMP, check_stamp, check_sums, file_sha256, stamp_file
+from cadstn.io.whole import whole_file, write_json, write_text
+
+NAMES = ("a.txt", "b.txt", "summary.json")
+
+
+def put(out: Path, text: str, **options: object) -> None:
+    with whole_folder(out, NAMES, summary="summary.json", **options) as work:  # type: ignore[arg-type]
+        for name in NAMES[:2]:
+            (work / name).write_text(text)
+        (work / "summary.json").write_text("{}")
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {p.name: p.read_text() for p in folder.iterdir() if p.is_file()}
+
+
+def dead_pid() -> int:
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        pass
+    return process.pid
+
+
+def test_a_file_appears_whole_with_the_mode_of_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        write_text(tmp_path / "new" / "a.txt", "one")
+    finally:
+        os.umask(before)
+    file = tmp_path / "new" / "a.txt"
+    assert file.read_text() == "one"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o640
+    file.chmod(0o604)
+    write_text(file, "two")
+    assert stat.S_IMODE(file.stat().st_mode) == 0o604
+    assert [p.name for p in file.parent.iterdir()] == ["a.txt"]
+
+
+def test_an_error_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
+    file = tmp_path / "a.txt"
+    file.write_text("old")
+
+    def half() -> None:
+        with whole_file(file) as temporary:
+            temporary.write_text("half")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        half()
+    assert contents(tmp_path) == {"a.txt": "old"}
+
+
+def test_a_link_stays_and_its_target_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "a.txt").write_text("old")
+    link = tmp_path / "a.txt"
+    link.symlink_to(tmp_path / "there" / "a.txt")
+    write_text(link, "new")
+    assert link.is_symlink()
+    assert (tmp_path / "there" / "a.txt").read_text() == "new"
+
+
+@pytest.mark.parametrize("kind", ["device", "pipe", "folder", "dangling"])
+def test_refused_as_a_file(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "out"
+    if kind == "device":
+        path = Path("/dev/full")
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to("nowhere")
+    before = path.lstat()
+    with pytest.raises(CadstnError, match=r"a (device or pipe|folder) where a file|leads nowhere"):
+        write_text(path, "x")
+    assert path.lstat().st_ino == before.st_ino
+    assert path.lstat().st_mode == before.st_mode
+
+
+@pytest.mark.parametrize("kind", ["device", "file", "dangling", "input"])
+def test_refused_as_a_folder(tmp_path: Path, kind: str) -> None:
+    out = tmp_path / "out"
+    if kind == "device":
+        out = Path("/dev/null")
+    elif kind == "file":
+        out.write_text("mine")
+    elif kind == "input":
+        out.mkdir()
+        (out / "000000.png").touch()
+    else:
+        out.symlink_to("nowhere")
+    with pytest.raises(CadstnError, match=r"where a folder is to be made|leads nowhere|the input"):
+        put(out, "x", inputs=[tmp_path / "." / "out"])
+    if kind == "input":
+        assert contents(out) == {"000000.png": ""}
+
+
+def test_an_earlier_result_is_exchanged_as_a_whole(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    put(out, "old")
+    held = out.stat().st_ino
+    out.chmod(0o750)
+    put(out, "new")
+    assert contents(out)["a.txt"] == contents(out)["b.txt"] == "new"
+    assert sys.platform != "linux" or out.stat().st_ino != held
+    assert stat.S_IMODE(out.stat().st_mode) == 0o750
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_other_files_of_a_folder_stay(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    put(out, "old")
+    (out / "mine").mkdir()
+    (out / "mine.txt").write_text("mine")
+    put(out, "new")
+    assert contents(out)["mine.txt"] == "mine"
+    assert contents(out)["a.txt"] == "new"
+    assert (out / "mine").is_dir()
+
+
+def test_the_folder_one_works_in_stays_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path / "out", "old")
+    held = (tmp_path / "out").stat().st_ino
+    monkeypatch.chdir(tmp_path / "out")
+    put(Path(), "new")
+    assert (tmp_path / "out").stat().st_ino == held
+    assert contents(tmp_path / "out")["b.txt"] == "new"
+
+
+def test_a_file_that_was_not_written_keeps_the_old_result(tmp_path: Path) -> None:
+    put(tmp_path / "out", "old")
+    with (
+        pytest.raises(CadstnError, match=r"b\.txt could not be written"),
+        whole_folder(tmp_path / "out", NAMES) as work,
+    ):
+        (work / "a.txt").write_text("new")
+    assert contents(tmp_path / "out")["a.txt"] == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_the_summary_lists_hashes_and_readers_compare_them(tmp_path: Path) -> None:
+    put(tmp_path / "out", "text")
+    file = tmp_path / "out" / "a.txt"
+    listed = json.loads((tmp_path / "out" / "summary.json").read_text())["files"]
+    assert listed == {name: file_sha256(tmp_path / "out" / name) for name in NAMES[:2]}
+    check_hashes(file)
+    file.write_text("tezt")
+    with pytest.raises(CadstnError, match=r"a\.txt: not the file that summary\.json"):
+        check_hashes(file)
+    (tmp_path / "out" / "summary.json").write_text('{"files": 3}')
+    check_hashes(file)
+    (tmp_path / "out" / "summary.json").unlink()
+    check_hashes(file)
+
+
+def test_what_dead_processes_left_is_swept_and_nothing_else(tmp_path: Path) -> None:
+    host = whole._HOST
+    dead = tmp_path / f".a.txt.{dead_pid()}-{host}-0.tmp"
+    folder = tmp_path / f".a.txt.{dead_pid()}.tmp"
+    folder.mkdir()
+    kept = [
+        tmp_path / f".a.txt.{os.getppid()}-{host}-0.tmp",  # of a process that runs
+        tmp_path / f".a.txt.{dead_pid()}-otherhost-0.tmp",
+        tmp_path / f".b.txt.{dead_pid()}-{host}-0.tmp",
+        tmp_path / ".a.txt.swp",
+    ]
+    for path in (dead, *kept):
+        path.touch()
+    with whole_file(tmp_path / "a.txt") as outer:  # two writers of one process
+        write_json(tmp_path / "a.txt", 1)
+        assert outer.exists()
+    assert {p.name for p in tmp_path.iterdir()} == {"a.txt", *(p.name for p in kept)}
+
+
+def test_every_flipped_bit_of_a_stamped_file_is_found(tmp_path: Path) -> None:
+    file = tmp_path / "a.bin"
+    file.write_bytes(b"head " + BLANK_STAMP.encode() + bytes(range(64)))
+    stamp_file(file)
+    assert check_stamp(file, hint="")
+    good = file.read_bytes()
+    for bit in range(8 * len(good)):
+        bad = bytearray(good)
+        bad[bit // 8] ^= 1 << bit % 8
+        file.write_bytes(bad)
+        with pytest.raises(CadstnError, match=r"a\.bin: damaged"):
+            check_stamp(file, hint="")
+    for length in range(6, len(good)):
+        file.write_bytes(good[:length])
+        if b"cadstn-sha256=" in good[:length]:
+            with pytest.raises(CadstnError, match="damaged"):
+                check_stamp(file, hint="")
+    file.write_bytes(b"of an older version")
+    assert not check_stamp(file, hint="")
+    with pytest.raises(ValueError, match="no blank stamp"):
+        stamp_file(file)
+
+
+def test_a_stamp_over_several_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cadstn.io.hashes._BLOCK", 50)
+    file = tmp_path / "a.bin"
+    file.write_bytes(bytes(30) + BLANK_STAMP.encode() + bytes(200))
+    stamp_file(file)
+    assert check_stamp(file, hint="")
+    for place in (0, 90, len(file.read_bytes()) - 1):
+        bad = bytearray(file.read_bytes())
+        bad[place] ^= 1
+        file.write_bytes(bad)
+        with pytest.raises(CadstnError, match="damaged"):
+            check_stamp(file, hint="")
+        bad[place] ^= 1
+        file.write_bytes(bad)
+
+
+def test_a_list_of_sums(tmp_path: Path) -> None:
+    (tmp_path / "a.onnx").write_bytes(b"weights")
+    sums = tmp_path / "SHA256SUMS"
+    sums.write_text(f"{file_sha256(tmp_path / 'a.onnx')}  a.onnx\n")
+    check_sums(sums)
+    check_sums(sums, ["a.onnx"])
+    (tmp_path / "a.onnx").write_bytes(b"weighty")
+    with pytest.raises(CadstnError, match=r"a\.onnx: damaged"):
+        check_sums(sums)
+    (tmp_path / "a.onnx").unlink()
+    with pytest.raises(CadstnError, match="cannot be checked"):
+        check_sums(sums)
+    with pytest.raises(CadstnError, match=r"cannot be checked|damaged"):
+        check_sums(sums, ["b.onnx"])

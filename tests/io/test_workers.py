@@ -1,0 +1,79 @@
+"""Workers end with whoever started them, on every signal, and leave nothing behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+_WORK = """
+import os, sys, time
+from pathlib import Path
+from cadstn.io.whole import whole_file
+from cadstn.io.workers import worker_pool
+
+def work(folder):
+    Path(folder, f"worker-{os.getpid()}").touch()
+    time.sleep(60)
+
+if __name__ == "__main__":
+    folder = sys.argv[1]
+    with worker_pool(2) as pool, whole_file(Path(folder) / "a.bank") as temporary:
+        temporary.write_bytes(bytes(1000))
+        for job in [pool.submit(work, folder) for _ in range(9)]:
+            job.result()
+"""
+
+
+def runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+        state = Path(f"/proc/{pid}/stat")
+        return not state.exists() or state.read_text().rpartition(")")[2].split()[0] != "Z"
+    except (ProcessLookupError, FileNotFoundError):
+        return False
+
+
+def wait_for(seconds: float, done: object) -> None:
+    end = time.monotonic() + seconds
+    while not done() and time.monotonic() < end:  # type: ignore[operator]
+        time.sleep(0.05)
+    assert done()  # type: ignore[operator]
+
+
+def _usual_signals() -> None:
+    for kind in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(kind, signal.SIG_DFL)
+
+
+@pytest.mark.parametrize("kind", ["SIGTERM", "SIGHUP", "SIGKILL"])
+def test_workers_end(tmp_path: Path, kind: str) -> None:
+    script = tmp_path / "work.py"
+    script.write_text(_WORK)
+    folder = tmp_path / "out"
+    folder.mkdir()
+    command = [sys.executable, str(script), str(folder)]
+    # Under nohup, as CI may run, SIGHUP is ignored and children inherit that.
+    with subprocess.Popen(command, preexec_fn=_usual_signals) as process:
+        try:
+            wait_for(60, lambda: len(list(folder.glob("worker-*"))) == 2)
+            workers = [int(p.name.partition("-")[2]) for p in folder.glob("worker-*")]
+            process.send_signal(getattr(signal, kind))
+            code = process.wait(30)
+        finally:
+            process.kill()
+    assert code == (-signal.SIGKILL if kind == "SIGKILL" else 128 + getattr(signal, kind))
+    wait_for(20, lambda: not any(map(runs, workers)))
+    left = [p.name for p in folder.iterdir() if not p.name.startswith("worker")]
+    assert len(left) == (1 if kind == "SIGKILL" else 0)
+    # What SIGKILL leaves goes when the file is written the next time.
+    from cadstn.io.whole import write_bytes
+
+    write_bytes(folder / "a.bank", b"whole")
+    assert [p.name for p in folder.iterdir() if not p.name.startswith("worker")] == ["a.bank"]

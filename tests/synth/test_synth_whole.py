@@ -1,0 +1,102 @@
+"""Whole frames for the detector: what they show, and what is said to be in them."""
+
+import numpy as np
+import torch
+
+from cadstn.geometry.skeleton import KNUCKLES
+from cadstn.synth.rooms import Grid, any_turn, draw_boxes, sample_room
+from cadstn.synth.whole import (
+    ABSENT,
+    FOUND,
+    HEIGHT,
+    WIDTH,
+    crops_at,
+    sample_frames,
+    sample_whole,
+)
+
+SEED = (3, 99)
+
+
+def test_a_frame_is_the_same_in_every_batch() -> None:
+    together = sample_frames(SEED, torch.arange(12))
+    alone = sample_frames(SEED, torch.tensor([7]))
+    for name, field in together._asdict().items():
+        np.testing.assert_array_equal(field[7:8], getattr(alone, name), err_msg=name)
+
+
+def test_frames_without_hands_have_none_and_others_have() -> None:
+    none = sample_frames(SEED, torch.arange(24), hands=0.0)
+    assert (none.found == ABSENT).all()
+    some = sample_frames(SEED, torch.arange(24), hands=1.0)
+    assert (some.found[:, 0] != ABSENT).mean() > 0.8
+    assert (some.found[:, 1] != ABSENT).any()  # a second hand now and then
+    # Furniture and people are there in both: hardly a frame is empty.
+    assert ((none.depth_mm > 0).mean((1, 2)) > 0.02).mean() > 0.8
+
+
+def test_a_found_hand_is_measured_where_its_label_is() -> None:
+    frames = sample_frames(SEED, torch.arange(64))
+    checked = 0
+    for k, h in zip(*np.nonzero(frames.found == FOUND), strict=True):
+        u, v, z = frames.center_uvd[k, h]
+        reach = max(2, round(45 / z * frames.focal_px[k]))
+        rows = slice(max(0, int(v) - reach), int(v) + reach + 1)
+        columns = slice(max(0, int(u) - reach), int(u) + reach + 1)
+        near = np.abs(frames.depth_mm[k, rows, columns] - z) < 90
+        assert near.any()
+        assert 0.6 < frames.size[k, h] < 1.5
+        assert np.linalg.norm(frames.direction[k, h]) < 1.001
+        checked += 1
+    assert checked > 20
+
+
+def test_labels_are_the_scene_s_own() -> None:
+    scene = sample_whole(SEED, torch.arange(16), hands=1.0)
+    frames = sample_frames(SEED, torch.arange(16), hands=1.0)
+    middle = scene.hands[0].joints_xyz_mm[:, KNUCKLES].mean(1).numpy()
+    f = frames.focal_px[:, None]
+    uv = middle[:, :2] / middle[:, 2:] * f + [(WIDTH - 1) / 2, (HEIGHT - 1) / 2]
+    np.testing.assert_allclose(frames.center_uvd[:, 0, :2], uv, atol=1e-3)
+    np.testing.assert_array_equal(frames.left[:, 0], scene.shapes[0].left.numpy())
+
+
+def test_a_crop_of_a_scene_shows_its_hand() -> None:
+    scene = sample_whole(SEED, torch.arange(24), hands=1.0)
+    labels = sample_frames(SEED, torch.arange(24), hands=1.0)
+    middle = scene.hands[0].joints_xyz_mm[:, KNUCKLES].mean(1)
+    crops = crops_at(scene, middle, 250.0, 64)
+    assert crops.shape == (24, 64, 64)
+    assert crops.abs().max() <= 1
+    clear = labels.found[:, 0] == FOUND
+    surface = ((crops.abs() < 0.8).float().mean((1, 2)) > 0.04).numpy()
+    assert surface[clear].mean() > 0.9
+
+
+def test_boxes_are_where_rays_meet_them() -> None:
+    """Against the slab method, pixel by pixel."""
+    rng = np.random.default_rng(4)
+    grid = Grid(120.0, 79.5, 59.5, 120, 160)
+    for _ in range(12):
+        axes, half = any_turn(rng), rng.uniform(20, 200, 3)
+        center = np.array([*rng.uniform(-200, 200, 2), rng.uniform(600, 1500)])
+        row = np.concatenate([center, half, axes.ravel()])
+        depth = draw_boxes(row[None], grid)
+        v, u = np.mgrid[: grid.height, : grid.width]
+        rays = np.stack([(u - grid.cx) / 120, (v - grid.cy) / 120, np.ones_like(u)], -1)
+        along, start = rays @ axes.T, -(axes @ center)
+        with np.errstate(divide="ignore"):
+            one, two = (-half - start) / along, (half - start) / along
+        near, far = np.minimum(one, two).max(-1), np.maximum(one, two).min(-1)
+        expected = np.where(near < far, near, np.inf)
+        both = np.isfinite(expected) & np.isfinite(depth)
+        union = np.isfinite(expected) | np.isfinite(depth)
+        assert both.sum() > 0.8 * union.sum()  # outlines differ by a pixel
+        assert np.median(np.abs(depth[both] - expected[both])) < 0.1
+
+
+def test_rooms_differ_and_hold_things() -> None:
+    rooms = [sample_room(np.random.default_rng(seed)) for seed in range(30)]
+    assert sum(len(room.cones) > 5 for room in rooms) > 20
+    assert sum(len(room.boxes) > 2 for room in rooms) > 15
+    assert len({len(room.cones) for room in rooms}) > 10

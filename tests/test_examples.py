@@ -1,0 +1,88 @@
+"""The scripts and the notebook of examples/ run on the packaged recording."""
+
+import inspect
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import cadstn
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+DEMO_FRAMES = 150
+
+
+def run(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> list[str]:
+    monkeypatch.setattr(sys, "argv", [name])
+    runpy.run_path(str(EXAMPLES / name), run_name="__main__")
+    return capsys.readouterr().out.splitlines()
+
+
+def test_own_array_prints_21_joints(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    side, *joints = run("own_array.py", monkeypatch, capsys)
+    assert side == "left hand"  # the demo shows a left one
+    assert len(joints) == 21
+    assert joints[0].split()[0] == "wrist"
+    assert 400 < float(joints[0].split()[-2]) < 700
+
+
+def test_camera_loop_prints_a_line_a_frame(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = run("camera_loop.py", monkeypatch, capsys)
+    assert len(lines) == DEMO_FRAMES
+    assert "no hand" not in lines[-1]
+
+
+@pytest.mark.skipif(
+    "hands" not in inspect.signature(cadstn.Tracker).parameters, reason="needs Tracker(hands=)"
+)
+def test_two_hands_finds_a_left_and_a_right_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = run("two_hands.py", monkeypatch, capsys)
+    assert len(lines) == DEMO_FRAMES
+    both = [line for line in lines if "left at" in line and "right at" in line]
+    assert len(both) > 0.9 * DEMO_FRAMES
+
+
+def test_joint_angles_are_degrees(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    header, *rows = (line.split(",") for line in run("joint_angles.py", monkeypatch, capsys))
+    assert header[:3] == ["time_s", "gesture", "index_mcp_flexion"]
+    assert len(rows) == DEMO_FRAMES
+    assert {len(row) for row in rows} == {len(header)}
+    assert "open" in {row[1] for row in rows}
+    degrees = np.array([row[2:] for row in rows], float)
+    assert np.isfinite(degrees).mean() > 0.9
+    assert -180 <= np.nanmin(degrees) < np.nanmax(degrees) <= 180
+
+
+def test_score_file_prints_the_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = run("score_file.py", monkeypatch, capsys)
+    assert lines[0].endswith(f"of {DEMO_FRAMES}")
+    assert float(lines[1].split()[-2]) < 10
+
+
+def test_the_notebook_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    plots = pytest.importorskip("matplotlib.pyplot", reason="needs cadstn[plots]")
+    plots.switch_backend("agg")
+    notebook = json.loads((EXAMPLES / "first_hand.ipynb").read_text(encoding="utf-8"))
+    names: dict[str, object] = {}
+    for number, cell in enumerate(notebook["cells"]):
+        if cell["cell_type"] == "code":
+            assert cell["outputs"] == [], "stored outputs go stale: clear them"
+            exec(compile("".join(cell["source"]), f"cell {number}", "exec"), names)
+    plots.close("all")
+    assert names["joints_mm"].shape == (DEMO_FRAMES, 21, 3)  # type: ignore[attr-defined]
+    assert names["errors_mm"].mean() < 10  # type: ignore[attr-defined]

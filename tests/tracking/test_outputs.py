@@ -1,0 +1,265 @@
+"""What is written and served: records, tables, drawings, videos, rerun's files and sockets."""
+
+from __future__ import annotations
+
+import io
+import json
+import socket
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from cadstn.errors import CadstnError
+from cadstn.geometry.camera import Camera
+from cadstn.geometry.skeleton import HAND21
+from cadstn.tracking.cameras import LiveFrame
+from cadstn.tracking.hand import Hand
+from cadstn.tracking.listeners import StatusLine
+from cadstn.tracking.live import Tracked
+from cadstn.tracking.records import Identities, draw_hand, hand_record, hands_table
+from cadstn.tracking.video import VideoFile
+
+CAMERA = Camera(240.0, 240.0, 159.5, 119.5, 320, 240)
+
+
+def hand(found: bool = True, how: str = "followed") -> Hand:
+    rng = np.random.default_rng(0)
+    nan = np.full(21, np.nan, np.float32)
+    joints = rng.uniform((-60, -60, 440), (60, 60, 560), (21, 3)).astype(np.float32)
+    return Hand(
+        joints if found else np.full((21, 3), np.nan, np.float32),
+        found,
+        how if found else "lost",
+        0.9 if found else 0.0,
+        np.array([0.0, 0.0, 500.0]) if found else np.full(3, np.nan),
+        200.0,
+        nan,
+        rng.uniform(0, 1, 21).astype(np.float32) if found else np.zeros(21, np.float32),
+        rng.uniform(3, 9, 21).astype(np.float32) if found else nan,
+        0.98 if found else float("nan"),
+        "left" if found else "unknown",
+        1.25,
+    )
+
+
+# --- records ----------------------------------------------------------------------------------
+
+
+def test_a_record_is_json_and_holds_all() -> None:
+    record = json.loads(json.dumps(hand_record(hand()), allow_nan=False))
+    assert record["side"] == "left"
+    assert record["present"] == 0.98
+    assert record["time_s"] == 1.25
+    np.testing.assert_allclose(record["joints_mm"], hand().joints_mm, atol=0.006)
+    np.testing.assert_allclose(record["uncertainty_mm"], hand().uncertainty_mm, atol=0.06)
+    lost = json.loads(json.dumps(hand_record(hand(found=False)), allow_nan=False))
+    assert lost["found"] is False
+    assert [key for key, value in lost.items() if value is None] == [
+        "present", "joints_mm", "confidence", "uncertainty_mm", "center_mm",
+    ]  # fmt: skip
+    assert hand_record(replace(hand(), time_s=None))["time_s"] is None
+
+
+def test_a_hand_keeps_its_number_while_it_is_followed() -> None:
+    number = Identities()
+    first, again, lost = hand(how="found"), hand(), hand(found=False)
+    assert [number(0, h) for h in (first, again, lost, first, again)] == [0, 0, None, 1, 1]
+    assert number(1, first) == 2  # another place, another hand
+    assert number(0, again) == 1
+
+
+def test_a_table_has_a_row_a_joint(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(CadstnError, match=r"pip install 'cadstn\[table\]'"):
+        hands_table([hand()])
+    monkeypatch.undo()
+    pytest.importorskip("pandas")
+    table = hands_table([hand(), hand(found=False)])
+    assert len(table) == 42
+    assert table["joint"][3] == HAND21.joints[3]
+    assert table["x_mm"][3] == pytest.approx(hand().joints_mm[3, 0])
+    assert table["x_mm"][21:].isna().all()
+
+
+@pytest.mark.parametrize("kind", ["colour", "grey", "depth", "twice as large"])
+def test_a_hand_is_drawn_where_it_is(kind: str) -> None:
+    size = (480, 640) if kind == "twice as large" else (240, 320)
+    image = np.zeros((*size, 3), np.uint8)
+    if kind == "grey":
+        image = image[..., 0]
+    elif kind == "depth":
+        image = np.full(size, 900, np.float32)
+    before = image.copy()
+    picture = draw_hand(hand(), image, CAMERA)
+    assert picture.shape == (*size, 3)
+    assert picture.dtype == np.uint8
+    np.testing.assert_array_equal(image, before)
+    plain = draw_hand(hand(found=False), image, CAMERA)
+    drawn = (picture != plain).any(-1)
+    uv = CAMERA.to_uvd(hand().joints_mm)[:, :2]
+    uv = (uv + 0.5) * (size[1] / 320) - 0.5
+    for u, v in np.rint(uv).astype(int):
+        if 0 <= u < size[1] and 0 <= v < size[0]:
+            assert drawn[max(0, v - 3) : v + 4, max(0, u - 3) : u + 4].any()
+
+
+@pytest.mark.parametrize("image", [np.zeros((4, 4, 4), np.uint8), np.zeros((4, 4), np.uint16)])
+def test_what_cannot_be_drawn_on(image: np.ndarray) -> None:
+    with pytest.raises(CadstnError, match="image is uint"):
+        draw_hand(hand(), image, CAMERA)
+
+
+# --- video ------------------------------------------------------------------------------------
+
+
+def picture(number: int, size: tuple[int, int] = (240, 320)) -> np.ndarray:
+    image = np.full((*size, 3), 40, np.uint8)
+    cv2.circle(image, (40 + 4 * number, 120), 30, (0, 200, 255), -1)
+    return image
+
+
+@pytest.mark.parametrize("background", [False, True])
+@pytest.mark.parametrize("fps", [0.5, 29.97, 300.0])
+def test_a_video_that_browsers_play(tmp_path: Path, fps: float, background: bool) -> None:
+    video = VideoFile(tmp_path / "a", fps, background=background)
+    for number in range(12):
+        video.write(picture(number))
+    video.write(picture(0, (100, 90)), times=3)  # another camera's, and dropped frames
+    video.close()
+    video.close()
+    video.check()
+    assert video.path == tmp_path / "a.webm"
+    data = video.path.read_bytes()
+    assert data[:4] == b"\x1aE\xdf\xa3"  # EBML
+    assert b"webm" in data[:64]
+    assert b"V_VP8" in data
+    read = cv2.VideoCapture(str(video.path))
+    count = 0
+    while read.read()[0]:
+        count += 1
+    assert count == video.frames == 15
+
+
+def test_a_full_disk_is_told(tmp_path: Path) -> None:
+    video = VideoFile(tmp_path / "a", 30)
+    video.write(picture(0))
+    video.close()
+    assert video.path is not None
+    video.path.write_bytes(b"")
+    with pytest.raises(CadstnError, match=r"could not be written .*make room"):
+        video.check()
+
+
+def test_where_webm_is_not_to_be_had(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cadstn.tracking.video.FORMATS", ((".webm", "none"), (".mp4", "mp4v")))
+    video = VideoFile(tmp_path / "a", 30)
+    video.write(picture(0))
+    video.close()
+    assert video.path == tmp_path / "a.mp4"
+    monkeypatch.setattr("cadstn.tracking.video.FORMATS", ())
+    none = VideoFile(tmp_path / "b", 30)
+    none.write(picture(0))
+    none.close()
+    none.check()
+    assert none.path is None
+    assert [p.name for p in tmp_path.iterdir()] == ["a.mp4"]
+
+
+# --- the status line --------------------------------------------------------------------------
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def seen(one: Hand, index: int = 0) -> Tracked:
+    depth = np.full((240, 320), 700, np.float32)
+    frame = LiveFrame(depth, CAMERA, index / 30, index)
+    return Tracked(frame, (one,), 3.0, 0)
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_the_status_line_says_what_is_seen(terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("cadstn.tracking.listeners.time.monotonic", lambda: now[0])
+    stream = Terminal() if terminal else io.StringIO()
+    line = StatusLine(stream)
+    for one in (hand(), hand(found=False)):
+        now[0] += 6
+        line(seen(one))
+    ending = "\r" if terminal else "\n"
+    first, second, _ = stream.getvalue().split(ending)
+    assert "left hand 0.50 m away" in first
+    assert "no hand: nearest surface 0.70 m" in second
+
+
+# --- rerun ------------------------------------------------------------------------------------
+
+
+def rerun_view(*arguments: Any, **options: Any) -> Any:
+    pytest.importorskip("rerun", reason="no rerun (extra view)")
+    from cadstn.tracking.rerun_view import RerunView
+
+    return RerunView(HAND21, *arguments, **options)
+
+
+def listening() -> set[tuple[str, int]]:
+    """Addresses and ports that this machine listens on, from the kernel's own tables."""
+    found = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for row in Path(table).read_text().splitlines()[1:]:
+            local, state = row.split()[1], row.split()[3]
+            if state == "0A":
+                address, port = local.split(":")
+                found.add((address, int(port, 16)))
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="needs Linux's socket tables")
+def test_the_browsers_view_listens_on_this_machine_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    before = listening()
+    view = rerun_view("browser")
+    try:
+        view(seen(hand()))
+        new = listening() - before
+        assert len(new) >= 2  # data, and the page
+        assert {address for address, _ in new} == {"0100007F"}  # 127.0.0.1
+        assert view.url.startswith("http://127.0.0.1:")
+        assert opened == [view.url]
+        port = int(view.url.split(":")[2].split("/")[0])
+        with socket.create_connection(("127.0.0.1", port), timeout=5):
+            pass
+    finally:
+        view.close()
+    assert not {port for _, port in listening()} & {port for _, port in new}
+
+
+def test_a_viewer_that_does_not_start_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RERUN_CLI_PATH", "/bin/false")
+    with pytest.raises(CadstnError, match=r"rerun does not start \(its viewer ended with 1\)"):
+        rerun_view("browser")
+
+
+def test_a_file_of_rerun_stops_growing(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(300, 900, (240, 320)).astype(np.float32)
+    sizes = {}
+    for limit in (100_000, 1 << 30):
+        path = tmp_path / f"{limit}.rrd"
+        view = rerun_view("file", path, limit)
+        for index in range(120):
+            frame = LiveFrame(noise, CAMERA, index / 30, index)
+            view(Tracked(frame, (hand(),), 3.0, 0))
+            if index % 10 == 0:
+                view._stream.flush(timeout_sec=5)
+        view.close()
+        sizes[limit] = path.stat().st_size
+        assert view.full == (limit == 100_000)
+    assert sizes[100_000] < sizes[1 << 30] / 2

@@ -1,0 +1,262 @@
+"""What strangers bring, through the command line and the API: joints, or the line that mends it."""
+
+from __future__ import annotations
+
+import json
+import os
+from importlib import resources
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from cadstn.cli import cli
+from cadstn.errors import CadstnError
+from cadstn.geometry.arrays import as_depth_mm
+from cadstn.geometry.camera import Camera
+from cadstn.io import Frame, open_recording
+from cadstn.tracking.excerpt import part_of
+from cadstn.tracking.tracker import Tracker
+
+SHARED = Path(
+    os.environ.get("CADSTN_SHARED", Path(__file__).resolve().parents[2].parent / "shared")
+)
+CASES = SHARED / "cases"
+needs_cases = pytest.mark.skipif(not CASES.is_dir(), reason="no ../shared/cases beside the project")
+NUMBERS = "285,285,160,120"  # of the demo's camera
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(cli, [str(a) for a in arguments])
+
+
+@pytest.fixture(scope="module")
+def frames() -> list[Frame]:
+    with resources.as_file(resources.files("cadstn") / "demo") as path:
+        return list(part_of(open_recording(path), 0, 3))
+
+
+def folder(tmp_path: Path, images: list[np.ndarray]) -> Path:
+    path = tmp_path / "frames"
+    path.mkdir()
+    for number, image in enumerate(images):
+        cv2.imwrite(str(path / f"{number}.png"), image)
+    return path
+
+
+def units(frames: list[Frame], factor: float = 1.0) -> list[np.ndarray]:
+    return [np.rint(frame.depth * factor).astype(np.uint16) for frame in frames]
+
+
+def disparity(depth_mm: np.ndarray) -> np.ndarray:
+    """Kinect v1's raw 11 bits: 1091.5 - 348000 / mm; 2047 where nothing is measured."""
+    depth_mm = np.where(depth_mm > 0, depth_mm, np.inf)
+    raw = np.rint(1091.5 - 348_000 / depth_mm)
+    raw[:20] = 2047
+    return raw.astype(np.uint16)
+
+
+def test_a_first_script_in_metres_ends_with_the_mend_and_then_with_joints(
+    frames: list[Frame],
+) -> None:
+    metres = frames[0].depth.astype(np.float64) / 1000
+    camera = Camera.from_K(np.array([[285, 0, 160], [0, 285, 120], [0, 0, 1]]))
+    with pytest.raises(CadstnError, match=r"metres\?; give millimetres .*unit='m'"):
+        as_depth_mm(metres, camera)
+    hand = Tracker().update(as_depth_mm(metres, camera, unit="m"), camera)
+    assert hand.found
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("eighths", "0.125"),
+        ("tenths", "a unit of 0.1"),
+        ("metres", "metres as whole numbers?"),
+        ("disparity", "2047 is common"),
+        ("stretched", "multiples of 257"),
+        ("8 bits", "8-bit picture in 16 bits"),
+    ],
+)
+def test_depth_that_cannot_be_right_is_told_by_info_track_and_live(
+    frames: list[Frame], tmp_path: Path, name: str, says: str
+) -> None:
+    images = {
+        "eighths": units(frames, 8),
+        "tenths": units(frames, 10),
+        "metres": units(frames, 0.001),
+        "disparity": [disparity(frame.depth) for frame in frames],
+        "stretched": [np.uint16(257) * (u // 8) for u in units(frames)],
+        "8 bits": units(frames, 0.1),
+    }[name]
+    path = folder(tmp_path, images)
+    about = run("info", path, "--camera", NUMBERS, "--json")
+    assert says in json.loads(about.output)["warnings"][0]
+    told = run("track", path, "--camera", NUMBERS, "--out", tmp_path / "out", "--no-video")
+    assert told.exit_code == 0, told.output
+    assert told.stderr.count("warning: ") == 1
+    assert says in told.stderr
+    summary = json.loads((tmp_path / "out/summary.json").read_text())
+    assert says in summary["warnings"][0]
+    assert not list((tmp_path / "out").glob("overlay.*"))
+    live = run("live", path, "--camera", NUMBERS, "--fast")
+    assert live.exit_code == 0, live.output
+    assert live.stderr.count("warning: ") == 1
+    assert says in live.stderr
+
+
+def test_a_camera_of_another_resolution_and_its_scale(frames: list[Frame], tmp_path: Path) -> None:
+    path = folder(tmp_path, units(frames))
+    about = run("info", path, "--camera", "570,570,320,240")
+    assert "warning: camera numbers are of images of about 640x480" in about.stderr
+    assert "--scale 0.5" in about.stderr
+    mended = run("info", path, "--camera", "570,570,320.5,240.5", "--scale", "0.5", "--json")
+    about_it = json.loads(mended.output)
+    assert about_it["warnings"] == []
+    assert about_it["camera"]["fx"] == 285
+    assert about_it["camera"]["cx"] == 160
+    (path / "camera.json").write_text(Camera(570, 570, 320.5, 240.5, 640, 480).to_json())
+    own = run("info", path, "--scale", "0.5", "--json")
+    assert json.loads(own.output)["camera"]["cx"] == 160
+    (path / "camera.json").unlink()
+    assert "--scale needs a camera" in str(run("info", path, "--scale", "0.5").exception)
+
+
+def test_no_hand_says_what_was_looked_at(tmp_path: Path) -> None:
+    wall = np.full((240, 320), 1900, np.uint16)
+    path = folder(tmp_path, [wall, wall + 1])
+    seen = "no hand found: nearest surface 1.90 m, middle 1.90 m; hands are searched from 0.15 to"
+    told = run("track", path, "--camera", NUMBERS, "--out", tmp_path / "out", "--no-video")
+    assert seen in told.output
+    assert seen in run("live", path, "--camera", NUMBERS, "--fast").stderr
+
+
+def test_a_part_of_a_recording(frames: list[Frame], tmp_path: Path) -> None:
+    path = folder(tmp_path, units(frames) * 3)
+    out = tmp_path / "out"
+    told = run(
+        "track", path, "--camera", NUMBERS, "--out", out, "--no-video",
+        "--start", 1, "--end", 8, "--every", 3,
+    )  # fmt: skip
+    assert told.exit_code == 0, told.output
+    with np.load(out / "joints.npz") as arrays:
+        assert arrays["frames"].tolist() == ["1.png", "4.png", "7.png"]
+        np.testing.assert_allclose(arrays["time_s"], [0, 0.1, 0.2])
+    beyond = run("track", path, "--camera", NUMBERS, "--out", out, "--start", 90)
+    assert "no frame from 90 to 9" in str(beyond.exception)
+
+
+def test_a_part_keeps_its_truth_and_cuts() -> None:
+    with resources.as_file(resources.files("cadstn") / "demo") as path:
+        whole = open_recording(path)
+        part = part_of(whole, 10, 40, 4)
+        assert whole.truth_xyz_mm is not None
+        assert part.truth_xyz_mm is not None
+        for frame, index in zip(part, range(10, 40, 4), strict=True):
+            np.testing.assert_array_equal(frame.truth_xyz_mm, whole.truth_xyz_mm[index])
+            assert frame.name == whole.names[index]
+    from dataclasses import replace
+
+    cut = part_of(replace(whole, cuts=(12, 13, 30)), 10, 40, 4)
+    assert cut.cuts == (1, 5)  # frames 14 and 30
+
+
+def test_many_bad_frames_are_summed_up(frames: list[Frame], tmp_path: Path) -> None:
+    path = folder(tmp_path, units(frames) * 3)
+    for number in range(1, 5):
+        (path / f"{number}.png").write_bytes(b"")
+    (path / "5.png").write_bytes((path / "0.png").read_bytes()[:-40])
+    cv2.imwrite(str(path / "7.png"), np.zeros((240, 320), np.uint16))
+    cv2.imwrite(str(path / "8.png"), units(frames)[0][:120])
+    told = run("track", path, "--camera", NUMBERS, "--out", tmp_path / "out", "--no-video")
+    assert told.exit_code == 0, told.output
+    skipped = [line for line in told.stderr.splitlines() if line.startswith("skipped: ")]
+    assert len(skipped) == 4  # a line for each reason
+    assert skipped[0].startswith(f"skipped: 4 frames, as {path / '1.png'}: not a PNG")
+    assert "2 of 9 frames tracked, 0 lost, 7 unreadable" in told.stdout
+
+
+def test_a_recording_plays_again_on_request(frames: list[Frame], tmp_path: Path) -> None:
+    path = folder(tmp_path, units(frames))
+    arguments = ["live", path, "--camera", NUMBERS, "--fast", "--emit", "jsonl"]
+    looped = run(*arguments, "--loop", "--seconds", "2")
+    assert looped.exit_code == 0, looped.output
+    numbers = [json.loads(line)["frame"] for line in looped.stdout.splitlines()[1:]]
+    assert len(numbers) > 3
+    assert numbers == list(range(len(numbers)))
+
+
+def test_angles_and_gestures_are_emitted(frames: list[Frame], tmp_path: Path) -> None:
+    path = folder(tmp_path, [*units(frames), np.full((240, 320), 1900, np.uint16)])
+    told = run("live", path, "--camera", NUMBERS, "--fast", "--emit", "jsonl", "--pose")
+    assert told.exit_code == 0, told.output
+    lines = [json.loads(line) for line in told.stdout.splitlines()[1:]]
+    pose = lines[0]["pose"]
+    assert len(pose["angles_deg"]) == 20
+    np.testing.assert_allclose(pose["wrist"]["position_mm"], lines[0]["joints_mm"][0], atol=0.02)
+    assert np.linalg.norm(pose["wrist"]["quaternion"]) == pytest.approx(1, abs=1e-4)
+    assert set(pose["pinch"]) == {"index", "middle", "ring", "pinky"}
+    assert all((line["pose"] is None) == (not line["found"]) for line in lines)
+    assert not lines[-1]["found"]
+    assert lines[-1]["identity"] is None
+    assert [line["identity"] for line in lines[:3]] == [0, 0, 0]
+
+
+def test_a_view_in_the_browser_stays_until_ctrl_c(
+    frames: list[Frame], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("rerun", reason="no rerun (extra view)")
+    waited: list[bool] = []
+
+    def interrupted() -> None:
+        waited.append(True)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cadstn.cli.tracking._until_interrupted", interrupted)
+    monkeypatch.setattr("webbrowser.open", lambda url: True)
+    path = folder(tmp_path, units(frames))
+    told = run("live", path, "--camera", NUMBERS, "--fast", "--view", "browser")
+    assert told.exit_code == 0, told.output
+    assert waited == [True]
+    assert "stays until Ctrl-C" in told.stderr
+    assert "3 frames, hand in 3" in told.stderr
+
+
+# --- the public reports themselves ------------------------------------------------------------
+
+
+@needs_cases
+@pytest.mark.parametrize(
+    ("name", "camera", "says"),
+    [
+        ("kinect1_raw_11_bit/frames", NUMBERS, "nothing exceeds 2047 and 2047 is common"),
+        ("metres_as_integers/frames", NUMBERS, "only 1 different depths, the largest 1: metres"),
+        ("holes_filled/hole_filling_farest", "sr305", "holes seem filled"),
+        ("holes_filled/spatial_holes_fill_5", "sr305", "holes seem filled"),
+    ],
+)
+def test_reported_depth(name: str, camera: str, says: str) -> None:
+    about = json.loads(run("info", CASES / name, "--camera", camera, "--json").output)
+    assert len(about["warnings"]) == 1
+    assert says in about["warnings"][0]
+
+
+@needs_cases
+def test_reported_packing() -> None:
+    path = CASES / "red_low_packing/frames"
+    with pytest.raises(CadstnError, match=r"red is not 0.* R \+ 256 G, as HO3D and STB pack it"):
+        next(open_recording(path).frames(lambda bad: None))
+
+
+@needs_cases
+def test_reported_distance(tmp_path: Path) -> None:
+    for name in ("at1430", "at1530"):
+        told = run(
+            "track", CASES / "beyond_1500_mm" / name, "--camera", "525,525,320,240",
+            "--out", tmp_path / name, "--no-video",
+        )  # fmt: skip
+        assert "1 of 1 frames tracked" in told.output or (
+            name == "at1530" and "hands are searched from 0.15 to 2.5 m" in told.output
+        )

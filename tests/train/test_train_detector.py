@@ -1,0 +1,176 @@
+"""Training the detector: its loss, its augmentation, and that it goes on where it stopped."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from safetensors.torch import load_file
+
+from cadstn.cli import cli
+from cadstn.data.bank import CropRule
+from cadstn.errors import CadstnError
+from cadstn.export.detector_file import DetectorGraph
+from cadstn.export.half import round_to_half
+from cadstn.export.onnx_file import detector_file
+from cadstn.models.detector import STRIDE, Detections, Detector, cell_depth, detector_input
+from cadstn.synth.whole import ABSENT, FOUND, UNSURE
+from cadstn.train.detector import DetectorRecipe, Line, augmented, train_detector
+from cadstn.train.detector_loss import Target, detector_loss
+from cadstn.train.mined import Miner
+from cadstn.train.stream_bank import stream_bank
+from cadstn.train.whole_bank import WholeBank, whole_bank
+
+RECIPE = DetectorRecipe(frames=64, steps=3, again=3, batch=4, warmup=2, bf16=False)
+
+
+@pytest.fixture(scope="module")
+def bank(tmp_path_factory: pytest.TempPathFactory) -> WholeBank:
+    return whole_bank(tmp_path_factory.mktemp("whole"), seed=(0, 20), frames=64)
+
+
+def test_the_detector_is_small_and_any_size_goes_in() -> None:
+    model = Detector()
+    assert sum(p.numel() for p in model.parameters()) < 300_000
+    out = model(detector_input(torch.full((2, 96, 160), 500.0), torch.tensor([100.0, 150.0])))
+    assert out.heat.shape == (2, 24, 40)
+    assert out.direction.shape == (2, 2, 24, 40)
+
+
+def perfect(target: Target, depth: torch.Tensor, focal: torch.Tensor) -> Detections:
+    """What a detector that knows the truth would give, up to the centers' exact heat."""
+    batch, height, width = len(depth), depth.shape[1] // STRIDE, depth.shape[2] // STRIDE
+    maps = torch.zeros(batch, 7, height, width)
+    heat = torch.full((batch, height, width), -9.0)
+    base = cell_depth(depth)
+    for b in range(batch):
+        for h in range(2):
+            if target.found[b, h] != FOUND:
+                continue
+            cell = (target.center_uvd[b, h, :2] - (STRIDE - 1) / 2) / STRIDE
+            u, v = round(float(cell[0])), round(float(cell[1]))
+            for y in range(max(0, v - 2), min(height, v + 3)):
+                for x in range(max(0, u - 2), min(width, u + 3)):
+                    maps[b, 0, y, x], maps[b, 1, y, x] = cell[0] - x, cell[1] - y
+                    if base[b, y, x] > 0:
+                        away = (target.center_uvd[b, h, 2] / base[b, y, x]).log()
+                        maps[b, 2, y, x] = away.clamp(-0.7, 0.7)
+                    maps[b, 3, y, x] = target.size[b, h].log()
+                    maps[b, 4:6, y, x] = target.direction[b, h]
+                    maps[b, 6, y, x] = 20 * (2 * target.left[b, h] - 1)
+            if 0 <= u < width and 0 <= v < height:
+                heat[b, v, u] = 9.0
+    return Detections(heat, maps[:, :2], maps[:, 2], maps[:, 3], maps[:, 4:6], maps[:, 6])
+
+
+def test_the_truth_costs_least(bank: WholeBank) -> None:
+    rng = np.random.default_rng(0)
+    depth, focal, target = augmented(bank, np.arange(24), rng)
+    one = (target.found != FOUND).any(1)  # of two hands close together maps hold but one
+    depth, focal = depth[one], focal[one]
+    target = Target(*(field[one] for field in target))
+    out = perfect(target, depth, focal)
+    best, centers = detector_loss(out, target, depth, focal)
+    for name in Detections._fields:
+        worse = out._replace(**{name: -getattr(out, name) + 0.3})
+        assert detector_loss(worse, target, depth, focal)[0] > best + 0.05, name
+    assert centers < 0.2
+    assert best < 0.4
+
+
+def test_an_unsure_hand_is_neither_right_nor_wrong(bank: WholeBank) -> None:
+    depth, focal, target = augmented(bank, np.arange(24), np.random.default_rng(0))
+    unsure = target._replace(found=torch.where(target.found == FOUND, UNSURE, target.found))
+    absent = target._replace(found=torch.full_like(target.found, ABSENT))
+    out = perfect(target, depth, focal)
+    assert detector_loss(out, unsure, depth, focal)[1] < 0.1
+    assert detector_loss(out, absent, depth, focal)[1] > 5
+
+
+def test_augmented_labels_stay_on_their_hands(bank: WholeBank) -> None:
+    for seed in range(6):
+        depth, _, target = augmented(bank, np.arange(48), np.random.default_rng(seed))
+        assert depth.shape[1] % 32 == 0
+        assert depth.shape[2] % 32 == 0
+        near = []
+        for b, h in (target.found == FOUND).nonzero().tolist():
+            u, v, z = target.center_uvd[b, h].tolist()
+            around = depth[b, max(0, int(v) - 4) : int(v) + 5, max(0, int(u) - 4) : int(u) + 5]
+            near.append(bool(((around - z).abs() < 120).any()))
+        assert np.mean(near) > 0.9
+
+
+def test_training_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    whole = train_detector(RECIPE, tmp_path / "one")
+    assert whole is not None
+    lines: list[Line] = []
+    steps = iter([False, False, True])
+    assert train_detector(RECIPE, tmp_path / "two", stop=lambda: next(steps)) is None
+    again = train_detector(RECIPE, tmp_path / "two", on_line=lines.append)
+    assert again is not None
+    assert lines[-1].step == RECIPE.steps + RECIPE.again
+    one, two = load_file(whole), load_file(again)
+    assert one.keys() == two.keys()
+    for name, value in one.items():
+        assert torch.equal(value, two[name]), name
+    with pytest.raises(CadstnError, match="another recipe"):
+        train_detector(DetectorRecipe(frames=64, steps=9), tmp_path / "two")
+
+
+def test_the_graph_equals_the_network(tmp_path: Path, bank: WholeBank) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    torch.manual_seed(1)
+    model = Detector()
+    with torch.no_grad():  # heat that varies, so that the surest places are no ties
+        model.out.weight.mul_(30)
+    weights = {name: value.clone() for name, value in model.state_dict().items()}
+    path = tmp_path / "detector.onnx"
+    path.write_bytes(detector_file(weights))
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    graph = DetectorGraph(model)
+    round_to_half(graph)
+    for seed, rows in enumerate((3, 9)):
+        depth, focal, _ = augmented(bank, np.array([rows]), np.random.default_rng(seed))
+        (ours,) = session.run(["hands"], {"depth": depth.numpy(), "focal": focal.numpy()})
+        with torch.no_grad():
+            theirs = graph(depth, focal).numpy()
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-3)
+    with pytest.raises(CadstnError, match="not a detector's weights"):
+        detector_file({})
+
+
+def test_the_command_trains_a_detector(tmp_path: Path) -> None:
+    few = ("frames=16", "steps=2", "again=1", "batch=2", "bf16=false")
+    sets = [part for field in few for part in ("--set", field)]
+    arguments = ["train", "detector", "--out", str(tmp_path / "run"), *sets]
+    result = CliRunner().invoke(cli, arguments)
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "run" / "detector.safetensors").exists()
+    assert "next: cadstn export" in result.output
+    wrong = CliRunner().invoke(
+        cli, ["train", "detector", "--out", str(tmp_path), "--set", "step=3"]
+    )
+    assert isinstance(wrong.exception, CadstnError)
+    assert "unknown field 'step'" in str(wrong.exception)
+    assert "steps" in str(wrong.exception)
+
+
+def test_hard_negatives_take_the_place_of_frames_without_a_hand(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    weights = Detector().state_dict()
+    weights["out.bias"][0] = 0.0  # sees hands everywhere
+    rule = CropRule("hand21", 250.0, {}, 32, "followed")
+    make = {"seed": 3, "clips": 24, "frames": 1, "hands": 0.5}
+    plain = stream_bank(tmp_path / "plain.bank", rule, **make)  # type: ignore[arg-type]
+    mined = stream_bank(tmp_path / "mined.bank", rule, **make, mine=Miner(weights, 3))  # type: ignore[arg-type]
+    assert plain.present is not None
+    assert mined.present is not None
+    np.testing.assert_array_equal(plain.present, mined.present)
+    other = (plain.crops != mined.crops).any((1, 2))
+    assert not other[plain.present == 1].any()
+    without = int((plain.present == 0).sum())
+    assert other.sum() == pytest.approx(0.6 * without, abs=1.5)
+    # Another detector mines other frames: a bank of it is another bank.
+    with pytest.raises(CadstnError, match="a bank of other clips"):
+        stream_bank(tmp_path / "plain.bank", rule, **make, mine=Miner(weights, 3))  # type: ignore[arg-type]
