@@ -29,13 +29,13 @@ from cadstn.io.text import csv_cell
 )
 def test_printable(text: str, shown: str) -> None:
     assert printable(text) == shown
-    line = str(CadstnError(text, where=text, mend=text))
+    line = str(CadstnError(text, where=text, hint=text))
     assert line.isprintable()
     line.encode("utf-8")
 
 
 def test_a_long_line_is_cut_in_the_middle() -> None:
-    line = str(CadstnError("x" * 10**6, where="file", mend="do this"))
+    line = str(CadstnError("x" * 10**6, where="file", hint="do this"))
     assert len(line) < 2100
     assert line.startswith("file: x")
     assert line.endswith("; do this")

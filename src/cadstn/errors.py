@@ -1,4 +1,4 @@
-"""The one error type that users are meant to read: what is wrong, where, and the mend."""
+"""The one error type that users are meant to read: what is wrong, where, and a hint."""
 
 from __future__ import annotations
 
@@ -40,18 +40,18 @@ class CadstnError(Exception):
     Args:
         what: what is wrong, with the offending value in it.
         where: the file, frame or argument it was found in, if there is one.
-        mend: what to do about it.
+        hint: what to do about it.
 
-    The command line prints it as ``error: WHERE: WHAT; MEND`` and exits with 2. The line holds no
+    The command line prints it as ``error: WHERE: WHAT; HINT`` and exits with 2. The line holds no
     control characters, whatever the file's name and contents are, see `printable`.
     """
 
-    def __init__(self, what: str, *, where: object = None, mend: str = "") -> None:
+    def __init__(self, what: str, *, where: object = None, hint: str = "") -> None:
         self.what = printable(what)
         self.where = where
-        self.mend = mend
+        self.hint = hint
         head = "" if where is None else f"{where}: "
-        tail = f"; {mend}" if mend else ""
+        tail = f"; {hint}" if hint else ""
         line = printable(f"{head}{what}{tail}")
         if len(line) > _LONGEST:
             line = f"{line[: _LONGEST // 2]} ... {line[-_LONGEST // 2 :]}"
@@ -59,7 +59,7 @@ class CadstnError(Exception):
 
 
 def nearest_name(name: str, known: Iterable[str]) -> str:
-    """Say which known name comes nearest, as the mend of an unknown one.
+    """Say which known name comes nearest, as the hint of an unknown one.
 
     >>> nearest_name("widht", ["width", "hidden"])
     "did you mean 'width'? known: hidden, width"

@@ -25,7 +25,7 @@ def line_of(call: Callable[[], object]) -> str:
     with pytest.raises(CadstnError) as caught:
         call()
     assert caught.value.where is not None
-    assert caught.value.mend
+    assert caught.value.hint
     assert "\n" not in str(caught.value)
     return str(caught.value)
 

@@ -20,12 +20,12 @@ Make = Callable[..., tuple[Path, Any, Any]]
 
 
 def fails(path: Path, split: str, *said: str) -> None:
-    """Opening fails in one line that holds these words, the path and a mend."""
+    """Opening fails in one line that holds these words, the path and a hint."""
     with pytest.raises(CadstnError) as caught:
         open_dataset(path, split)
     line = str(caught.value)
     assert "\n" not in line
-    assert caught.value.mend
+    assert caught.value.hint
     for words in said:
         assert words in line
 

@@ -38,7 +38,7 @@ def refused(pred: Path, truth: Path, fmt: str = "uvd") -> str:
         score_files(pred, truth, "icvl", "xyz" if fmt == "xyz" else "uvd")
     error = caught.value
     assert Path(str(error.where)) == pred
-    assert error.mend
+    assert error.hint
     assert "\n" not in str(error)
     return str(error)
 

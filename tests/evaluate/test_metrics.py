@@ -243,7 +243,7 @@ def test_what_is_refused(pred: Array, truth: Array, what: str) -> None:
         with pytest.raises(CadstnError) as caught:
             function(pred, truth)
         assert caught.value.what == what
-        assert caught.value.mend
+        assert caught.value.hint
         assert "\n" not in str(caught.value)
 
 

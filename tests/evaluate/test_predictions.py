@@ -35,7 +35,7 @@ def refusal(path: Path, joints: int = 2) -> CadstnError:
         read_joints_text(path, joints)
     error = caught.value
     assert str(error).startswith(f"{path}: ")
-    assert error.mend
+    assert error.hint
     assert "\n" not in str(error)
     return error
 
@@ -71,7 +71,7 @@ def test_lost_frames_keep_their_place(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "what", "mend"),
+    ("text", "what", "hint"),
     [
         ("", "empty", "2 x (u v d)"),
         (" \n\n", "empty", "2 x (u v d)"),
@@ -90,10 +90,10 @@ def test_lost_frames_keep_their_place(tmp_path: Path) -> None:
         ("1 2 3 nan nan nan\n", "line 1: 'nan' is not finite", "nan throughout"),
     ],
 )
-def test_mistakes_are_named(tmp_path: Path, text: str, what: str, mend: str) -> None:
+def test_mistakes_are_named(tmp_path: Path, text: str, what: str, hint: str) -> None:
     error = refusal(text_file(tmp_path, text))
     assert error.what == what
-    assert mend in error.mend
+    assert hint in error.hint
 
 
 def test_missing_file_and_folder(tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_npz_mistakes_are_named(tmp_path: Path) -> None:
         with pytest.raises(CadstnError) as caught:
             read_joints_npz(path)
         assert caught.value.where == path
-        assert caught.value.mend
+        assert caught.value.hint
         return caught.value.what
 
     assert refused() == "no such file"

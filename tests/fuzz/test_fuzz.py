@@ -89,7 +89,7 @@ def frames(path: Path) -> None:
 
 
 def read_rows(path: Path) -> None:
-    parse_numbers(path, read_lines(path, "m"), 63, first_line=1, mend="m")
+    parse_numbers(path, read_lines(path, "m"), 63, first_line=1, hint="m")
 
 
 #: By name: a whole file, its ending, and what reads it.

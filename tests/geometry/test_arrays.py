@@ -169,7 +169,7 @@ def test_what_is_no_depth_is_one_line(depth: Any, says: str) -> None:
     with pytest.raises(CadstnError, match=says) as caught:
         as_depth_mm(depth, CAMERA)
     assert "\n" not in str(caught.value)
-    assert caught.value.mend
+    assert caught.value.hint
     assert len(str(caught.value)) < 250
 
 

@@ -21,10 +21,10 @@ PLAIN = Camera(500.0, 400.0, 320.0, 240.0)
 
 
 def refused(call: Any, *args: Any) -> CadstnError:
-    """What calling it raises, which must be one line with a mend."""
+    """What calling it raises, which must be one line with a hint."""
     with pytest.raises(CadstnError) as caught:
         call(*args)
-    assert caught.value.mend
+    assert caught.value.hint
     assert "\n" not in str(caught.value)
     return caught.value
 
@@ -128,14 +128,14 @@ def test_nyu_packing_loses_nothing(mm: int) -> None:
 def test_not_sixteen_bits(shape: tuple[int, ...], dtype: type, seen: str) -> None:
     error = refused(PLAIN.depth_mm, np.zeros(shape, dtype))
     assert error.what == f"{seen} image where 16-bit depth was expected"
-    assert "--camera nyu" in error.mend
+    assert "--camera nyu" in error.hint
 
 
 @pytest.mark.parametrize("dtype", [np.int16, np.int32, np.uint32, np.int64, np.uint64])
 def test_only_unsigned_sixteen_bits(dtype: type) -> None:
     error = refused(PLAIN.depth_mm, np.full((4, 6), 500, dtype))
     assert error.what == f"{np.dtype(dtype)} image where uint16 depth was expected"
-    assert ".astype(np.uint16)" in error.mend
+    assert ".astype(np.uint16)" in error.hint
 
 
 def test_sixteen_bits_of_either_byte_order() -> None:
@@ -174,7 +174,7 @@ def test_size_and_encoding() -> None:
     assert refused(lambda: replace(PLAIN, width=-1)).what == "camera size is -1x0"
     error = refused(lambda: replace(PLAIN, encoding="depth-16"))
     assert error.what == "camera encoding is 'depth-16'"
-    assert "did you mean 'depth16'?" in error.mend
+    assert "did you mean 'depth16'?" in error.hint
 
 
 def test_sized() -> None:
@@ -265,7 +265,7 @@ def test_json_nested_too_deeply(depth: int) -> None:
 
 def test_json_unknown_field_names_the_nearest() -> None:
     error = refused(Camera.from_json, json_with(widht=640))
-    assert error.mend.startswith("did you mean 'width'? known: ")
+    assert error.hint.startswith("did you mean 'width'? known: ")
     assert error.where == "camera.json"
 
 
@@ -316,10 +316,10 @@ def test_parse_unreadable_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_parse_refuses(text: str) -> None:
     error = refused(parse_camera, text)
     assert error.what == f"no camera '{text}'"
-    assert "FILE.json, or fx,fy,cx,cy[,depth_unit_mm]" in error.mend
+    assert "FILE.json, or fx,fy,cx,cy[,depth_unit_mm]" in error.hint
 
 
 def test_parse_names_the_nearest_and_checks_numbers() -> None:
-    assert "did you mean 'nyu'?" in refused(parse_camera, "nyuu").mend
+    assert "did you mean 'nyu'?" in refused(parse_camera, "nyuu").hint
     assert refused(parse_camera, "0,1,2,3").what == "camera fx is 0.0"
     assert refused(parse_camera, "1,1,2,3,nan").what == "camera depth_unit_mm is nan"

@@ -60,10 +60,10 @@ def written(path: Path, count: int = 4, **options: Any) -> Path:
 
 
 def refused(call: Any, *args: Any, **options: Any) -> str:
-    """The one line with a mend that calling it raises."""
+    """The one line with a hint that calling it raises."""
     with pytest.raises(CadstnError) as caught:
         call(*args, **options)
-    assert caught.value.mend
+    assert caught.value.hint
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -399,7 +399,7 @@ def test_bad_frame_is_left_out_and_told(tmp_path: Path, kind: str) -> None:
     np.testing.assert_array_equal(frames[1].truth_xyz_mm, truth()[2])
     assert [(b.index, b.name) for b in bad] == [(1, "000001.png")]
     assert str(bad[0].error).startswith(f"{file}: {what}")
-    assert bad[0].error.mend
+    assert bad[0].error.hint
     assert "\n" not in str(bad[0].error)
     with pytest.warns(BadFrameWarning, match="frame left out: ") as caught:
         assert len(list(recording)) == 3
@@ -637,3 +637,19 @@ def test_real_frame_with_the_wrong_camera() -> None:
     path = shared("nyu")
     line = refused(next, open_recording(path, "sr305").frames(lambda bad: None))
     assert line.startswith(f"{path / 'depth_1_0000001.png'}: 8-bit 3-channel image where 16-bit")
+
+
+def test_an_npz_file_says_its_times_or_which_arrays_it_holds(tmp_path: Path) -> None:
+    depth = np.full((3, 240, 320), 500, np.uint16)
+    path, camera = tmp_path / "a.npz", CAMERA.to_json()
+    np.savez(path, depth=depth, camera=camera, time_s=[0.0, 0.1, 0.5])
+    assert [frame.time_s for frame in open_recording(path)] == [0.0, 0.1, 0.5]
+    for times, line in (
+        ([0.0, 0.1], "time_s is float64 of shape (2,)"),
+        ([0.0, 0.2, 0.1], "time_s does not go forward"),
+        ([0.0, np.nan, 0.1], "time_s does not go forward"),
+    ):
+        np.savez(path, depth=depth, camera=camera, time_s=times)
+        assert line in refused(open_recording, path)
+    np.savez(path, left=depth, right=depth, camera=camera)
+    assert "lacks the array 'depth', holds left, right" in refused(open_recording, path)

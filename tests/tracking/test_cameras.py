@@ -379,4 +379,4 @@ def test_cameras_that_are_not_there_are_one_line() -> None:
             open_source(name)
         assert "\n" not in str(caught.value)
         mends = ("pip install", "plug it in", "install the system library")
-        assert any(mend in str(caught.value) for mend in mends)
+        assert any(hint in str(caught.value) for hint in mends)

@@ -91,7 +91,7 @@ def test_zero_intrinsics_never_become_a_camera() -> None:
 def test_unplugged_in_mid_stream_leaves_valid_files(
     network: Network, frames: list[Frame], tmp_path: Path
 ) -> None:
-    error = CadstnError("stopped", where="scripted", mend="plug it in")
+    error = CadstnError("stopped", where="scripted", hint="plug it in")
     source = Scripted(scripted(frames), error)
     text = io.StringIO()
     out = tmp_path / "out"

@@ -42,7 +42,7 @@ class Clocked(BaseSource):
             depth = np.full((240, 320), 500 + i, np.float32)
             yield LiveFrame(depth, CAMERA, i * self.every_s, i, cut=i == 3)
         if self.fails:
-            raise CadstnError("stopped", where=self.name, mend="plug it in")
+            raise CadstnError("stopped", where=self.name, hint="plug it in")
 
 
 def test_a_slow_consumer_drops_and_never_lags() -> None:

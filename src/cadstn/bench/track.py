@@ -215,7 +215,7 @@ def paper_sized(folder: Path, *, int8: bool = False) -> Path:
     except ImportError:
         raise CadstnError(
             "the paper's sizes are exported for this, which needs PyTorch",
-            mend="pip install 'cadstn[train]'",
+            hint="pip install 'cadstn[train]'",
         ) from None
     path = folder / f"paper{'-int8' if int8 else ''}.onnx"
     with torch.random.fork_rng():

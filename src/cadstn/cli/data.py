@@ -91,7 +91,7 @@ def synth(
                 )  # fmt: skip
     except KeyboardInterrupt:
         raise CadstnError(
-            "interrupted", where=path, mend="what is finished is kept: the same command goes on"
+            "interrupted", where=path, hint="what is finished is kept: the same command goes on"
         ) from None
     click.echo(f"wrote {total} frames to {path}")
     following = "cadstn info" if layout == "recording" else "cadstn data check"
@@ -115,7 +115,7 @@ def _must_suit(layout: str, options: dict[str, object]) -> None:
         if value and name not in _SUITS[layout]:
             raise CadstnError(
                 f"--{name} means nothing to --layout {layout}",
-                mend=f"it takes {', '.join(f'--{known}' for known in _SUITS[layout])}",
+                hint=f"it takes {', '.join(f'--{known}' for known in _SUITS[layout])}",
             )
 
 

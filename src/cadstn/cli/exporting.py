@@ -80,13 +80,13 @@ def export(
 def _blend(text: str) -> tuple[Start, float]:
     """Read the weights and the share that ``--blend`` names."""
     weights, _, share = text.rpartition("=")
-    mend = "give --blend WEIGHTS=SHARE, for instance shipped=0.2"
+    hint = "give --blend WEIGHTS=SHARE, for instance shipped=0.2"
     try:
         value = float(share)
     except ValueError:
         value = 0.0
     if not weights or not 0 < value < 1:
-        raise CadstnError(f"'{text}' is not weights and a share", where="--blend", mend=mend)
+        raise CadstnError(f"'{text}' is not weights and a share", where="--blend", hint=hint)
     return _exported(weights, "--blend"), value
 
 
@@ -95,6 +95,6 @@ def _exported(weights: str, option: str) -> Start:
     start = begun(weights)
     if not start.folded:
         raise CadstnError(
-            f"{option} takes an export, not a run", where=weights, mend="export the run first"
+            f"{option} takes an export, not a run", where=weights, hint="export the run first"
         )
     return start

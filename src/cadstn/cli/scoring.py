@@ -26,7 +26,7 @@ _CAMERA = click.option(
 
 def _needs_set(camera: str | None, set_name: str | None) -> None:
     if camera and not set_name:
-        raise CadstnError("--camera without --set changes nothing", mend="add --set, or leave it")
+        raise CadstnError("--camera without --set changes nothing", hint="add --set, or leave it")
 
 
 @click.command()
@@ -168,7 +168,7 @@ def predict(
 
     for path in (out, truth):
         if path is not None and path.suffix not in (".txt", ".npz"):
-            raise CadstnError("neither .txt nor .npz", where=path, mend="give FILE.txt or FILE.npz")
+            raise CadstnError("neither .txt nor .npz", where=path, hint="give FILE.txt or FILE.npz")
     predictor = load_predictor(run, network, device_of(device))
     dataset = open_dataset(data, split)
     chosen = predictor.clip if window is None else window

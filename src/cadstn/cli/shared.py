@@ -35,7 +35,7 @@ def scaled_camera(path: str | Path, camera: str | None, scale: float | None) -> 
         return camera
     own = Path(path) / "camera.json"
     if camera is None and not own.is_file():
-        raise CadstnError("--scale needs a camera", mend="give --camera as well")
+        raise CadstnError("--scale needs a camera", hint="give --camera as well")
     return parse_camera(str(own) if camera is None else camera).scaled(scale)
 
 
@@ -46,7 +46,7 @@ def need_train(command: str) -> None:
     except ImportError:
         raise CadstnError(
             f"'{command}' needs PyTorch",
-            mend="pip install 'cadstn[train]'; without a GPU, first the CPU build: "
+            hint="pip install 'cadstn[train]'; without a GPU, first the CPU build: "
             "pip install torch --index-url https://download.pytorch.org/whl/cpu",
         ) from None
 

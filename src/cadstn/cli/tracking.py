@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sys
 import threading
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 import click
 
 from cadstn.cli.shared import CAMERA_HELP, SCALE_HELP, scaled_camera
+from cadstn.errors import CadstnError
 
 if TYPE_CHECKING:
     from cadstn.io import BadFrame, Recording
@@ -176,8 +178,14 @@ def live(
     from cadstn.tracking.listeners import Listeners, StatusLine
     from cadstn.tracking.live import Tally, track_source
 
-    def report(error: object) -> None:
-        click.echo(f"left out: {error}", err=True)
+    left_out: dict[str, int] = {}
+
+    def report(error: CadstnError) -> None:
+        # One line for each kind of reason, the others are counted; numbers make no other kind.
+        kind = re.sub(r"\d+", "0", error.what)
+        left_out[kind] = left_out.get(kind, 0) + 1
+        if left_out[kind] == 1:
+            click.echo(f"left out: {error}", err=True)
 
     def warn(line: str) -> None:
         click.echo(f"warning: {line}", err=True)
@@ -213,6 +221,9 @@ def live(
                 pass
             finally:
                 click.echo(tally.line(), err=True)
+                for kind, count in left_out.items():
+                    if count > 1:
+                        click.echo(f"left out: {count} frames, {kind}", err=True)
                 if (without := tally.no_hand()) is not None:
                     click.echo(without, err=True)
     for path in listeners.written:

@@ -329,13 +329,13 @@ def setting(text: str) -> tuple[str, Any]:
     """Read FIELD=VALUE, the value as JSON or else as plain text."""
     name, equals, value = text.partition("=")
     if not equals:
-        raise CadstnError(f"--set {text}", mend="write --set FIELD=VALUE")
+        raise CadstnError(f"--set {text}", hint="write --set FIELD=VALUE")
     try:
         return name, json.loads(value)
     except json.JSONDecodeError:
         return name, value
     except (ValueError, RecursionError) as error:  # thousands of digits, of brackets
-        raise CadstnError(f"--set {name} ({error})", mend="write --set FIELD=VALUE") from None
+        raise CadstnError(f"--set {name} ({error})", hint="write --set FIELD=VALUE") from None
 
 
 _FIRST_ESTIMATE = 20  # steps after which the first estimate of the time is printed

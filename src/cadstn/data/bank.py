@@ -63,7 +63,7 @@ class CropRule:
     def __post_init__(self) -> None:
         known = (*CENTERS, *RENDERED_CENTERS)
         if self.center not in known:
-            raise CadstnError(f"no centre '{self.center}'", mend=f"use one of {', '.join(known)}")
+            raise CadstnError(f"no centre '{self.center}'", hint=f"use one of {', '.join(known)}")
 
     def cube_of(self, subject: str) -> float:
         """Edge of the cube for a subject, mm."""
@@ -121,7 +121,7 @@ class Bank:
                 raise CadstnError(
                     f"a bank of crops with {name} = {theirs.get(name)}, not {ours[name]}",
                     where=self.path,
-                    mend=_REMAKE,
+                    hint=_REMAKE,
                 )
 
 
@@ -210,7 +210,7 @@ def build_bank(
         bank = open_bank(path)
         bank.check_rule(rule)
         if bank.about["data"] != data:
-            raise CadstnError("a bank of other frames or labels", where=path, mend=_REMAKE)
+            raise CadstnError("a bank of other frames or labels", where=path, hint=_REMAKE)
         on_frames(len(bank))
         return bank
     kept = _kept_joints(dataset, rule)
@@ -298,7 +298,7 @@ def write_bank(
         raise CadstnError(
             f"cannot write a bank of {at / 1e9:.1f} GB ({error.strerror})",
             where=path,
-            mend="free some space, or set CADSTN_CACHE to a larger disk",
+            hint="free some space, or set CADSTN_CACHE to a larger disk",
         ) from None
     return open_bank(path)
 
@@ -331,7 +331,7 @@ def open_bank(path: Path, mode: Literal["c", "r+"] = "c") -> Bank:
     except (OSError, ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
         why = str(error) or type(error).__name__
         raise CadstnError(
-            f"not a whole bank of crops ({why})", where=path, mend="delete it, it is remade"
+            f"not a whole bank of crops ({why})", where=path, hint="delete it, it is remade"
         ) from None
     if mode == "c":
         check_stamp(path, hint=_REMAKE)
@@ -385,5 +385,5 @@ def _kept_joints(dataset: Dataset, rule: CropRule) -> list[int]:
     raise CadstnError(
         f"{dataset.name} has no joints of '{rule.skeleton}'",
         where=dataset.folder,
-        mend=f"set skeleton to {' or '.join(known)}",
+        hint=f"set skeleton to {' or '.join(known)}",
     )

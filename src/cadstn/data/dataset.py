@@ -118,7 +118,7 @@ class Dataset:
             raise CadstnError(
                 f"no labelled frame of {self.name} {self.split}",
                 where=self.folder,
-                mend="unpack the whole set, or give another folder",
+                hint="unpack the whole set, or give another folder",
             )
         assert self.joints_uvd.shape == self.joints_xyz_mm.shape == (count, joints, 3)
         assert len(self.sequences) == len(self.subjects) == len(self.starts) == count

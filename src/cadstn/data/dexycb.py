@@ -25,14 +25,14 @@ from cadstn.errors import CadstnError
 from cadstn.geometry.camera import Camera
 from cadstn.geometry.skeleton import HAND21
 from cadstn.io.arrays import load_npz
-from cadstn.io.files import read_png, told_of, write_png
+from cadstn.io.files import error_context, read_png, write_png
 from cadstn.io.layouts import layout_camera
 from cadstn.io.whole import write_text, write_with
 
 _SEQUENCES = 100  # of each subject in the whole set
 _SUBJECTS, _SERIALS = range(10), range(8)
 _NO_HAND = -1.0
-_MEND = "unpack it again from the set's archive"
+_HINT = "unpack it again from the set's archive"
 
 #: Setup and split -> numbers of subjects, cameras and sequences. Source: the set's own toolkit.
 _ALL = frozenset(range(_SEQUENCES))
@@ -70,7 +70,7 @@ def find(root: Path) -> tuple[str, ...]:
         raise CadstnError(
             f"has {subjects[0].name} but not calibration/intrinsics",
             where=root,
-            mend="unpack calibration.tar.gz beside the subjects",
+            hint="unpack calibration.tar.gz beside the subjects",
         )
     whole = all(len(_folders(subject)) == _SEQUENCES for subject in subjects)
     there = {int(subject.name[-2:]) - 1 for subject in subjects}
@@ -97,7 +97,7 @@ def open_dexycb(root: Path, split: str) -> Dataset:
         if folder.name not in cameras:
             camera = layout_camera(folder, [folder / frame_name(0)])
             if camera is None:
-                raise CadstnError("has no calibration", where=folder, mend=_MEND)
+                raise CadstnError("has no calibration", where=folder, hint=_HINT)
             cameras[folder.name] = camera.sized(640, 480)
         sequence = folder.relative_to(root).as_posix()
         for file in sorted(folder.glob("labels_*.npz")):
@@ -145,10 +145,10 @@ def read_label(file: Path) -> Joints | None:
     Raises:
         CadstnError: naming the file, if it is damaged or of another kind.
     """
-    with told_of(file):
+    with error_context(file):
         joints = load_npz(file, ("joint_3d",)).get("joint_3d")
         if joints is None or joints.shape != (1, 21, 3) or not np.isfinite(joints).all():
-            raise CadstnError("lacks joint_3d (1, 21, 3) of finite numbers", mend=_MEND)
+            raise CadstnError("lacks joint_3d (1, 21, 3) of finite numbers", hint=_HINT)
     if (joints == _NO_HAND).all():
         return None
     return np.asarray(joints[0], np.float64) * 1000

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from cadstn.data.mat import read_mat
 from cadstn.errors import CadstnError
 from cadstn.io.arrays import MAX_BYTES, read_regular
-from cadstn.io.files import told_of
+from cadstn.io.files import error_context
 
 
-def read_lines(file: Path, mend: str) -> list[str]:
+def read_lines(file: Path, hint: str) -> list[str]:
     r"""Lines of a text file without their ends, empty ones at the end dropped.
 
     ICVL's label files end their lines in CR CR LF, which read as text would put an empty line
@@ -25,17 +25,17 @@ def read_lines(file: Path, mend: str) -> list[str]:
     Raises:
         CadstnError: naming the file, if it is missing, unreadable or empty.
     """
-    with told_of(file):
+    with error_context(file):
         if not file.is_file():
-            raise CadstnError("no such file", mend=mend)
+            raise CadstnError("no such file", hint=hint)
         text = read_regular(file).decode("utf-8-sig", errors="replace").replace("\r", " ").rstrip()
         if not text:
-            raise CadstnError("empty", mend=mend)
+            raise CadstnError("empty", hint=hint)
         return [line.strip() for line in text.split("\n")]
 
 
 def parse_numbers(
-    file: Path, rows: Sequence[str], width: int, *, first_line: int = 1, mend: str,
+    file: Path, rows: Sequence[str], width: int, *, first_line: int = 1, hint: str,
     lost: bool = False,
 ) -> NDArray[np.float64]:  # fmt: skip
     """Parse rows of numbers between blanks: (rows, width).
@@ -45,7 +45,7 @@ def parse_numbers(
         rows: one line each.
         width: numbers in each.
         first_line: the number of the first row's line in the file, from 1.
-        mend: what to do about a wrong one.
+        hint: what to do about a wrong one.
         lost: whether a row may be ``nan`` throughout, a frame without a hand.
 
     Raises:
@@ -62,13 +62,13 @@ def parse_numbers(
         if (np.isfinite(table).all(axis=1) | gone).all():
             return table
     return np.array([
-        _parse_row(file, number, row.split(), width, mend, lost)
+        _parse_row(file, number, row.split(), width, hint, lost)
         for number, row in enumerate(rows, first_line)
     ])  # fmt: skip
 
 
 def _parse_row(
-    file: Path, number: int, tokens: list[str], width: int, mend: str, lost: bool
+    file: Path, number: int, tokens: list[str], width: int, hint: str, lost: bool
 ) -> list[float]:
     """Parse one row the slow way, which names each mistake."""
     values = []
@@ -78,15 +78,15 @@ def _parse_row(
             values.append(float("?" if "_" in token else token))
         except ValueError:
             raise CadstnError(
-                f"line {number}: '{token[:40]}' is not a number", where=file, mend=mend
+                f"line {number}: '{token[:40]}' is not a number", where=file, hint=hint
             ) from None
     if len(values) != width:
         raise CadstnError(
-            f"line {number} holds {len(values)} numbers, expected {width}", where=file, mend=mend
+            f"line {number} holds {len(values)} numbers, expected {width}", where=file, hint=hint
         )
     bad = [token for token, v in zip(tokens, values, strict=True) if not math.isfinite(v)]
     if bad and not (lost and all(map(math.isnan, values))):
-        raise CadstnError(f"line {number}: '{bad[0]}' is not finite", where=file, mend=mend)
+        raise CadstnError(f"line {number}: '{bad[0]}' is not finite", where=file, hint=hint)
     return values
 
 
@@ -96,27 +96,27 @@ def scipy_io() -> Any:
         import scipy.io
     except ImportError:
         raise CadstnError(
-            "writing NYU's joint_data.mat needs SciPy", mend="pip install 'cadstn[data]'"
+            "writing NYU's joint_data.mat needs SciPy", hint="pip install 'cadstn[data]'"
         ) from None
     return scipy.io
 
 
-def load_mat(file: Path, keys: Sequence[str], mend: str) -> dict[str, NDArray[Any]]:
+def load_mat(file: Path, keys: Sequence[str], hint: str) -> dict[str, NDArray[Any]]:
     """Load those of the arrays that a MATLAB v5 file holds.
 
     Raises:
         CadstnError: naming the file, if it is not one.
     """
-    with told_of(file):
+    with error_context(file):
         data = read_regular(file, MAX_BYTES)
         if b"MATLAB 7.3" in data[:128] or data[:8] == b"\x89HDF\r\n\x1a\n":
             raise CadstnError(
                 "a MATLAB 7.3 file where the set has v5",
-                mend=f"save it in MATLAB with -v7, or {mend}",
+                hint=f"save it in MATLAB with -v7, or {hint}",
             )
         if not data.startswith(b"MATLAB 5.0 MAT-file"):
-            raise CadstnError(f"not a MATLAB v5 file, it begins with {data[:16]!r}", mend=mend)
+            raise CadstnError(f"not a MATLAB v5 file, it begins with {data[:16]!r}", hint=hint)
         try:
             return read_mat(data, keys, MAX_BYTES)
         except (ValueError, RecursionError, OverflowError, MemoryError) as error:
-            raise CadstnError(f"damaged MATLAB file ({error})", mend=mend) from None
+            raise CadstnError(f"damaged MATLAB file ({error})", hint=hint) from None

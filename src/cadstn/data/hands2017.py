@@ -28,7 +28,7 @@ from cadstn.io.whole import write_text
 CAMERA = Camera(475.065948, 475.065857, 315.944855, 245.287079, 640, 480)
 LABELS = "training/Training_Annotation.txt"
 IMAGES = "training/images"
-_MEND = "one frame a line: file name, then 21 x (x y z) between tabs; unpack it again"
+_HINT = "one frame a line: file name, then 21 x (x y z) between tabs; unpack it again"
 #: Place in the file of each joint of hand21: roots first, then the rest of each finger.
 _IN_FILE = [0, *(i for f in range(5) for i in (1 + f, 6 + 3 * f, 7 + 3 * f, 8 + 3 * f))]
 
@@ -41,7 +41,7 @@ def find(root: Path) -> tuple[str, ...]:
         raise CadstnError(
             f"has {LABELS} but not {IMAGES}",
             where=root,
-            mend="unpack the images beside their labels",
+            hint="unpack the images beside their labels",
         )
     return ("train",)
 
@@ -84,8 +84,8 @@ def read_labels(file: Path) -> tuple[list[str], Joints]:
     Raises:
         CadstnError: naming file and line, where a line is not a name and 63 finite numbers.
     """
-    parts = [line.partition("\t") for line in read_lines(file, _MEND)]
-    table = parse_numbers(file, [rest for _, _, rest in parts], 63, first_line=1, mend=_MEND)
+    parts = [line.partition("\t") for line in read_lines(file, _HINT)]
+    table = parse_numbers(file, [rest for _, _, rest in parts], 63, first_line=1, hint=_HINT)
     return [name for name, _, _ in parts], table.reshape(-1, 21, 3)[:, _IN_FILE]
 
 

@@ -30,7 +30,7 @@ INVALID = 32001
 #: not at full rate, so smaller ones are the rule.
 GAP = 5
 CUT_RULE = f"a recording begins, or its file numbers leave out more than {GAP}"
-_MEND = "one frame a line: file name, then 16 x (u v d); unpack it again"
+_HINT = "one frame a line: file name, then 16 x (u v d); unpack it again"
 
 
 class Layout(NamedTuple):
@@ -91,14 +91,14 @@ def find_layout(root: Path, split: str) -> Layout | None:
                     raise CadstnError(
                         f"has {layout.labels[0]} but not {name}",
                         where=root,
-                        mend="unpack the whole set",
+                        hint="unpack the whole set",
                     )
             return layout
     if there:
         raise CadstnError(
             f"has {there[0].labels[0]} but not the folder {there[0].depth}",
             where=root,
-            mend="unpack the depth images beside their labels",
+            hint="unpack the depth images beside their labels",
         )
     return None
 
@@ -121,7 +121,7 @@ def open_icvl(root: Path, split: str) -> Dataset:
     """
     layout = find_layout(root, split.removesuffix("-unrotated"))
     if layout is None:
-        raise CadstnError(f"holds no ICVL {split} labels", where=root, mend="unpack the whole set")
+        raise CadstnError(f"holds no ICVL {split} labels", where=root, hint="unpack the whole set")
     names: list[str] = []
     tables = []
     for file in layout.labels:
@@ -172,7 +172,7 @@ def read_labels(file: Path) -> tuple[list[str], Joints]:
     Raises:
         CadstnError: naming file and line, where a line is not a name and 48 finite numbers.
     """
-    lines = read_lines(file, _MEND)
+    lines = read_lines(file, _HINT)
     parts = [line.partition(" ") for line in lines]
     names = [name.replace("\\", "/") for name, _, _ in parts]
     for number, name in enumerate(names, 1):
@@ -180,12 +180,12 @@ def read_labels(file: Path) -> tuple[list[str], Joints]:
             raise CadstnError(
                 f"line {number} names '{name[:80]}', which lies outside of the set",
                 where=file,
-                mend=_MEND,
+                hint=_HINT,
             )
         if not name.endswith(".png"):
             begins = f"begins with '{name[:40]}', not with a .png" if name else "is empty"
-            raise CadstnError(f"line {number} {begins}", where=file, mend=_MEND)
-    table = parse_numbers(file, [rest for _, _, rest in parts], 48, first_line=1, mend=_MEND)
+            raise CadstnError(f"line {number} {begins}", where=file, hint=_HINT)
+    table = parse_numbers(file, [rest for _, _, rest in parts], 48, first_line=1, hint=_HINT)
     return names, table.reshape(-1, 16, 3)
 
 
@@ -216,7 +216,7 @@ def _all_unpacked(folder: Path, names: list[str]) -> None:
         raise CadstnError(
             f"lacks the folder of {gone[0]} and of {len(gone) - 1} more labelled frames",
             where=folder,
-            mend="unpack the whole set",
+            hint="unpack the whole set",
         )
 
 

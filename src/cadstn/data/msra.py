@@ -21,7 +21,7 @@ from cadstn.errors import CadstnError
 from cadstn.geometry.camera import KNOWN_CAMERAS, Camera, DepthMm
 from cadstn.geometry.skeleton import MSRA21
 from cadstn.io.arrays import read_regular
-from cadstn.io.files import told_of
+from cadstn.io.files import error_context
 from cadstn.io.whole import write_bytes, write_text
 
 CAMERA = KNOWN_CAMERAS["msra"]
@@ -44,8 +44,8 @@ FAULTY: dict[str, tuple[int, ...]] = {
 }
 _HEADER = 24
 _TO_OURS = np.array([1.0, -1.0, -1.0])
-_MEND = "copy it again from the set's archive"
-_LABEL_MEND = "a count, then 21 x (x y z) a line; copy it again from the set's archive"
+_HINT = "copy it again from the set's archive"
+_LABEL_HINT = "a count, then 21 x (x y z) a line; copy it again from the set's archive"
 
 
 def frame_name(index: int) -> str:
@@ -76,7 +76,7 @@ def find(root: Path) -> tuple[str, ...]:
             raise CadstnError(
                 f"has {there[0]} but no gesture with a joint.txt in it",
                 where=root,
-                mend="unpack the whole set",
+                hint="unpack the whole set",
             )
         return ()
     more = () if len(there) == 1 else (f"{kind}-{s}" for kind in ("train", "test") for s in there)
@@ -113,7 +113,7 @@ def open_msra(root: Path, split: str) -> Dataset:
                 raise CadstnError(
                     f"has the labels of {count} frames but not {frame_name(0)}",
                     where=folder,
-                    mend="unpack the whole set: the frames lie beside joint.txt",
+                    hint="unpack the whole set: the frames lie beside joint.txt",
                 )
             names += [f"{sequence}/{frame_name(i)}" for i in range(count)]
             faulty += [f"{sequence}/{frame_name(i)}" for i in FAULTY.get(sequence, ()) if i < count]
@@ -145,11 +145,11 @@ def open_msra(root: Path, split: str) -> Dataset:
 
 def _gestures(folder: Path) -> list[str]:
     """Folders of gestures, the set's own first and in its order."""
-    with told_of(folder):
+    with error_context(folder):
         there = {entry.name for entry in folder.iterdir() if (entry / "joint.txt").is_file()}
     if not there:
         raise CadstnError(
-            "no gesture with a joint.txt in it", where=folder, mend="unpack the whole set"
+            "no gesture with a joint.txt in it", where=folder, hint="unpack the whole set"
         )
     return [g for g in GESTURES if g in there] + sorted(there.difference(GESTURES))
 
@@ -161,21 +161,21 @@ def read_labels(file: Path) -> Joints:
         CadstnError: naming file and line, where the count and the lines disagree or a line is not
             63 finite numbers.
     """
-    first, *rows = read_lines(file, _LABEL_MEND)
+    first, *rows = read_lines(file, _LABEL_HINT)
     if not re.fullmatch(r"\d{1,9}", first):
-        raise CadstnError(f"line 1 is '{first[:40]}', not a count", where=file, mend=_LABEL_MEND)
+        raise CadstnError(f"line 1 is '{first[:40]}', not a count", where=file, hint=_LABEL_HINT)
     if int(first) != len(rows):
         raise CadstnError(
-            f"line 1 counts {first} frames where {len(rows)} follow", where=file, mend=_LABEL_MEND
+            f"line 1 counts {first} frames where {len(rows)} follow", where=file, hint=_LABEL_HINT
         )
-    table = parse_numbers(file, rows, 63, first_line=2, mend=_LABEL_MEND)
+    table = parse_numbers(file, rows, 63, first_line=2, hint=_LABEL_HINT)
     joints: Joints = table.reshape(-1, 21, 3) * _TO_OURS
     if len(joints) and not (joints[..., 2] > 0).all():
         line = 2 + int(np.argwhere(joints[..., 2] <= 0)[0, 0])
         raise CadstnError(
             f"line {line}: a joint's z is not negative, so it lies behind the camera",
             where=file,
-            mend=_LABEL_MEND,
+            hint=_LABEL_HINT,
         )
     return joints
 
@@ -186,27 +186,27 @@ def read_bin(file: Path, camera: Camera) -> DepthMm:
     Raises:
         CadstnError: naming the file, if it is cut off, or its box does not lie in the image.
     """
-    with told_of(file):
+    with error_context(file):
         data = read_regular(file)
         if len(data) < _HEADER:
-            raise CadstnError(f"cut off after {len(data)} bytes", mend=_MEND)
+            raise CadstnError(f"cut off after {len(data)} bytes", hint=_HINT)
         width, height, left, top, right, bottom = np.frombuffer(data, "<i4", 6).tolist()
         camera.sized(width, height)
         if not (0 <= left <= right <= width and 0 <= top <= bottom <= height):
             raise CadstnError(
                 f"its box ({left}, {top}) to ({right}, {bottom}) is not in {width}x{height}",
-                mend=_MEND,
+                hint=_HINT,
             )
         need = _HEADER + 4 * (right - left) * (bottom - top)
         if len(data) != need:
-            raise CadstnError(f"holds {len(data)} bytes, its box needs {need}", mend=_MEND)
+            raise CadstnError(f"holds {len(data)} bytes, its box needs {need}", hint=_HINT)
         box = np.frombuffer(data, "<f4", offset=_HEADER).reshape(bottom - top, right - left)
         depth = np.zeros((height, width), np.float32)
         depth[top:bottom, left:right] = box
         # What is not a distance was not measured.
         depth[~np.isfinite(depth) | (depth < 0) | np.isin(depth, camera.invalid)] = 0.0
         if not depth.any():
-            raise CadstnError("nothing measured in its box", mend="leave this frame out")
+            raise CadstnError("nothing measured in its box", hint="leave this frame out")
         return depth
 
 

@@ -19,7 +19,7 @@ from cadstn.data.registry import Reader
 from cadstn.errors import CadstnError
 from cadstn.geometry.camera import KNOWN_CAMERAS
 from cadstn.geometry.skeleton import NYU14, NYU14_OF_36, NYU36
-from cadstn.io.files import read_png, told_of, write_png
+from cadstn.io.files import error_context, read_png, write_png
 from cadstn.io.whole import write_with
 
 CAMERA = KNOWN_CAMERAS["nyu"]
@@ -31,7 +31,7 @@ CUT_RULE = "the 14 scored joints jump over 40 mm on average"
 SECOND_SUBJECT = 2440
 TEST_FRAMES = 8252
 
-_MEND = "unpack it again from nyu_hand_dataset_v2.zip"
+_HINT = "unpack it again from nyu_hand_dataset_v2.zip"
 
 
 def frame_name(index: int, camera: int = 1) -> str:
@@ -50,7 +50,7 @@ def find(root: Path) -> tuple[str, ...]:
             raise CadstnError(
                 f"has {frame_name(0)} but not {LABELS}",
                 where=folder,
-                mend="unpack the whole of nyu_hand_dataset_v2.zip, of which it is a part",
+                hint="unpack the whole of nyu_hand_dataset_v2.zip, of which it is a part",
             )
     return tuple(splits)
 
@@ -72,7 +72,7 @@ def open_nyu(root: Path, split: str) -> Dataset:
         raise CadstnError(
             f"has the labels of {len(names)} frames but not {names[0]}",
             where=folder,
-            mend="unpack the whole set: the frames lie beside joint_data.mat",
+            hint="unpack the whole set: the frames lie beside joint_data.mat",
         )
     # Not joint_xyz of the file: through the one camera that everybody's predictions go through.
     xyz = np.asarray(CAMERA.to_xyz_mm(uvd), np.float64)
@@ -117,30 +117,30 @@ def read_labels(file: Path, key: str, cameras: tuple[int, ...] = (0, 1, 2)) -> J
     Raises:
         CadstnError: naming the file, if it is missing, not such a file, or of another shape.
     """
-    with told_of(file):
+    with error_context(file):
         if not file.is_file():
-            raise CadstnError("no such file", mend=_MEND)
-        arrays = load_mat(file, (key, "joint_names"), _MEND)
+            raise CadstnError("no such file", hint=_HINT)
+        arrays = load_mat(file, (key, "joint_names"), _HINT)
         if key not in arrays:
-            raise CadstnError(f"lacks {key}", mend=_MEND)
+            raise CadstnError(f"lacks {key}", hint=_HINT)
         names = tuple(str(np.squeeze(name)) for name in np.ravel(arrays.get("joint_names", ())))
         if names and names != NYU36.joints:
             raise CadstnError(
                 f"its joint_names begin {', '.join(names[:3])} and are not NYU's 36 in order",
-                mend=_MEND,
+                hint=_HINT,
             )
         joints = arrays[key]
         if joints.ndim != 4 or joints.shape[0] != 3 or joints.shape[2:] != (36, 3):
             raise CadstnError(
-                f"{key} is {'x'.join(map(str, joints.shape))}, expected 3xNx36x3", mend=_MEND
+                f"{key} is {'x'.join(map(str, joints.shape))}, expected 3xNx36x3", hint=_HINT
             )
         if joints.dtype.kind != "f":
-            raise CadstnError(f"{key} holds {joints.dtype}, expected numbers", mend=_MEND)
+            raise CadstnError(f"{key} holds {joints.dtype}, expected numbers", hint=_HINT)
         # One camera after the other: together it is ten times slower in the file's order.
         chosen = np.stack([np.array(joints[camera], np.float64) for camera in cameras])
         if not np.isfinite(chosen).all():
             frame = int(np.argwhere(~np.isfinite(chosen))[0, 1])
-            raise CadstnError(f"{key} of frame {frame + 1} is not finite", mend=_MEND)
+            raise CadstnError(f"{key} of frame {frame + 1} is not finite", hint=_HINT)
         return chosen
 
 

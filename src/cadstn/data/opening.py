@@ -51,7 +51,7 @@ def find_dataset(path: str | Path) -> Found:
     given = Path(path)
     if not given.is_dir():
         what = "is a file, not a folder" if given.exists() else "no such folder"
-        raise CadstnError(what, where=given, mend="give the folder that the set was unpacked into")
+        raise CadstnError(what, where=given, hint="give the folder that the set was unpacked into")
     for root in (given, given / "dataset"):
         if found := _found(root):
             return found
@@ -62,7 +62,7 @@ def find_dataset(path: str | Path) -> Found:
         if found := _found(child):
             return found
     known = "; ".join(f"{name} by {reader.recognised_by}" for name, reader in READERS.items())
-    raise CadstnError("holds no data set that is known", where=given, mend=f"recognised: {known}")
+    raise CadstnError("holds no data set that is known", where=given, hint=f"recognised: {known}")
 
 
 def open_dataset(path: str | Path, split: str) -> Dataset:
@@ -80,7 +80,7 @@ def open_dataset(path: str | Path, split: str) -> Dataset:
         raise CadstnError(
             f"this {found.name} has no split '{split}'",
             where=found.root,
-            mend=nearest_name(split, found.splits),
+            hint=nearest_name(split, found.splits),
         )
     return READERS[found.name].open(found.root, split)
 

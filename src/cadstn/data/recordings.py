@@ -72,13 +72,13 @@ def open_recordings(root: Path, split: str) -> Dataset:
         theirs, truth = recording.skeleton, recording.truth_xyz_mm
         if theirs is None or truth is None:
             raise CadstnError(
-                "does not name its joints", where=folder / _TRUTH, mend="add the array 'skeleton'"
+                "does not name its joints", where=folder / _TRUTH, hint="add the array 'skeleton'"
             )
         if skeleton is not None and theirs != skeleton:
             raise CadstnError(
                 f"has joints of {theirs.name} where the first recording has {skeleton.name}",
                 where=folder / _TRUTH,
-                mend="give recordings of one skeleton",
+                hint="give recordings of one skeleton",
             )
         skeleton = theirs
         place = "" if folder == root else f"{folder.relative_to(root).as_posix()}/"

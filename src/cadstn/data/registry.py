@@ -56,5 +56,5 @@ def register(reader: Reader) -> None:
     A folder is given to the readers in the order they were registered in.
     """
     if reader.name in READERS:
-        raise CadstnError(f"a second data set '{reader.name}'", mend="give it another name")
+        raise CadstnError(f"a second data set '{reader.name}'", hint="give it another name")
     READERS[reader.name] = reader

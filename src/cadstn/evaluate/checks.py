@@ -61,7 +61,7 @@ def check_ranges(
         raise CadstnError(
             f"frame {zeros[0]} (counted from 0) is all zeros, and {len(zeros) - 1} more are",
             where=path,
-            mend="write nan in all numbers of a frame without a hand; scores count it as lost",
+            hint="write nan in all numbers of a frame without a hand; scores count it as lost",
         )
     depth = float(np.median(found[..., 2]))
     letter = letters[2]
@@ -70,7 +70,7 @@ def check_ranges(
         raise CadstnError(
             f"its {letter} of {depth:.3g} in the middle looks like metres, not mm",
             where=path,
-            mend=f"write {letter}{'' if letters == 'uvd' else ', x and y'} in mm: times 1000",
+            hint=f"write {letter}{'' if letters == 'uvd' else ', x and y'} in mm: times 1000",
         )
     if (found[..., 2] > 0).mean() < _MOST_IN_FRONT:
         if size < _HAND_MM or (found == 0).all(axis=(0, 2)).any():
@@ -78,12 +78,12 @@ def check_ranges(
                 f"its {letter} of {depth:.4g} in the middle is no distance from a camera: are its "
                 "joints relative to one of them?",
                 where=path,
-                mend="add the root joint's place in the camera frame, in mm",
+                hint="add the root joint's place in the camera frame, in mm",
             )
         raise CadstnError(
             f"its {letter} of {depth:.4g} in the middle lies behind the camera",
             where=path,
-            mend=f"give {letter} in mm, positive in front of the camera",
+            hint=f"give {letter} in mm, positive in front of the camera",
         )
     if letters == "uvd" and rules is not None:
         outside = _outside(found, rules.camera)
@@ -93,7 +93,7 @@ def check_ranges(
                 f"{100 * outside:.0f} % of its u v lie outside {rules.name}'s image of {image}: "
                 "does it hold x y z in mm?",
                 where=path,
-                mend="read it with --format xyz (cadstn compare: FILE:xyz), or check the set",
+                hint="read it with --format xyz (cadstn compare: FILE:xyz), or check the set",
             )
 
 
@@ -113,7 +113,7 @@ def check_names(path: object, notes: Mapping[str, Any], skeleton: Skeleton | Non
         raise CadstnError(
             f"holds joints of {named} where {skeleton.name} is expected",
             where=path,
-            mend="give the set that these joints belong to",
+            hint="give the set that these joints belong to",
         )
     skeleton = skeleton or SKELETONS.get(named)
     names = notes.get("joint_names")
@@ -126,7 +126,7 @@ def check_names(path: object, notes: Mapping[str, Any], skeleton: Skeleton | Non
     raise CadstnError(
         f"names its joint {place} '{theirs}' where {skeleton.name} has '{ours}'",
         where=path,
-        mend=f"put the joints in the order {', '.join(skeleton.joints)}",
+        hint=f"put the joints in the order {', '.join(skeleton.joints)}",
     )
 
 
@@ -156,7 +156,7 @@ def check_reading(
     pred, truth = pred_xyz_mm[some], truth_xyz_mm[some]
     error_mm = float(joint_errors_mm(pred, truth).mean())
     if error_mm > _PLAUSIBLE_MM:
-        for what, other, mend in _readings(pred, truth, rules, fmt):
+        for what, other, hint in _readings(pred, truth, rules, fmt):
             if not np.isfinite(other).all():
                 continue
             other_mm = float(joint_errors_mm(other, truth).mean())
@@ -164,7 +164,7 @@ def check_reading(
                 raise CadstnError(
                     f"mean error {error_mm:.0f} mm as it was read, {other_mm:.1f} mm with {what}",
                     where=path,
-                    mend=mend,
+                    hint=hint,
                 )
     _check_order(path, pred, truth, None if rules is None else rules.skeleton)
 
@@ -183,8 +183,8 @@ def _readings(
     root = int(np.abs(pred[..., :2]).max(axis=(0, 2)).argmin())
     if np.abs(pred[:, root, :2]).max() < _AT_ZERO_MM:
         moved = pred - pred[:, root, None] + truth[:, root, None]
-        mend = "add the root joint's place in the camera frame"
-        readings.insert(0, (f"joints relative to joint {root}", moved, mend))
+        hint = "add the root joint's place in the camera frame"
+        readings.insert(0, (f"joints relative to joint {root}", moved, hint))
     if rules is None or fmt is None:
         return [*readings, ("x and y exchanged", pred[..., [1, 0, 2]], "exchange the columns")]
     uvd = np.asarray(rules.camera.to_uvd(pred), np.float64)
@@ -230,7 +230,7 @@ def _check_order(
         f"its joint {k} lies where the truth has {names[nearest[k]]}, not {names[k]} "
         f"(mean error {own:.0f} mm, {other:.1f} mm in another order)",
         where=path,
-        mend="put its joints in this order: " + ", ".join(names),
+        hint="put its joints in this order: " + ", ".join(names),
     )
 
 

@@ -111,11 +111,11 @@ def compare_files(
     truths = [s for s in sources if s.path.stem in _TRUTH_STEMS]
     sources = [s for s in sources if s not in truths]
     if not sources:
-        raise CadstnError("no file of predictions", mend="give some: cadstn compare FILE...")
+        raise CadstnError("no file of predictions", hint="give some: cadstn compare FILE...")
     if truth is None:
         truth = truths[0].path if truths else sources[0].path.parent / "groundtruth.txt"
     if not truth.is_file():
-        raise CadstnError("no such file of truth", where=truth, mend="name it with --truth FILE")
+        raise CadstnError("no such file of truth", where=truth, hint="name it with --truth FILE")
     _check_names(sources)
     truth_xyz_mm = load_predictions(truth, rules)
     if truth.suffix == ".npz" and (cuts := read_npz_notes(truth).get("cuts")) is not None:
@@ -167,6 +167,6 @@ def _check_names(sources: Sequence[Source]) -> None:
             raise CadstnError(
                 f"called '{source.name}' like {seen[source.name]}",
                 where=source.path,
-                mend=f"name one of them: NAME={source.path}",
+                hint=f"name one of them: NAME={source.path}",
             )
         seen[source.name] = source.path

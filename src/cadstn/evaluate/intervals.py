@@ -113,7 +113,7 @@ def bootstrap(values: ArrayLike, cuts: Sequence[int] = (), *, seed: int = 0) -> 
     """
     runs = np.atleast_2d(np.asarray(values, dtype=np.float64))
     if np.ndim(values) not in (1, 2) or not runs.size:
-        raise CadstnError(f"values of shape {np.shape(values)}", mend="give one number a frame")
+        raise CadstnError(f"values of shape {np.shape(values)}", hint="give one number a frame")
     counted = ~np.isnan(runs)
     if not counted.any():
         return Interval(math.nan, math.nan, math.nan)

@@ -25,7 +25,7 @@ def as_joints(xyz_mm: ArrayLike, name: str) -> FloatArray:
     array = np.asarray(xyz_mm, dtype=np.float64)
     if array.ndim != 3 or array.shape[-1] != 3 or array.size == 0:
         raise CadstnError(
-            f"{name} of shape {array.shape}", mend="give joints (frames, joints, 3) in mm"
+            f"{name} of shape {array.shape}", hint="give joints (frames, joints, 3) in mm"
         )
     return array
 
@@ -41,7 +41,7 @@ def as_prediction(xyz_mm: ArrayLike, name: str = "prediction") -> FloatArray:
         count = int(np.count_nonzero(~np.isfinite(pred[frame])))
         raise CadstnError(
             f"{name} of frame {frame}: {count} of {pred[frame].size} numbers are not finite",
-            mend="give finite joints, or NaN in all joints of a lost frame",
+            hint="give finite joints, or NaN in all joints of a lost frame",
         )
     return pred
 
@@ -53,13 +53,13 @@ def as_pair(pred_xyz_mm: ArrayLike, truth_xyz_mm: ArrayLike) -> tuple[FloatArray
         if pred.shape[axis] != truth.shape[axis]:
             raise CadstnError(
                 f"prediction has {pred.shape[axis]} {unit} where the truth has {truth.shape[axis]}",
-                mend=f"compare files of the same {unit}",
+                hint=f"compare files of the same {unit}",
             )
     bad = ~np.isfinite(truth).all(axis=(1, 2))
     if bad.any():
         raise CadstnError(
             f"truth of frame {int(np.argmax(bad))} is not finite",
-            mend="leave unlabelled frames out of both truth and prediction",
+            hint="leave unlabelled frames out of both truth and prediction",
         )
     return pred, truth
 

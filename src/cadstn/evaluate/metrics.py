@@ -305,7 +305,7 @@ def _check_cuts(cuts: Sequence[int]) -> None:
     if any(c < 0 for c in cuts) or any(b <= a for a, b in itertools.pairwise(cuts)):
         raise CadstnError(
             f"cuts are {list(cuts)}",
-            mend="give increasing 0-based indices of the frames that begin a new shot",
+            hint="give increasing 0-based indices of the frames that begin a new shot",
         )
 
 

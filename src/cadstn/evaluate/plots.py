@@ -212,7 +212,7 @@ def _blank(width: float, height: float) -> Figure:
         from matplotlib.figure import Figure
     except ImportError:
         raise CadstnError(
-            "figures need matplotlib", mend="pip install 'cadstn[plots]', or give no --out"
+            "figures need matplotlib", hint="pip install 'cadstn[plots]', or give no --out"
         ) from None
     return Figure(figsize=(width, height), dpi=_DPI, layout="constrained")
 

@@ -20,7 +20,7 @@ from cadstn.evaluate.checks import FORMATS, Format, check_names, check_ranges
 from cadstn.evaluate.joints import FloatArray, lost_frames
 from cadstn.evaluate.protocol import Protocol
 from cadstn.io.arrays import load_npz, npz_names
-from cadstn.io.files import told_of
+from cadstn.io.files import error_context
 from cadstn.io.folder import check_hashes
 from cadstn.io.whole import write_text
 
@@ -43,12 +43,12 @@ def read_joints_text(path: str | os.PathLike[str], joints: int) -> FloatArray:
             another count, something that is not a number, an infinity, or some NaN but not all.
     """
     path = Path(path)
-    mend = (
+    hint = (
         f"one frame a line, {joints} x (u v d) between blanks, nan throughout for a lost frame, "
         "without file names, commas or headers; check which data set the file belongs to"
     )
-    rows = read_lines(path, mend)
-    return parse_numbers(path, rows, 3 * joints, mend=mend, lost=True).reshape(-1, joints, 3)
+    rows = read_lines(path, hint)
+    return parse_numbers(path, rows, 3 * joints, hint=hint, lost=True).reshape(-1, joints, 3)
 
 
 def write_joints_uvd(path: str | os.PathLike[str], joints_uvd: ArrayLike) -> None:
@@ -83,24 +83,24 @@ def read_joints_npz(path: str | os.PathLike[str]) -> FloatArray:
     """
     path = Path(path)
     _must_exist(path)
-    mend = f"give an .npz file with the array {NPZ_KEY} (frames, joints, 3), as cadstn track writes"
-    with told_of(path):
+    hint = f"give an .npz file with the array {NPZ_KEY} (frames, joints, 3), as cadstn track writes"
+    with error_context(path):
         check_hashes(path)
         if (held := npz_names(path)) and NPZ_KEY not in held:
-            raise CadstnError(f"lacks {NPZ_KEY}, holds {', '.join(held)[:200]}", mend=mend)
+            raise CadstnError(f"lacks {NPZ_KEY}, holds {', '.join(held)[:200]}", hint=hint)
         arrays = load_npz(path, (NPZ_KEY,))
         if NPZ_KEY not in arrays:
-            raise CadstnError(f"lacks {NPZ_KEY}, holds nothing", mend=mend)
+            raise CadstnError(f"lacks {NPZ_KEY}, holds nothing", hint=hint)
         array = arrays[NPZ_KEY]
     if array.ndim != 3 or array.shape[-1] != 3 or array.size == 0 or array.dtype.kind not in "fiu":
         raise CadstnError(
-            f"{NPZ_KEY} is {array.dtype} of shape {array.shape}", where=path, mend=mend
+            f"{NPZ_KEY} is {array.dtype} of shape {array.shape}", where=path, hint=hint
         )
     joints = array.astype(np.float64)
     try:
         lost_frames(joints)
     except CadstnError as error:
-        raise CadstnError(error.what, where=path, mend=error.mend) from None
+        raise CadstnError(error.what, where=path, hint=error.hint) from None
     return joints
 
 
@@ -111,7 +111,7 @@ def read_npz_notes(path: str | os.PathLike[str]) -> dict[str, Any]:
     ``joint_names`` (K names) and ``cuts`` (frames that begin a new shot).
     """
     path = Path(path)
-    with told_of(path):
+    with error_context(path):
         arrays = load_npz(path, ("skeleton", "centre", "joint_names", "cuts"))
         notes: dict[str, Any] = {k: str(arrays[k]) for k in ("skeleton", "centre") if k in arrays}
         if "joint_names" in arrays:
@@ -119,7 +119,7 @@ def read_npz_notes(path: str | os.PathLike[str]) -> dict[str, Any]:
         if "cuts" in arrays:
             cuts = arrays["cuts"].ravel()
             if cuts.size and cuts.dtype.kind not in "iu":
-                raise CadstnError(f"its cuts are {cuts.dtype}", mend="give frames' indices")
+                raise CadstnError(f"its cuts are {cuts.dtype}", hint="give frames' indices")
             notes["cuts"] = tuple(int(cut) for cut in cuts)
     return notes
 
@@ -147,10 +147,10 @@ def load_predictions(
         raise CadstnError(
             "a MATLAB file, which is not read as predictions",
             where=path,
-            mend="write its joints as text, one frame a line, K x (u v d)",
+            hint="write its joints as text, one frame a line, K x (u v d)",
         )
     if fmt not in FORMATS:
-        raise CadstnError(f"no format '{fmt}'", mend=nearest_name(fmt, FORMATS))
+        raise CadstnError(f"no format '{fmt}'", hint=nearest_name(fmt, FORMATS))
     if path.suffix == ".npz":
         joints = read_joints_npz(path)
         if protocol is not None and joints.shape[1] != len(protocol.skeleton):
@@ -158,7 +158,7 @@ def load_predictions(
                 f"holds {joints.shape[1]} joints where {protocol.name} has "
                 f"{len(protocol.skeleton)}",
                 where=path,
-                mend="give the set that these joints belong to, or none for two .npz files",
+                hint="give the set that these joints belong to, or none for two .npz files",
             )
         check_names(path, read_npz_notes(path), None if protocol is None else protocol.skeleton)
         check_ranges(path, joints, "xyz")
@@ -168,13 +168,13 @@ def load_predictions(
         raise CadstnError(
             "a text file does not name its camera and joints",
             where=path,
-            mend="name its data set with --set, for instance --set nyu, or give .npz files",
+            hint="name its data set with --set, for instance --set nyu, or give .npz files",
         )
     if protocol.several_cameras and fmt == "uvd":
         raise CadstnError(
             f"u v d of {protocol.name}, whose frames have cameras of their own",
             where=path,
-            mend="give .npz files, x y z in mm with --format xyz, or name one --camera",
+            hint="give .npz files, x y z in mm with --format xyz, or name one --camera",
         )
     table = read_joints_text(path, len(protocol.skeleton))
     check_ranges(path, table, fmt, protocol)
@@ -185,4 +185,4 @@ def load_predictions(
 
 def _must_exist(path: Path) -> None:
     if not path.is_file():
-        raise CadstnError("no such file", where=path, mend="give a .txt or .npz file of joints")
+        raise CadstnError("no such file", where=path, hint="give a .txt or .npz file of joints")

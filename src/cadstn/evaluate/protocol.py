@@ -109,7 +109,7 @@ def protocol(name: str, camera: str | None = None) -> Protocol:
         CadstnError: for an unknown name, with the nearest known one, or an unreadable camera.
     """
     if name not in PROTOCOLS:
-        raise CadstnError(f"no test set '{name}'", mend=nearest_name(name, PROTOCOLS))
+        raise CadstnError(f"no test set '{name}'", hint=nearest_name(name, PROTOCOLS))
     rules = PROTOCOLS[name]
     if camera is None:
         return rules

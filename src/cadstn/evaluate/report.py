@@ -104,7 +104,7 @@ def check_against_truth(
         fmt: how a text prediction was read; None for ``.npz``.
 
     Raises:
-        CadstnError: naming the file and the mend.
+        CadstnError: naming the file and the hint.
     """
     _check_pair(pred_path, pred_xyz_mm, truth_path, truth_xyz_mm)
     check_reading(pred_path, pred_xyz_mm, truth_xyz_mm[: len(pred_xyz_mm)], rules, fmt)
@@ -197,20 +197,20 @@ def _check_pair(pred_path: object, pred: FloatArray, truth_path: object, truth: 
         raise CadstnError(
             f"holds {pred.shape[1]} joints where {truth_path} holds {truth.shape[1]}",
             where=pred_path,
-            mend="compare files of the same joints",
+            hint="compare files of the same joints",
         )
     if len(pred) > len(truth):
         raise CadstnError(
             f"holds {len(pred)} frames where {truth_path} holds {len(truth)}",
             where=pred_path,
-            mend="compare it with the truth of the same frames; only a shorter prediction is taken",
+            hint="compare it with the truth of the same frames; only a shorter prediction is taken",
         )
     unlabelled = lost_frames(truth)
     if unlabelled.any():
         raise CadstnError(
             f"frame {int(np.argmax(unlabelled))} (counted from 0) is NaN in a file of truth",
             where=truth_path,
-            mend="leave unlabelled frames out of both files; have the two files changed places?",
+            hint="leave unlabelled frames out of both files; have the two files changed places?",
         )
 
 
@@ -223,7 +223,7 @@ def _check_same_skeleton(
         raise CadstnError(
             f"holds joints of {ours} where {truth_path} holds {theirs}",
             where=pred_path,
-            mend="compare files of the same joints",
+            hint="compare files of the same joints",
         )
 
 
@@ -234,7 +234,7 @@ def _joint_names(scores: Scores, skeleton: Skeleton | None) -> tuple[str, ...]:
     if len(skeleton) != count:
         raise CadstnError(
             f"scores of {count} joints where {skeleton.name} has {len(skeleton)}",
-            mend="give the skeleton of these joints",
+            hint="give the skeleton of these joints",
         )
     return skeleton.joints
 

@@ -65,7 +65,7 @@ def _check_sizes(own: Mapping[str, Tensor], theirs: Mapping[str, Tensor], use: s
         if name not in own or name not in theirs or own[name].shape != theirs[name].shape:
             raise CadstnError(
                 f"weights of another network cannot {use} ({name})",
-                mend="give an export of the same recipe",
+                hint="give an export of the same recipe",
             )
 
 

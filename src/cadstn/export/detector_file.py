@@ -87,6 +87,6 @@ def read_detector(path: Path) -> dict[str, Tensor]:
     file = path / "detector.safetensors" if path.is_dir() else path
     if not file.is_file():
         raise CadstnError(
-            "no trained detector", where=path, mend="cadstn train detector --out RUN makes one"
+            "no trained detector", where=path, hint="cadstn train detector --out RUN makes one"
         )
     return load_file(file)

@@ -60,7 +60,7 @@ class PaperForm:
         if extras != Extras():
             raise CadstnError(
                 "only compact networks are blended or have an error scale",
-                mend="leave blend and spread out",
+                hint="leave blend and spread out",
             )
 
     def example(self, model: Any, batch: int) -> tuple[Tensor, ...]:
@@ -86,7 +86,7 @@ class CompactForm:
     def check(self, extras: Extras) -> None:
         """See `Form`."""
         if not extras.spread > 0:
-            raise CadstnError(f"spread is {extras.spread}", mend="give a factor above 0")
+            raise CadstnError(f"spread is {extras.spread}", hint="give a factor above 0")
 
     def example(self, model: Any, batch: int) -> tuple[Tensor, ...]:
         """See `Form`."""

@@ -33,7 +33,7 @@ def _half_weights(model: nn.Module) -> list[tuple[nn.Parameter, Tensor]]:
             rounded = weight.detach().half()
             if not rounded.isfinite().all():
                 raise CadstnError(
-                    "a weight does not fit into float16", where=name, mend="use half=False"
+                    "a weight does not fit into float16", where=name, hint="use half=False"
                 )
             pairs.append((weight, rounded))
     return pairs

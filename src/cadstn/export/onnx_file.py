@@ -75,7 +75,7 @@ def export_onnx(
             positive, or blend or spread is given for a paper's network.
     """
     if half and int8:
-        raise CadstnError("half and int8 exclude each other", mend="choose one")
+        raise CadstnError("half and int8 exclude each other", hint="choose one")
     form, extras = FORMS[model.config.trunk], Extras(blend, spread)
     form.check(extras)
     properties = _properties(model, metadata)

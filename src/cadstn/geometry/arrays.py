@@ -34,7 +34,8 @@ def as_depth_mm(depth: Any, camera: Camera, unit: str | float | None = None) -> 
         (H, W) float32 mm; 0, NaN or infinity where nothing was measured.
 
     Raises:
-        CadstnError: if it is no depth image, holds negative steps, or floats in metres.
+        CadstnError: if it is no depth image or no camera, holds negative steps, or floats in
+            metres.
 
     >>> camera = Camera(240, 240, 160, 120, depth_unit_mm=0.5)
     >>> as_depth_mm([[1000, 0], [1200, 65535]], camera).tolist()
@@ -42,21 +43,33 @@ def as_depth_mm(depth: Any, camera: Camera, unit: str | float | None = None) -> 
     >>> as_depth_mm(np.array([[0.5, 0.625]]), camera, unit="m").tolist()
     [[500.0, 625.0]]
     """
+    require_camera(camera)
     array = depth if type(depth) is np.ndarray else _array(depth)
     kind = array.dtype.kind
     if kind not in "uif":
-        raise CadstnError(f"depth of type {array.dtype}", mend=_HINT)
+        raise CadstnError(f"depth of type {array.dtype}", hint=_HINT)
     packed = camera.encoding == "nyu" and array.dtype == np.uint8
     if array.ndim > 2 and not packed:
         array = _without_ones(array)
     if not packed and (array.ndim != 2 or 0 in array.shape):
-        raise CadstnError(f"depth has shape {array.shape}", mend="give one (height, width) image")
+        raise CadstnError(f"depth has shape {array.shape}", hint="give one (height, width) image")
     if unit is not None:
         return camera.straightened(_in_unit(array, camera, unit))
     if kind != "f":
         return camera.depth_mm(array if packed else _steps(array))
     _refuse_metres(array)
     return camera.straightened(np.ascontiguousarray(array, np.float32))
+
+
+def require_camera(camera: Any) -> None:
+    """Raise CadstnError unless it is a `Camera`: a matrix, a name and numbers make one."""
+    if isinstance(camera, Camera):
+        return
+    raise CadstnError(
+        f"camera is a {type(camera).__name__}, not a Camera",
+        hint="Camera.from_K(K, width, height) of a 3x3 matrix, Camera(fx, fy, cx, cy) of numbers, "
+        "parse_camera('kinect2') of a name",
+    )
 
 
 def _array(depth: Any) -> NDArray[Any]:
@@ -78,7 +91,7 @@ def _array(depth: Any) -> NDArray[Any]:
         return np.asarray(depth)
     except (TypeError, ValueError, RuntimeError, BufferError, AttributeError) as error:
         why = " ".join(str(error).split())[:80]
-        raise CadstnError(f"depth is a {name} without depth's pixels ({why})", mend=_HINT) from None
+        raise CadstnError(f"depth is a {name} without depth's pixels ({why})", hint=_HINT) from None
 
 
 def _without_ones(array: NDArray[Any]) -> NDArray[Any]:
@@ -98,17 +111,17 @@ def _steps(array: NDArray[Any]) -> NDArray[Any]:
     if high > 65535:
         raise CadstnError(
             f"the largest step is {high}, more than 16 bits hold",
-            mend="micrometres? give unit='um', or the millimetres of a step",
+            hint="micrometres? give unit='um', or the millimetres of a step",
         )
     return array.astype(np.uint16)
 
 
 def _in_unit(array: NDArray[Any], camera: Camera, unit: str | float) -> DepthMm:
     if isinstance(unit, str) and unit not in UNITS_MM:
-        raise CadstnError(f"no unit '{unit}'", mend=nearest_name(unit, UNITS_MM))
+        raise CadstnError(f"no unit '{unit}'", hint=nearest_name(unit, UNITS_MM))
     factor = UNITS_MM[unit] if isinstance(unit, str) else float(unit)
     if not (np.isfinite(factor) and factor > 0):
-        raise CadstnError(f"unit is {unit}", mend="give mm, cm, m, um, or millimetres a step")
+        raise CadstnError(f"unit is {unit}", hint="give mm, cm, m, um, or millimetres a step")
     if array.dtype.kind == "f" and factor == 1:  # a recording's frames: no product, no copy
         return np.ascontiguousarray(array, np.float32)
     if array.dtype.kind != "f" and camera.invalid:
@@ -121,14 +134,22 @@ def _in_unit(array: NDArray[Any], camera: Camera, unit: str | float) -> DepthMm:
 def _refuse_metres(depth: NDArray[Any]) -> None:
     """Raise CadstnError for floats that are metres: no millimetres are so few."""
     step = max(1, int((depth.size / _LEAST_PIXELS) ** 0.5))
-    largest = _largest(depth[::step, ::step])
+    some = depth[::step, ::step]
+    largest = _largest(some)
+    # Far walls, and marks of nothing measured, may be large numbers in a picture of metres.
+    few = np.count_nonzero((some > 0) & (some < METRES_BELOW))
+    if largest >= METRES_BELOW and 2 * few > np.count_nonzero(some > 0):
+        raise CadstnError(
+            f"most depths are below {METRES_BELOW:g}: metres?",
+            hint="give millimetres (depth * 1000), or unit='m'",
+        )
     if largest < METRES_BELOW and step > 1:
         largest = _largest(depth)
     if 0 < largest < METRES_BELOW:
         guess = "metres, or a picture scaled to 0..1" if largest <= 1 else "metres"
         raise CadstnError(
             f"the largest depth is {largest:.3g}: {guess}?",
-            mend="give millimetres (depth * 1000), or unit='m'",
+            hint="give millimetres (depth * 1000), or unit='m'",
         )
 
 

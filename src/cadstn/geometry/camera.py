@@ -42,14 +42,14 @@ def parse_camera(text: str) -> Camera:
         path = Path(text)
         try:
             if not path.is_file() and not path.is_dir():  # no pipe, which is waited for
-                raise CadstnError("no such camera file", where=path, mend=CAMERA_HINT)
+                raise CadstnError("no such camera file", where=path, hint=CAMERA_HINT)
             with path.open(encoding="utf-8", errors="replace") as file:
                 content = file.read(1 << 20)
         except OSError as error:
             raise CadstnError(
                 f"cannot read ({error.strerror or error})",
                 where=path,
-                mend="check its permissions, or give another file",
+                hint="check its permissions, or give another file",
             ) from None
         return Camera.from_json(content, where=path)
     parts = text.split(",")
@@ -68,12 +68,12 @@ def parse_camera(text: str) -> Camera:
                 return replace(camera, encoding="metres") if metres else camera
             except CadstnError as error:
                 where = f"camera '{text}'"
-                raise CadstnError(error.what, where=where, mend=error.mend) from None
+                raise CadstnError(error.what, where=where, hint=error.hint) from None
     near = nearest_camera(text)
     guess = f"did you mean '{near}'? " if near else ""
     raise CadstnError(
         f"no camera '{text}'",
-        mend=f"{guess}known: {', '.join(KNOWN_CAMERAS)}, FILE.json, or fx,fy,cx,cy[,depth_unit_mm]",
+        hint=f"{guess}known: {', '.join(KNOWN_CAMERAS)}, FILE.json, or fx,fy,cx,cy[,depth_unit_mm]",
     )
 
 

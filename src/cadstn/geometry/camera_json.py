@@ -29,19 +29,19 @@ def camera_fields(text: str, where: object, known: Collection[str]) -> dict[str,
     try:
         values = json.loads(text)
     except json.JSONDecodeError as error:
-        raise CadstnError(f"not JSON ({error})", where=where, mend=CAMERA_HINT) from None
+        raise CadstnError(f"not JSON ({error})", where=where, hint=CAMERA_HINT) from None
     except ValueError:  # Python refuses to convert integers of thousands of digits
         raise CadstnError(
-            "holds a number of thousands of digits", where=where, mend=CAMERA_HINT
+            "holds a number of thousands of digits", where=where, hint=CAMERA_HINT
         ) from None
     except RecursionError:
-        raise CadstnError("nested too deeply", where=where, mend=CAMERA_HINT) from None
+        raise CadstnError("nested too deeply", where=where, hint=CAMERA_HINT) from None
     if not isinstance(values, dict):
-        raise CadstnError("not a JSON object", where=where, mend=CAMERA_HINT)
+        raise CadstnError("not a JSON object", where=where, hint=CAMERA_HINT)
     for name, value in values.items():
         if name not in known:
             raise CadstnError(
-                f"unknown field '{name}'", where=where, mend=nearest_name(name, known)
+                f"unknown field '{name}'", where=where, hint=nearest_name(name, known)
             )
         if name == "invalid":
             good = isinstance(value, list) and all(map(_is_integer, value))
@@ -56,11 +56,11 @@ def camera_fields(text: str, where: object, known: Collection[str]) -> dict[str,
         if not good:
             # Shortened: what stands there may be hundreds of digits or lists deep.
             raise CadstnError(
-                f"field '{name}' is {reprlib.repr(value)}", where=where, mend=CAMERA_HINT
+                f"field '{name}' is {reprlib.repr(value)}", where=where, hint=CAMERA_HINT
             )
     missing = [name for name in ("fx", "fy", "cx", "cy") if name not in values]
     if missing:
-        raise CadstnError(f"lacks {', '.join(missing)}", where=where, mend=CAMERA_HINT)
+        raise CadstnError(f"lacks {', '.join(missing)}", where=where, hint=CAMERA_HINT)
     return values
 
 

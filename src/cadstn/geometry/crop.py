@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cadstn.errors import CadstnError
+from cadstn.geometry.arrays import as_depth_mm
 from cadstn.geometry.camera import Camera, DepthMm, FloatArray
 
 CENTER_PX = 1.25
@@ -92,11 +93,13 @@ def crop_cube(
     Raises:
         CadstnError: if the centre is not in front of the camera, or the cube has no size.
     """
+    if type(depth_mm) is not np.ndarray or depth_mm.ndim != 2 or not isinstance(camera, Camera):
+        depth_mm = as_depth_mm(depth_mm, camera)
     center = np.asarray(center_xyz_mm, np.float64)
     if not (np.isfinite(center).all() and center[2] > 0 and cube_mm > 0):
         raise CadstnError(
             f"cannot cut a cube of {cube_mm} mm around {center.tolist()} mm",
-            mend="the centre lies in front of the camera (z > 0), the cube has a positive edge",
+            hint="the centre lies in front of the camera (z > 0), the cube has a positive edge",
         )
     x, y, z = center.tolist()  # plain numbers: `Camera.to_uvd` takes longer than the rest of this
     u, v = x * camera.fx / z + camera.cx, y * camera.fy / z + camera.cy

@@ -31,16 +31,16 @@ _STEPS = 20
 def check_distortion(model: str, coefficients: tuple[float, ...]) -> None:
     """Raise CadstnError where the model is unknown or its coefficients are too many or too few."""
     if model not in MODELS:
-        raise CadstnError(f"distortion model is '{model}'", mend=nearest_name(model, MODELS))
+        raise CadstnError(f"distortion model is '{model}'", hint=nearest_name(model, MODELS))
     counts = MODELS[model]
     if coefficients and len(coefficients) not in counts:
         raise CadstnError(
             f"{len(coefficients)} distortion coefficients",
-            mend=f"{model} has {' or '.join(map(str, counts))}, in OpenCV's order",
+            hint=f"{model} has {' or '.join(map(str, counts))}, in OpenCV's order",
         )
     if not np.isfinite(coefficients).all():
         raise CadstnError(
-            f"distortion coefficients are {list(coefficients)}", mend="give finite numbers"
+            f"distortion coefficients are {list(coefficients)}", hint="give finite numbers"
         )
 
 

@@ -29,7 +29,7 @@ def unpack(raw: NDArray[Any], encoding: str) -> NDArray[np.uint16]:
         if raw.ndim != 3 or raw.shape[2] != 3 or raw.dtype != np.uint8:
             raise CadstnError(
                 f"{_kind(raw)} image where NYU's packing is 8-bit RGB",
-                mend="use depth_1_*.png, or another --camera",
+                hint="use depth_1_*.png, or another --camera",
             )
         check_red(raw[::4, ::4], most=0.01)
         # OpenCV reads blue first: depth = green * 256 + blue (Tompson 2014).
@@ -38,7 +38,7 @@ def unpack(raw: NDArray[Any], encoding: str) -> NDArray[np.uint16]:
     if encoding == "metres":
         raise CadstnError(
             f"{raw.dtype} image where floats in metres were expected",
-            mend="give the camera with the millimetres of a step instead",
+            hint="give the camera with the millimetres of a step instead",
         )
     if raw.ndim == 2 and raw.dtype.kind == "u" and raw.dtype.itemsize == 2:
         return raw
@@ -46,11 +46,11 @@ def unpack(raw: NDArray[Any], encoding: str) -> NDArray[np.uint16]:
         # A signed or wider image has values that no sensor writes: -1 would become a distance.
         raise CadstnError(
             f"{raw.dtype} image where uint16 depth was expected",
-            mend="clip negatives to 0, then convert with .astype(np.uint16)",
+            hint="clip negatives to 0, then convert with .astype(np.uint16)",
         )
     raise CadstnError(
         f"{_kind(raw)} image where 16-bit depth was expected",
-        mend="save depth as 16-bit single-channel PNG, or use --camera nyu for its packing",
+        hint="save depth as 16-bit single-channel PNG, or use --camera nyu for its packing",
     )
 
 
@@ -61,7 +61,7 @@ def check_unit(depth_unit_mm: float) -> None:
     if not 0 < depth_unit_mm < math.inf:
         raise CadstnError(
             f"camera depth_unit_mm is {depth_unit_mm}",
-            mend="give a positive number for depth_unit_mm",
+            hint="give a positive number for depth_unit_mm",
         )
     if depth_unit_mm < FINEST_MM:
         meant = depth_unit_mm * 1000
@@ -71,7 +71,7 @@ def check_unit(depth_unit_mm: float) -> None:
         hint = f"it is millimetres a step; {depth_unit_mm:g} steps a metre are {meant:g}"
     if not FINEST_MM <= meant <= COARSEST_MM:
         hint = f"it is millimetres a step, from {FINEST_MM:g} to {COARSEST_MM:g}"
-    raise CadstnError(f"camera depth_unit_mm is {depth_unit_mm:g}", mend=hint)
+    raise CadstnError(f"camera depth_unit_mm is {depth_unit_mm:g}", hint=hint)
 
 
 def check_red(raw: NDArray[np.uint8], most: float = 0.0) -> None:
@@ -90,7 +90,7 @@ def check_red(raw: NDArray[np.uint8], most: float = 0.0) -> None:
     other = "" if raw[..., 0].any() else "; blue is 0: this is R + 256 G, as HO3D and STB pack it"
     raise CadstnError(
         f"red is not 0, so this is not NYU's packing (G * 256 + B){other}",
-        mend="unpack it to 16-bit PNGs, or give the camera that wrote it",
+        hint="unpack it to 16-bit PNGs, or give the camera that wrote it",
     )
 
 

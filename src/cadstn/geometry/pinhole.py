@@ -68,27 +68,27 @@ class Camera:
             value = getattr(self, name)
             if not (np.isfinite(value) and 1e-6 < value < _MOST):
                 raise CadstnError(
-                    f"camera {name} is {value}", mend=f"give a positive number for {name}"
+                    f"camera {name} is {value}", hint=f"give a positive number for {name}"
                 )
         center = (self.cx, self.cy)
         if not (np.isfinite(center).all() and max(map(abs, center)) < _MOST):
             raise CadstnError(
-                f"camera centre is ({self.cx}, {self.cy})", mend="give cx and cy in pixels"
+                f"camera centre is ({self.cx}, {self.cy})", hint="give cx and cy in pixels"
             )
         if not (0 <= self.width <= _LONGEST and 0 <= self.height <= _LONGEST):
             raise CadstnError(
                 f"camera size is {self.width}x{self.height}",
-                mend="give width and height in pixels, or 0 to take them from the frames",
+                hint="give width and height in pixels, or 0 to take them from the frames",
             )
         if len(self.invalid) > _MOST_INVALID:
             raise CadstnError(
                 f"camera has {len(self.invalid)} invalid values",
-                mend=f"give at most {_MOST_INVALID}",
+                hint=f"give at most {_MOST_INVALID}",
             )
         if self.encoding not in ENCODINGS:
             raise CadstnError(
                 f"camera encoding is '{self.encoding}'",
-                mend=nearest_name(self.encoding, ENCODINGS),
+                hint=nearest_name(self.encoding, ENCODINGS),
             )
         check_unit(self.depth_unit_mm)
         check_distortion(self.distortion_model, self.distortion)
@@ -125,19 +125,19 @@ class Camera:
         if matrix.size != 9:
             raise CadstnError(
                 f"intrinsic matrix of shape {matrix.shape}",
-                mend="give [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]",
+                hint="give [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]",
             )
         matrix = matrix.reshape(3, 3)
         if not np.allclose(matrix[2], (0, 0, 1)):
             turned = np.allclose(matrix[:, 2], (0, 0, 1))
             raise CadstnError(
                 f"intrinsic matrix whose last row is {matrix[2].tolist()}",
-                mend="transpose it, K.T" if turned else "its last row is 0, 0, 1",
+                hint="transpose it, K.T" if turned else "its last row is 0, 0, 1",
             )
         if abs(matrix[0, 1]) > 1e-3 * abs(matrix[0, 0]) or abs(matrix[1, 0]) > 1e-6:
             raise CadstnError(
                 f"intrinsic matrix with skew {matrix[0, 1]:g}",
-                mend="rectify the images first; pixels stand upright here",
+                hint="rectify the images first; pixels stand upright here",
             )
         fx, fy, cx, cy = (float(matrix[i]) for i in ((0, 0), (1, 1), (0, 2), (1, 2)))
         return Camera(
@@ -188,7 +188,7 @@ class Camera:
             CadstnError: if the factor is not a positive number.
         """
         if not (math.isfinite(factor) and factor > 0):
-            raise CadstnError(f"scale is {factor}", mend="give a positive number, such as 0.5")
+            raise CadstnError(f"scale is {factor}", hint="give a positive number, such as 0.5")
         return self._scaled(factor, factor, round(self.width * factor), round(self.height * factor))
 
     def resized(self, width: int, height: int) -> Camera:
@@ -196,7 +196,7 @@ class Camera:
         if not (self.width and self.height and width > 0 and height > 0):
             raise CadstnError(
                 f"cannot resize {self.width}x{self.height} to {width}x{height}",
-                mend="both need a size in pixels",
+                hint="both need a size in pixels",
             )
         return self._scaled(width / self.width, height / self.height, width, height)
 
@@ -279,7 +279,7 @@ class Camera:
         if (self.width or width, self.height or height) != (width, height):
             raise CadstnError(
                 f"frame is {width}x{height} where the camera is {self.width}x{self.height}",
-                mend="give the camera that took these frames",
+                hint="give the camera that took these frames",
             )
         return replace(self, width=width, height=height)
 
@@ -303,7 +303,7 @@ class Camera:
         try:
             return Camera(**values)
         except CadstnError as error:
-            raise CadstnError(error.what, where=where, mend=error.mend) from None
+            raise CadstnError(error.what, where=where, hint=error.hint) from None
 
 
 def _float(values: ArrayLike) -> FloatArray:
@@ -315,6 +315,6 @@ def _float(values: ArrayLike) -> FloatArray:
 def _focal_px(pixels: int, angle_deg: float) -> float:
     if not 0 < angle_deg < 180:
         raise CadstnError(
-            f"field of view is {angle_deg} degrees", mend="give an angle between 0 and 180"
+            f"field of view is {angle_deg} degrees", hint="give an angle between 0 and 180"
         )
     return pixels / 2 / math.tan(math.radians(angle_deg) / 2)

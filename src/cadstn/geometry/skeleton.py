@@ -35,7 +35,7 @@ class Skeleton:
         """Return the index of a joint by name; raises CadstnError for an unknown name."""
         if joint not in self.joints:
             raise CadstnError(
-                f"{self.name} has no joint '{joint}'", mend=nearest_name(joint, self.joints)
+                f"{self.name} has no joint '{joint}'", hint=nearest_name(joint, self.joints)
             )
         return self.joints.index(joint)
 
@@ -171,5 +171,5 @@ SKELETONS = {s.name: s for s in (HAND21, NYU36, NYU14, ICVL16, MSRA21)}
 def skeleton(name: str) -> Skeleton:
     """Return a skeleton by name; raises CadstnError for an unknown one."""
     if name not in SKELETONS:
-        raise CadstnError(f"no skeleton '{name}'", mend=nearest_name(name, SKELETONS))
+        raise CadstnError(f"no skeleton '{name}'", hint=nearest_name(name, SKELETONS))
     return SKELETONS[name]

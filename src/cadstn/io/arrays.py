@@ -46,10 +46,10 @@ def open_regular(path: Path, limit: int | None = None) -> Iterator[BinaryIO]:
     with os.fdopen(os.open(path, flags | getattr(os, "O_CLOEXEC", 0)), "rb") as file:
         about = os.fstat(file.fileno())
         if not stat.S_ISREG(about.st_mode):
-            raise CadstnError("a folder, pipe or device, not a file", mend="give a file")
+            raise CadstnError("a folder, pipe or device, not a file", hint="give a file")
         if limit is not None and about.st_size > limit:
             raise CadstnError(
-                f"a file of {about.st_size / 1e6:.0f} MB", mend=f"give {limit / 1e6:.0f} MB at most"
+                f"a file of {about.st_size / 1e6:.0f} MB", hint=f"give {limit / 1e6:.0f} MB at most"
             )
         yield file
 
@@ -89,7 +89,7 @@ def load_npz(path: Path, keys: Sequence[str] | None = None) -> dict[str, NDArray
 
 def _archive(file: BinaryIO) -> zipfile.ZipFile:
     if file.read(6) == b"\x93NUMPY":
-        raise CadstnError("not an .npz file but one array", mend="save it with numpy.savez")
+        raise CadstnError("not an .npz file but one array", hint="save it with numpy.savez")
     file.seek(0)
     return zipfile.ZipFile(file)
 
@@ -112,7 +112,7 @@ def check_bytes(count: int) -> None:
     if count > MAX_BYTES:
         raise CadstnError(
             f"unpacks to {count / 1e9:.1f} GB",
-            mend=f"give at most {MAX_BYTES / 1e9:.1f} GB a file, or set CADSTN_MAX_BYTES",
+            hint=f"give at most {MAX_BYTES / 1e9:.1f} GB a file, or set CADSTN_MAX_BYTES",
         )
 
 
@@ -155,4 +155,4 @@ def _named(kind: str) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the disk's, not the file's
         why = str(error).splitlines()[0][:80] if str(error) else type(error).__name__
-        raise CadstnError(f"not a readable {kind} file ({why})", mend="write it again") from None
+        raise CadstnError(f"not a readable {kind} file ({why})", hint="write it again") from None

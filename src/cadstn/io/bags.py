@@ -70,7 +70,7 @@ def open_bag(path: Path) -> Bag:
             held = ", ".join(f"{topic} ({kind})" for topic, kind in kinds.items()) or "none"
             raise CadstnError(
                 f"{len(named)} topics of depth images among: {held}",
-                mend="record one topic of 16UC1 or 32FC1 images",
+                hint="record one topic of 16UC1 or 32FC1 images",
             )
         (topic,) = named
         times = []
@@ -90,7 +90,7 @@ def _opened(path: Path) -> Any:
         from rosbags.typesys import Stores, get_typestore
     except ImportError as cause:
         raise CadstnError(
-            f"a ROS bag needs rosbags ({cause})", where=path, mend="pip install 'cadstn[ros]'"
+            f"a ROS bag needs rosbags ({cause})", where=path, hint="pip install 'cadstn[ros]'"
         ) from None
     with _told(path):
         return AnyReader([path], default_typestore=get_typestore(Stores.ROS2_HUMBLE))
@@ -109,11 +109,11 @@ class _told:  # noqa: N801  # a context, named as the others
         if isinstance(error, CadstnError) and error.where is not None:
             return
         if isinstance(error, CadstnError):
-            raise CadstnError(error.what, where=self._path, mend=error.mend) from None
+            raise CadstnError(error.what, where=self._path, hint=error.hint) from None
         if isinstance(error, Exception):
             why = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
             raise CadstnError(
-                f"not a readable ROS bag ({why})", where=self._path, mend="record or copy it again"
+                f"not a readable ROS bag ({why})", where=self._path, hint="record or copy it again"
             ) from None
 
 

@@ -48,7 +48,7 @@ class _Decoder:
             except (OSError, ValueError, EOFError):
                 process.kill()
                 self.close()
-                raise CadstnError(f"no {kind} image: its decoder failed", mend=_HINT) from None
+                raise CadstnError(f"no {kind} image: its decoder failed", hint=_HINT) from None
             finally:
                 late.cancel()
 
@@ -70,9 +70,9 @@ def _exchange(process: subprocess.Popen[bytes], kind: str, data: bytes) -> NDArr
     process.stdin.flush()
     answer = json.loads(process.stdout.readline())
     if answer.get("missing"):
-        raise CadstnError(f"needs {answer['missing']}", mend=f"pip install 'cadstn[{kind}]'")
+        raise CadstnError(f"needs {answer['missing']}", hint=f"pip install 'cadstn[{kind}]'")
     if "error" in answer:
-        raise CadstnError(f"not a readable {kind} image ({answer['error']})", mend=_HINT)
+        raise CadstnError(f"not a readable {kind} image ({answer['error']})", hint=_HINT)
     dtype, shape = np.dtype(answer["dtype"]), tuple(answer["shape"])
     if not 0 < math.prod(shape) <= 4 * MAX_PIXELS:
         raise ValueError("too large")

@@ -23,21 +23,21 @@ _MOST_METRES = 20.0
 
 
 @contextmanager
-def told_of(where: object) -> Iterator[None]:
+def error_context(where: object) -> Iterator[None]:
     """Name the file in errors that do not know it, and make the system's errors ours."""
     try:
         yield
     except CadstnError as error:
         if error.where is not None:
             raise
-        raise CadstnError(error.what, where=where, mend=error.mend) from None
+        raise CadstnError(error.what, where=where, hint=error.hint) from None
     except (OSError, ValueError) as error:
         if isinstance(error, ValueError) and "null byte" not in str(error):
             raise  # of a path, that is
         raise CadstnError(
             f"cannot read or write ({getattr(error, 'strerror', None) or error})",
             where=where,
-            mend="check its permissions and the space left",
+            hint="check its permissions and the space left",
         ) from None
 
 
@@ -46,7 +46,7 @@ def write_png(file: Path, units: NDArray[np.uint16], camera: Camera) -> None:
     import cv2  # here, because it takes longer to import than all of this package
 
     if camera.encoding == "metres":
-        raise CadstnError("a PNG holds no floats", where=file, mend="give millimetres a step")
+        raise CadstnError("a PNG holds no floats", where=file, hint="give millimetres a step")
     image: NDArray[Any] = units
     if camera.encoding == "nyu":  # green * 256 + blue; OpenCV writes blue first
         image = np.stack([units & 255, units >> 8, units & 0], axis=-1).astype(np.uint8)
@@ -58,7 +58,7 @@ def write_png(file: Path, units: NDArray[np.uint16], camera: Camera) -> None:
 
 def read_png(file: Path, camera: Camera) -> DepthMm:
     """Read one frame into mm, of any kind in `cadstn.io.images`; raises CadstnError naming it."""
-    with told_of(file):
+    with error_context(file):
         return to_mm(read_image(file, camera), camera)
 
 
@@ -70,7 +70,7 @@ def to_mm(raw: NDArray[Any], camera: Camera) -> DepthMm:
             unit, or nothing is measured.
     """
     if raw.ndim not in (2, 3) or not 0 < raw.size <= 4 * MAX_PIXELS:
-        raise CadstnError(f"{raw.dtype} of shape {raw.shape}", mend="give (height, width) depth")
+        raise CadstnError(f"{raw.dtype} of shape {raw.shape}", hint="give (height, width) depth")
     camera.sized(raw.shape[1], raw.shape[0])
     if raw.ndim == 2 and raw.dtype.kind == "f":
         depth = _from_floats(raw, camera)
@@ -83,7 +83,7 @@ def to_mm(raw: NDArray[Any], camera: Camera) -> DepthMm:
         low, high = units.min(), units.max()
         seen = f"every pixel is {low}" if low == high else f"pixels {low} to {high}"
         raise CadstnError(
-            f"nothing measured: {seen}", mend="check the sensor, and 'invalid' in camera.json"
+            f"nothing measured: {seen}", hint="check the sensor, and 'invalid' in camera.json"
         )
     return depth
 
@@ -115,6 +115,6 @@ def _from_floats(raw: NDArray[Any], camera: Camera) -> DepthMm:
     if 0 < most < _MOST_METRES:
         raise CadstnError(
             f"the largest depth is {most:.3g} mm: metres?",
-            mend="say so with an m: --camera fx,fy,cx,cy,m",
+            hint="say so with an m: --camera fx,fy,cx,cy,m",
         )
     return depth

@@ -60,7 +60,7 @@ def whole_folder(
             yield work
             for name in names:
                 if not (work / name).is_file() and name not in optional:
-                    raise CadstnError(f"{name} could not be written", mend="is the disk full?")
+                    raise CadstnError(f"{name} could not be written", hint="is the disk full?")
             if summary is not None:
                 _list_hashes(work / summary, [path for path in sorted(work.iterdir())
                                               if path.name != summary])  # fmt: skip
@@ -91,7 +91,7 @@ def check_hashes(file: Path, summary: str = "summary.json") -> None:
             f"not the file that {summary} beside it lists: its contents changed, or the command "
             "that wrote it was interrupted",
             where=file,
-            mend=f"write it again, or move it away from {summary}",
+            hint=f"write it again, or move it away from {summary}",
         )
 
 
@@ -104,16 +104,16 @@ def folder_target(out: Path, inputs: Iterable[Path] = ()) -> Path:
     hint = "give a folder: --out DIR"
     with writing(out):
         if out.is_symlink() and not out.exists():
-            raise CadstnError("a link that leads nowhere", mend=hint)
+            raise CadstnError("a link that leads nowhere", hint=hint)
         if out.exists() and not out.is_dir():
             raise CadstnError(
-                f"{kind_of(out)} stands where a folder is to be made", mend="give another --out DIR"
+                f"{kind_of(out)} stands where a folder is to be made", hint="give another --out DIR"
             )
         target = Path(os.path.realpath(out))
         for path in inputs:
             if Path(os.path.realpath(path)) == target:
                 raise CadstnError(
-                    "is the input itself, which would be overwritten", mend="give another --out"
+                    "is the input itself, which would be overwritten", hint="give another --out"
                 )
     return target
 
@@ -132,7 +132,7 @@ def _put_in_place(work: Path, target: Path, names: list[str], summary: str | Non
         (target / summary).unlink(missing_ok=True)
     for name in [*names, *([summary] if summary is not None else ())]:
         if (target / name).is_dir():
-            raise CadstnError(f"a folder named {name} is in it", mend="give another --out")
+            raise CadstnError(f"a folder named {name} is in it", hint="give another --out")
         if (work / name).exists():
             os.replace(work / name, target / name)
         else:

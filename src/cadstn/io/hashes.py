@@ -50,9 +50,9 @@ def check_sums(sums: Path, names: Iterable[str] | None = None) -> None:
         for name in listed if names is None else names:
             file = sums.parent / name
             if listed.get(name) != file_sha256(file):
-                raise CadstnError(_DAMAGED, where=file, mend=hint)
+                raise CadstnError(_DAMAGED, where=file, hint=hint)
     except (OSError, UnicodeDecodeError) as error:
-        raise CadstnError(f"cannot be checked ({error})", where=sums, mend=hint) from None
+        raise CadstnError(f"cannot be checked ({error})", where=sums, hint=hint) from None
 
 
 def stamp_file(path: Path) -> None:
@@ -92,7 +92,7 @@ def check_stamp(path: Path, *, hint: str) -> bool:
         place = first + len(_BEFORE)
         digest = held[place : place + 64]
         if first < 0 or last != place + 64 or digest != _digest(held, place).encode("ascii"):
-            raise CadstnError(_DAMAGED, where=path, mend=hint)
+            raise CadstnError(_DAMAGED, where=path, hint=hint)
     return True
 
 

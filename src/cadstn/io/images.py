@@ -44,7 +44,7 @@ def read_image(file: Path, camera: Camera) -> NDArray[Any]:
             (b"\x76\x2f\x31\x01",) if kind == "exr" else (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
         )
         if not data.startswith(starts):
-            raise CadstnError(f"no {kind} image, it begins with {data[:8]!r}", mend=_HINT)
+            raise CadstnError(f"no {kind} image, it begins with {data[:8]!r}", hint=_HINT)
         raw = decode(kind, data)
     return raw[..., 0] if raw.ndim == 3 and raw.shape[2] == 1 else raw
 
@@ -61,7 +61,7 @@ def _png(data: bytes, camera: Camera) -> NDArray[Any]:
     except cv2.error:
         raw = None
     if raw is None:
-        raise CadstnError("PNG without readable pixels", mend=_HINT)
+        raise CadstnError("PNG without readable pixels", hint=_HINT)
     return np.asarray(raw)
 
 
@@ -84,27 +84,27 @@ def _pgm(data: bytes, camera: Camera) -> NDArray[Any]:
         while end < min(len(data), place + 20) and not data[end : end + 1].isspace():
             end += 1
         if end == place:
-            raise CadstnError(f"no PGM image, it begins with {data[:8]!r}", mend=_HINT)
+            raise CadstnError(f"no PGM image, it begins with {data[:8]!r}", hint=_HINT)
         fields.append(data[place:end])
         place = end
     kind, *sizes = fields
     if kind not in (b"P5", b"P2") or not all(size.isdigit() for size in sizes):
-        raise CadstnError(f"no PGM image, it begins with {data[:8]!r}", mend=_HINT)
+        raise CadstnError(f"no PGM image, it begins with {data[:8]!r}", hint=_HINT)
     width, height, most = map(int, sizes)
     if not (0 < width * height <= MAX_PIXELS and 0 < most <= 65535):
-        raise CadstnError(f"PGM of {width}x{height} pixels up to {most}", mend=_HINT)
+        raise CadstnError(f"PGM of {width}x{height} pixels up to {most}", hint=_HINT)
     camera.sized(width, height)
     dtype = np.dtype(">u2" if most > 255 else "u1")
     if kind == b"P5":
         held, need = len(data) - place - 1, width * height * dtype.itemsize
         if held < need:
-            raise CadstnError(f"PGM cut off after {len(data)} bytes", mend=_HINT)
+            raise CadstnError(f"PGM cut off after {len(data)} bytes", hint=_HINT)
         flat = np.frombuffer(data, dtype, width * height, place + 1)
     else:
         words = data[place:].split()
         if len(words) != width * height or not all(w.isdigit() and len(w) < 6 for w in words):
-            raise CadstnError(f"PGM of {len(words)} numbers for {width}x{height}", mend=_HINT)
+            raise CadstnError(f"PGM of {len(words)} numbers for {width}x{height}", hint=_HINT)
         flat = np.array(words, dtype=np.int64)
         if flat.max() > most:
-            raise CadstnError(f"PGM with {flat.max()} where {most} is the most", mend=_HINT)
+            raise CadstnError(f"PGM with {flat.max()} where {most} is the most", hint=_HINT)
     return flat.reshape(height, width).astype(np.uint16 if most > 255 else np.uint8)

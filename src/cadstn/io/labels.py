@@ -12,7 +12,7 @@ from cadstn.errors import CadstnError
 from cadstn.geometry.skeleton import Skeleton
 from cadstn.geometry.skeleton import skeleton as skeleton_named
 from cadstn.io.arrays import load_npz
-from cadstn.io.files import Arrays, told_of
+from cadstn.io.files import Arrays, error_context
 
 LABEL_KEYS = ("joints_xyz_mm", "skeleton", "cuts")
 
@@ -33,7 +33,7 @@ class Labels(NamedTuple):
 
 def read_labels(file: Path, frames: int) -> Labels:
     """Read a ``truth.npz``; raises CadstnError naming it."""
-    with told_of(file):
+    with error_context(file):
         return checked_labels(load_npz(file, LABEL_KEYS), frames)
 
 
@@ -54,31 +54,31 @@ def _check_truth(truth: NDArray[Any], skeleton: Skeleton | None, frames: int | N
     if truth.ndim != 3 or truth.shape[2] != 3 or not truth.size or truth.dtype.kind != "f":
         raise CadstnError(
             f"joints_xyz_mm is {truth.dtype} of shape {truth.shape}",
-            mend="give (frames, joints, 3) floats in mm",
+            hint="give (frames, joints, 3) floats in mm",
         )
     if frames is not None and len(truth) != frames:
         raise CadstnError(
             f"truth has {len(truth)} rows where the recording has {frames} frames",
-            mend="give one row a frame, NaN where there is no hand",
+            hint="give one row a frame, NaN where there is no hand",
         )
     if skeleton is not None and truth.shape[1] != len(skeleton):
         raise CadstnError(
             f"truth has {truth.shape[1]} joints where {skeleton.name} has {len(skeleton)}",
-            mend="name the skeleton of these joints, or none",
+            hint="name the skeleton of these joints, or none",
         )
     finite = np.isfinite(truth).all(axis=(1, 2))
     torn = ~(finite | np.isnan(truth).all(axis=(1, 2)))
     if torn.any():
         raise CadstnError(
             f"truth of frame {int(torn.argmax())} is finite only in part",
-            mend="give finite joints, or NaN in all of them where there is no hand",
+            hint="give finite joints, or NaN in all of them where there is no hand",
         )
 
 
 def _check_cuts(cuts: NDArray[Any], frames: int | None) -> None:
-    mend = "give the 0-based indices of frames that begin a shot"
+    hint = "give the 0-based indices of frames that begin a shot"
     if cuts.ndim != 1 or cuts.dtype.kind not in "iu":
-        raise CadstnError(f"cuts are {cuts.dtype} of shape {cuts.shape}", mend=mend)
+        raise CadstnError(f"cuts are {cuts.dtype} of shape {cuts.shape}", hint=hint)
     wrong = [int(cut) for cut in cuts if cut < 0 or (frames is not None and cut >= frames)]
     if wrong:
-        raise CadstnError(f"no frame {wrong[0]} to cut at", mend=mend)
+        raise CadstnError(f"no frame {wrong[0]} to cut at", hint=hint)

@@ -72,7 +72,7 @@ def images_in(folder: Path) -> list[Path]:
         raise CadstnError(
             f"holds {' and '.join(kinds)} files",
             where=folder,
-            mend=f"say which are depth: --pattern '*{kinds[0]}'",
+            hint=f"say which are depth: --pattern '*{kinds[0]}'",
         )
     return [p for p in files if p.suffix.lower() == ".png"] if ".png" in kinds else files
 
@@ -88,7 +88,7 @@ def check_inside(file: Path, folder: Path) -> None:
     """Raise a CadstnError if a file is a link that leads out of its recording's folder."""
     if file.is_symlink() and file.exists() and _leads_out(file, folder):
         raise CadstnError(
-            "a link that leads out of the recording's folder", mend="copy the file itself"
+            "a link that leads out of the recording's folder", hint="copy the file itself"
         )
 
 
@@ -134,11 +134,11 @@ def _matching(path: Path, pattern: str) -> list[tuple[Path, list[Path]]]:
         found = [p for p in path.glob(pattern) if p.suffix.lower() in IMAGES and not p.is_dir()]
         outside = ".." in Path(pattern).parts
     except (ValueError, NotImplementedError, IndexError) as error:
-        raise CadstnError(f"--pattern '{pattern}' is none ({error})", mend="'*.png'") from None
+        raise CadstnError(f"--pattern '{pattern}' is none ({error})", hint="'*.png'") from None
     if not found or outside:
         raise CadstnError(
             f"nothing in it matches '{pattern}'",
-            mend=f"give a pattern below the folder, for files of {', '.join(IMAGES)}",
+            hint=f"give a pattern below the folder, for files of {', '.join(IMAGES)}",
         )
     folders = sorted({p.parent for p in found}, key=lambda p: _natural_text(str(p)))
     return [(f, sorted((p for p in found if p.parent == f), key=_natural)) for f in folders]
@@ -156,7 +156,7 @@ def _from_matrix(file: Path) -> Camera:
         return Camera(k[0, 0], k[1, 1], k[0, 2], k[1, 2])
     except (ValueError, CadstnError) as error:
         raise CadstnError(
-            f"not a camera matrix ({error})", where=file, mend="or give --camera"
+            f"not a camera matrix ({error})", where=file, hint="or give --camera"
         ) from None
 
 
@@ -170,5 +170,5 @@ def _from_yml(file: Path) -> Camera:
         return Camera(fx, fy, cx, cy)
     except (KeyError, ValueError, CadstnError) as error:
         raise CadstnError(
-            f"names no colour camera ({error})", where=file, mend="or give --camera"
+            f"names no colour camera ({error})", where=file, hint="or give --camera"
         ) from None

@@ -42,7 +42,7 @@ def check_network(session: Any) -> None:
     names = list(_COMPACT_OUTPUTS if sizes.compact else _OUTPUTS)
     missing = sorted(set(names) - {item.name for item in session.get_outputs()})
     if missing:
-        raise CadstnError(f"network without the output '{missing[0]}'", mend=_HINT)
+        raise CadstnError(f"network without the output '{missing[0]}'", hint=_HINT)
     shapes = _shapes(sizes)
     for name, value in zip(names, _run(session, names, feed), strict=True):
         value = np.asarray(value)
@@ -50,10 +50,10 @@ def check_network(session: Any) -> None:
             raise CadstnError(
                 f"network's {name} is {value.dtype} of shape {value.shape}, not float32 of "
                 f"shape {shapes[name]}",
-                mend=_HINT,
+                hint=_HINT,
             )
         if not np.isfinite(value).all():
-            raise CadstnError(f"network's {name} of an empty crop is not finite", mend=_HINT)
+            raise CadstnError(f"network's {name} of an empty crop is not finite", hint=_HINT)
 
 
 def _sizes(about: Mapping[str, str]) -> _Sizes:
@@ -71,10 +71,10 @@ def _sizes(about: Mapping[str, str]) -> _Sizes:
         OverflowError,
         RecursionError,
     ) as error:
-        raise CadstnError(f"network's metadata is damaged ({error})", mend=_HINT) from None
+        raise CadstnError(f"network's metadata is damaged ({error})", hint=_HINT) from None
     good = 8 <= sizes.size <= 1024 and 1 <= sizes.hidden <= 65536 and 1 <= sizes.joints <= 1024
     if not good or not (math.isfinite(sizes.cube_mm) and 1 <= sizes.cube_mm <= 10_000):
-        raise CadstnError(f"network's metadata makes no sense ({sizes})", mend=_HINT)
+        raise CadstnError(f"network's metadata makes no sense ({sizes})", hint=_HINT)
     return sizes
 
 
@@ -93,7 +93,7 @@ def _feed(sizes: _Sizes, names: set[str]) -> dict[str, NDArray[Any]]:
     if set(feed) != names:
         (name, *_) = sorted(set(feed) ^ names)
         kind = "without the input" if name in feed else "with the unknown input"
-        raise CadstnError(f"network {kind} '{name}'", mend=_HINT)
+        raise CadstnError(f"network {kind} '{name}'", hint=_HINT)
     return feed
 
 
@@ -118,6 +118,6 @@ def _run(session: Any, names: list[str], feed: dict[str, NDArray[Any]]) -> Any:
         return session.run(names, feed, options)
     except Exception as error:  # onnxruntime's own errors share no public base class
         why = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise CadstnError(f"network does not run ({why})", mend=_HINT) from None
+        raise CadstnError(f"network does not run ({why})", hint=_HINT) from None
     finally:
         late.cancel()

@@ -42,15 +42,15 @@ class PngHeader(NamedTuple):
 def read_header(data: bytes) -> PngHeader:
     """Read the header of a PNG; raises CadstnError if it is none, or its size is out of bounds."""
     if data[:8] != _START or data[8:16] != b"\0\0\0\x0dIHDR":
-        raise CadstnError(f"not a PNG, it begins with {data[:8]!r}", mend=_HINT)
+        raise CadstnError(f"not a PNG, it begins with {data[:8]!r}", hint=_HINT)
     if len(data) < 33:
-        raise CadstnError(f"PNG cut off after {len(data)} bytes", mend=_HINT)
+        raise CadstnError(f"PNG cut off after {len(data)} bytes", hint=_HINT)
     width, height = int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
     bits, colour, packing, filtering, interlaced = data[24:29]
     if colour not in _CHANNELS or bits not in (1, 2, 4, 8, 16) or packing or filtering:
-        raise CadstnError("PNG of an unknown kind", mend=_HINT)
+        raise CadstnError("PNG of an unknown kind", hint=_HINT)
     if interlaced > 1 or not width or not height:
-        raise CadstnError(f"PNG of {width}x{height} pixels, interlace {interlaced}", mend=_HINT)
+        raise CadstnError(f"PNG of {width}x{height} pixels, interlace {interlaced}", hint=_HINT)
     return PngHeader(width, height, bits, colour, bool(interlaced))
 
 
@@ -67,7 +67,7 @@ def still_image(data: bytes) -> bytes:
     if header.width * header.height > MAX_PIXELS:
         raise CadstnError(
             f"image of {header.width}x{header.height} pixels",
-            mend=f"give images of at most {MAX_PIXELS} pixels",
+            hint=f"give images of at most {MAX_PIXELS} pixels",
         )
     pixels: list[bytes] = []
     kept, start, kind = [_START], 8, b""
@@ -75,10 +75,10 @@ def still_image(data: bytes) -> bytes:
         length = int.from_bytes(data[start : start + 4], "big")
         end = start + length + 12
         if end > len(data):
-            raise CadstnError(f"PNG cut off after {len(data)} bytes", mend=_HINT)
+            raise CadstnError(f"PNG cut off after {len(data)} bytes", hint=_HINT)
         before, kind = kind, data[start + 4 : start + 8]
         if zlib.crc32(data[start + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
-            raise CadstnError(f"PNG damaged near byte {start}", mend=_HINT)
+            raise CadstnError(f"PNG damaged near byte {start}", hint=_HINT)
         _check_chunk(kind, before, bool(pixels))
         if kind == b"IDAT":
             pixels.append(data[start + 8 : end - 4])
@@ -98,13 +98,13 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 
 def _check_chunk(kind: bytes, before: bytes, has_pixels: bool) -> None:
     if kind in (b"acTL", b"fcTL", b"fdAT"):
-        raise CadstnError("an animated PNG", mend="give one still image a frame")
+        raise CadstnError("an animated PNG", hint="give one still image a frame")
     known = kind in (b"IHDR", b"PLTE", b"IDAT", b"IEND")
     if not known and not kind[:1].islower():  # capital: not to be passed over
-        raise CadstnError(f"PNG with the unknown chunk {kind!r}", mend=_HINT)
+        raise CadstnError(f"PNG with the unknown chunk {kind!r}", hint=_HINT)
     again = kind == b"IDAT" and has_pixels and before != b"IDAT"
     if again or (kind == b"IHDR" and before) or (kind == b"PLTE" and has_pixels):
-        raise CadstnError(f"PNG whose {kind.decode()} chunks are out of order", mend=_HINT)
+        raise CadstnError(f"PNG whose {kind.decode()} chunks are out of order", hint=_HINT)
 
 
 def _unpacked(header: PngHeader, packed: bytes) -> bytes:
@@ -125,13 +125,13 @@ def _unpacked(header: PngHeader, packed: bytes) -> bytes:
     try:
         raw = unpacking.decompress(packed, expected + 1)
     except zlib.error:
-        raise CadstnError("PNG without readable pixels", mend=_HINT) from None
+        raise CadstnError("PNG without readable pixels", hint=_HINT) from None
     if len(raw) != expected or not unpacking.eof:
-        raise CadstnError("PNG without readable pixels", mend=_HINT)
+        raise CadstnError("PNG without readable pixels", hint=_HINT)
     start = 0
     for length, count in rows:
         filters = np.frombuffer(raw, np.uint8, length * count, start)[::length]
         if int(filters.max()) > 4:
-            raise CadstnError("PNG without readable pixels", mend=_HINT)
+            raise CadstnError("PNG without readable pixels", hint=_HINT)
         start += length * count
     return raw

@@ -15,17 +15,17 @@ from cadstn.errors import CadstnError, printable
 from cadstn.geometry.camera import KNOWN_CAMERAS, Camera, DepthMm, parse_camera
 from cadstn.io.arrays import load_npy, load_npz, npz_names
 from cadstn.io.bags import is_bag, open_bag
-from cadstn.io.files import read_png, to_mm, told_of
+from cadstn.io.files import Arrays, error_context, read_png, to_mm
 from cadstn.io.images import IMAGES
 from cadstn.io.labels import LABEL_KEYS, Labels, checked_labels, read_labels
 from cadstn.io.layouts import check_inside, in_order, layout_camera, shots_of, times_of
 from cadstn.io.recording import ReadFrame, Recording
 
-_RECORDING_MEND = (
+_RECORDING_HINT = (
     "give a folder of 16-bit depth images (PNG, TIFF, PGM, NPY, EXR), one of these, an .npz file "
     "of depth frames, or a ROS bag"
 )
-_MKV_MEND = (
+_MKV_HINT = (
     "Azure Kinect's: ffmpeg -i FILE.mkv -map 0:1 -fps_mode passthrough depth/%06d.png, then "
     "track depth --camera FX,FY,CX,CY"
 )
@@ -51,21 +51,21 @@ def open_recording(
     """
     path = Path(path)
     given = parse_camera(camera) if isinstance(camera, str) else camera
-    with told_of(path):
+    with error_context(path):
         if is_bag(path):
             return _open_bag(path, given)
         if path.is_dir():
             return _open_folder(path, given, pattern)
         if not path.exists():
-            raise CadstnError("no such recording", mend=_RECORDING_MEND)
+            raise CadstnError("no such recording", hint=_RECORDING_HINT)
         if pattern is not None:
-            raise CadstnError("a file, which has no --pattern", mend="give a folder")
+            raise CadstnError("a file, which has no --pattern", hint="give a folder")
         if path.suffix.lower() in IMAGES:
             return _open_image(path, given)
         if path.suffix == ".mkv":
-            raise CadstnError("a video, which is not read", mend=_MKV_MEND)
+            raise CadstnError("a video, which is not read", hint=_MKV_HINT)
         if path.suffix != ".npz":
-            raise CadstnError("a file, but not an .npz file", mend=_RECORDING_MEND)
+            raise CadstnError("a file, but not an .npz file", hint=_RECORDING_HINT)
         return _open_npz(path, given)
 
 
@@ -73,7 +73,7 @@ def _open_folder(path: Path, given: Camera | None, pattern: str | None) -> Recor
     shots = shots_of(path, pattern)
     if not shots:
         held = next((f", but '{file.name}'" for file in in_order(path)), "")
-        raise CadstnError(f"holds no depth images{held}", mend=_RECORDING_MEND)
+        raise CadstnError(f"holds no depth images{held}", hint=_RECORDING_HINT)
     folders = [folder for folder, _ in shots]
     every = [file for _, files in shots for file in files]
     camera = given or _folder_camera(path, folders, every)
@@ -82,7 +82,7 @@ def _open_folder(path: Path, given: Camera | None, pattern: str | None) -> Recor
     labels = _folder_labels(path, folders, [len(shot) for shot in files_of])
 
     def read(index: int, camera: Camera) -> DepthMm:
-        with told_of(files[index]):
+        with error_context(files[index]):
             check_inside(files[index], path)
         return read_png(files[index], camera)
 
@@ -108,16 +108,33 @@ def _open_image(path: Path, given: Camera | None) -> Recording:
 
 def _open_npz(path: Path, given: Camera | None) -> Recording:
     names = npz_names(path)
-    own = [name for name in names if name not in ("camera", *LABEL_KEYS)]
+    own = [name for name in names if name not in ("camera", "time_s", *LABEL_KEYS)]
     key = "depth" if "depth" in own else own[0] if len(own) == 1 else ""
     if not key:
-        raise CadstnError("lacks the array 'depth'", mend=_RECORDING_MEND)
-    arrays = load_npz(path, (key, "camera", *LABEL_KEYS))
+        held = f", holds {', '.join(own[:5])}" if own else ""
+        raise CadstnError(f"lacks the array 'depth'{held}", hint=_RECORDING_HINT)
+    arrays = load_npz(path, (key, "camera", "time_s", *LABEL_KEYS))
     if given is None and "camera" not in arrays:
         raise _no_camera(path, "the array 'camera'")
     camera = given or Camera.from_json(str(arrays["camera"]), where=f"{path}, array 'camera'")
     units = _as_frames(arrays[key])
-    return _of_array(path, units, camera, checked_labels(arrays, len(units)))
+    recording = _of_array(path, units, camera, checked_labels(arrays, len(units)))
+    return replace(recording, times_s=_times(arrays, len(units)))
+
+
+def _times(arrays: Arrays, frames: int) -> NDArray[np.float64] | None:
+    """Seconds of each frame, where a file says them."""
+    if "time_s" not in arrays:
+        return None
+    times_s = np.asarray(arrays["time_s"])
+    if times_s.shape != (frames,) or times_s.dtype.kind not in "iuf":
+        raise CadstnError(
+            f"time_s is {times_s.dtype} of shape {times_s.shape}",
+            hint=f"store {frames} numbers, seconds from the first frame on",
+        )
+    if not (np.isfinite(times_s).all() and (np.diff(times_s) > 0).all()):
+        raise CadstnError("time_s does not go forward", hint="store seconds that increase")
+    return times_s.astype(np.float64)
 
 
 def _as_frames(array: NDArray[Any]) -> NDArray[Any]:
@@ -126,7 +143,7 @@ def _as_frames(array: NDArray[Any]) -> NDArray[Any]:
     if frames.ndim != 3 or frames.size == 0 or frames.dtype.kind not in "iuf":
         raise CadstnError(
             f"depth is {array.dtype} of shape {array.shape}",
-            mend="store (frames, height, width) numbers, best uint16",
+            hint="store (frames, height, width) numbers, best uint16",
         )
     return frames
 
@@ -137,7 +154,7 @@ def _of_array(path: Path, array: NDArray[Any], camera: Camera, labels: Labels) -
 
     def read(index: int, camera: Camera) -> DepthMm:
         # Raw units are stored as they are, whatever a PNG of this camera looks like.
-        with told_of(f"{path}, frame {index}"):
+        with error_context(f"{path}, frame {index}"):
             return to_mm(units[index], _unpacked(camera))
 
     names = tuple(f"{index:06d}" for index in range(len(units)))
@@ -156,10 +173,10 @@ def _open_bag(path: Path, given: Camera | None) -> Recording:
         if index != place:  # frames come in order; going back begins anew
             stream = bag.frames(index)
         place = index + 1
-        with told_of(f"{path}, frame {index}"):
+        with error_context(f"{path}, frame {index}"):
             raw = next(stream, None)
             if raw is None:
-                raise CadstnError("missing", mend="record or copy the bag again")
+                raise CadstnError("missing", hint="record or copy the bag again")
             # By ROS's convention, REP 118, floats are metres.
             encoding = "metres" if raw.dtype.kind == "f" else "depth16"
             return to_mm(raw, replace(camera, encoding=encoding))
@@ -211,7 +228,7 @@ def _folder_camera(path: Path, shots: list[Path], every: list[Path]) -> Camera:
     for file, camera in zip(files, cameras, strict=True):
         if camera != cameras[0]:
             raise CadstnError(
-                f"differs from {files[0]}", where=file, mend="open each camera's folder by itself"
+                f"differs from {files[0]}", where=file, hint="open each camera's folder by itself"
             )
     return cameras[0]
 
@@ -230,7 +247,7 @@ def _folder_labels(path: Path, shots: list[Path], counts: list[int]) -> Labels:
     for file, part in zip(files, parts, strict=True):
         if part.kind != parts[0].kind:
             raise CadstnError(
-                f"has other joints than {files[0]}", where=file, mend="give all shots the same"
+                f"has other joints than {files[0]}", where=file, hint="give all shots the same"
             )
     rows = [part.truth_xyz_mm for part in parts if part.truth_xyz_mm is not None]
     cuts = [start + cut for start, p in zip(starts, parts, strict=True) for cut in (0, *p.cuts)]
@@ -241,6 +258,6 @@ def _no_camera(path: Path, lacking: str) -> CadstnError:
     return CadstnError(
         f"lacks {lacking}",
         where=path,
-        mend=f"name the camera: cadstn track {shlex.quote(str(path))} --camera kinect2 "
+        hint=f"name the camera: cadstn track {shlex.quote(str(path))} --camera kinect2 "
         f"(known: {', '.join(sorted(KNOWN_CAMERAS))}), or --camera fx,fy,cx,cy",
     )

@@ -82,7 +82,7 @@ def new_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         with writing(path):
             if is_taken(path):
-                raise CadstnError("is already there", mend="give a new name, or delete it")
+                raise CadstnError("is already there", hint="give a new name, or delete it")
             target.parent.mkdir(parents=True, exist_ok=True)
             sweep(target)
         yield temporary
@@ -175,9 +175,9 @@ def _file_target(path: Path) -> Path:
     hint = "give the name of a file"
     with writing(path):
         if path.is_symlink() and not path.exists():
-            raise CadstnError("a link that leads nowhere", mend=hint)
+            raise CadstnError("a link that leads nowhere", hint=hint)
         if path.exists() and not path.is_file():
-            raise CadstnError(f"{kind_of(path)} where a file is to be written", mend=hint)
+            raise CadstnError(f"{kind_of(path)} where a file is to be written", hint=hint)
         return Path(os.path.realpath(path))
 
 
@@ -224,16 +224,16 @@ def writing(path: str | os.PathLike[str]) -> Iterator[None]:
     except CadstnError as error:
         if error.where is not None:
             raise
-        raise CadstnError(error.what, where=path, mend=error.mend) from None
+        raise CadstnError(error.what, where=path, hint=error.hint) from None
     except (FileExistsError, NotADirectoryError) as error:
         raise CadstnError(
             f"cannot write ({error.strerror or error})",
             where=path,
-            mend="a part of its path is a file; name a folder",
+            hint="a part of its path is a file; name a folder",
         ) from None
     except OSError as error:
         raise CadstnError(
             f"cannot write ({error.strerror or error})",
             where=path,
-            mend="check its permissions and the space left; what was there before is unchanged",
+            hint="check its permissions and the space left; what was there before is unchanged",
         ) from None

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from cadstn.errors import CadstnError
 from cadstn.geometry.camera import Camera
 from cadstn.geometry.skeleton import SKELETONS, Skeleton
-from cadstn.io.files import Arrays, told_of, write_png
+from cadstn.io.files import Arrays, error_context, write_png
 from cadstn.io.labels import checked_labels
 from cadstn.io.whole import is_taken, new_path
 
@@ -47,16 +47,16 @@ def write_recording(
     """
     path = Path(path)
     arrays: dict[str, Any] = {}
-    with told_of(path):
+    with error_context(path):
         if is_taken(path):
-            raise CadstnError("is already there", mend="give a new name, or delete it")
+            raise CadstnError("is already there", hint="give a new name, or delete it")
         if truth_xyz_mm is not None:
             arrays["joints_xyz_mm"] = np.asarray(truth_xyz_mm, dtype=np.float32)
         if skeleton is not None:
             if SKELETONS.get(skeleton.name) != skeleton:
                 raise CadstnError(
                     f"skeleton '{skeleton.name}' is not a known one",
-                    mend=f"give one of {', '.join(SKELETONS)}, or none",
+                    hint=f"give one of {', '.join(SKELETONS)}, or none",
                 )
             arrays["skeleton"] = np.array(skeleton.name)
         if len(cuts):
@@ -75,22 +75,22 @@ def _checked(
         units, where = np.asarray(frame), f"{path}, frame {index}"
         if units.ndim != 2 or units.size == 0 or units.dtype != np.uint16:
             raise CadstnError(
-                f"{units.dtype} of shape {units.shape}", where=where, mend="give (H, W) uint16"
+                f"{units.dtype} of shape {units.shape}", where=where, hint="give (H, W) uint16"
             )
-        with told_of(where):
+        with error_context(where):
             camera = camera.sized(units.shape[1], units.shape[0])
         yield units, camera
 
 
 def _write_folder(folder: Path, frames: _Frames, labels: Arrays, path: Path) -> None:
-    with told_of(path):
+    with error_context(path):
         folder.mkdir()
     count = 0
     for units, camera in frames:  # not told of: the caller's code runs here, its errors are its own
-        with told_of(path):
+        with error_context(path):
             write_png(folder / f"{count:06d}.png", units, camera)
         count += 1
-    with told_of(path):
+    with error_context(path):
         _must_hold_frames(count, labels)
         (folder / "camera.json").write_text(camera.to_json(), encoding="utf-8")
         if labels:
@@ -100,7 +100,7 @@ def _write_folder(folder: Path, frames: _Frames, labels: Arrays, path: Path) -> 
 def _write_npz(file: Path, frames: _Frames, labels: Arrays, path: Path) -> None:
     # Copied, because a caller may fill the same array again.
     gathered = [(units.copy(), camera) for units, camera in frames]
-    with told_of(path):
+    with error_context(path):
         _must_hold_frames(len(gathered), labels)
         depth = np.stack([units for units, _ in gathered])
         camera = np.array(gathered[0][1].to_json())
@@ -110,5 +110,5 @@ def _write_npz(file: Path, frames: _Frames, labels: Arrays, path: Path) -> None:
 
 def _must_hold_frames(count: int, labels: Arrays) -> None:
     if count == 0:
-        raise CadstnError("no frames to write", mend="give at least one")
+        raise CadstnError("no frames to write", hint="give at least one")
     checked_labels(labels, count)

@@ -53,7 +53,7 @@ class Sizes:
             raise CadstnError(
                 f"size {self.size} is not a multiple of {self.shrink}",
                 where="NetConfig.size",
-                mend=f"use {max(1, round(self.size / self.shrink)) * self.shrink}",
+                hint=f"use {max(1, round(self.size / self.shrink)) * self.shrink}",
             )
 
     def _check_stages(self) -> None:
@@ -90,7 +90,7 @@ class Sizes:
             raise CadstnError(
                 f"no trunk {trunk!r}",
                 where="NetConfig.trunk",
-                mend=nearest_name(str(trunk), CONFIGS),
+                hint=nearest_name(str(trunk), CONFIGS),
             )
         config = CONFIGS[trunk]
         known = field_names(config)
@@ -100,7 +100,7 @@ class Sizes:
                 raise CadstnError(
                     f"unknown key {key!r} in a network config",
                     where="NetConfig.from_dict",
-                    mend=nearest_name(str(key), known),
+                    hint=nearest_name(str(key), known),
                 )
         own = {name: value for name, value in plain.items() if name in known}
         made: Config = config(**own)  # type: ignore[arg-type]  # checked by the config itself
@@ -135,7 +135,7 @@ class PaperConfig(Sizes):
             raise CadstnError(
                 f"no fusion {self.fusion!r}",
                 where="NetConfig.fusion",
-                mend=nearest_name(str(self.fusion), FUSIONS),
+                hint=nearest_name(str(self.fusion), FUSIONS),
             )
 
     def _check_stages(self) -> None:

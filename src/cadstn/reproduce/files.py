@@ -29,7 +29,7 @@ def write_predictions(path: Path, predictions: Predictions, dataset: Dataset) ->
     elif path.suffix == ".npz":
         _write_npz(path, predictions)
     else:
-        raise CadstnError("neither .txt nor .npz", where=path, mend="give --out FILE.txt")
+        raise CadstnError("neither .txt nor .npz", where=path, hint="give --out FILE.txt")
 
 
 def write_truth(path: Path, dataset: Dataset) -> None:
@@ -51,7 +51,7 @@ def write_truth(path: Path, dataset: Dataset) -> None:
         }
         write_npz(path, **arrays)
     else:
-        raise CadstnError("neither .txt nor .npz", where=path, mend="give --truth FILE.npz")
+        raise CadstnError("neither .txt nor .npz", where=path, hint="give --truth FILE.npz")
 
 
 def _write_text(path: Path, joints_xyz_mm: NDArray[np.float64], dataset: Dataset) -> None:
@@ -59,7 +59,7 @@ def _write_text(path: Path, joints_xyz_mm: NDArray[np.float64], dataset: Dataset
         raise CadstnError(
             f"u v d of {dataset.name}, whose frames have cameras of their own",
             where=path,
-            mend="give FILE.npz",
+            hint="give FILE.npz",
         )
     write_joints_uvd(path, dataset.camera.to_uvd(joints_xyz_mm))
 
@@ -74,7 +74,7 @@ def read_predictions(path: Path) -> Predictions:
     notes = read_npz_notes(path)
     with np.load(path, allow_pickle=False) as archive:
         if "key" not in archive.files:
-            raise CadstnError("not written by cadstn predict", where=path, mend="delete it")
+            raise CadstnError("not written by cadstn predict", where=path, hint="delete it")
         parts = {
             part: archive[f"{part}_xyz_mm"]
             for part in ("spatial", "temporal")

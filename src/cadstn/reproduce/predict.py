@@ -89,7 +89,7 @@ def predict(
     rules = {predictor.rule.to_json(): predictor.rule for predictor, _ in predictors.values()}
     if len(rules) > 1:
         raise CadstnError(
-            "networks with different crops in one pass", mend="predict with one after the other"
+            "networks with different crops in one pass", hint="predict with one after the other"
         )
     for predictor, _ in predictors.values():
         _check_joints(predictor.skeleton, dataset)
@@ -274,7 +274,7 @@ def _check_joints(ours: Skeleton, dataset: Dataset) -> None:
     if ours.name not in (wanted.name, HAND21.name) and (ours.name, wanted.name) != _NYU:
         raise CadstnError(
             f"a network of {ours.name} joints cannot be scored on {dataset.name} ({wanted.name})",
-            mend=f"train with --set skeleton={wanted.name}, or use one of hand21 joints",
+            hint=f"train with --set skeleton={wanted.name}, or use one of hand21 joints",
         )
 
 

@@ -226,13 +226,13 @@ def load_predictor(path: Path | None, network: str | None = None, device: str = 
         CadstnError: if there is no such network, or it cannot be used.
     """
     if path is not None and not path.exists():
-        raise CadstnError("no such run or weights", where=path, mend="cadstn train ... --out RUN")
+        raise CadstnError("no such run or weights", where=path, hint="cadstn train ... --out RUN")
     if path is None or path.is_file():
         if network not in (None, "cadstn"):
             raise CadstnError(
                 f"an exported network is the whole, not '{network}'",
                 where=path,
-                mend="give the folder of the training run",
+                hint="give the folder of the training run",
             )
         from cadstn.tracking.runtime import load_network
 
@@ -245,18 +245,18 @@ def _load_run(path: Path, network: str | None, device: str) -> RunPredictor:
     there = [name for name, stage in STAGE_OF.items() if (path / f"{stage}.safetensors").is_file()]
     if not there:
         raise CadstnError(
-            "holds no finished network", where=path, mend="train first: cadstn train ... --out RUN"
+            "holds no finished network", where=path, hint="train first: cadstn train ... --out RUN"
         )
     if network is not None and network not in there:
         raise CadstnError(
-            f"holds no finished '{network}'", where=path, mend=nearest_name(network, there)
+            f"holds no finished '{network}'", where=path, hint=nearest_name(network, there)
         )
     network = network or there[0]
     try:
         from cadstn.train import load_networks
     except ImportError:
         raise CadstnError(
-            "a training run needs PyTorch", where=path, mend="pip install 'cadstn[train]'"
+            "a training run needs PyTorch", where=path, hint="pip install 'cadstn[train]'"
         ) from None
     networks, recipe = load_networks(path, STAGE_OF[network])
     files = [path / f"{stage}.safetensors" for stage in networks]

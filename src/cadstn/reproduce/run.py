@@ -120,12 +120,12 @@ def _open_sets(
         there = find_dataset(path)
         name, pairs = there.name, there.folds()
         if name in sets:
-            raise CadstnError(f"a second {name}", where=path, mend="give each set once")
+            raise CadstnError(f"a second {name}", where=path, hint="give each set once")
         if not pairs:
             raise CadstnError(
                 f"holds no training and test split of {name}",
                 where=path,
-                mend="unpack the whole set; 'cadstn data check' lists what is there",
+                hint="unpack the whole set; 'cadstn data check' lists what is there",
             )
         sets[name] = pairs
         if published and published_files(published / name):

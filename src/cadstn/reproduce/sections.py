@@ -165,14 +165,14 @@ def published_entries(
             raise CadstnError(
                 f"holds {len(pred)} frames where this test has {len(truth_xyz_mm)}",
                 where=file,
-                mend="leave --published out: these are predictions for other frames",
+                hint="leave --published out: these are predictions for other frames",
             )
         entry = make_entry(method_name(file), pred, truth_xyz_mm, rules)
         if entry.scores.mean_error_mm > _FOREIGN_MM:
             raise CadstnError(
                 f"is {entry.scores.mean_error_mm:.0f} mm off these frames on average",
                 where=file,
-                mend="leave --published out: these are predictions for other frames",
+                hint="leave --published out: these are predictions for other frames",
             )
         entries.append(entry)
     return tuple(entries)

@@ -22,7 +22,7 @@ from cadstn.data.files import scipy_io
 from cadstn.errors import CadstnError
 from cadstn.geometry.camera import Camera
 from cadstn.geometry.convention import convert
-from cadstn.io.files import told_of
+from cadstn.io.files import error_context
 from cadstn.io.whole import sweep, write_text
 from cadstn.synth.draws import Draws
 from cadstn.synth.frames import Sequence
@@ -148,7 +148,7 @@ def plan(layout: str, train: int, test: int) -> list[Shot]:
     if train < least[0] or test < least[1]:
         raise CadstnError(
             f"{train} frames to train and {test} to test are too few for {layout}",
-            mend=f"give at least {least[0]} and {least[1]}",
+            hint=f"give at least {least[0]} and {least[1]}",
         )
     parts: list[tuple[str, str, int, int]] = []  # split, sequence, subject, frames
     if layout == "nyu":
@@ -188,17 +188,17 @@ def _begin(path: Path, about: dict[str, object]) -> None:
     """Make the folder, or see that what is in it was begun by the same command."""
     note = path / _BEGUN
     text = json.dumps(about) + "\n"
-    with told_of(path):
+    with error_context(path):
         path.mkdir(parents=True, exist_ok=True)
         sweep(note)
         if note.is_file():
             if note.read_text() != text:
                 raise CadstnError(
                     f"was begun with other settings: {note.read_text().strip()[:200]}",
-                    mend="give the same ones to go on, or another folder",
+                    hint="give the same ones to go on, or another folder",
                 )
         elif any(path.iterdir()):
-            raise CadstnError("is not empty", mend="give a new folder")
+            raise CadstnError("is not empty", hint="give a new folder")
         else:
             write_text(note, text)
 
@@ -265,7 +265,7 @@ def _write_frame(
     joints_xyz_mm: NDArray[np.float64],
 ) -> None:
     file = _file(path, layout, shot, t, view)
-    with told_of(file):
+    with error_context(file):
         file.parent.mkdir(parents=True, exist_ok=True)
     if layout == "nyu":
         nyu.write_frame(file.parent, shot.first + t, depth_mm, view + 1)

@@ -42,12 +42,12 @@ def view_frustum(camera: Camera, distance_mm: tuple[float, float] = DISTANCE_MM)
     if not (_NEAREST_MM <= near < far <= _FARTHEST_MM):
         raise CadstnError(
             f"a hand from {near:g} to {far:g} mm away",
-            mend=f"give two rising distances from {_NEAREST_MM:g} to {_FARTHEST_MM:g} mm",
+            hint=f"give two rising distances from {_NEAREST_MM:g} to {_FARTHEST_MM:g} mm",
         )
     if not (0 < camera.width <= _PIXELS and 0 < camera.height <= _PIXELS):
         raise CadstnError(
             f"a camera of {camera.width}x{camera.height} pixels",
-            mend=f"give width and height from 1 to {_PIXELS}",
+            hint=f"give width and height from 1 to {_PIXELS}",
         )
     across = min(camera.cx, camera.width - 1 - camera.cx) / camera.fx
     down = min(camera.cy, camera.height - 1 - camera.cy) / camera.fy
@@ -55,12 +55,12 @@ def view_frustum(camera: Camera, distance_mm: tuple[float, float] = DISTANCE_MM)
         raise CadstnError(
             f"no hand in view: at {far:g} mm the camera sees {2 * far * across:.0f} x "
             f"{2 * far * down:.0f} mm around its axis",
-            mend="check fx, fy, cx, cy, width and height, or let the hand be farther away",
+            hint="check fx, fy, cx, cy, width and height, or let the hand be farther away",
         )
     if far > _LARGEST_UNIT * camera.depth_unit_mm:
         raise CadstnError(
             f"16-bit depths in units of {camera.depth_unit_mm:g} mm end before {far:g} mm",
-            mend="give a larger depth_unit_mm, or let the hand be nearer",
+            hint="give a larger depth_unit_mm, or let the hand be nearer",
         )
     return Frustum((near, far), _INSIDE * across, _INSIDE * down)
 

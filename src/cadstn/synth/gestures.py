@@ -173,7 +173,7 @@ def gesture(name: str) -> Tensor:
         CadstnError: for a name that is not in the vocabulary, with the nearest that is.
     """
     if name not in GESTURES:
-        raise CadstnError(f"no gesture '{name}'", mend=nearest_name(name, GESTURES))
+        raise CadstnError(f"no gesture '{name}'", hint=nearest_name(name, GESTURES))
     return vocabulary()[0][gesture_names().index(name)]
 
 

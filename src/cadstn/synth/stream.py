@@ -179,4 +179,4 @@ def _check(frames: int, cube_mm: float, size: int, hands: float, held: float, me
         ("mesh", mesh, 0, 1),
     ):
         if not low <= value <= high:
-            raise CadstnError(f"{name} is {value}", mend=f"give {name} from {low} to {high}")
+            raise CadstnError(f"{name} is {value}", hint=f"give {name} from {low} to {high}")

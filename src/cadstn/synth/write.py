@@ -16,7 +16,7 @@ from cadstn.errors import CadstnError
 from cadstn.geometry.camera import Camera
 from cadstn.geometry.skeleton import HAND21
 from cadstn.io import write_recording
-from cadstn.io.files import told_of, write_png
+from cadstn.io.files import error_context, write_png
 from cadstn.io.whole import is_taken, sweep, write_npz, write_text
 from cadstn.synth.frames import DISTANCE_MM, Sequence
 from cadstn.synth.sensors import sensor as named_sensor
@@ -60,9 +60,9 @@ def write_synthetic(
             no hand, the distances make no sense, or the disk is full.
     """
     if frames < 1:
-        raise CadstnError(f"{frames} frames", mend="give at least one")
+        raise CadstnError(f"{frames} frames", hint="give at least one")
     if not 0 <= held <= 1:
-        raise CadstnError(f"held is {held:g}", mend="give a share from 0 to 1")
+        raise CadstnError(f"held is {held:g}", hint="give a share from 0 to 1")
     measures = named_sensor(sensor) if sensor else None
     moving = Sequence(
         (seed, _SPLIT), 0, camera, frames, sensor=measures, distance_mm=distance_mm, held=held
@@ -83,7 +83,7 @@ def write_synthetic(
         "sensor": sensor, "distance_mm": list(distance_mm),
         "held": held,
     }  # fmt: skip
-    with told_of(path):
+    with error_context(path):
         if _is_order(path / _ORDER, order):  # whole: its run was killed at the very last step
             (path / _ORDER).unlink()
             for _ in range(frames):
@@ -93,9 +93,9 @@ def write_synthetic(
         for _ in range(done):
             on_frame()
     for place, units in enumerate(rendered(done), done):
-        with told_of(path):
+        with error_context(path):
             write_png(part / f"{place:06d}.png", units, camera)
-    with told_of(path):
+    with error_context(path):
         write_text(part / "camera.json", camera.to_json())
         write_npz(
             part / "truth.npz", joints_xyz_mm=moving.joints_xyz_mm, skeleton=np.array(HAND21.name)
@@ -116,7 +116,7 @@ def _unfinished(path: Path, order: dict[str, Any]) -> tuple[Path, int]:
     part = path.with_name(path.name + ".part")
     told = part / _ORDER
     if is_taken(path):
-        raise CadstnError("is already there", mend="give a new name, or delete it")
+        raise CadstnError("is already there", hint="give a new name, or delete it")
     part.mkdir(parents=True, exist_ok=True)
     sweep(told)
     if not any(part.iterdir()):
@@ -125,7 +125,7 @@ def _unfinished(path: Path, order: dict[str, Any]) -> tuple[Path, int]:
         raise CadstnError(
             "is the unfinished part of another recording",
             where=part,
-            mend="give the command that began it, or delete it",
+            hint="give the command that began it, or delete it",
         )
     done = 0
     while (part / f"{done:06d}.png").is_file():

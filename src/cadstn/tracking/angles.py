@@ -97,12 +97,15 @@ def hand_angles(joints_mm: NDArray[Any], side: str) -> HandAngles:
 
     Args:
         joints_mm: (21, 3) in MediaPipe's order, any straight axes; NaN where lost.
-        side: ``left`` or ``right``; another is taken for right.
+        side: ``left`` or ``right``; of ``unknown`` the angles are NaN, since a left hand's have
+            the other sign.
 
     Raises:
-        CadstnError: if these are not 21 joints.
+        CadstnError: if these are not 21 joints, or there is no such side.
     """
     joints = _right(joints_mm, side)
+    if side == "unknown":
+        joints = joints * np.nan
     rotation = _palm(joints)
     local = (joints - joints[_WRIST]) @ rotation  # x to the thumb, y along, z out of the palm
     chains = local[_CHAINS]  # (4, 4, 3)
@@ -173,7 +176,7 @@ def _checked(joints_mm: NDArray[Any]) -> Array:
     joints = np.asarray(joints_mm, np.float64)
     if joints.shape != (21, 3):
         raise CadstnError(
-            f"joints have shape {joints.shape}", mend="angles need the 21 joints of hand21"
+            f"joints have shape {joints.shape}", hint="angles need the 21 joints of hand21"
         )
     return joints
 
@@ -181,6 +184,8 @@ def _checked(joints_mm: NDArray[Any]) -> Array:
 def _right(joints_mm: NDArray[Any], side: str) -> Array:
     """The hand as a right one: a left hand in a mirror."""
     joints = _checked(joints_mm)
+    if side not in ("left", "right", "unknown"):
+        raise CadstnError(f"no side '{side}'", hint="give left, right or unknown")
     return joints * np.array([-1.0, 1.0, 1.0]) if side == "left" else joints
 
 

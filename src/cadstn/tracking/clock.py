@@ -50,7 +50,7 @@ class Clock:
                 self._raw, self._seconds = time, time * self._scale
                 raise CadstnError(
                     f"time {self._seconds:.3f} s runs back from {before:.3f} s",
-                    mend="frames are tracked in the order of their times; this one is left out",
+                    hint="frames are tracked in the order of their times; this one is left out",
                 )
             note = self._recognise(passed * fps)
         last, seconds = self._seconds, time * self._scale
@@ -83,3 +83,31 @@ class Clock:
             return None
         self._reported.add(line)
         return line
+
+
+class StepCheck:
+    """Tells once of a stream whose times cannot be seconds that go forward."""
+
+    #: No camera's frames are so far apart, seconds.
+    SLOW_S = 5.0
+    #: Steps in a row before it speaks.
+    STEPS = 3
+
+    def __init__(self) -> None:
+        self._time_s: float | None = None
+        self._steps: list[float] | None = []
+
+    def __call__(self, time_s: float | None) -> list[str]:
+        """Take the next frame's time; return the warnings, most often none."""
+        before, self._time_s = self._time_s, time_s
+        if time_s is None or before is None or self._steps is None or time_s == before:
+            return []
+        step = time_s - before
+        self._steps = [*self._steps[1 - self.STEPS :], step]
+        if len(self._steps) < self.STEPS or not all(
+            one < 0 or one > self.SLOW_S for one in self._steps
+        ):
+            return []
+        self._steps = None
+        seen = "run back" if step < 0 else f"are {step:.3g} apart: milliseconds or finer?"
+        return [f"times {seen}; give seconds that go forward, or each frame begins a new stream"]

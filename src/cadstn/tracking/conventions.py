@@ -58,10 +58,10 @@ def to_convention(joints_mm: NDArray[np.floating], skeleton: Skeleton, name: str
         CadstnError: if the joints are not `HAND21`'s, or the name is unknown.
     """
     if name not in CONVENTIONS:
-        raise CadstnError(f"no convention '{name}'", mend=f"known: {', '.join(CONVENTIONS)}")
+        raise CadstnError(f"no convention '{name}'", hint=f"known: {', '.join(CONVENTIONS)}")
     if skeleton != HAND21:
         raise CadstnError(
-            f"joints are {skeleton.name}", mend="only hand21 can be put into other orders"
+            f"joints are {skeleton.name}", hint="only hand21 can be put into other orders"
         )
     return np.asarray(np.einsum("ij,...jk->...ik", _MATRICES[name], joints_mm))
 

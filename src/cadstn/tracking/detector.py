@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from cadstn.geometry.arrays import as_depth_mm
 from cadstn.geometry.camera import Camera, DepthMm
 
 DETECTOR_KEY = "detector"
@@ -82,7 +83,8 @@ def find_hand(depth_mm: DepthMm, camera: Camera) -> Detection | None:
     warnings.warn("find_hand is now Tracker().network.detector.detect", DeprecationWarning, 2)
     detector = load_network().detector
     assert detector is not None
-    return next(iter(detector.detect(depth_mm, camera)), None)
+    depth_mm = as_depth_mm(depth_mm, camera)
+    return next(iter(detector.detect(depth_mm, camera.pinhole)), None)
 
 
 def reduced(depth_mm: DepthMm) -> tuple[NDArray[np.float32], int]:

@@ -30,13 +30,13 @@ def part_of(
     ('000010.png', '000012.png', '000014.png', '000016.png', '000018.png')
     """
     if every < 1 or start < 0:
-        raise CadstnError(f"frames from {start}, every {every}", mend="count from 0, in steps of 1")
+        raise CadstnError(f"frames from {start}, every {every}", hint="count from 0, in steps of 1")
     kept = range(len(recording))[start:end:every]
     if not kept:
         raise CadstnError(
             f"no frame from {start} to {len(recording) if end is None else end}",
             where=recording.path,
-            mend=f"it has {len(recording)}, counted from 0",
+            hint=f"it has {len(recording)}, counted from 0",
         )
     read = recording._read
 

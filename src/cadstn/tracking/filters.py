@@ -59,7 +59,7 @@ class Exponential:
 
     def __post_init__(self) -> None:
         if not 0 < self.weight <= 1:
-            raise CadstnError(f"weight is {self.weight}", mend="give a number in (0, 1]")
+            raise CadstnError(f"weight is {self.weight}", hint="give a number in (0, 1]")
 
     def __call__(self, joints_mm: Joints, time_s: float) -> Joints:
         """Average with the frames before."""
@@ -102,7 +102,7 @@ class OneEuro:
             raise CadstnError(
                 f"one-euro filter with cutoffs {self.min_cutoff_hz} and {self.speed_cutoff_hz} Hz "
                 f"and beta {self.beta}",
-                mend="give positive cutoffs and a beta of 0 or more",
+                hint="give positive cutoffs and a beta of 0 or more",
             )
 
     def __call__(self, joints_mm: Joints, time_s: float) -> Joints:
@@ -136,7 +136,7 @@ FILTERS = {"none": Unfiltered, "exponential": Exponential, "one-euro": OneEuro}
 def make_filter(name: str) -> Filter:
     """Make a filter of `FILTERS` with its default numbers; CadstnError for an unknown name."""
     if name not in FILTERS:
-        raise CadstnError(f"no filter '{name}'", mend=nearest_name(name, FILTERS))
+        raise CadstnError(f"no filter '{name}'", hint=nearest_name(name, FILTERS))
     made: Filter = FILTERS[name]()
     return made
 

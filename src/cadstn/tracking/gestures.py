@@ -38,7 +38,7 @@ def pinch_strength(joints_mm: NDArray[Any], finger: str = "index") -> float:
         CadstnError: for another finger.
     """
     if finger not in FINGERS:
-        raise CadstnError(f"no finger '{finger}'", mend=f"one of {', '.join(FINGERS)}")
+        raise CadstnError(f"no finger '{finger}'", hint=f"one of {', '.join(FINGERS)}")
     joints = np.asarray(joints_mm, np.float64)
     palm = np.linalg.norm(joints[HAND21.fingers["middle"][0]] - joints[0])
     apart = np.linalg.norm(joints[_TIPS["thumb"]] - joints[_TIPS[finger]]) / palm
@@ -73,7 +73,7 @@ class Hysteresis:
 
     def __post_init__(self) -> None:
         if not 0 <= self.off < self.on <= 1:
-            raise CadstnError(f"on at {self.on}, off at {self.off}", mend="give 0 <= off < on <= 1")
+            raise CadstnError(f"on at {self.on}, off at {self.off}", hint="give 0 <= off < on <= 1")
 
     def __call__(self, strength: float) -> bool:
         """Take the next frame's strength, NaN where lost; return whether it is on."""

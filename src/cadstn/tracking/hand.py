@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cadstn.errors import CadstnError
 from cadstn.geometry.arrays import as_depth_mm
 from cadstn.geometry.camera import Camera, DepthMm
 from cadstn.tracking.bones import Bones
@@ -190,8 +192,10 @@ def as_frame(
     """Check one frame: millimetres, and the camera's size.
 
     Raises:
-        CadstnError: if it is no depth image, or not of the camera's size.
+        CadstnError: if it is no depth image, not of the camera's size, or the time is no number.
     """
+    if time_s is not None:
+        time_s = seconds_or_none(time_s)
     depth_mm = as_depth_mm(depth, camera, unit)
     height, width = depth_mm.shape
     if (camera.width, camera.height) != (width, height):
@@ -199,6 +203,15 @@ def as_frame(
     # NaN and infinity stay: whoever reads a pixel takes them for nothing measured, and a search
     # of the whole frame would cost as much as the crop.
     return Frame(depth_mm, camera, time_s)
+
+
+def seconds_or_none(time_s: Any) -> float | None:
+    """Return a time stamp as seconds, None where it is not finite: such a frame has no time."""
+    try:
+        seconds = float(time_s)
+    except (TypeError, ValueError):
+        raise CadstnError(f"time_s is {time_s!r}, no number", hint="give seconds") from None
+    return seconds if math.isfinite(seconds) else None
 
 
 def refusals(state: State) -> str:

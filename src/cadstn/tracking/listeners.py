@@ -76,7 +76,7 @@ class Listeners:
         self._dropped = 0
         self.written: list[Path] = []
         if out is None and view == "file":
-            raise CadstnError("--view file writes view.rrd", mend="say where: --out DIR")
+            raise CadstnError("--view file writes view.rrd", hint="say where: --out DIR")
         # If one of them fails, those before it are closed again.
         with ExitStack() as opened:
             lines: list[JsonLines] = []
@@ -223,5 +223,5 @@ def _opened(out: Path) -> TextIO:
         return (out / _LINES).open("w", encoding="utf-8")
     except OSError as error:
         raise CadstnError(
-            f"cannot write ({error.strerror or error})", where=out, mend="another --out"
+            f"cannot write ({error.strerror or error})", where=out, hint="another --out"
         ) from None

@@ -178,7 +178,7 @@ def track_source(
 def _placed(error: CadstnError, source: Source, frame: LiveFrame) -> CadstnError:
     if error.where is not None:
         return error
-    return CadstnError(error.what, where=f"{source.name}, frame {frame.index}", mend=error.mend)
+    return CadstnError(error.what, where=f"{source.name}, frame {frame.index}", hint=error.hint)
 
 
 def _smoothed(hand: Hand, smooth: Filter, time_s: float) -> Hand:
@@ -215,7 +215,7 @@ class JsonLines:
         self._stream, self._skeleton, self._convention = stream, skeleton, convention
         self._pose = pose
         if pose and skeleton != HAND21:
-            raise CadstnError(f"joints are {skeleton.name}", mend="angles need those of hand21")
+            raise CadstnError(f"joints are {skeleton.name}", hint="angles need those of hand21")
         own = convention == "hand21"
         if not own:  # an error before the first hand
             to_convention(np.zeros((len(skeleton), 3)), skeleton, convention)
@@ -262,5 +262,5 @@ class JsonLines:
             raise CadstnError(
                 f"cannot write ({error.strerror or error})",
                 where=name if isinstance(name, str) else "standard output",
-                mend="make room, or write elsewhere",
+                hint="make room, or write elsewhere",
             ) from None

@@ -65,7 +65,7 @@ def hands_table(hands: Sequence[Hand], skeleton: Skeleton = HAND21) -> Any:
     try:
         import pandas
     except ImportError:
-        raise CadstnError("a table needs pandas", mend="pip install 'cadstn[table]'") from None
+        raise CadstnError("a table needs pandas", hint="pip install 'cadstn[table]'") from None
     rows = [
         {
             "frame": frame,
@@ -111,7 +111,7 @@ def draw_hand(
     else:
         raise CadstnError(
             f"image is {image.dtype} of shape {image.shape}",
-            mend="give (height, width, 3) uint8, or depth as (height, width) float mm",
+            hint="give (height, width, 3) uint8, or depth as (height, width) float mm",
         )
     if hand.found:
         height, width = picture.shape[:2]

@@ -71,7 +71,7 @@ class RerunView:
         except ImportError as cause:
             raise CadstnError(
                 f"this view needs rerun ({cause})",
-                mend="pip install 'cadstn[view]', --view plain, or --out DIR for a video",
+                hint="pip install 'cadstn[view]', --view plain, or --out DIR for a video",
             ) from None
         self._rr, self._skeleton = rr, skeleton
         self._camera: Any = None
@@ -86,7 +86,7 @@ class RerunView:
         try:
             if way == "file":
                 if path is None:
-                    raise CadstnError("no file to write the view to", mend="give a path")
+                    raise CadstnError("no file to write the view to", hint="give a path")
                 self._stream.save(str(path))
             elif way == "browser":
                 self.url = self._serve()
@@ -96,7 +96,7 @@ class RerunView:
             self._end_server()
             why = " ".join(str(error).split())[:120]
             raise CadstnError(
-                f"rerun does not start ({why})", where=path, mend="--view plain, or --out DIR"
+                f"rerun does not start ({why})", where=path, hint="--view plain, or --out DIR"
             ) from None
         self._stream.send_blueprint(_layout())
         # OpenCV's frame, and rerun's name for it: x right, y down, z forward.

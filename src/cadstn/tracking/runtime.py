@@ -12,7 +12,7 @@ from typing import Any
 
 from cadstn.errors import CadstnError, nearest_name
 from cadstn.geometry.skeleton import skeleton
-from cadstn.io.files import told_of
+from cadstn.io.files import error_context
 from cadstn.io.hashes import check_stamp
 from cadstn.io.onnx_check import check_network
 from cadstn.tracking.detector import DETECTOR_KEY, Detector
@@ -28,7 +28,7 @@ PROVIDERS = {
 }
 #: More threads than this do not make one small network faster.
 _MOST_THREADS = 4
-_MEND = "give a file made by 'cadstn export', or leave --weights out to use the shipped ones"
+_HINT = "give a file made by 'cadstn export', or leave --weights out to use the shipped ones"
 
 
 def available_providers() -> list[str]:
@@ -69,11 +69,11 @@ def _providers(name: str | None) -> list[str]:
     if name is None:
         return available_providers()
     if name not in PROVIDERS:
-        raise CadstnError(f"no provider '{name}'", mend=nearest_name(name, PROVIDERS))
+        raise CadstnError(f"no provider '{name}'", hint=nearest_name(name, PROVIDERS))
     if name not in available_providers():
         raise CadstnError(
             f"onnxruntime has no {PROVIDERS[name]}",
-            mend=f"it has {', '.join(available_providers())}; see 'cadstn doctor'",
+            hint=f"it has {', '.join(available_providers())}; see 'cadstn doctor'",
         )
     return [name]
 
@@ -100,7 +100,7 @@ def _session(source: Path | bytes, providers: list[str], threads: int | None) ->
         if session.get_providers()[0] == PROVIDERS[name] or len(providers) == 1:
             return session, name
     where = "its detector" if isinstance(source, bytes) else source
-    raise CadstnError(f"not an ONNX network ({errors[-1]})", where=where, mend=_MEND)
+    raise CadstnError(f"not an ONNX network ({errors[-1]})", where=where, hint=_HINT)
 
 
 def _processors() -> int:
@@ -112,8 +112,8 @@ def _processors() -> int:
 
 def _load(path: Path, providers: list[str], threads: int | None) -> Network:
     if not path.is_file():
-        raise CadstnError("no such weights file", where=path, mend=_MEND)
-    check_stamp(path, hint=_MEND)
+        raise CadstnError("no such weights file", where=path, hint=_HINT)
+    check_stamp(path, hint=_HINT)
     session, provider = _session(path, providers, threads)
     about = dict(session.get_modelmeta().custom_metadata_map)
     detector = about.pop(DETECTOR_KEY, None)
@@ -124,15 +124,15 @@ def _load(path: Path, providers: list[str], threads: int | None) -> Network:
         data = None if detector is None else base64.b64decode(detector, validate=True)
     except (KeyError, ValueError, TypeError, CadstnError) as error:
         raise CadstnError(
-            f"an ONNX file, but its metadata is not cadstn's ({error})", where=path, mend=_MEND
+            f"an ONNX file, but its metadata is not cadstn's ({error})", where=path, hint=_HINT
         ) from None
     if count != len(joints):
         raise CadstnError(
             f"network has {count} joints, skeleton {joints.name} has {len(joints)}",
             where=path,
-            mend="export it again with the skeleton that it was trained on",
+            hint="export it again with the skeleton that it was trained on",
         )
-    with told_of(path):
+    with error_context(path):
         check_network(session)
     found = _shipped_detector(threads) if data is None else _detector(data, threads)
     return Network(session, joints, wants, about, provider, found, detector is not None)

@@ -11,6 +11,7 @@ from typing import Any
 from cadstn.errors import CadstnError, CadstnWarning
 from cadstn.geometry.camera import Camera, DepthMm
 from cadstn.geometry.plausible import StreamCheck, describe_scene
+from cadstn.tracking.clock import StepCheck
 from cadstn.tracking.hand import DETECT_EVERY, Frame, Hand, State, as_frame, refusals
 from cadstn.tracking.network import Network
 from cadstn.tracking.observation import observe
@@ -129,14 +130,14 @@ class Tracker:
     ) -> None:
         for name, value in (("window", window), ("hands", hands), ("detect_every", detect_every)):
             if value is not None and value < 1:
-                raise CadstnError(f"{name} is {value}", mend="give 1 or more")
+                raise CadstnError(f"{name} is {value}", hint="give 1 or more")
         self.network = (
             weights if isinstance(weights, Network) else load_network(weights, threads=threads)
         )
         self.window = window
         self.state = State.fresh(self.network, hands, detect_every)
         self._frame: Frame | None = None
-        self._check = StreamCheck()
+        self._check, self._times = StreamCheck(), StepCheck()
 
     def reset(self) -> None:
         """Forget everything: the next frame begins a new stream."""
@@ -193,11 +194,11 @@ class Tracker:
         """
         frame = as_frame(depth, camera, time_s, unit)
         hands, self.state = track_step(
-            self.network, self.state, frame.depth_mm, frame.camera, time_s, window=self.window
+            self.network, self.state, frame.depth_mm, frame.camera, frame.time_s, window=self.window
         )
         self._frame = frame
         if check:
-            lines = self._check.depth(frame.depth_mm, frame.camera)
+            lines = self._check.depth(frame.depth_mm, frame.camera) + self._times(frame.time_s)
             for hand in hands:
                 lines += self._check.hand(hand.joints_mm) if hand.found else []
             for line in lines:

@@ -93,7 +93,7 @@ class VideoFile:
             raise CadstnError(
                 f"{self.path.name} could not be written ({held} of {self.frames} frames)",
                 where=self.path.parent,
-                mend="make room, or give another --out",
+                hint="make room, or give another --out",
             )
 
     def _opened(self) -> cv2.VideoWriter | None:

@@ -21,7 +21,7 @@ def need_display() -> None:
     if sys.platform.startswith("linux") and not (
         os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     ):
-        raise CadstnError("there is no display to open a window on", mend=_ELSEWHERE)
+        raise CadstnError("there is no display to open a window on", hint=_ELSEWHERE)
 
 
 class PlainWindow:
@@ -41,12 +41,12 @@ class PlainWindow:
         except ImportError as cause:  # some Linux distributions leave it out
             raise CadstnError(
                 f"a plain window needs Tk ({cause})",
-                mend=f"install it (Debian: apt install python3-tk), or {_ELSEWHERE}",
+                hint=f"install it (Debian: apt install python3-tk), or {_ELSEWHERE}",
             ) from None
         try:
             self._root = tkinter.Tk()
         except tkinter.TclError as error:
-            raise CadstnError(f"no window can be opened ({error})", mend=_ELSEWHERE) from None
+            raise CadstnError(f"no window can be opened ({error})", hint=_ELSEWHERE) from None
         self.closed = False
         self._tk = tkinter
         self._photo: Any = None

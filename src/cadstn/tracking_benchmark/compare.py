@@ -43,7 +43,7 @@ def compare_followed(
     """
     one, two = join(followed, every=every), join(other, every=every)
     if one.cuts != two.cuts or not np.array_equal(one.truth, two.truth):
-        raise CadstnError("these are not the same recordings", mend="track the same ones with both")
+        raise CadstnError("these are not the same recordings", hint="track the same ones with both")
     both = one.counted & two.counted
     errors, others = (joint_errors_mm(rows.raw, rows.truth) for rows in (one, two))
     found = both & ~np.isnan(errors[:, 0]) & ~np.isnan(others[:, 0])

@@ -55,7 +55,7 @@ def measure(followed: Sequence[Followed]) -> dict[str, Any]:
         CadstnError: if there is no recording.
     """
     if not followed:
-        raise CadstnError("no recordings to measure", mend="give at least one")
+        raise CadstnError("no recordings to measure", hint="give at least one")
     rows = join(followed)
     found = ~np.isnan(rows.joints[:, 0, 0])
     lost = rows.counted & ~found

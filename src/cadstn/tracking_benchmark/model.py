@@ -124,7 +124,7 @@ def open_network(weights: Path | None, threads: int | None) -> Network:
         raise CadstnError(
             f"weights of skeleton {network.skeleton.name}",
             where=weights,
-            mend=f"give weights of {HAND21.name}, the joints that are rendered",
+            hint=f"give weights of {HAND21.name}, the joints that are rendered",
         )
     return network
 

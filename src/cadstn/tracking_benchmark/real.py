@@ -36,7 +36,7 @@ from cadstn.geometry.camera import KNOWN_CAMERAS, Camera, DepthMm
 from cadstn.geometry.convention import convert, label_weights
 from cadstn.geometry.skeleton import HAND21, NYU14_OF_36, NYU36
 from cadstn.io import Recording, open_recording
-from cadstn.io.files import told_of
+from cadstn.io.files import error_context
 from cadstn.tracking_benchmark.follow import Follower
 
 FloatArray = NDArray[np.float64]
@@ -81,7 +81,7 @@ def real_recordings(folder: Path) -> dict[str, Recording]:
         CadstnError: if there is none, or one cannot be opened.
     """
     found = {}
-    with told_of(folder):
+    with error_context(folder):
         inside = sorted(path for path in folder.iterdir() if path.is_dir())
     for path in inside:
         if any(path.glob("camera.json")) or any(path.glob("*/camera.json")):
@@ -92,7 +92,7 @@ def real_recordings(folder: Path) -> dict[str, Recording]:
         raise CadstnError(
             "holds no recording",
             where=folder,
-            mend="give a folder of recordings, each with a camera.json or named as its camera: "
+            hint="give a folder of recordings, each with a camera.json or named as its camera: "
             + ", ".join(KNOWN_CAMERAS),
         )
     return found
@@ -274,7 +274,7 @@ def label_errors(recording: Recording, joints_mm: FloatArray) -> dict[str, Any] 
         raise CadstnError(
             f"not 36 labels for {len(recording)} frames ({error})",
             where=file,
-            mend="give a line u v d for each label",
+            hint="give a line u v d for each label",
         ) from None
     truth = recording.camera.to_xyz_mm(uvd)
     errors = lengths(np.asarray(convert(joints_mm, NYU36.name), np.float64) - truth)

@@ -53,7 +53,7 @@ class SceneSet(NamedTuple):
             CadstnError: if no set has the name.
         """
         if self.name not in SEEDS:
-            raise CadstnError(f"no test set '{self.name}'", mend="use " + " or ".join(SEEDS))
+            raise CadstnError(f"no test set '{self.name}'", hint="use " + " or ".join(SEEDS))
         return Order(SEEDS[self.name], self.frames)
 
     def definition(self) -> str:
@@ -143,7 +143,7 @@ def bench_sealed(
     """
     if test.clips < 1 or test.frames < 3:
         raise CadstnError(
-            f"{test.clips} clips of {test.frames} frames", mend="give at least 1 clip of 3 frames"
+            f"{test.clips} clips of {test.frames} frames", hint="give at least 1 clip of 3 frames"
         )
     network = open_network(weights, threads)
     networks = [network] if beside is None else [network, open_network(beside, threads)]

@@ -24,7 +24,7 @@ from cadstn.errors import CadstnError
 from cadstn.geometry.camera import KNOWN_CAMERAS
 from cadstn.geometry.skeleton import HAND21
 from cadstn.io import Recording, open_recording, write_recording
-from cadstn.io.files import told_of
+from cadstn.io.files import error_context
 from cadstn.io.whole import write_json, write_text
 from cadstn.tracking_benchmark.picture import other_hand_mm, without_hand
 from cadstn.tracking_benchmark.scenes import SCENES, choose_clips, clip
@@ -174,7 +174,7 @@ def scene_clips(folder: Path, name: str, count: int, order: Order) -> list[int]:
     _begin(folder, name, order)
     file = folder / f"{name}.clips.json"
     if file.is_file():
-        with told_of(file):
+        with error_context(file):
             known = [int(index) for index in json.loads(file.read_text(encoding="utf-8"))]
         if len(known) >= count:
             return known[:count]
@@ -190,7 +190,7 @@ def scene_clips(folder: Path, name: str, count: int, order: Order) -> list[int]:
 def _no_torch() -> CadstnError:
     return CadstnError(
         "rendering needs PyTorch",
-        mend="pip install 'cadstn[train]', or give --keep a folder that holds the set",
+        hint="pip install 'cadstn[train]', or give --keep a folder that holds the set",
     )
 
 
@@ -203,14 +203,14 @@ def _begin(folder: Path, kind: str, order: Order) -> None:
     about = folder / _ABOUT
     setups = SCENES if kind in SCENES else SETUPS
     text = json.dumps({"version": __version__, **order._asdict(), "setups": setups})
-    with told_of(folder):
+    with error_context(folder):
         folder.mkdir(parents=True, exist_ok=True)
         if not any(folder.iterdir()):
             write_text(about, text)
         if not about.is_file() or about.read_text(encoding="utf-8") != text:
             raise CadstnError(
                 "does not hold this test set",
-                mend="give another folder, or the seed and frames that it was made with",
+                hint="give another folder, or the seed and frames that it was made with",
             )
 
 
@@ -230,7 +230,7 @@ def _open(folder: Path, kind: str, index: int) -> Rendered:
             other_mm[:] = other
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CadstnError(
-            f"cannot be read ({error})", where=path.with_suffix(".json"), mend=f"delete {path}"
+            f"cannot be read ({error})", where=path.with_suffix(".json"), hint=f"delete {path}"
         ) from None
     return Rendered(recording, setup, left, arm, other_mm)
 

@@ -72,7 +72,7 @@ def ablate(
             "its crops were cut by another rule than those trained on", where=test_bank.path
         )
     if recipe.holdout <= 0:
-        raise CadstnError("no shot is held out to choose weights on", mend="set holdout=0.02")
+        raise CadstnError("no shot is held out to choose weights on", hint="set holdout=0.02")
     networks: Networks = {}
     for part in _PARTS:
         chosen = replace(recipe, network=part)

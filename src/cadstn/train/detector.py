@@ -66,13 +66,13 @@ def detector_recipe(fields: Mapping[str, Any]) -> DetectorRecipe:
     for name, value in fields.items():
         if name not in known:
             raise CadstnError(
-                f"unknown field '{name}' of recipe detector", mend=nearest_name(name, known)
+                f"unknown field '{name}' of recipe detector", hint=nearest_name(name, known)
             )
         like = known[name]
         if type(value) is not type(like) and not (isinstance(like, float) and type(value) is int):
-            raise CadstnError(f"detector {name} is {value!r}", mend=f"give a value like {like!r}")
+            raise CadstnError(f"detector {name} is {value!r}", hint=f"give a value like {like!r}")
         if value is not True and value is not False and not 0 <= value < 1e9:
-            raise CadstnError(f"detector {name} is {value!r}", mend=f"give a value like {like!r}")
+            raise CadstnError(f"detector {name} is {value!r}", hint=f"give a value like {like!r}")
     return DetectorRecipe(**{**known, **fields})
 
 
@@ -263,7 +263,7 @@ def _same_recipe(out: Path, recipe: DetectorRecipe) -> None:
     path, text = out / "detector.json", json.dumps(asdict(recipe), sort_keys=True)
     if path.exists() and path.read_text() != text:
         raise CadstnError(
-            "a training of another recipe", where=path, mend="give another --out, or that recipe"
+            "a training of another recipe", where=path, hint="give another --out, or that recipe"
         )
     path.write_text(text)
 

@@ -26,17 +26,17 @@ def pick_device(name: str) -> str:
     if kind == "cpu" and not number:
         return "cpu"
     if kind != "cuda" or (number and not number.isdigit()):
-        raise CadstnError(f"no device '{name}'", where="--device", mend=f"give {NAMES}")
+        raise CadstnError(f"no device '{name}'", where="--device", hint=f"give {NAMES}")
     if not there:
         raise CadstnError(
             f"no GPU that this PyTorch ({torch.__version__}) can use",
             where=f"--device {name}",
-            mend="give --device cpu or auto, or install a CUDA build of PyTorch",
+            hint="give --device cpu or auto, or install a CUDA build of PyTorch",
         )
     if number and int(number) >= torch.cuda.device_count():
         raise CadstnError(
             f"{torch.cuda.device_count()} GPUs here",
             where=f"--device {name}",
-            mend="numbers count from 0",
+            hint="numbers count from 0",
         )
     return f"cuda:{number}" if number else "cuda"

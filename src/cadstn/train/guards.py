@@ -49,7 +49,7 @@ class Losses:
             raise CadstnError(
                 f"loss is {self.last} at step {step} of the {self._stage} stage",
                 where=self._out,
-                mend=f"lower {self._stage}.learning_rate; the last checkpoint is still good",
+                hint=f"lower {self._stage}.learning_rate; the last checkpoint is still good",
             )
 
 
@@ -91,5 +91,5 @@ def memory_told(recipe: Recipe, stage: str) -> Iterator[None]:
         raise CadstnError(
             f"a batch of {batch} images does not fit in memory",
             where=f"{stage} stage",
-            mend=f"--set {stage}.batch={smaller}, or train on more ranks",
+            hint=f"--set {stage}.batch={smaller}, or train on more ranks",
         ) from None

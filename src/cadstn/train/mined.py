@@ -74,7 +74,7 @@ def _mined(
         if since > _MOST_EMPTY:
             raise CadstnError(
                 "the detector finds no candidate in scenes without a hand",
-                mend="train it first: cadstn train detector --out RUN",
+                hint="train it first: cadstn train detector --out RUN",
             )
         index = torch.arange(first, first + _AT_ONCE)
         first += _AT_ONCE

@@ -35,7 +35,7 @@ def build(recipe: Recipe, device: str) -> Networks:
         raise CadstnError(
             "steps are captured on a GPU only",
             where=recipe.name,
-            mend="give --device cuda, or set step_mode=compiled",
+            hint="give --device cuda, or set step_mode=compiled",
         )
     networks: Networks = {}
     for stage in recipe.stages:

@@ -78,7 +78,7 @@ def join(device: str) -> tuple[Ranks, str]:
         if local >= torch.cuda.device_count():
             raise CadstnError(
                 f"rank {local} of this machine has no GPU of its own",
-                mend=f"torchrun --nproc-per-node {torch.cuda.device_count()}",
+                hint=f"torchrun --nproc-per-node {torch.cuda.device_count()}",
             )
         torch.cuda.set_device(local)
         device = f"cuda:{local}"

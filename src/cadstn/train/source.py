@@ -207,7 +207,7 @@ class BankSource:
             raise CadstnError(
                 f"no shot of {frames} frames to train on",
                 where=self.bank.path,
-                mend="give longer recordings, or set clip lower",
+                hint="give longer recordings, or set clip lower",
             )
         return starts
 

@@ -16,7 +16,7 @@ from cadstn.models.residual import Normalised
 from cadstn.train.recipes import STAGES
 from cadstn.train.state import read_tensors
 
-_MEND = "give a folder of 'cadstn train', or a file of 'cadstn export' that is not int8"
+_HINT = "give a folder of 'cadstn train', or a file of 'cadstn export' that is not int8"
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,10 @@ def read_start(path: Path) -> Start:
         files = [path / f"{stage}.safetensors" for stage in STAGES]
         tensors = {file.stem: read_tensors(file)[0] for file in files if file.is_file()}
         if not tensors:
-            raise CadstnError("holds no trained stage", where=path, mend=_MEND)
+            raise CadstnError("holds no trained stage", where=path, hint=_HINT)
         return Start(_name(path, [file for file in files if file.is_file()]), tensors, False)
     if not path.is_file():
-        raise CadstnError("no such weights", where=path, mend=_MEND)
+        raise CadstnError("no such weights", where=path, hint=_HINT)
     return Start(_name(path, [path]), _exported(path), True)
 
 
@@ -84,7 +84,7 @@ def start_stage(network: nn.Module, stage: str, start: Start, crops: Tensor) -> 
         raise CadstnError(
             f"is of another network ({stage}.{differ[0]})",
             where=start.name,
-            mend="give the recipe that it was trained with",
+            hint="give the recipe that it was trained with",
         )
     network.load_state_dict({name: given[name] for name in wanted}, strict=False)
     if start.folded and layers:
@@ -134,7 +134,7 @@ def _exported(path: Path) -> dict[str, dict[str, Tensor]]:
     try:
         graph = load_model(str(path)).graph
     except Exception as error:  # protobuf's own, which it does not export
-        raise CadstnError(f"not an ONNX file ({error})", where=path, mend=_MEND) from None
+        raise CadstnError(f"not an ONNX file ({error})", where=path, hint=_HINT) from None
     tensors: dict[str, dict[str, Tensor]] = {stage: {} for stage in STAGES}
     for name, item in initializers(graph):
         stage, _, rest = name.removesuffix(".half").removeprefix("model.").partition(".")
@@ -142,7 +142,7 @@ def _exported(path: Path) -> dict[str, dict[str, Tensor]]:
             value = np.asarray(numpy_helper.to_array(item), np.float32)
             tensors.setdefault(stage, {})[rest] = torch.from_numpy(value.copy())
     if not all(tensors.values()):
-        raise CadstnError("holds no compact networks to train on", where=path, mend=_MEND)
+        raise CadstnError("holds no compact networks to train on", where=path, hint=_HINT)
     return tensors
 
 

@@ -38,7 +38,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str,
         raise CadstnError(
             f"cannot be written ({error})",
             where=path,
-            mend="make room and give the same command again; what was saved before is whole",
+            hint="make room and give the same command again; what was saved before is whole",
         ) from None
 
 
@@ -50,7 +50,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             it was written.
     """
     if not path.is_file():
-        raise CadstnError("no such weights file", where=path, mend="train first: cadstn train")
+        raise CadstnError("no such weights file", where=path, hint="train first: cadstn train")
     try:
         check_stamp(path, hint=_HINT)
         with safe_open(path, framework="pt") as file:
@@ -58,7 +58,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             about = file.metadata() or {}
     # Besides its own errors it raises those of torch, for types that torch has not.
     except (SafetensorError, OSError, ValueError, KeyError, RuntimeError, AttributeError) as error:
-        raise CadstnError(f"not a safetensors file ({error})", where=path, mend=_HINT) from None
+        raise CadstnError(f"not a safetensors file ({error})", where=path, hint=_HINT) from None
     about.pop(STAMP_KEY, None)
     return tensors, about
 
@@ -128,7 +128,7 @@ def resume(
                 _restore(_below(name, tensors), optimizer)
         except (KeyError, ValueError, IndexError, RuntimeError) as error:
             raise CadstnError(
-                f"not a checkpoint of these networks ({error})", where=path, mend=_HINT
+                f"not a checkpoint of these networks ({error})", where=path, hint=_HINT
             ) from None
         return step
     return 0
@@ -198,22 +198,22 @@ def check_same(path: Path, theirs: Mapping[str, str], ours: Mapping[str, str], s
         ours: ``recipe`` as JSON and ``data``.
         stage: whose weights they are.
     """
-    mend = "use another --out, or the recipe that this folder began with"
+    hint = "use another --out, or the recipe that this folder began with"
     # Through Recipe: fields of other versions are refused by name.
     if "recipe" not in theirs:
-        raise CadstnError("names no recipe", where=path, mend="give a folder of 'cadstn train'")
+        raise CadstnError("names no recipe", where=path, hint="give a folder of 'cadstn train'")
     their_fields = stage_fields(Recipe.from_json(theirs["recipe"]).to_json(), stage)
     our_fields = stage_fields(Recipe.from_json(ours["recipe"]).to_json(), stage)
     differ = _differences(their_fields, our_fields)
     if differ:
         name, a, b = differ[0]
-        raise CadstnError(f"made with {name} = {a}, not {b}", where=path, mend=mend)
+        raise CadstnError(f"made with {name} = {a}, not {b}", where=path, hint=hint)
     for name, what in (("data", "the data"), ("start", "the start")):
         if theirs.get(name) != ours.get(name):
             raise CadstnError(
                 f"made with {name} {_short(theirs.get(name))}, not {_short(ours.get(name))}",
                 where=path,
-                mend=f"use another --out, or {what} that this folder began with",
+                hint=f"use another --out, or {what} that this folder began with",
             )
 
 

@@ -109,7 +109,7 @@ def stream_bank(
             raise CadstnError(
                 f"a bank of other clips ({bank.about['data']})",
                 where=path,
-                mend="give another file, or the clips that this one was made of",
+                hint="give another file, or the clips that this one was made of",
             )
         on_frames(len(bank))
         return bank

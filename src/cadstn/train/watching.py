@@ -87,7 +87,7 @@ class Log:
             raise CadstnError(
                 f"cannot be written ({error.strerror})",
                 where=self._path,
-                mend="make room and give the same command again",
+                hint="make room and give the same command again",
             ) from None
         if self._board and (progress.measured or progress.step % _CURVE_EVERY == 0):
             values = asdict(progress)

@@ -69,7 +69,7 @@ def whole_bank(
     name = "-".join(map(str, seed))
     for path in folder.glob("*.labels.npz"):
         if not path.name.startswith(f"{name}."):
-            raise CadstnError("frames of another seed", where=path, mend="give another folder")
+            raise CadstnError("frames of another seed", where=path, hint="give another folder")
     part = min(PART, frames)
     numbers = range(-(-frames // part))
     missing = [n for n in numbers if not _labels_of(folder, name, n).exists()]

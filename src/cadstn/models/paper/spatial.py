@@ -79,7 +79,7 @@ class Spatial(nn.Module):
             raise CadstnError(
                 "this spatial network has no auxiliary paths to train",
                 where="Spatial.forward_train",
-                mend="build it with auxiliary=True",
+                hint="build it with auxiliary=True",
             )
         depth, sliced = self._trunks(crops)
         main = self._main(depth, sliced, masks)

@@ -19,7 +19,7 @@ CAMERAS = {
     "orbbec": ("orbbec", "Orbbec"),
     "luxonis": ("luxonis", "Luxonis"),
 }
-_MEND = (
+_HINT = (
     f"give one of {', '.join(CAMERAS)}, synthetic, demo, a recording, a RealSense .bag or .db3 "
     "file, or the folder of NYU, ICVL or MSRA15"
 )
@@ -50,7 +50,7 @@ def open_source(
 
     name, _, detail = text.partition(":")
     if detail and name in ("orbbec", "luxonis", "demo"):
-        raise CadstnError(f"{name} takes nothing after a colon", where=text, mend=f"give {name}")
+        raise CadstnError(f"{name} takes nothing after a colon", where=text, hint=f"give {name}")
     if name == "realsense" and detail:
         from cadstn.tracking.cameras.realsense import RealSense
 
@@ -61,7 +61,7 @@ def open_source(
         return made
     if name == "synthetic":
         if detail and not detail.isdigit():
-            raise CadstnError(f"seed '{detail}' is no number", where=text, mend="synthetic:7")
+            raise CadstnError(f"seed '{detail}' is no number", where=text, hint="synthetic:7")
         return SyntheticSource(int(detail or 0))
     path = Path(text)
     if name == "demo" and not path.exists():
@@ -71,7 +71,7 @@ def open_source(
             demo = open_recording(folder)
         return RecordingSource(demo, real_time=real_time, loop=loop, on_bad=on_bad)
     if not path.exists():
-        raise CadstnError("no such source", where=text, mend=_MEND)
+        raise CadstnError("no such source", where=text, hint=_HINT)
     if path.suffix in (".bag", ".db3"):
         from cadstn.tracking.cameras.realsense import RealSenseFile
 

@@ -124,7 +124,7 @@ class Newest:
                     raise CadstnError(
                         f"no frame for {self.patience_s:g} s",
                         where=self.name,
-                        mend="check that it is plugged in and not in use by another program",
+                        hint="check that it is plugged in and not in use by another program",
                     )
                 frame, self._frame = self._frame, None
                 missed, cut, self._cut = self._missed, self._cut, False
@@ -159,8 +159,8 @@ class Newest:
 def needs(extra: str, module: str, cause: ImportError) -> CadstnError:
     """Return one line on which extra brings a module, or that it is there and does not load."""
     if isinstance(cause, ModuleNotFoundError):
-        return CadstnError(f"needs {module} ({cause})", mend=f"pip install 'cadstn[{extra}]'")
+        return CadstnError(f"needs {module} ({cause})", hint=f"pip install 'cadstn[{extra}]'")
     return CadstnError(
         f"{module} is installed and does not load ({cause})",
-        mend="install the system library that it names, such as libusb-1.0",
+        hint="install the system library that it names, such as libusb-1.0",
     )

@@ -55,7 +55,7 @@ class Luxonis(BaseSource):
         try:
             self._rig = _stereo(dai, fps) if rig is None else rig
         except RuntimeError as error:
-            raise CadstnError(f"will not start ({error})", where=self.name, mend=_PLUG) from None
+            raise CadstnError(f"will not start ({error})", where=self.name, hint=_PLUG) from None
         try:
             self.camera = camera_of(np.array(self._rig.matrix), fps)
         except CadstnError:
@@ -74,7 +74,7 @@ class Luxonis(BaseSource):
             try:
                 frame = self._rig.queue.get()
             except (RuntimeError, self._closed) as error:
-                raise CadstnError(f"stopped ({error})", where=self.name, mend=_PLUG) from None
+                raise CadstnError(f"stopped ({error})", where=self.name, hint=_PLUG) from None
             number = int(frame.getSequenceNum())
             first = number if first is None else first
             index = number - first
@@ -120,7 +120,7 @@ def camera_of(matrix: np.ndarray, fps: float) -> Camera:
         raise CadstnError(
             error.what,
             where="Luxonis OAK",
-            mend="the device's calibration is empty; recalibrate it",
+            hint="the device's calibration is empty; recalibrate it",
         ) from None
 
 

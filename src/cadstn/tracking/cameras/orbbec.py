@@ -44,7 +44,7 @@ class Orbbec(BaseSource):
             self._lens, self._fps = profile.get_intrinsic(), float(profile.get_fps())
             self._pipeline.start(config)
         except Exception as error:  # the library's OBError is no public base class
-            raise CadstnError(f"will not start ({error})", where=self.name, mend=_PLUG) from None
+            raise CadstnError(f"will not start ({error})", where=self.name, hint=_PLUG) from None
 
     def close(self) -> None:
         """Stop the camera."""
@@ -58,9 +58,9 @@ class Orbbec(BaseSource):
             try:
                 frames = self._pipeline.wait_for_frames(self._timeout_ms)
             except Exception as error:  # see above
-                raise CadstnError(f"stopped ({error})", where=self.name, mend=_PLUG) from None
+                raise CadstnError(f"stopped ({error})", where=self.name, hint=_PLUG) from None
             if frames is None:
-                raise CadstnError("stopped", where=self.name, mend=_PLUG)
+                raise CadstnError("stopped", where=self.name, hint=_PLUG)
             frame = frames.get_depth_frame()
             if frame is None:
                 continue
@@ -96,7 +96,7 @@ def camera_of(lens: Any, unit_mm: float, fps: float) -> Camera:
         )  # fmt: skip
     except CadstnError as error:
         raise CadstnError(
-            error.what, where="Orbbec", mend="the device's calibration is empty; recalibrate it"
+            error.what, where="Orbbec", hint="the device's calibration is empty; recalibrate it"
         ) from None
 
 
@@ -108,7 +108,7 @@ def _units(frame: Any) -> np.ndarray:
         raise CadstnError(
             f"a frame of {width}x{height} has {raw.nbytes} bytes",
             where="Orbbec",
-            mend="set its depth stream to 16 bits (Y16), uncompressed",
+            hint="set its depth stream to 16 bits (Y16), uncompressed",
         )
     return np.frombuffer(raw.tobytes(), np.uint16).reshape(height, width)
 

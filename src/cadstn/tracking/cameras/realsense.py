@@ -57,7 +57,7 @@ class RealSense(BaseSource):
             self._sensor.open(profile)
             self._sensor.start(self._queue)
         except RuntimeError as error:
-            raise CadstnError(f"will not start ({error})", where=self.name, mend=_PLUG) from None
+            raise CadstnError(f"will not start ({error})", where=self.name, hint=_PLUG) from None
 
     def close(self) -> None:
         """Stop the camera."""
@@ -72,7 +72,7 @@ class RealSense(BaseSource):
             try:
                 frame = self._queue.wait_for_frame(self._timeout_ms)
             except RuntimeError as error:
-                raise CadstnError(f"stopped ({error})", where=self.name, mend=_PLUG) from None
+                raise CadstnError(f"stopped ({error})", where=self.name, hint=_PLUG) from None
             number = int(frame.get_frame_number())
             first = number if first is None else first
             yield live_frame(frame, self.camera, number - first, number - first - given)
@@ -92,7 +92,7 @@ class RealSenseFile(BaseSource):
     def __init__(self, path: Path) -> None:
         rs = _library()
         if not path.is_file():
-            raise CadstnError("no such recording", where=path, mend="give a .bag or .db3 file")
+            raise CadstnError("no such recording", where=path, hint="give a .bag or .db3 file")
         self.name, self._status = str(path), rs.playback_status
         try:
             # Not through a pipeline: that plays before it can be set to wait for whoever reads,
@@ -113,7 +113,7 @@ class RealSenseFile(BaseSource):
             raise CadstnError(
                 f"cannot be played ({error})",
                 where=path,
-                mend="record depth with realsense-viewer, or rs-convert it for this version",
+                hint="record depth with realsense-viewer, or rs-convert it for this version",
             ) from None
 
     def close(self) -> None:
@@ -171,7 +171,7 @@ def camera_of(profile: Any, unit_mm: float) -> Camera:
         )
     except CadstnError as error:
         raise CadstnError(
-            error.what, where="RealSense", mend="the device's calibration is empty; recalibrate it"
+            error.what, where="RealSense", hint="the device's calibration is empty; recalibrate it"
         ) from None
 
 
@@ -196,7 +196,7 @@ def _device(rs: Any, serial: str | None) -> Any:
     have = ", ".join(_name(rs, device) for device in devices) or "none"
     raise CadstnError(
         f"no RealSense camera{'' if serial is None else f' {serial}'}",
-        mend=f"{_PLUG} (found: {have})",
+        hint=f"{_PLUG} (found: {have})",
     )
 
 
@@ -213,7 +213,7 @@ def _depth_profile(rs: Any, sensor: Any) -> Any:
         if profile.stream_type() == rs.stream.depth and profile.format() == rs.format.z16
     ]
     if not profiles:
-        raise CadstnError("has no 16-bit depth stream", where="RealSense", mend=_PLUG)
+        raise CadstnError("has no 16-bit depth stream", where="RealSense", hint=_PLUG)
     return next((profile for profile in profiles if profile.is_default()), profiles[0])
 
 

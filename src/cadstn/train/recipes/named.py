@@ -152,7 +152,7 @@ def follow(network: str, data: str) -> Recipe:
     worst joint. For rendered hands.
     """
     if data != "rendered":
-        raise CadstnError(f"recipe follow is for rendered hands, not {data}", mend="use compact")
+        raise CadstnError(f"recipe follow is for rendered hands, not {data}", hint="use compact")
     return dataclasses.replace(
         compact(network, data),
         name=f"{network}.{data}.follow",
@@ -214,9 +214,9 @@ def recipe(name: str, data: str = "rendered") -> Recipe:
         sort = next((sort for sort, words in sorts.items() if word in words), None)
         if sort is None:
             words = [word for words in sorts.values() for word in words]
-            raise CadstnError(f"no recipe '{name}'", mend=nearest_name(word, words))
+            raise CadstnError(f"no recipe '{name}'", hint=nearest_name(word, words))
         if sort in found:
-            raise CadstnError(f"recipe '{name}' names two {sort}s", mend="write NETWORK.SET.KIND")
+            raise CadstnError(f"recipe '{name}' names two {sort}s", hint="write NETWORK.SET.KIND")
         found[sort] = word
     kind = KINDS[found.get("kind", "paper")]
     return kind(found.get("network", "cadstn"), found.get("set", data))

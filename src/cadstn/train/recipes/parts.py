@@ -23,7 +23,7 @@ TURNS = ("none", "paper", "released")
 def choice(name: str, value: str, known: tuple[str, ...]) -> None:
     """Refuse a value that is none of those known; raises CadstnError with the nearest."""
     if value not in known:
-        raise CadstnError(f"recipe {name} is '{value}'", mend=nearest_name(value, known))
+        raise CadstnError(f"recipe {name} is '{value}'", hint=nearest_name(value, known))
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class Augment:
         choice("augment.turns", self.turns, TURNS)
         for name in ("rotate_deg", "scale", "shift_mm", "noise_mm", "upright", "edge"):
             if getattr(self, name) < 0:
-                raise CadstnError(f"recipe augment.{name} is negative", mend="give 0 or more")
+                raise CadstnError(f"recipe augment.{name} is negative", hint="give 0 or more")
 
     @property
     def continuous(self) -> bool:

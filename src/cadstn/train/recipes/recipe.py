@@ -152,26 +152,26 @@ class Recipe:
         for name in positive:
             if not getattr(self, name) > 0:
                 raise CadstnError(
-                    f"recipe {name} is {getattr(self, name)}", mend="make it positive"
+                    f"recipe {name} is {getattr(self, name)}", hint="make it positive"
                 )
         if not 0 < self.gate < 1 or not 0 <= self.holdout < 1 or not 0 < self.hands <= 1:
             raise CadstnError(
                 f"recipe gate is {self.gate}, holdout {self.holdout}, hands {self.hands}",
-                mend="a gate lies between 0 and 1, a holdout from 0 to below 1, hands above 0 to 1",
+                hint="a gate lies between 0 and 1, a holdout from 0 to below 1, hands above 0 to 1",
             )
         for name in ("warmup", "prepared", "smoothness", "worst_joint"):
             if getattr(self, name) < 0:
-                raise CadstnError(f"recipe {name} is negative", mend="give 0 or more")
+                raise CadstnError(f"recipe {name} is negative", hint="give 0 or more")
         if self.augment.upright and self.skeleton != HAND21.name:
             raise CadstnError(
                 f"recipe augment.upright is for {HAND21.name}, not {self.skeleton}",
-                mend="set augment.upright=0",
+                hint="set augment.upright=0",
             )
         joints = len(skeleton(self.skeleton))
         if joints != self.net.joints:
             raise CadstnError(
                 f"skeleton {self.skeleton} has {joints} joints, the network {self.net.joints}",
-                mend=f"set net.joints={joints}",
+                hint=f"set net.joints={joints}",
             )
 
     def _check_family(self) -> None:
@@ -180,19 +180,19 @@ class Recipe:
             raise CadstnError(
                 f"the {self.network} network has no {trunk} trunk",
                 where=self.name,
-                mend=f"set net.trunk=paper, or train {', '.join(traits.networks)}",
+                hint=f"set net.trunk=paper, or train {', '.join(traits.networks)}",
             )
         if self.optimizer not in traits.optimizers:
             raise CadstnError(
                 f"{self.optimizer} is not for networks of a {trunk} trunk",
                 where=self.name,
-                mend=f"set optimizer={traits.optimizers[0]}",
+                hint=f"set optimizer={traits.optimizers[0]}",
             )
         if self.clip < traits.shortest_clip:
             raise CadstnError(
                 f"recipe clip is {self.clip}",
                 where=self.name,
-                mend=f"these networks learn from clips of {traits.shortest_clip} frames or more",
+                hint=f"these networks learn from clips of {traits.shortest_clip} frames or more",
             )
 
     def _check_plans(self) -> None:
@@ -201,12 +201,12 @@ class Recipe:
             if plan.batch < 1 or frames < 1 or plan.batch % frames:
                 raise CadstnError(
                     f"{stage}.batch {plan.batch} is not whole clips of {frames} frames",
-                    mend="make batch a multiple of clip",
+                    hint="make batch a multiple of clip",
                 )
             if not plan.learning_rate > 0 or plan.steps < 0:
                 raise CadstnError(
                     f"{stage} has steps {plan.steps}, learning_rate {plan.learning_rate}",
-                    mend="give steps of 0 or more, and a positive rate",
+                    hint="give steps of 0 or more, and a positive rate",
                 )
 
     @property
@@ -285,18 +285,18 @@ def override(base: Recipe, values: Mapping[str, Any]) -> Recipe:
         head, dot, tail = name.partition(".")
         if head not in known:
             raise CadstnError(
-                f"unknown recipe field '{name}'", mend=nearest_name(name, _all_names(base))
+                f"unknown recipe field '{name}'", hint=nearest_name(name, _all_names(base))
             )
         if not dataclasses.is_dataclass(getattr(base, head)):
             if dot:
-                raise CadstnError(f"unknown recipe field '{name}'", mend=f"set {head}")
+                raise CadstnError(f"unknown recipe field '{name}'", hint=f"set {head}")
             plain[name] = _typed(name, value, getattr(base, name))
         elif dot:
             parts.setdefault(head, {})[tail] = value
         elif isinstance(value, Mapping):
             parts.setdefault(head, {}).update(value)
         else:
-            raise CadstnError(f"recipe field '{name}' is {value!r}", mend=f"set {name}.FIELD")
+            raise CadstnError(f"recipe field '{name}' is {value!r}", hint=f"set {name}.FIELD")
     for head, changes in parts.items():
         plain[head] = _part(head, getattr(base, head), changes)
     return dataclasses.replace(base, **plain)
@@ -312,14 +312,14 @@ def _part(head: str, base: Any, changes: Mapping[str, Any]) -> Any:
                 raise CadstnError(
                     f"unknown key '{name}' in a {whole['trunk']} network",
                     where="net",
-                    mend=nearest_name(name, own),
+                    hint=nearest_name(name, own),
                 )
         return NetConfig.from_dict(whole)
     known = [f.name for f in fields(base)]
     for name in changes:
         if name not in known:
             raise CadstnError(
-                f"unknown recipe field '{head}.{name}'", mend=nearest_name(name, known)
+                f"unknown recipe field '{head}.{name}'", hint=nearest_name(name, known)
             )
     typed = {n: _typed(f"{head}.{n}", v, getattr(base, n)) for n, v in changes.items()}
     return dataclasses.replace(base, **typed)
@@ -339,15 +339,15 @@ def _all_names(base: Recipe) -> list[str]:
 def _typed(name: str, value: Any, like: Any) -> Any:
     """Accept a value of the field's own type, or a whole number for a float."""
     if type(value) in (int, float) and not abs(value) < _MOST:  # nan as well
-        raise CadstnError(f"recipe field '{name}' is {str(value)[:40]}", mend=f"like {like!r}")
+        raise CadstnError(f"recipe field '{name}' is {str(value)[:40]}", hint=f"like {like!r}")
     if isinstance(value, dict) and not all(
         type(v) in (int, float) and 0 < v < _MOST for v in value.values()
     ):
-        raise CadstnError(f"recipe field '{name}' is {value!r}", mend="give numbers above 0")
+        raise CadstnError(f"recipe field '{name}' is {value!r}", hint="give numbers above 0")
     if type(value) is type(like):
         return value
     if isinstance(like, float) and type(value) is int:
         return float(value)
     raise CadstnError(
-        f"recipe field '{name}' is {value!r}", mend=f"give a {type(like).__name__}, like {like!r}"
+        f"recipe field '{name}' is {value!r}", hint=f"give a {type(like).__name__}, like {like!r}"
     )
