@@ -197,7 +197,7 @@ def test_numbers_of_another_resolution_offer_a_scale(name: str, factor: float) -
 
 
 @pytest.mark.parametrize("name", ["sr305", "kinect2", "d415", "l515"])
-@pytest.mark.parametrize("order", ["fx,cx,fy,cy", "cx,cy,fx,fy"])
+@pytest.mark.parametrize("order", ["fx,cx,fy,cy", "cx,cy,fx,fy", "cx,fy,fx,cy"])
 def test_numbers_in_another_order(name: str, order: str) -> None:
     right = KNOWN_CAMERAS[name]
     fx, fy, cx, cy = (getattr(right, field) for field in order.split(","))
@@ -290,3 +290,7 @@ def test_describe_scene() -> None:
     assert line.startswith("nearest surface 0.5")
     assert "hands are searched from 0.15 to 2.5 m; 2 candidates: too flat, an arm" in line
     assert "nothing measured" in describe_scene(np.zeros((24, 32), np.float32))
+    fourfold = describe_scene(4 * scene().astype(np.float32))
+    assert fourfold.startswith("nearest surface 2.")
+    assert "(0.5" in fourfold
+    assert "if the unit is a quarter, 0.25 mm for 1)" in fourfold

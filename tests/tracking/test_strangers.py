@@ -125,9 +125,9 @@ def test_a_camera_of_another_resolution_and_its_scale(frames: list[Frame], tmp_p
 
 
 def test_no_hand_says_what_was_looked_at(tmp_path: Path) -> None:
-    wall = np.full((240, 320), 1900, np.uint16)
+    wall = np.full((240, 320), 1902, np.uint16)
     path = folder(tmp_path, [wall, wall + 1])
-    seen = "no hand found: nearest surface 1.90 m, middle 1.90 m; hands are searched from 0.15 to"
+    seen = "no hand found: nearest surface 1.90 m, middle 1.90 m (0.48 m if the unit is a quarter, "
     told = run("track", path, "--camera", NUMBERS, "--out", tmp_path / "out", "--no-video")
     assert seen in told.output
     assert seen in run("live", path, "--camera", NUMBERS, "--fast").stderr

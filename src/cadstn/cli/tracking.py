@@ -181,7 +181,6 @@ def live(
     left_out: dict[str, int] = {}
 
     def report(error: CadstnError) -> None:
-        # One line for each kind of reason, the others are counted; numbers make no other kind.
         kind = re.sub(r"\d+", "0", error.what)
         left_out[kind] = left_out.get(kind, 0) + 1
         if left_out[kind] == 1:

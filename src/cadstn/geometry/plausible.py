@@ -17,6 +17,8 @@ from cadstn.geometry.pinhole import Camera, DepthMm
 
 #: Hands are searched from here to there, millimetres from the camera.
 REACH_MM = (150.0, 2500.0)
+#: Nothing nearer than this is unusual for a scene with a hand.
+FAR_HAND_MM = 1200.0
 #: Units that depth images come in, millimetres a step.
 _UNITS_MM = (0.1, 0.125, 0.2, 0.25, 0.5, 1.0, 1000.0)
 #: Smaller frames, along an edge, show too little of a hand.
@@ -189,6 +191,8 @@ def describe_scene(depth_mm: DepthMm, refused: str = "") -> str:
     if quantiles is None:
         return f"nothing measured; {reach}"
     seen = f"nearest surface {quantiles[0] / 1000:.2f} m, middle {quantiles[1] / 1000:.2f} m"
+    if quantiles[0] > FAR_HAND_MM:  # steps of 0.25 mm that are read as 1 mm put hands here
+        seen += f" ({quantiles[0] / 4000:.2f} m if the unit is a quarter, 0.25 mm for 1)"
     return f"{seen}; {reach}" + (f"; {refused}" if refused else "")
 
 
@@ -309,6 +313,8 @@ def _other_order(camera: Camera) -> str | None:
         "fx,cx,fy,cy": (first, third, second, fourth),
         "cx,cy,fx,fy": (third, fourth, first, second),
         "fy,fx,cy,cx": (second, first, fourth, third),
+        "cx,fy,fx,cy": (third, second, first, fourth),
+        "fx,cy,cx,fy": (first, fourth, third, second),
     }
     for order, numbers in orders.items():
         if min(numbers) <= 0:
