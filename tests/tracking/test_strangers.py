@@ -260,3 +260,15 @@ def test_reported_distance(tmp_path: Path) -> None:
         assert "1 of 1 frames tracked" in told.output or (
             name == "at1530" and "hands are searched from 0.15 to 2.5 m" in told.output
         )
+
+
+def test_live_reports_each_kind_of_bad_frame_once_and_counts_it(tmp_path: Path) -> None:
+    path = folder(tmp_path, [np.full((240, 320), 1902, np.uint16)] * 6)
+    for index in (1, 2, 4):
+        (path / f"{index}.png").write_bytes(b"no picture %d" % index)
+    lines = run("live", path, "--camera", NUMBERS, "--fast").stderr.splitlines()
+    told = [line for line in lines if line.startswith("left out")]
+    assert len(told) == 2
+    assert "/1.png" in told[0]
+    assert told[1].startswith("left out: 3 frames, as ")
+    assert "/1.png" in told[1]

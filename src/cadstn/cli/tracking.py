@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import sys
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from importlib import resources
@@ -172,18 +172,21 @@ def live(
     cadstn live demo --emit jsonl --seconds 5
     cadstn live my_recording --out result --smooth one-euro
     """
+    from cadstn.io.recording import kind_of
     from cadstn.tracking import Tracker, load_network
     from cadstn.tracking.cameras import open_source
     from cadstn.tracking.filters import make_filter
     from cadstn.tracking.listeners import Listeners, StatusLine
     from cadstn.tracking.live import Tally, track_source
 
-    left_out: dict[str, int] = {}
+    first: dict[str, str] = {}  # of each kind, and how many: a camera may run for days
+    count: Counter[str] = Counter()
 
     def report(error: CadstnError) -> None:
-        kind = re.sub(r"\d+", "0", error.what)
-        left_out[kind] = left_out.get(kind, 0) + 1
-        if left_out[kind] == 1:
+        kind = kind_of(error)
+        count[kind] += 1
+        if count[kind] == 1:
+            first[kind] = str(error)
             click.echo(f"left out: {error}", err=True)
 
     def warn(line: str) -> None:
@@ -220,9 +223,9 @@ def live(
                 pass
             finally:
                 click.echo(tally.line(), err=True)
-                for kind, count in left_out.items():
-                    if count > 1:
-                        click.echo(f"left out: {count} frames, {kind}", err=True)
+                for kind, line in first.items():
+                    if count[kind] > 1:
+                        click.echo(f"left out: {count[kind]} frames, as {line}", err=True)
                 if (without := tally.no_hand()) is not None:
                     click.echo(without, err=True)
     for path in listeners.written:

@@ -50,6 +50,11 @@ class BadFrame:
     error: CadstnError
 
 
+def kind_of(error: CadstnError) -> str:
+    """A key by which reasons that differ only in numbers are one kind."""
+    return re.sub(r"\d+", "0", error.what)
+
+
 def summed_up(bad: Sequence[BadFrame], most: int = 5) -> list[str]:
     """Say which frames were left out and why: a line for each kind of reason, not for each frame.
 
@@ -58,8 +63,8 @@ def summed_up(bad: Sequence[BadFrame], most: int = 5) -> list[str]:
         most: lines; what is left is counted in the last one.
     """
     groups: dict[str, list[BadFrame]] = {}
-    for one in bad:  # reasons that differ in numbers are one kind
-        groups.setdefault(re.sub(r"\d+", "0", one.error.what), []).append(one)
+    for one in bad:
+        groups.setdefault(kind_of(one.error), []).append(one)
     lines = []
     for group in sorted(groups.values(), key=len, reverse=True):
         first, count = group[0], len(group)
