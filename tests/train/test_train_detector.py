@@ -109,7 +109,7 @@ def test_training_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert train_detector(RECIPE, tmp_path / "two", stop=lambda: next(steps)) is None
     again = train_detector(RECIPE, tmp_path / "two", on_line=lines.append)
     assert again is not None
-    assert lines[-1].step == RECIPE.steps + RECIPE.again
+    assert lines[-1].step == RECIPE.steps + RECIPE.again * RECIPE.rounds
     one, two = load_file(whole), load_file(again)
     assert one.keys() == two.keys()
     for name, value in one.items():

@@ -35,9 +35,10 @@ class DetectorRecipe:
         seed: of frames, order, augmentation and weights.
         frames: rendered once, then seen several times.
         steps: of ``batch`` frames each.
-        again: steps of a second round, which begins at half the learning rate.
+        again: steps of each later round, which begins at half the learning rate.
+        rounds: how many of them.
         batch: frames a step.
-        learning_rate: at the start; falls to zero along a cosine in either round.
+        learning_rate: at the start; falls to zero along a cosine in every round.
         warmup: steps over which it rises.
         weight_decay: AdamW's.
         average: share of the running average of weights that a step keeps.
@@ -45,9 +46,10 @@ class DetectorRecipe:
     """
 
     seed: int = 0
-    frames: int = 131_072
+    frames: int = 196_608
     steps: int = 12_000
     again: int = 7_000
+    rounds: int = 2
     batch: int = 64
     learning_rate: float = 2e-3
     warmup: int = 300
@@ -138,7 +140,7 @@ def train_detector(
     step = _load(out, model, optimizer, mean)
     began, since = time.perf_counter(), step
     total, centers = 0.0, 0.0
-    steps = recipe.steps + recipe.again
+    steps = recipe.steps + recipe.again * recipe.rounds
     while step < steps:
         rate = recipe.learning_rate * _rate(step, recipe)
         for group in optimizer.param_groups:
@@ -170,7 +172,8 @@ def _rate(step: int, recipe: DetectorRecipe) -> float:
     rise = min(1.0, (step + 1) / recipe.warmup) if recipe.warmup else 1.0
     if step < recipe.steps:
         return rise * 0.5 * (1 + math.cos(math.pi * step / recipe.steps))
-    return 0.25 * (1 + math.cos(math.pi * (step - recipe.steps) / recipe.again))
+    done = (step - recipe.steps) % recipe.again / recipe.again
+    return 0.25 * (1 + math.cos(math.pi * done))
 
 
 def _step(
