@@ -174,3 +174,36 @@ def test_hard_negatives_take_the_place_of_frames_without_a_hand(tmp_path: Path) 
     # Another detector mines other frames: a bank of it is another bank.
     with pytest.raises(CadstnError, match="a bank of other clips"):
         stream_bank(tmp_path / "plain.bank", rule, **make, mine=Miner(weights, 3))  # type: ignore[arg-type]
+
+
+def test_shipped_begins_with_nothing_and_goes_on_from_its_own_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cadstn.cli import exporting, training
+
+    calls: list[tuple[str, dict[str, object]]] = []
+    monkeypatch.setattr(training, "_train_detector", lambda out, *_: calls.append((str(out), {})))
+    real = training.train.callback
+    assert real is not None
+
+    def trained(**given: object) -> None:
+        if given["name"] == "shipped":
+            real(**given)
+        else:
+            calls.append((str(given["out"]), given))
+
+    monkeypatch.setattr(training.train, "callback", trained)
+    monkeypatch.setattr(
+        exporting.export, "callback", lambda **given: calls.append((str(given["out"]), given))
+    )
+    out = tmp_path / "run"
+    result = CliRunner().invoke(cli, ["train", "shipped", "--out", str(out)])
+    assert result.exit_code == 0, result.output
+    assert [path.removeprefix(f"{out}/") for path, _ in calls] == [
+        "detector", "compact", "follow", "hand21.onnx",
+    ]  # fmt: skip
+    _, compact, follow, export = (given for _, given in calls)
+    assert compact["start"] is None
+    assert (follow["start"], follow["detector"]) == (f"{out}/compact", f"{out}/detector")
+    assert (export["run"], export["detector"]) == (out / "follow", f"{out}/detector")
+    assert not export["blend"]
