@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from cadstn.geometry.camera import Camera, DepthMm
 from cadstn.geometry.plausible import StreamCheck, describe_scene
 from cadstn.tracking.clock import StepCheck
 from cadstn.tracking.hand import DETECT_EVERY, Frame, Hand, State, as_frame, refusals
+from cadstn.tracking.holes import HoleFilter
 from cadstn.tracking.network import Network
 from cadstn.tracking.observation import observe
 from cadstn.tracking.runtime import load_network
@@ -68,7 +70,9 @@ def track_step(
             for track in state.tracks
         ]
         state = state._replace(tracks=tuple(tracks))
-    return observe(network, state, Frame(depth_mm, camera, time_s))
+    hands, after = observe(network, state, Frame(depth_mm, camera, time_s))
+    hands = tuple(replace(hand, camera=camera) for hand in hands)
+    return hands, after._replace(hands=hands)
 
 
 def track_batch(
@@ -137,7 +141,7 @@ class Tracker:
         self.window = window
         self.state = State.fresh(self.network, hands, detect_every)
         self._frame: Frame | None = None
-        self._check, self._times = StreamCheck(), StepCheck()
+        self._check, self._times, self._holes = StreamCheck(), StepCheck(), HoleFilter()
 
     def reset(self) -> None:
         """Forget everything: the next frame begins a new stream."""
@@ -193,8 +197,9 @@ class Tracker:
             CadstnError: if the image has no depth's shape, or not the camera's size.
         """
         frame = as_frame(depth, camera, time_s, unit)
+        depth_mm = self._holes(frame.depth_mm, frame.camera)
         hands, self.state = track_step(
-            self.network, self.state, frame.depth_mm, frame.camera, frame.time_s, window=self.window
+            self.network, self.state, depth_mm, frame.camera, frame.time_s, window=self.window
         )
         self._frame = frame
         if check:
