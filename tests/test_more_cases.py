@@ -11,9 +11,11 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import cadstn
 from cadstn.bench.track import demo_frames
+from cadstn.cli import cli
 from cadstn.errors import CadstnError
 from cadstn.geometry.camera import Camera, parse_camera
 from cadstn.tracking.angles import hand_angles
@@ -35,6 +37,10 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "text for fx": (lambda: Camera(wrong("285"), 285, 160, 120), r"fx is '285', a str; give"),
     "none for cy": (lambda: Camera(285, 285, 160, wrong(None)), r"cy is None"),
     "a list for fps": (lambda: Camera(9, 9, 1, 1, fps=wrong([30])), r"fps is \[30\]"),
+    "no camera": (
+        lambda: cadstn.Tracker().update(np.full((240, 320), 600.0)),
+        r"camera is None, not a Camera; Camera\.from_K",
+    ),
     "radians": (lambda: Camera.from_fov(640, 480, 1.2), r"radians\? 1.2 rad are 68.75 degrees"),
     "radians down": (lambda: Camera.from_fov(640, 480, 70, 0.9), r"radians\? 0.9"),
     "identity": (lambda: Camera.from_K(np.eye(3)), r"give it in pixels"),
@@ -68,6 +74,12 @@ def test_refused_with_the_hint(name: str) -> None:
 @pytest.mark.parametrize("name", ALIASES)
 def test_a_camera_by_another_name(name: str) -> None:
     assert parse_camera(name) == parse_camera(ALIASES[name])
+
+
+def test_the_demo_takes_hands(tmp_path: Path) -> None:
+    told = CliRunner().invoke(cli, ["demo", "--hands", "2", "--out", str(tmp_path / "out")])
+    assert told.exit_code == 0, told.output
+    assert (tmp_path / "out" / "joints-2.npz").is_file()
 
 
 def test_numpy_numbers_make_a_camera() -> None:

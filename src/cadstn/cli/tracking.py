@@ -86,13 +86,15 @@ def track(
     "--out", type=click.Path(path_type=Path), default=Path("demo_out"), show_default=True,
     help="Folder to write to.",
 )  # fmt: skip
-def demo(out: Path) -> None:
+@click.option("--hands", default=1, show_default=True, type=click.IntRange(1, 8),
+              help="Hands at most.")  # fmt: skip
+def demo(out: Path, hands: int) -> None:
     """Track the recording that ships with the package, and score it against its own truth."""
     from cadstn.io import open_recording
     from cadstn.tracking import Tracker
 
     with resources.as_file(resources.files("cadstn") / "demo") as path:
-        _track(open_recording(path), out, Tracker())
+        _track(open_recording(path), out, Tracker(hands=hands))
 
 
 @click.command()

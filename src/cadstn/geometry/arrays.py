@@ -66,7 +66,7 @@ def require_camera(camera: Any) -> None:
     if isinstance(camera, Camera):
         return
     raise CadstnError(
-        f"camera is a {type(camera).__name__}, not a Camera",
+        f"camera is {'None' if camera is None else f'a {type(camera).__name__}'}, not a Camera",
         hint="Camera.from_K(K, width, height) of a 3x3 matrix, Camera(fx, fy, cx, cy) of numbers, "
         "parse_camera('kinect2') of a name",
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cadstn.errors import CadstnError, CadstnWarning
+from cadstn.geometry.arrays import require_camera
 from cadstn.geometry.camera import Camera, DepthMm
 from cadstn.geometry.plausible import StreamCheck, describe_scene
 from cadstn.tracking.clock import StepCheck
@@ -156,7 +157,7 @@ class Tracker:
     def update(
         self,
         depth: Any,
-        camera: Camera,
+        camera: Camera | None = None,
         time_s: float | None = None,
         *,
         unit: str | float | None = None,
@@ -168,7 +169,7 @@ class Tracker:
     def update_all(
         self,
         depth: Any,
-        camera: Camera,
+        camera: Camera | None = None,
         time_s: float | None = None,
         *,
         unit: str | float | None = None,
@@ -180,7 +181,7 @@ class Tracker:
             depth: (H, W) float millimetres with 0 where nothing was measured, as `Recording`
                 yields; or the sensor's own integers, converted by ``camera.depth_mm``; an array,
                 a list, an image or a tensor (`cadstn.geometry.arrays.as_depth_mm`).
-            camera: the camera that took it.
+            camera: the camera that took it; every frame needs one.
             time_s: its time stamp, see `track_step`.
             unit: what the numbers are instead: ``mm``, ``cm``, ``m``, or the millimetres of one.
             check: warn of input that cannot be right.
@@ -196,6 +197,8 @@ class Tracker:
         Raises:
             CadstnError: if the image has no depth's shape, or not the camera's size.
         """
+        require_camera(camera)
+        assert camera is not None
         frame = as_frame(depth, camera, time_s, unit)
         depth_mm = self._holes(frame.depth_mm, frame.camera)
         hands, self.state = track_step(
@@ -221,7 +224,7 @@ class HandsTracker(Tracker):
     def update(  # type: ignore[override]
         self,
         depth: Any,
-        camera: Camera,
+        camera: Camera | None = None,
         time_s: float | None = None,
         *,
         unit: str | float | None = None,
