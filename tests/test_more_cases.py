@@ -41,6 +41,14 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: cadstn.Tracker().update(np.full((240, 320), 600.0)),
         r"camera is None, not a Camera; Camera\.from_K",
     ),
+    "8 bits": (
+        lambda: cadstn.Tracker().update(np.full((240, 320), 60, np.uint8), Camera(9, 9, 1, 1)),
+        r"a picture, no distances; give a NumPy array .*uint16",
+    ),
+    "resized": (
+        lambda: parse_camera("d435-640").sized(320, 240),
+        r"camera is 640x480; .*--scale 0.5, camera\.scaled\(0.5\)",
+    ),
     "radians": (lambda: Camera.from_fov(640, 480, 1.2), r"radians\? 1.2 rad are 68.75 degrees"),
     "radians down": (lambda: Camera.from_fov(640, 480, 70, 0.9), r"radians\? 0.9"),
     "identity": (lambda: Camera.from_K(np.eye(3)), r"give it in pixels"),

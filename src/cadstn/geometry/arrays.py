@@ -56,6 +56,11 @@ def as_depth_mm(depth: Any, camera: Camera, unit: str | float | None = None) -> 
     if unit is not None:
         return camera.straightened(_in_unit(array, camera, unit))
     if kind != "f":
+        if array.dtype.itemsize == 1 and not packed and array.ndim == 2:
+            raise CadstnError(
+                "8-bit 1-channel image where 16-bit depth was expected: a picture, no distances",
+                hint=_HINT,
+            )
         return camera.depth_mm(array if packed else _steps(array))
     _refuse_metres(array)
     return camera.straightened(np.ascontiguousarray(array, np.float32))
