@@ -90,6 +90,16 @@ def test_the_demo_takes_hands(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "joints-2.npz").is_file()
 
 
+def test_a_full_view_file_is_reported_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("rerun", reason="no rerun (extra view)")
+    monkeypatch.setattr("cadstn.tracking.rerun_view.LARGEST_BYTES", 0)
+    told = CliRunner().invoke(
+        cli, ["live", "demo", "--fast", "--view", "file", "--out", str(tmp_path)]
+    )
+    assert told.exit_code == 0, told.output
+    assert told.stderr.count("view.rrd has reached its size") == 1
+
+
 def test_numpy_numbers_make_a_camera() -> None:
     assert Camera(*np.array([285, 285, 160, 120], np.float32)).fx == 285
 

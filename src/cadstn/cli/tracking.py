@@ -194,6 +194,7 @@ def live(
     def warn(line: str) -> None:
         click.echo(f"warning: {line}", err=True)
 
+    full = False
     status = None if view or emit or out else StatusLine(sys.stderr)
     network = load_network(weights)
     tracker = Tracker(network, hands=hands)
@@ -213,6 +214,9 @@ def live(
                     on_bad=report, on_warning=warn, tally=tally,
                 ):  # fmt: skip
                     listeners(seen)
+                    if listeners.full and not full:
+                        full = True
+                        warn("view.rrd has reached its size: hands go on, depth is left out")
                     if status is not None:
                         status(seen)
                     if listeners.closed:
