@@ -129,7 +129,7 @@ def test_a_lost_hand_has_no_angles() -> None:
     assert np.isnan(wrist_pose(lost, "left").quaternion).all()
     assert static_gesture(hand_angles(lost, "right")) is None
     assert np.isnan(pinch_strength(lost))
-    assert np.isnan(grasp_strength(hand_angles(lost, "right")))
+    assert np.isnan(grasp_strength(lost))
     assert not Hysteresis()(float("nan"))
     with pytest.raises(CadstnError, match="21 joints"):
         hand_angles(np.zeros((16, 3)), "right")
@@ -195,9 +195,9 @@ def test_strengths_of_the_vocabulary() -> None:
     poses = vocabulary()
     assert pinch_strength(poses["ok"][0]) > 0.8
     for name in ("fist", "letter_a"):
-        assert grasp_strength(hand_angles(poses[name][0], "right")) > 0.8
+        assert grasp_strength(poses[name][0]) > 0.8
     for name in ("letter_b", "letter_w"):
-        assert grasp_strength(hand_angles(poses[name][0], "right")) < 0.5
+        assert grasp_strength(poses[name][0]) < 0.5
         assert pinch_strength(poses[name][0], "index") < 0.5
     assert pinch_strength(poses["letter_w"][0], "pinky") > 0.8
 

@@ -86,13 +86,15 @@ def track(
     "--out", type=click.Path(path_type=Path), default=Path("demo_out"), show_default=True,
     help="Folder to write to.",
 )  # fmt: skip
-def demo(out: Path) -> None:
+@click.option("--hands", default=1, show_default=True, type=click.IntRange(1, 8),
+              help="Hands at most.")  # fmt: skip
+def demo(out: Path, hands: int) -> None:
     """Track the recording that ships with the package, and score it against its own truth."""
     from cadstn.io import open_recording
     from cadstn.tracking import Tracker
 
     with resources.as_file(resources.files("cadstn") / "demo") as path:
-        _track(open_recording(path), out, Tracker())
+        _track(open_recording(path), out, Tracker(hands=hands))
 
 
 @click.command()
@@ -192,6 +194,7 @@ def live(
     def warn(line: str) -> None:
         click.echo(f"warning: {line}", err=True)
 
+    full = False
     status = None if view or emit or out else StatusLine(sys.stderr)
     network = load_network(weights)
     tracker = Tracker(network, hands=hands)
@@ -211,6 +214,9 @@ def live(
                     on_bad=report, on_warning=warn, tally=tally,
                 ):  # fmt: skip
                     listeners(seen)
+                    if listeners.full and not full:
+                        full = True
+                        warn("view.rrd has reached its size: hands go on, depth is left out")
                     if status is not None:
                         status(seen)
                     if listeners.closed:

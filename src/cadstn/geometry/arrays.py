@@ -56,6 +56,11 @@ def as_depth_mm(depth: Any, camera: Camera, unit: str | float | None = None) -> 
     if unit is not None:
         return camera.straightened(_in_unit(array, camera, unit))
     if kind != "f":
+        if array.dtype.itemsize == 1 and not packed and array.ndim == 2:
+            raise CadstnError(
+                "8-bit 1-channel image where 16-bit depth was expected: a picture, no distances",
+                hint=_HINT,
+            )
         return camera.depth_mm(array if packed else _steps(array))
     _refuse_metres(array)
     return camera.straightened(np.ascontiguousarray(array, np.float32))
@@ -66,7 +71,7 @@ def require_camera(camera: Any) -> None:
     if isinstance(camera, Camera):
         return
     raise CadstnError(
-        f"camera is a {type(camera).__name__}, not a Camera",
+        f"camera is {'None' if camera is None else f'a {type(camera).__name__}'}, not a Camera",
         hint="Camera.from_K(K, width, height) of a 3x3 matrix, Camera(fx, fy, cx, cy) of numbers, "
         "parse_camera('kinect2') of a name",
     )

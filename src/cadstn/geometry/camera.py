@@ -25,6 +25,42 @@ __all__ = [
 KNOWN_CAMERAS: dict[str, Camera] = {name: preset.camera for name, preset in PRESETS.items()}
 
 
+#: Short names of products, each of one maker; modes that differ stay a choice of the user.
+ALIASES = {
+    "azure": "azure-kinect-nfov",
+    "azure-kinect": "azure-kinect-nfov",
+    "k4a": "azure-kinect-nfov",
+    "femto": "femto-nfov",
+    "femto-bolt": "femto-nfov",
+    "femto-mega": "femto-nfov",
+    "iphone": "truedepth",
+    "ipad": "truedepth",
+    "oak": "oak-d",
+    "oakd": "oak-d",
+    "kinect-v1": "kinect1",
+    "kinect-v2": "kinect2",
+    "kinectv1": "kinect1",
+    "kinectv2": "kinect2",
+}
+#: Names of several products: which is meant, only the user knows.
+_FAMILIES = {
+    "realsense": ("d415", "d435", "d455", "l515", "sr305"),
+    "intel": ("d415", "d435", "d455", "l515", "sr305"),
+    "kinect": ("kinect1", "kinect2", "azure-kinect-nfov"),
+    "orbbec": ("femto-nfov", "femto-wfov"),
+}
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[\s_]+", "-", text.strip().lower())
+
+
+def _known_name(text: str) -> str | None:
+    name = _plain(text)
+    name = ALIASES.get(name, name)
+    return name if name in KNOWN_CAMERAS else None
+
+
 def parse_camera(text: str) -> Camera:
     """Read a camera given as text: a known name, a ``.json`` file, or ``fx,fy,cx,cy[,unit_mm]``.
 
@@ -36,8 +72,8 @@ def parse_camera(text: str) -> Camera:
     Raises:
         CadstnError: if it is none of the three.
     """
-    if text in KNOWN_CAMERAS:
-        return KNOWN_CAMERAS[text]
+    if (name := _known_name(text)) is not None:
+        return KNOWN_CAMERAS[name]
     if text.endswith(".json"):
         path = Path(text)
         try:
@@ -69,8 +105,10 @@ def parse_camera(text: str) -> Camera:
             except CadstnError as error:
                 where = f"camera '{text}'"
                 raise CadstnError(error.what, where=where, hint=error.hint) from None
-    near = nearest_camera(text)
+    family, near = _FAMILIES.get(_plain(text)), nearest_camera(text)
     guess = f"did you mean '{near}'? " if near else ""
+    if family is not None:
+        guess = f"which one: {', '.join(family)}? "
     raise CadstnError(
         f"no camera '{text}'",
         hint=f"{guess}known: {', '.join(KNOWN_CAMERAS)}, FILE.json, or fx,fy,cx,cy[,depth_unit_mm]",
@@ -87,7 +125,7 @@ def nearest_camera(name: str) -> str | None:
     ('kinect2', 'ds325', None)
     >>> nearest_camera("d325")  # DS325 or D435
     """
-    text = re.sub(r"[\s_]+", "-", name.strip().lower())
+    text = _plain(name)
     begin = _letters(text)
     kin = [
         known

@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,8 @@ DepthMm = NDArray[np.float32]
 
 #: Beyond these no camera is, and arithmetic in 32 bits or the memory ends.
 _MOST, _LONGEST, _MOST_INVALID = 1e6, 65_536, 64
+#: A focal length of so few pixels is one over the image's size, or a matrix that nobody filled in.
+_NORMALIZED = 10.0
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,13 @@ class Camera:
     distortion_model: str = "brown-conrady"
 
     def __post_init__(self) -> None:
+        for name in ("fx", "fy", "cx", "cy", "fps", "width", "height"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, Real):
+                raise CadstnError(
+                    f"camera {name} is {value!r}, a {type(value).__name__}",
+                    hint="give numbers, Camera(fx, fy, cx, cy); parse_camera('kinect2') takes text",
+                )
         for name in ("fx", "fy", "fps"):
             value = getattr(self, name)
             if not (np.isfinite(value) and 1e-6 < value < _MOST):
@@ -140,6 +150,11 @@ class Camera:
                 hint="rectify the images first; pixels stand upright here",
             )
         fx, fy, cx, cy = (float(matrix[i]) for i in ((0, 0), (1, 1), (0, 2), (1, 2)))
+        if 0 < fx <= _NORMALIZED and 0 < fy <= _NORMALIZED:
+            raise CadstnError(
+                f"intrinsic matrix whose focal lengths are {fx:g} and {fy:g}",
+                hint="give it in pixels; a normalised matrix, row by row, times width and height",
+            )
         return Camera(
             fx, fy, cx, cy, width, height, depth_unit_mm, fps,
             distortion=tuple(map(float, distortion)), distortion_model=distortion_model,
@@ -277,9 +292,13 @@ class Camera:
     def sized(self, width: int, height: int) -> Camera:
         """Return this camera with its size filled in; raises CadstnError where they disagree."""
         if (self.width or width, self.height or height) != (width, height):
+            hint, own = "give the camera that took these frames", (self.width, self.height)
+            if all(own) and width * own[1] == height * own[0]:
+                factor = f"{width / own[0]:.4g}"
+                hint += f"; if they were resized: --scale {factor}, camera.scaled({factor})"
             raise CadstnError(
                 f"frame is {width}x{height} where the camera is {self.width}x{self.height}",
-                hint="give the camera that took these frames",
+                hint=hint,
             )
         return replace(self, width=width, height=height)
 
@@ -316,5 +335,10 @@ def _focal_px(pixels: int, angle_deg: float) -> float:
     if not 0 < angle_deg < 180:
         raise CadstnError(
             f"field of view is {angle_deg} degrees", hint="give an angle between 0 and 180"
+        )
+    if angle_deg < math.pi:
+        raise CadstnError(
+            f"field of view is {angle_deg:g} degrees",
+            hint=f"radians? {angle_deg:g} rad are {math.degrees(angle_deg):.4g} degrees",
         )
     return pixels / 2 / math.tan(math.radians(angle_deg) / 2)

@@ -31,6 +31,8 @@ _SCALES = (0.25, 1 / 3, 0.5, 2 / 3, 1.5, 1.6, 2.0, 3.0, 4.0)
 #: Wrist to the tip of the middle finger along the bones, mm. Adults have 160 to 210 (ANSUR, 5th to
 #: 95th percentile of hand length: 165 to 211); children of five about 125.
 HAND_MM = (105.0, 260.0)
+#: Joints nearer to one another are those of a network that was not trained.
+_POINT_MM = 30.0
 
 
 def depth_quantiles(depth_mm: DepthMm) -> tuple[float, float, float] | None:
@@ -63,7 +65,7 @@ def implausible_depth(depth_mm: DepthMm, raw: NDArray[Any] | None, camera: Camer
     return (
         _steps_wrong(steps, camera)
         or _unit_wrong(quantiles, camera)
-        or _holes_filled(depth_mm, raw, camera)
+        or holes_filled(depth_mm, raw, camera)
     )
 
 
@@ -112,7 +114,7 @@ def implausible_bones(joints_mm: NDArray[np.floating]) -> str | None:
     joints = np.asarray(joints_mm, np.float64).reshape(-1, 21, 3)
     chain = joints[:, [0, 9, 10, 11, 12]]
     lengths = np.linalg.norm(np.diff(chain, axis=1), axis=2).sum(1)
-    lengths = lengths[np.isfinite(lengths)]
+    lengths = lengths[np.isfinite(lengths) & (lengths > _POINT_MM)]
     if not lengths.size:
         return None
     length = float(np.median(lengths))
@@ -131,7 +133,7 @@ class StreamCheck:
     camera is checked with the first frame, the hand's size after `HANDS` hands.
     """
 
-    LAST, HANDS = 1024, 30
+    LAST, HANDS = 1024, 10
 
     def __init__(self) -> None:
         self._frames, self._next = 0, 1
@@ -273,7 +275,7 @@ def _unit_wrong(quantiles: tuple[float, float, float], camera: Camera) -> str | 
     )
 
 
-def _holes_filled(depth_mm: DepthMm, raw: NDArray[Any] | None, camera: Camera) -> str | None:
+def holes_filled(depth_mm: DepthMm, raw: NDArray[Any] | None, camera: Camera) -> str | None:
     """Runs of one value where the sensor's step is finer than its noise: holes were filled."""
     if camera.depth_unit_mm > 0.25:  # coarser steps repeat by themselves
         return None
@@ -290,8 +292,8 @@ def _holes_filled(depth_mm: DepthMm, raw: NDArray[Any] | None, camera: Camera) -
     if share < 0.1:
         return None
     return (
-        f"{share:.0%} of the depths repeat their neighbours': holes seem filled; switch off the "
-        "camera's hole filling (docs/when-it-does-not-find-my-hand.md)"
+        f"{share:.0%} of the depths repeat their neighbours': holes seem filled, and are left "
+        "out; switch off the camera's hole filling (docs/when-it-does-not-find-my-hand.md)"
     )
 
 

@@ -43,6 +43,7 @@ class Hand:
         present: presence, the probability that this is a hand; NaN where the network predicts none.
         side: ``left`` or ``right``; ``unknown`` where lost, or where the network predicts none.
         time_s: the frame's time stamp, None if the caller gave none.
+        camera: that took the frame; None of a hand that was made without a tracker.
     """
 
     joints_mm: NDArray[np.float32]
@@ -57,6 +58,7 @@ class Hand:
     present: float = float("nan")
     side: str = "unknown"
     time_s: float | None = None
+    camera: Camera | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as plain values, fit for JSON; see `cadstn.tracking.records.hand_record`."""
@@ -70,7 +72,7 @@ class Hand:
 
         return hands_table([self])
 
-    def draw(self, image: NDArray[Any], camera: Camera) -> NDArray[np.uint8]:
+    def draw(self, image: NDArray[Any], camera: Camera | None = None) -> NDArray[np.uint8]:
         """A copy of an image with the skeleton over it; see `cadstn.tracking.records.draw_hand`."""
         from cadstn.tracking.records import draw_hand
 

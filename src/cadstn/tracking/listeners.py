@@ -105,6 +105,11 @@ class Listeners:
         """See the class."""
         return None if self._view is None else self._view.url
 
+    @property
+    def full(self) -> bool:
+        """Whether ``view.rrd`` has reached its size; depth is left out of it from then on."""
+        return bool(getattr(self._view, "full", False))
+
     def __call__(self, seen: Tracked) -> None:
         """Pass a frame on.
 

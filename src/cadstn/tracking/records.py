@@ -85,7 +85,7 @@ def hands_table(hands: Sequence[Hand], skeleton: Skeleton = HAND21) -> Any:
 
 
 def draw_hand(
-    hand: Hand, image: NDArray[Any], camera: Camera, skeleton: Skeleton = HAND21
+    hand: Hand, image: NDArray[Any], camera: Camera | None = None, skeleton: Skeleton = HAND21
 ) -> Image:
     """Draw a hand over a picture of its frame.
 
@@ -93,15 +93,16 @@ def draw_hand(
         hand: a lost one draws nothing.
         image: (H, W, 3) or (H, W) uint8 that the depth is aligned with, or (H, W) float depth in
             mm, which is drawn as grey; any size, if it shows what the depth camera sees.
-        camera: of the depth.
+        camera: of the depth; None for the one that the hand was tracked with.
         skeleton: of the hand's joints.
 
     Returns:
         (H, W, 3) uint8, blue green red; the image itself stays as it is.
 
     Raises:
-        CadstnError: if the image has another shape.
+        CadstnError: if the image has another shape, or a hand knows no camera.
     """
+    camera = hand.camera if camera is None else camera
     if image.ndim == 2 and image.dtype.kind == "f":
         picture = shade(np.asarray(image, np.float32))
     elif image.ndim == 2 and image.dtype == np.uint8:
@@ -114,6 +115,8 @@ def draw_hand(
             hint="give (height, width, 3) uint8, or depth as (height, width) float mm",
         )
     if hand.found:
+        if camera is None:
+            raise CadstnError("this hand knows no camera", hint="give one: draw(image, camera)")
         height, width = picture.shape[:2]
         # Pixels have a width: the middle of the first is 0, and the image begins at -0.5.
         scale = np.array([width / (camera.width or width), height / (camera.height or height)])

@@ -46,7 +46,8 @@ class RerunView:
         skeleton: of the tracker.
         way: ``window`` opens rerun's viewer, ``browser`` serves one, ``file`` writes ``path``.
         path: an ``.rrd`` file, for ``file``; open it with ``rerun FILE``.
-        largest_bytes: when the file has grown so large, depth is left out of it.
+        largest_bytes: when the file has grown so large, depth is left out of it; None for
+            `LARGEST_BYTES`.
 
     Attributes:
         url: where a browser finds it; None unless it is served to one.
@@ -64,7 +65,7 @@ class RerunView:
         skeleton: Skeleton,
         way: str = "window",
         path: Path | None = None,
-        largest_bytes: int = LARGEST_BYTES,
+        largest_bytes: int | None = None,
     ) -> None:
         try:
             import rerun as rr
@@ -75,7 +76,8 @@ class RerunView:
             ) from None
         self._rr, self._skeleton = rr, skeleton
         self._camera: Any = None
-        self._path, self._largest_bytes = path, largest_bytes
+        self._path = path
+        self._largest_bytes = LARGEST_BYTES if largest_bytes is None else largest_bytes
         self._server: subprocess.Popen[bytes] | None = None
         self.url: str | None = None
         self.full = False

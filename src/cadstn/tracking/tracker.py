@@ -5,14 +5,17 @@ from __future__ import annotations
 import warnings
 import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from cadstn.errors import CadstnError, CadstnWarning
+from cadstn.geometry.arrays import require_camera
 from cadstn.geometry.camera import Camera, DepthMm
 from cadstn.geometry.plausible import StreamCheck, describe_scene
 from cadstn.tracking.clock import StepCheck
 from cadstn.tracking.hand import DETECT_EVERY, Frame, Hand, State, as_frame, refusals
+from cadstn.tracking.holes import HoleFilter
 from cadstn.tracking.network import Network
 from cadstn.tracking.observation import observe
 from cadstn.tracking.runtime import load_network
@@ -68,7 +71,9 @@ def track_step(
             for track in state.tracks
         ]
         state = state._replace(tracks=tuple(tracks))
-    return observe(network, state, Frame(depth_mm, camera, time_s))
+    hands, after = observe(network, state, Frame(depth_mm, camera, time_s))
+    hands = tuple(replace(hand, camera=camera) for hand in hands)
+    return hands, after._replace(hands=hands)
 
 
 def track_batch(
@@ -137,7 +142,7 @@ class Tracker:
         self.window = window
         self.state = State.fresh(self.network, hands, detect_every)
         self._frame: Frame | None = None
-        self._check, self._times = StreamCheck(), StepCheck()
+        self._check, self._times, self._holes = StreamCheck(), StepCheck(), HoleFilter()
 
     def reset(self) -> None:
         """Forget everything: the next frame begins a new stream."""
@@ -152,7 +157,7 @@ class Tracker:
     def update(
         self,
         depth: Any,
-        camera: Camera,
+        camera: Camera | None = None,
         time_s: float | None = None,
         *,
         unit: str | float | None = None,
@@ -164,7 +169,7 @@ class Tracker:
     def update_all(
         self,
         depth: Any,
-        camera: Camera,
+        camera: Camera | None = None,
         time_s: float | None = None,
         *,
         unit: str | float | None = None,
@@ -176,7 +181,7 @@ class Tracker:
             depth: (H, W) float millimetres with 0 where nothing was measured, as `Recording`
                 yields; or the sensor's own integers, converted by ``camera.depth_mm``; an array,
                 a list, an image or a tensor (`cadstn.geometry.arrays.as_depth_mm`).
-            camera: the camera that took it.
+            camera: the camera that took it; every frame needs one.
             time_s: its time stamp, see `track_step`.
             unit: what the numbers are instead: ``mm``, ``cm``, ``m``, or the millimetres of one.
             check: warn of input that cannot be right.
@@ -192,9 +197,12 @@ class Tracker:
         Raises:
             CadstnError: if the image has no depth's shape, or not the camera's size.
         """
+        require_camera(camera)
+        assert camera is not None
         frame = as_frame(depth, camera, time_s, unit)
+        depth_mm = self._holes(frame.depth_mm, frame.camera)
         hands, self.state = track_step(
-            self.network, self.state, frame.depth_mm, frame.camera, frame.time_s, window=self.window
+            self.network, self.state, depth_mm, frame.camera, frame.time_s, window=self.window
         )
         self._frame = frame
         if check:
@@ -216,7 +224,7 @@ class HandsTracker(Tracker):
     def update(  # type: ignore[override]
         self,
         depth: Any,
-        camera: Camera,
+        camera: Camera | None = None,
         time_s: float | None = None,
         *,
         unit: str | float | None = None,
