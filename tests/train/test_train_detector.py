@@ -1,5 +1,6 @@
 """Training the detector: its loss, its augmentation, and that it goes on where it stopped."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -110,6 +111,8 @@ def test_training_goes_on_where_it_stopped(tmp_path: Path) -> None:
     again = train_detector(RECIPE, tmp_path / "two", on_line=lines.append)
     assert again is not None
     assert lines[-1].step == RECIPE.steps + RECIPE.again * RECIPE.rounds
+    for path in (tmp_path / "two").glob("detector.*"):  # readable by others, as the umask has it
+        assert path.stat().st_mode & 0o777 == 0o666 & ~_umask(), path
     one, two = load_file(whole), load_file(again)
     assert one.keys() == two.keys()
     for name, value in one.items():
@@ -174,6 +177,12 @@ def test_hard_negatives_take_the_place_of_frames_without_a_hand(tmp_path: Path) 
     # Another detector mines other frames: a bank of it is another bank.
     with pytest.raises(CadstnError, match="a bank of other clips"):
         stream_bank(tmp_path / "plain.bank", rule, **make, mine=Miner(weights, 3))  # type: ignore[arg-type]
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def test_shipped_begins_with_nothing_and_goes_on_from_its_own_parts(

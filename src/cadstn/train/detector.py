@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cadstn.errors import CadstnError, nearest_name
+from cadstn.io.whole import whole_file, write_text
 from cadstn.models.detector import MULTIPLE, Detector, detector_input
 from cadstn.synth.whole import ABSENT, FOUND, UNSURE
 from cadstn.train.detector_loss import Target, detector_loss
@@ -164,7 +165,8 @@ def train_detector(
         if ended and step < steps:
             return None
     path = out / "detector.safetensors"
-    save_file({name: value.contiguous() for name, value in mean.items()}, path)
+    with whole_file(path) as temporary:
+        save_file({name: value.contiguous() for name, value in mean.items()}, temporary)
     return path
 
 
@@ -268,7 +270,7 @@ def _same_recipe(out: Path, recipe: DetectorRecipe) -> None:
         raise CadstnError(
             "a training of another recipe", where=path, hint="give another --out, or that recipe"
         )
-    path.write_text(text)
+    write_text(path, text)
 
 
 def _save(
@@ -278,9 +280,8 @@ def _save(
         "model": model.state_dict(), "mean": mean, "optimizer": optimizer.state_dict(),
         "step": step,
     }  # fmt: skip
-    work = out / "detector.pt.part"
-    torch.save(state, work)
-    work.replace(out / "detector.pt")
+    with whole_file(out / "detector.pt") as temporary:
+        torch.save(state, temporary)
 
 
 def _load(
