@@ -34,7 +34,7 @@ from cadstn.tracking_benchmark.follow import (
     in_picture,
 )
 from cadstn.tracking_benchmark.goals import Goal, goals
-from cadstn.tracking_benchmark.measure import calibration, measure, steadiness
+from cadstn.tracking_benchmark.measure import calibration, entrances, measure, steadiness
 from cadstn.tracking_benchmark.model import bench_model
 from cadstn.tracking_benchmark.real import (
     bone_spread,
@@ -141,6 +141,23 @@ def test_an_offset_is_the_error(tmp_path: Path) -> None:
     assert found["handedness_right"] == 0
     assert found["calibration"]["band"]["within_10mm"] == 0
     assert found["calibration"]["band"]["joints"] == 6 * 21
+
+
+def test_entrances_count_hands_found_soon_and_lost_later() -> None:
+    def flags(text: str) -> np.ndarray:
+        return np.array([mark == "1" for mark in text])
+
+    # Two recordings of eight: it enters at 0, at 8, and, after leaving, at 12.
+    counted = flags("11111111" + "11101111")
+    found = flags("01111011" + "00001111")
+    assert entrances(found, counted, [8]) == {
+        "entered": 3, "found_soon": pytest.approx(2 / 3), "lost_later": pytest.approx(1 / 6),
+    }  # fmt: skip
+    # One that is gone before the third frame had no time.
+    nobody = entrances(flags("001"), flags("110"), [])
+    assert nobody["entered"] == 0
+    assert math.isnan(nobody["found_soon"])
+    assert math.isnan(nobody["lost_later"])
 
 
 def test_lost_frames_are_within_nothing(tmp_path: Path) -> None:

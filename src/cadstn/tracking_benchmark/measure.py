@@ -38,6 +38,9 @@ from cadstn.tracking_benchmark.rows import GOAL_MM, Rows, join, mean, quantile, 
 WORST_MM = (20, 30, 40, 50)
 CENTER_MM = 15.0
 _WRONG_PLACE_MM = 100.0
+SOON = 3
+"""A hand that enters is to be found within so many frames."""
+
 #: Edges of the bins of error scales, in mm.
 SCALE_MM = (0.0, 4.0, 6.0, 8.0, 10.0, 12.0, 16.0, 24.0, math.inf)
 _BAND_MM, _WITHIN_MM = (8.0, 12.0), 10.0
@@ -68,6 +71,7 @@ def measure(followed: Sequence[Followed]) -> dict[str, Any]:
         "counted": int(rows.counted.sum()),
         "lost": int(lost.sum()),
         "lost_share": share(~found, rows.counted),
+        **entrances(found, rows.counted, rows.cuts),
         **_errors(rows, errors),
         **_centers(rows, errors, found),
         "acceleration_error_mm_frame2": acceleration_error(rows.joints, rows.truth, rows.cuts),
@@ -87,6 +91,32 @@ def measure(followed: Sequence[Followed]) -> dict[str, Any]:
     }
     plained: dict[str, Any] = plain(report)
     return plained
+
+
+def entrances(found: Bools, counted: Bools, cuts: Sequence[int]) -> dict[str, Any]:
+    """How soon hands are found that enter, and how often one is lost later.
+
+    Args:
+        found: (N,) frames with a hand found.
+        counted: (N,) frames that count; a hand enters where they begin.
+        cuts: where recordings begin, the first left out.
+
+    Returns:
+        ``entered``: times that a hand enters and stays for `SOON` frames, ``found_soon``: share of
+        them with it found in one of these, ``lost_later``: share of the counted frames after those
+        that have it lost. NaN where there is nothing to share.
+    """
+    begins = counted & ~np.concatenate([[False], counted[:-1]])
+    begins[[0, *cuts]] = counted[[0, *cuts]]
+    place = np.maximum.accumulate(np.where(begins, np.arange(len(counted)), -1))
+    since = np.where(counted & (place >= 0), np.arange(len(counted)) - place, -1)
+    stays = np.flatnonzero(since == SOON - 1) - (SOON - 1)
+    soon = np.array([found[k : k + SOON].any() for k in stays], np.bool_)
+    return {
+        "entered": len(stays),
+        "found_soon": share(soon, np.ones_like(soon)),
+        "lost_later": share(~found, since >= SOON),
+    }
 
 
 def steadiness(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cadstn.tracking_benchmark.goals import Report, goal_lines, goals, number, percent
+from cadstn.tracking_benchmark.measure import SOON
 
 
 def heading(report: Report) -> list[str]:
@@ -40,7 +41,9 @@ def _rendered_lines(errors: Report, seed: int) -> list[str]:
         f"Rendered: {errors['frames']} frames of {errors['recordings']} recordings, seed {seed}. "
         f"Left out: {errors['partly_out_of_picture']} with a joint out of the picture, "
         f"{errors['on_the_other_hand']} in which the second hand is followed, which has no labels. "
-        f"Of the other {errors['counted']}, {errors['lost']} ({share('lost_share')}) are lost.",
+        f"Of the other {errors['counted']}, {errors['lost']} ({share('lost_share')}) are lost. "
+        f"{errors['entered']} times a hand enters: {share('found_soon')} found within {SOON} "
+        f"frames; of the frames after these {share('lost_later')} lost.",
         "",
         f"- mean error {text('mean_error_mm')} mm (95 %: {number(low)} to {number(high)}), "
         f"median with lost frames infinitely far {text('median_error_mm')}; "
