@@ -1,0 +1,101 @@
+"""A tracked hand as OpenXR has hands: 26 joints with pose, radius and flags.
+
+Of extension XR_EXT_hand_tracking (OpenXR 1.0): metres; -Z points along the bone to the fingertip,
++Y out of the back of the hand or of the nail, +X to the right of both; a tip is oriented as the
+joint before it. The axes of the space are x right, y up, z backward: the camera's, turned about x.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cadstn.errors import CadstnError
+from cadstn.geometry.skeleton import HAND21
+from cadstn.tracking.angles import Array, quaternion_of, wrist_pose
+from cadstn.tracking.conventions import OPENXR26, to_convention
+
+#: Camera (x right, y down, z forward) to OpenXR's axes: a half turn about x.
+_AXES = np.array([1.0, -1.0, -1.0])
+_DIGITS = tuple(
+    tuple(i for i, joint in enumerate(OPENXR26) if joint.startswith(f"{finger}_"))
+    for finger in ("thumb", "index", "middle", "ring", "little")
+)
+#: Radii in m of the simulator's mean hand (`cadstn.synth.shape`), from the root to the tip; where a
+#: finger's metacarpal begins, as at its knuckle. Palm and wrist: half of their thickness.
+_RADII_M = (
+    (0.0130, 0.0116, 0.0103, 0.0088),
+    (0.0109, 0.0109, 0.0095, 0.0082, 0.0069),
+    (0.0111, 0.0111, 0.0097, 0.0084, 0.0070),
+    (0.0105, 0.0105, 0.0092, 0.0080, 0.0067),
+    (0.0092, 0.0092, 0.0080, 0.0070, 0.0059),
+)
+_PALM_RADIUS_M = 0.013
+#: Where the thumb's nail points: so much to the thumb's side, and to the back of the hand; opposite
+#: to where `cadstn.tracking.angles` has it bend.
+_NAIL = (0.85, 0.5)
+_ESTIMATED = tuple(i for i, j in enumerate(OPENXR26) if "metacarpal" in j and "thumb" not in j)
+
+
+class OpenXRHand(NamedTuple):
+    """The fields of 26 ``XrHandJointLocationEXT``, in the order of `OPENXR26`.
+
+    Attributes:
+        position_m: (26, 3) x right, y up, z backward, from the camera.
+        orientation: (26, 4) unit quaternions x, y, z, w.
+        radius_m: (26,) of a mean hand.
+        valid: (26,) bool, the position and orientation valid bits: false for a lost hand.
+        tracked: (26,) bool, the tracked bits: false besides for where four metacarpals begin, which
+            are estimated (`cadstn.tracking.conventions.to_convention`).
+    """
+
+    position_m: Array
+    orientation: Array
+    radius_m: Array
+    valid: NDArray[np.bool_]
+    tracked: NDArray[np.bool_]
+
+
+def openxr_hand(joints_mm: NDArray[Any], side: str) -> OpenXRHand:
+    """Return a hand's joints as OpenXR has them.
+
+    Args:
+        joints_mm: (21, 3) of `HAND21`, camera frame; NaN where lost.
+        side: ``left`` or ``right``; without it nobody knows the back of the hand.
+
+    Raises:
+        CadstnError: if these are not 21 joints, or the side is another.
+    """
+    if side not in ("left", "right"):
+        raise CadstnError(f"side is '{side}'", hint="OpenXR's hands are left or right")
+    palm = wrist_pose(joints_mm, side).rotation * _AXES[:, None]
+    ahead, back, right = palm[:, 1], -palm[:, 2], -palm[:, 0]
+    position = to_convention(np.asarray(joints_mm, np.float64), HAND21, "openxr") * _AXES / 1000
+    rotation = np.empty((len(OPENXR26), 3, 3))
+    rotation[:2] = np.stack([right, back, -ahead], 1)
+    radius = np.full(len(OPENXR26), _PALM_RADIUS_M)
+    to_thumb = right if side == "left" else -right
+    nail = _NAIL[0] * to_thumb + _NAIL[1] * back
+    for k, (digit, radii) in enumerate(zip(_DIGITS, _RADII_M, strict=True)):
+        bones = np.diff(position[list(digit)], axis=0)
+        # A finger bends about the palm's own width; a thumb about what its nail is at right angles.
+        axis = np.cross(bones[0], nail) if k == 0 else right
+        for joint, bone in zip(digit, (*bones, bones[-1]), strict=True):
+            rotation[joint] = _along(bone, axis)
+        radius[list(digit)] = radii
+    orientation = np.stack([quaternion_of(one) for one in rotation])
+    valid = np.isfinite(position).all(1) & np.isfinite(orientation).all(1)
+    tracked = valid.copy()
+    tracked[list(_ESTIMATED)] = False
+    return OpenXRHand(position, orientation, radius, valid, tracked)
+
+
+def _along(bone: Array, right: Array) -> Array:
+    """Columns x, y, z (3, 3): -z along a bone, x as near to a direction as can be."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        z = -bone / np.linalg.norm(bone)
+        x = right - (right @ z) * z
+        x = x / np.linalg.norm(x)
+    return np.stack([x, np.cross(z, x), z], 1)
