@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from click.testing import CliRunner
 import cadstn
 from cadstn.bench.track import demo_frames
 from cadstn.cli import cli
-from cadstn.errors import CadstnError
+from cadstn.errors import CadstnError, CadstnWarning
 from cadstn.geometry.camera import Camera, parse_camera
 from cadstn.tracking.angles import hand_angles
 from cadstn.tracking.gestures import grasp_strength
@@ -160,3 +161,14 @@ def test_real_raw_frames_keep_their_pixels() -> None:
         for file in sorted((SHARED / "real").glob(f"{name}/*.png"))[:8]:
             depth_mm = camera.depth_mm(np.asarray(cv2.imread(str(file), cv2.IMREAD_UNCHANGED)))
             assert holes(depth_mm, camera) is depth_mm
+
+
+def test_a_picture_scaled_to_0_to_255_is_named_once() -> None:
+    frames, tracker = demo_frames(320)[:2], cadstn.Tracker()
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        for depth_mm, camera in frames:
+            tracker.update(depth_mm / depth_mm.max() * 255, camera)
+    (one,) = seen
+    assert one.category is CadstnWarning
+    assert "a picture scaled to 0 to 255" in str(one.message)

@@ -61,6 +61,8 @@ def implausible_depth(depth_mm: DepthMm, raw: NDArray[Any] | None, camera: Camer
     quantiles = depth_quantiles(depth_mm)
     if quantiles is None:
         return None
+    if quantiles[1] < 255 and abs(float(np.nanmax(depth_mm)) - 255) < 1e-3:
+        return "depths end at 255 mm: a picture scaled to 0 to 255? Give the sensor's own distances"
     steps = _steps(depth_mm, raw, camera)
     return (
         _steps_wrong(steps, camera)
@@ -72,8 +74,8 @@ def implausible_depth(depth_mm: DepthMm, raw: NDArray[Any] | None, camera: Camer
 def implausible_camera(camera: Camera) -> list[str]:
     """Return a line for each thing about a camera that cannot be right; none where all may be.
 
-    It finds numbers in another order, of another resolution, a field of view or a centre that no
-    depth camera has, and pixels that are not square.
+    It finds another order or resolution, a field of view or centre that no depth camera has, and
+    pixels that are not square.
     """
     if not (camera.width and camera.height) or _usual(camera):
         return []
