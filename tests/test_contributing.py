@@ -10,19 +10,16 @@ import numpy as np
 import pytest
 
 import cadstn
-from cadstn.data import Dataset, find_dataset, jump_starts, open_dataset
-from cadstn.data.dataset import crop_joint
+from cadstn.data import Dataset, find_dataset, open_dataset
 from cadstn.data.registry import READERS, Reader
 from cadstn.evaluate import METRICS, score
 from cadstn.evaluate.metrics import Metric
 from cadstn.geometry.presets import PRESETS, Preset
-from cadstn.io.files import read_png
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = {
     "Camera": cadstn.Camera, "Dataset": Dataset, "HAND21": cadstn.HAND21, "Metric": Metric,
-    "Path": Path, "Preset": Preset, "Reader": Reader, "crop_joint": crop_joint,
-    "jump_starts": jump_starts, "np": np, "read_png": read_png,
+    "Path": Path, "Preset": Preset, "Reader": Reader, "np": np,
 }  # fmt: skip
 
 

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cadstn.data import icvl, msra, nyu
+from cadstn.data import dexycb, hands2017, icvl, msra, nyu
 from cadstn.geometry.camera import Camera
+from cadstn.io.files import write_png
 
 Depth = NDArray[np.uint16]
 Joints = NDArray[np.float64]
@@ -100,6 +101,35 @@ def make_msra(tmp_path: Path) -> Callable[..., tuple[Path, NDArray[np.float32], 
         return root, np.concatenate(depths), np.concatenate(joints)
 
     return make
+
+
+def write_hands2017(root: Path, depth_mm: Depth, joints_xyz_mm: Joints) -> None:
+    """Write (N, 480, 640) depth and (N, 21, 3) joints as the challenge's training set."""
+    names = [f"image_D{index:08d}.png" for index in range(1, len(depth_mm) + 1)]
+    for name, frame in zip(names, depth_mm, strict=True):
+        write_png(root / hands2017.IMAGES / name, frame, hands2017.CAMERA)
+    in_file = joints_xyz_mm[:, np.argsort(hands2017.IN_FILE)].reshape(len(names), 63).tolist()
+    lines = (
+        "\t".join([name, *(f"{value:.4f}" for value in row)])
+        for name, row in zip(names, in_file, strict=True)
+    )
+    (root / hands2017.LABELS).write_text("\n".join(lines) + "\n")
+
+
+def write_dexycb_label(folder: Path, index: int, joints_xyz_mm: Joints | None) -> None:
+    """Write one frame's joints (21, 3), or None without a hand, into SUBJECT/SEQUENCE/SERIAL."""
+    folder.mkdir(parents=True, exist_ok=True)
+    joints = np.full((21, 3), dexycb.NO_HAND) if joints_xyz_mm is None else joints_xyz_mm / 1000
+    np.savez(folder / f"labels_{index:06d}.npz", joint_3d=joints[None].astype(np.float32))
+
+
+def write_dexycb_camera(root: Path, serial: str, camera: Camera) -> None:
+    """Write a camera's ``SERIAL_640x480.yml``."""
+    values = {"fx": camera.fx, "fy": camera.fy, "ppx": camera.cx, "ppy": camera.cy}
+    lines = [f"  {name}: {value!r}" for name, value in values.items()]
+    file = root / f"calibration/intrinsics/{serial}_640x480.yml"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("\n".join(("color:", *lines, "depth:", *lines)) + "\n")
 
 
 @pytest.fixture(scope="session")

@@ -16,8 +16,16 @@ from cadstn.errors import CadstnError
 from cadstn.geometry.camera import Camera
 from cadstn.geometry.skeleton import HAND21, ICVL16, Skeleton
 from cadstn.io import write_recording
+from cadstn.io.files import write_png
 
-from .conftest import Joints, some_depth, some_joints
+from .conftest import (
+    Joints,
+    some_depth,
+    some_joints,
+    write_dexycb_camera,
+    write_dexycb_label,
+    write_hands2017,
+)
 
 SMALL = Camera(100.0, 101.0, 40.0, 30.0, 80, 60)
 
@@ -30,8 +38,7 @@ def xyz_of(camera: Camera, frames: int, seed: int = 0) -> Joints:
 def test_hands2017_is_read_back(tmp_path: Path) -> None:
     depth = some_depth(hands2017.CAMERA, 3)
     xyz = xyz_of(hands2017.CAMERA, 3)
-    names = [hands2017.write_frame(tmp_path, i, depth[i]) for i in range(3)]
-    hands2017.write_labels(tmp_path, names, xyz)
+    write_hands2017(tmp_path, depth, xyz)
     dataset = open_dataset(tmp_path, "train")
     assert (dataset.name, dataset.names[0]) == ("hands2017", "image_D00000001.png")
     np.testing.assert_allclose(dataset.joints_xyz_mm, xyz, atol=1e-4)
@@ -55,14 +62,14 @@ def make_dexycb(root: Path) -> Joints:
     depth = np.full((480, 640), 500, np.uint16)
     written = []
     for serial, camera in cameras.items():
-        dexycb.write_camera(root, serial, camera)
+        write_dexycb_camera(root, serial, camera)
     for number in range(2):
         for serial, camera in cameras.items():
             folder = root / f"20200709-subject-01/20200709_{number:06d}/{serial}"
             for index, xyz in enumerate(xyz_of(camera, 3 if number == 0 else 1)):
                 gone = (number, serial, index) == (0, "836212060125", 1)
-                dexycb.write_frame(folder, index, depth)
-                dexycb.write_label(folder, index, None if gone else xyz)
+                write_png(folder / dexycb.frame_name(index), depth, camera)
+                write_dexycb_label(folder, index, None if gone else xyz)
                 written += [] if gone else [xyz]
     return np.stack(written)
 
@@ -90,13 +97,12 @@ def test_dexycb_is_read_back_with_each_frames_camera(tmp_path: Path) -> None:
 
 def test_dexycbs_splits_need_all_sequences(tmp_path: Path) -> None:
     serial = "836212060125"
-    dexycb.write_camera(tmp_path, serial, Camera(617.0, 618.0, 312.5, 241.0, 640, 480))
+    write_dexycb_camera(tmp_path, serial, Camera(617.0, 618.0, 312.5, 241.0, 640, 480))
     (label,) = xyz_of(SMALL, 1)
     for subject in ("20200709-subject-01", "20200709-subject-03"):
         for number in range(100):
             folder = tmp_path / subject / f"20200709_{number:06d}" / serial
-            folder.mkdir(parents=True)
-            dexycb.write_label(folder, 0, label)
+            write_dexycb_label(folder, 0, label)
     found = find_dataset(tmp_path)
     assert set(found.splits) >= {"train", "val", "test", "s1-train", "s2-train", "s3-test", "all"}
     assert "s1-val" not in found.splits  # its subjects are not there

@@ -132,34 +132,29 @@ def check_dataset(
         on_frames: called with how many more frames were opened, for a progress bar.
         workers: threads; 0 for one a core. Reading and decoding leave Python's lock.
     """
-    problems = [Problem("left out", name, why) for name, why in dataset.left_out]
-    problems += [
-        Problem("known faulty", name, "its picture or label is wrong") for name in dataset.faulty
+    faulty = "its picture or label is wrong"
+    problems = [
+        *(Problem("left out", name, why) for name, why in dataset.left_out),
+        *(Problem("known faulty", name, faulty) for name in dataset.faulty),
+        *_without_label(dataset),
+        *_disagreeing(dataset),
     ]
-    problems += _without_label(dataset)
-    problems += _disagreeing(dataset)
-    behind: list[float] = []
-    off: list[float] = []
-    size = 0
+    opened: list[_Opened] = []
     indices = iter(range(len(dataset)))
     with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
         while part := list(islice(indices, _TOGETHER)):
             for found in pool.map(lambda index: _open(dataset, index), part, chunksize=8):
-                if isinstance(found, Problem):
-                    problems.append(found)
-                else:
-                    size += found.size
-                    off.append(found.off_surface)
-                    if found.behind_mm is not None:
-                        behind.append(found.behind_mm)
+                problems += [found] if isinstance(found, Problem) else []
+                opened += [found] if isinstance(found, _Opened) else []
                 on_frames(1)
-    percentiles = np.percentile(behind, (5, 50, 95)).tolist() if behind else None
+    behind = [frame.behind_mm for frame in opened if not math.isnan(frame.behind_mm)]
+    low, middle, high = np.percentile(behind, (5, 50, 95)).tolist() if behind else [0.0] * 3
     return Report(
         dataset=dataset,
-        opened=len(off),
-        megabytes=size / 1e6,
-        behind_mm=None if percentiles is None else (percentiles[0], percentiles[1], percentiles[2]),
-        off_surface=float(np.median(off)) if off else math.nan,
+        opened=len(opened),
+        megabytes=sum(frame.size for frame in opened) / 1e6,
+        behind_mm=(low, middle, high) if behind else None,
+        off_surface=float(np.median([f.off_surface for f in opened])) if opened else math.nan,
         problems=tuple(problems),
     )
 
@@ -186,11 +181,12 @@ def describe(report: Report) -> Iterator[str]:
         )
     if report.mismatch:
         yield f"  labels and pictures do not belong together: {report.mismatch}"
-    groups = Counter((problem.kind, _reason(problem)) for problem in report.problems)
-    for (kind, reason), count in groups.items():
-        names = [p.name for p in report.problems if (p.kind, _reason(p)) == (kind, reason)]
-        more = f" and {count - NAMED} more" if count > NAMED else ""
-        yield f"  {kind}: {count}, {reason}: {', '.join(names[:NAMED])}{more}"
+    groups: dict[tuple[str, str], list[str]] = {}
+    for kind, name, what in report.problems:  # without what differs from file to file
+        groups.setdefault((kind, re.sub(r"\d+", "N", what)), []).append(name)
+    for (kind, reason), names in groups.items():
+        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+        yield f"  {kind}: {len(names)}, {reason}: {', '.join(names[:NAMED])}{more}"
     if not report.problems and not report.mismatch:
         yield "  nothing missing, nothing damaged"
 
@@ -199,7 +195,7 @@ class _Opened(NamedTuple):
     """One frame that could be read: its bytes, and where its joints are against the surface."""
 
     size: int
-    behind_mm: float | None
+    behind_mm: float  # of the centre joint, NaN without a surface
     off_surface: float
 
 
@@ -215,10 +211,8 @@ def _open(dataset: Dataset, index: int) -> Problem | _Opened:
     except CadstnError as error:
         return Problem("damaged", sample.name, error.what)
     behind = _behind_mm(sample, depth_mm)
-    center = float(behind[dataset.center_joint])
-    return _Opened(
-        size, None if np.isnan(center) else center, float(np.mean(~(behind > -_FRONT_MM)))
-    )
+    off = float(np.mean(~(behind > -_FRONT_MM)))
+    return _Opened(size, float(behind[dataset.center_joint]), off)
 
 
 def _behind_mm(sample: Sample, depth_mm: DepthMm) -> NDArray[np.float64]:
@@ -257,11 +251,6 @@ def _disagreeing(dataset: Dataset) -> Iterable[Problem]:
     for index in np.flatnonzero(apart_mm > _APART_MM).tolist():
         what = f"joint_uvd and joint_xyz are {apart_mm[index]:.0f} mm apart"
         yield Problem("disagrees", dataset.names[index], what)
-
-
-def _reason(problem: Problem) -> str:
-    """What is wrong, without what differs from file to file."""
-    return re.sub(r"\d+", "N", problem.what)
 
 
 def _count(number: int, thing: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,12 +15,14 @@ from numpy.typing import ArrayLike, NDArray
 from cadstn.errors import CadstnError
 from cadstn.geometry.camera import Camera, DepthMm
 from cadstn.geometry.skeleton import Skeleton
+from cadstn.io.files import read_png
 
 Joints = NDArray[np.float64]
 
 #: A shot begins where the joints jump further than this on average between two frames: no hand
 #: does, and in NYU's test labels it finds exactly the 17 known cuts.
 JUMP_MM = 40.0
+_NO_CAMERA = Camera(1, 1, 0, 0, 640, 480)  # of a split without frames, which is refused
 
 
 class LeftOut(NamedTuple):
@@ -125,15 +127,71 @@ class Dataset:
         assert self.starts[0]
         assert len(self.cameras) in (0, count)
 
+    @classmethod
+    def labelled(
+        cls,
+        name: str,
+        split: str,
+        *,
+        layout: str,
+        folder: Path,
+        camera: Camera | Sequence[Camera],
+        skeleton: Skeleton,
+        names: Sequence[str],
+        joints_xyz_mm: Joints,
+        joints_uvd: Joints | None = None,
+        scored: tuple[int, ...] = (),
+        scored_skeleton: Skeleton | None = None,
+        center_joint: int | None = None,
+        sequences: Sequence[str] = (),
+        subjects: Sequence[str] = (),
+        starts: NDArray[np.bool_] | None = None,
+        cut_rule: str = "the joints jump over 40 mm on average",
+        read: Callable[[Path, Camera], DepthMm] = read_png,
+        left_out: Sequence[LeftOut] = (),
+        faulty: Sequence[str] = (),
+    ) -> Dataset:
+        """Make a split of what a reader knows; see the attributes for the rest.
+
+        Not given: every joint is scored, crops are put at `crop_joint`, frames are PNGs of one
+        recording named as the split, subjects are unknown, and shots begin at `jump_starts`.
+        ``camera`` may be one for all frames, or one each.
+        """
+        several = () if isinstance(camera, Camera) else tuple(camera)
+        one = camera if isinstance(camera, Camera) else (several or (_NO_CAMERA,))[0]
+        if joints_uvd is None and several:
+            each = zip(several, joints_xyz_mm, strict=True)
+            joints_uvd = np.array([taker.to_uvd(xyz) for taker, xyz in each], np.float64)
+        elif joints_uvd is None:
+            joints_uvd = np.asarray(one.to_uvd(joints_xyz_mm), np.float64)
+        return cls(
+            name=name,
+            split=split,
+            layout=layout,
+            folder=folder,
+            camera=one,
+            skeleton=skeleton,
+            scored=scored or tuple(range(len(skeleton))),
+            scored_skeleton=scored_skeleton or skeleton,
+            center_joint=crop_joint(skeleton) if center_joint is None else center_joint,
+            names=tuple(names),
+            joints_uvd=joints_uvd,
+            joints_xyz_mm=joints_xyz_mm,
+            sequences=tuple(sequences) or (split,) * len(names),
+            subjects=tuple(subjects) or ("unknown",) * len(names),
+            starts=jump_starts(joints_xyz_mm) if starts is None else starts,
+            cut_rule=cut_rule,
+            read=read,
+            left_out=tuple(left_out),
+            faulty=tuple(faulty),
+            cameras=several,
+        )
+
     def __len__(self) -> int:
         return len(self.names)
 
     def __getitem__(self, index: int) -> Sample:
-        """Return one frame; depth is read when it is used.
-
-        Raises:
-            IndexError: beyond either end.
-        """
+        """Return one frame; its depth is read when it is used."""
         return Sample(
             joints_uvd=self.joints_uvd[index],
             joints_xyz_mm=self.joints_xyz_mm[index],
@@ -175,17 +233,10 @@ class Dataset:
 
 
 def jump_starts(joints_xyz_mm: ArrayLike, jump_mm: float = JUMP_MM) -> NDArray[np.bool_]:
-    """Find where a recording is cut: the joints jump, each by its own way, over 40 mm on average.
+    """Find where a recording of joints (N, K, 3) is cut: (N,) bool; the first is always true.
 
-    The mean over the joints of each one's way is used and not the way of their mean: at NYU's test
-    frame 5722 the latter is 26 mm only.
-
-    Args:
-        joints_xyz_mm: (N, K, 3).
-        jump_mm: how far is too far.
-
-    Returns:
-        (N,) bool; the first is always true.
+    A shot begins where the mean over joints of how far each moved exceeds ``jump_mm``. The way of
+    the joints' mean would not do: at NYU's test frame 5722 it is 26 mm only.
     """
     joints = np.asarray(joints_xyz_mm, np.float64)
     way = np.linalg.norm(np.diff(joints, axis=0), axis=-1).mean(-1)

@@ -17,21 +17,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from cadstn.data.dataset import Dataset, Joints, LeftOut, change_starts, crop_joint
+from cadstn.data.dataset import Dataset, Joints, LeftOut, change_starts
+from cadstn.data.files import half_unpacked
 from cadstn.data.registry import Reader
 from cadstn.errors import CadstnError
 from cadstn.geometry.camera import Camera
 from cadstn.geometry.skeleton import HAND21
 from cadstn.io.arrays import load_npz
-from cadstn.io.files import error_context, read_png, write_png
+from cadstn.io.files import error_context
 from cadstn.io.layouts import layout_camera
-from cadstn.io.whole import write_text, write_with
 
 _SEQUENCES = 100  # of each subject in the whole set
 _SUBJECTS, _SERIALS = range(10), range(8)
-_NO_HAND = -1.0
+NO_HAND = -1.0
 _HINT = "unpack it again from the set's archive"
 
 #: Setup and split -> numbers of subjects, cameras and sequences. Source: the set's own toolkit.
@@ -67,30 +66,20 @@ def find(root: Path) -> tuple[str, ...]:
     if not subjects:
         return ()
     if not any((root / "calibration/intrinsics").glob("*_640x480.yml")):
-        raise CadstnError(
-            f"has {subjects[0].name} but not calibration/intrinsics",
-            where=root,
-            hint="unpack calibration.tar.gz beside the subjects",
-        )
+        hint = "unpack calibration.tar.gz beside the subjects"
+        raise half_unpacked(root, subjects[0].name, "not calibration/intrinsics", hint)
     whole = all(len(_folders(subject)) == _SEQUENCES for subject in subjects)
     there = {int(subject.name[-2:]) - 1 for subject in subjects}
     return (*(s for s, (who, _, _) in SPLITS.items() if whole and there.intersection(who)), "all")
 
 
 def open_dexycb(root: Path, split: str) -> Dataset:
-    """Open one split.
-
-    Args:
-        root: the folder of the subjects and ``calibration``.
-        split: see the module.
+    """Open one split (see the module) of the folder of the subjects and ``calibration``.
 
     Raises:
         CadstnError: if a camera's calibration or a label is missing or damaged.
     """
-    names: list[str] = []
-    sequences: list[str] = []
-    takers: list[Camera] = []
-    joints: list[Joints] = []
+    frames: list[tuple[str, int, Camera, Joints]] = []
     left_out: list[LeftOut] = []
     cameras: dict[str, Camera] = {}
     for folder in _recordings(root, split):
@@ -101,41 +90,29 @@ def open_dexycb(root: Path, split: str) -> Dataset:
             cameras[folder.name] = camera.sized(640, 480)
         sequence = folder.relative_to(root).as_posix()
         for file in sorted(folder.glob("labels_*.npz")):
-            name = f"{sequence}/{frame_name(int(file.stem[-6:]))}"
-            xyz_mm = read_label(file)
+            number, xyz_mm = int(file.stem[-6:]), read_label(file)
             if xyz_mm is None:
-                left_out.append(LeftOut(name, "no hand in view"))
-                continue
-            names.append(name)
-            sequences.append(sequence)
-            takers.append(cameras[folder.name])
-            joints.append(xyz_mm)
-    xyz = np.stack(joints) if joints else np.empty((0, 21, 3))
-    uvd = [camera.to_uvd(frame) for camera, frame in zip(takers, xyz, strict=True)]
+                left_out.append(LeftOut(f"{sequence}/{frame_name(number)}", "no hand in view"))
+            else:
+                frames.append((sequence, number, cameras[folder.name], xyz_mm))
+    sequences = tuple(sequence for sequence, _, _, _ in frames)
     # A frame that was left out ends the shot: the one before it does not continue in the next.
-    numbers = np.array([int(name[-10:-4]) for name in names])
-    starts = change_starts(tuple(sequences))
-    starts[1:] |= np.diff(numbers) != 1
-    return Dataset(
-        name="dexycb",
-        split=split,
+    starts = change_starts(sequences)
+    starts[1:] |= np.diff([number for _, number, _, _ in frames]) != 1
+    return Dataset.labelled(
+        "dexycb",
+        split,
         layout="DexYCB: SUBJECT/SEQUENCE/SERIAL, depth aligned to colour",
         folder=root,
-        camera=takers[0] if takers else Camera(1, 1, 0, 0, 640, 480),
+        camera=[camera for _, _, camera, _ in frames],
         skeleton=HAND21,
-        scored=tuple(range(21)),
-        scored_skeleton=HAND21,
-        center_joint=crop_joint(HAND21),
-        names=tuple(names),
-        joints_uvd=np.stack(uvd).astype(np.float64) if uvd else np.empty((0, 21, 3)),
-        joints_xyz_mm=xyz,
-        sequences=tuple(sequences),
-        subjects=tuple(sequence.split("/")[0] for sequence in sequences),
+        names=[f"{sequence}/{frame_name(number)}" for sequence, number, _, _ in frames],
+        joints_xyz_mm=np.array([xyz for _, _, _, xyz in frames]).reshape(-1, 21, 3),
+        sequences=sequences,
+        subjects=[sequence.split("/")[0] for sequence in sequences],
         starts=starts,
         cut_rule="a camera's recording begins, or goes on after frames without a hand",
-        read=read_png,
-        left_out=tuple(left_out),
-        cameras=tuple(takers),
+        left_out=left_out,
     )
 
 
@@ -149,36 +126,9 @@ def read_label(file: Path) -> Joints | None:
         joints = load_npz(file, ("joint_3d",)).get("joint_3d")
         if joints is None or joints.shape != (1, 21, 3) or not np.isfinite(joints).all():
             raise CadstnError("lacks joint_3d (1, 21, 3) of finite numbers", hint=_HINT)
-    if (joints == _NO_HAND).all():
+    if (joints == NO_HAND).all():
         return None
     return np.asarray(joints[0], np.float64) * 1000
-
-
-def write_frame(folder: Path, index: int, depth_mm: NDArray[np.uint16]) -> None:
-    """Write one depth image.
-
-    Args:
-        folder: ``SUBJECT/SEQUENCE/SERIAL`` below the set's root.
-        index: 0-based.
-        depth_mm: (480, 640), 0 where nothing was measured.
-    """
-    write_png(folder / frame_name(index), depth_mm, Camera(1, 1, 0, 0, 640, 480))
-
-
-def write_label(folder: Path, index: int, joints_xyz_mm: Joints | None) -> None:
-    """Write one frame's ``labels_NNNNNN.npz``: joints (21, 3), or None without a hand."""
-    joints = np.full((21, 3), _NO_HAND) if joints_xyz_mm is None else joints_xyz_mm / 1000
-    label = joints[None].astype(np.float32)
-    file = folder / f"labels_{index:06d}.npz"
-    write_with(file, lambda opened: np.savez(opened, joint_3d=label), durable=False)
-
-
-def write_camera(root: Path, serial: str, camera: Camera) -> None:
-    """Write a camera's ``SERIAL_640x480.yml``."""
-    values = {"fx": camera.fx, "fy": camera.fy, "ppx": camera.cx, "ppy": camera.cy}
-    lines = [f"  {name}: {value!r}" for name, value in values.items()]
-    sections = ("color:", *lines, "depth:", *lines)
-    write_text(root / f"calibration/intrinsics/{serial}_640x480.yml", "\n".join(sections) + "\n")
 
 
 def _subjects(root: Path) -> list[Path]:
@@ -198,14 +148,12 @@ def _recordings(root: Path, split: str) -> Iterator[Path]:
         if int(subject.name[-2:]) - 1 not in who:
             continue
         for number, sequence in enumerate(_folders(subject)):
-            if which is None or number in which:
-                there = {folder.name: folder for folder in _folders(sequence)}
-                chosen = [serials[i] for i in cameras if i < len(serials)]
-                yield from (
-                    there[serial]
-                    for serial in (sorted(there) if which is None else chosen)
-                    if serial in there
-                )
+            there = [folder.name for folder in _folders(sequence)]
+            if which is None:
+                yield from (sequence / serial for serial in there)
+            elif number in which:
+                chosen = (serials[i] for i in cameras if i < len(serials))
+                yield from (sequence / serial for serial in chosen if serial in there)
 
 
 READER = Reader("dexycb", "20200709-subject-01/ and calibration/", find, open_dexycb)

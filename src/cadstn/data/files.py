@@ -1,9 +1,9 @@
-"""What several readers need: text with numbers, MATLAB files."""
+"""What several readers need: text with numbers, MATLAB files, and the error of half a set."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,13 @@ from cadstn.data.mat import read_mat
 from cadstn.errors import CadstnError
 from cadstn.io.arrays import MAX_BYTES, read_regular
 from cadstn.io.files import error_context
+
+_WHOLE = "unpack the whole set"
+
+
+def half_unpacked(folder: Path, there: str, lacking: str, hint: str = _WHOLE) -> CadstnError:
+    """The error of a folder that holds one part of a set and lacks another."""
+    return CadstnError(f"has {there} but {lacking}", where=folder, hint=hint)
 
 
 def read_lines(file: Path, hint: str) -> list[str]:
@@ -32,6 +39,12 @@ def read_lines(file: Path, hint: str) -> list[str]:
         if not text:
             raise CadstnError("empty", hint=hint)
         return [line.strip() for line in text.split("\n")]
+
+
+def number_lines(joints: NDArray[np.float64]) -> Iterator[str]:
+    """Lines of text with the numbers of each frame of (N, K, 3), three decimals each."""
+    row = " ".join(["%.3f"] * math.prod(joints.shape[1:]))
+    return (row % tuple(frame) for frame in joints.reshape(len(joints), -1).tolist())
 
 
 def parse_numbers(
@@ -61,32 +74,29 @@ def parse_numbers(
         gone = np.isnan(table).all(axis=1) if lost else np.zeros(len(rows), bool)
         if (np.isfinite(table).all(axis=1) | gone).all():
             return table
-    return np.array([
-        _parse_row(file, number, row.split(), width, hint, lost)
-        for number, row in enumerate(rows, first_line)
-    ])  # fmt: skip
+    parsed = []
+    for number, row in enumerate(rows, first_line):
+        try:
+            parsed.append(_parse_row(row.split(), width, lost))
+        except ValueError as error:
+            raise CadstnError(f"line {number}{error}", where=file, hint=hint) from None
+    return np.array(parsed)
 
 
-def _parse_row(
-    file: Path, number: int, tokens: list[str], width: int, hint: str, lost: bool
-) -> list[float]:
-    """Parse one row the slow way, which names each mistake."""
+def _parse_row(tokens: list[str], width: int, lost: bool) -> list[float]:
+    """Parse one row the slow way; a ValueError names what is wrong with it."""
     values = []
     for token in tokens:
         try:
             # Python reads 1_000 as a number; no label file means that.
             values.append(float("?" if "_" in token else token))
         except ValueError:
-            raise CadstnError(
-                f"line {number}: '{token[:40]}' is not a number", where=file, hint=hint
-            ) from None
+            raise ValueError(f": '{token[:40]}' is not a number") from None
     if len(values) != width:
-        raise CadstnError(
-            f"line {number} holds {len(values)} numbers, expected {width}", where=file, hint=hint
-        )
+        raise ValueError(f" holds {len(values)} numbers, expected {width}")
     bad = [token for token, v in zip(tokens, values, strict=True) if not math.isfinite(v)]
     if bad and not (lost and all(map(math.isnan, values))):
-        raise CadstnError(f"line {number}: '{bad[0]}' is not finite", where=file, hint=hint)
+        raise ValueError(f": '{bad[0]}' is not finite")
     return values
 
 
@@ -102,11 +112,7 @@ def scipy_io() -> Any:
 
 
 def load_mat(file: Path, keys: Sequence[str], hint: str) -> dict[str, NDArray[Any]]:
-    """Load those of the arrays that a MATLAB v5 file holds.
-
-    Raises:
-        CadstnError: naming the file, if it is not one.
-    """
+    """Those arrays of a MATLAB v5 file that ``keys`` names; raises CadstnError naming the file."""
     with error_context(file):
         data = read_regular(file, MAX_BYTES)
         if b"MATLAB 7.3" in data[:128] or data[:8] == b"\x89HDF\r\n\x1a\n":

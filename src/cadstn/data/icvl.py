@@ -2,7 +2,7 @@
 
 16-bit PNGs of 320x240 in mm and text labels, one frame a line: file name, then 16 x (u, v, d). Its
 copies differ in where the labels lie, `LAYOUTS`. Training frames ``20140.../image_0000.png`` are as
-recorded; those under a folder named by an angle (``22-5/...``) are the same turned in the plane.
+recorded; those under a folder named by an angle (``22-5/...``) are the same rotated in the plane.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cadstn.data.dataset import Dataset, Joints, LeftOut, change_starts
-from cadstn.data.files import parse_numbers, read_lines
+from cadstn.data.files import half_unpacked, number_lines, parse_numbers, read_lines
 from cadstn.data.registry import Reader
 from cadstn.errors import CadstnError
 from cadstn.geometry.camera import KNOWN_CAMERAS
 from cadstn.geometry.skeleton import ICVL16
-from cadstn.io.files import read_png, write_png
+from cadstn.io.files import write_png
 from cadstn.io.whole import write_text
 
 CAMERA = KNOWN_CAMERAS["icvl"]
@@ -47,6 +47,7 @@ class Layout(NamedTuple):
     depth: str
 
 
+_SEQUENCES = ("test_seq_1.txt", "test_seq_2.txt")
 #: Every arrangement met in the wild, most specific first. Sources: what public loaders open, and
 #: DeepPrior's author on which is the old one (moberweger/deep-prior-pp, issues 25 and 32).
 LAYOUTS: dict[str, tuple[Layout, ...]] = {
@@ -57,22 +58,11 @@ LAYOUTS: dict[str, tuple[Layout, ...]] = {
         Layout("ICVL: labels.txt at the top, one Depth", ("labels.txt",), "Depth"),
     ),
     "test": (
-        Layout(
-            "ICVL: Testing/test_seq_1.txt and test_seq_2.txt",
-            ("Testing/test_seq_1.txt", "Testing/test_seq_2.txt"),
-            "Testing/Depth",
-        ),
+        Layout("ICVL: Testing/test_seq_1.txt and test_seq_2.txt",
+               ("Testing/test_seq_1.txt", "Testing/test_seq_2.txt"), "Testing/Depth"),
         Layout("ICVL: Testing/labels.txt", ("Testing/labels.txt",), "Testing/Depth"),
-        Layout(
-            "ICVL of 2014: test_seq_1.txt and test_seq_2.txt",
-            ("test_seq_1.txt", "test_seq_2.txt"),
-            "Depth",
-        ),
-        Layout(
-            "ICVL: test_seq_1.txt and test_seq_2.txt at the top",
-            ("test_seq_1.txt", "test_seq_2.txt"),
-            "Testing/Depth",
-        ),
+        Layout("ICVL of 2014: test_seq_1.txt and test_seq_2.txt", _SEQUENCES, "Depth"),
+        Layout("ICVL: test_seq_1.txt and test_seq_2.txt at the top", _SEQUENCES, "Testing/Depth"),
     ),
 }  # fmt: skip
 
@@ -88,18 +78,11 @@ def find_layout(root: Path, split: str) -> Layout | None:
         if (root / layout.depth).is_dir():
             for name in layout.labels:
                 if not (root / name).is_file():
-                    raise CadstnError(
-                        f"has {layout.labels[0]} but not {name}",
-                        where=root,
-                        hint="unpack the whole set",
-                    )
+                    raise half_unpacked(root, layout.labels[0], f"not {name}")
             return layout
     if there:
-        raise CadstnError(
-            f"has {there[0].labels[0]} but not the folder {there[0].depth}",
-            where=root,
-            hint="unpack the depth images beside their labels",
-        )
+        hint = "unpack the depth images beside their labels"
+        raise half_unpacked(root, there[0].labels[0], f"not the folder {there[0].depth}", hint)
     return None
 
 
@@ -110,11 +93,7 @@ def find(root: Path) -> tuple[str, ...]:
 
 
 def open_icvl(root: Path, split: str) -> Dataset:
-    """Open one split.
-
-    Args:
-        root: the folder of the whole set.
-        split: ``train`` (with the turned frames), ``train-unrotated`` or ``test``.
+    """Open ``train`` (with the rotated frames), ``train-unrotated`` or ``test`` of the whole set.
 
     Raises:
         CadstnError: if the split is missing or half unpacked, or a label makes no sense.
@@ -122,45 +101,42 @@ def open_icvl(root: Path, split: str) -> Dataset:
     layout = find_layout(root, split.removesuffix("-unrotated"))
     if layout is None:
         raise CadstnError(f"holds no ICVL {split} labels", where=root, hint="unpack the whole set")
-    names: list[str] = []
-    tables = []
-    for file in layout.labels:
-        part, uvd = read_labels(root / file)
-        names += part
-        tables.append(uvd)
-    uvd = np.concatenate(tables)
+    parts = [read_labels(root / file) for file in layout.labels]
+    names = [name for part, _ in parts for name in part]
+    uvd = np.concatenate([table for _, table in parts])
     folder = root / layout.depth
-    wrong = _wrong(names, uvd)
+    wrong, gone = _wrong(names, uvd), _not_unpacked(folder, names)
     keep = np.ones(len(names), bool)
-    left_out: tuple[LeftOut, ...] = ()
+    left_out: list[LeftOut] = []
     if split == "test":  # every frame keeps its place: predictions are compared by their order
-        _all_unpacked(folder, names)
+        if gone:
+            raise CadstnError(
+                f"lacks the folder of {gone[0]} and of {len(gone) - 1} more labelled frames",
+                where=folder,
+                hint="unpack the whole set",
+            )
     else:
-        wrong |= dict.fromkeys(_not_unpacked(folder, names), "its folder is not there")
+        wrong |= dict.fromkeys(gone, "its folder is not there")
         keep = np.array([name not in wrong for name in names])
-        left_out = tuple(LeftOut(name, wrong[name]) for name in names if name in wrong)
+        left_out = [LeftOut(name, wrong[name]) for name in names if name in wrong]
     if split.endswith("-unrotated"):
         keep &= np.array([not is_rotated(name) for name in names])
     kept = tuple(name for name, good in zip(names, keep, strict=True) if good)
     sequences = tuple(name.rpartition("/")[0] for name in kept)
-    return Dataset(
-        name="icvl",
-        split=split,
+    return Dataset.labelled(
+        "icvl",
+        split,
         layout=layout.words,
         folder=folder,
         camera=CAMERA,
         skeleton=ICVL16,
-        scored=tuple(range(16)),
-        scored_skeleton=ICVL16,
-        center_joint=0,
         names=kept,
         joints_uvd=uvd[keep],
         joints_xyz_mm=np.asarray(CAMERA.to_xyz_mm(uvd[keep]), np.float64),
         sequences=sequences,
-        subjects=tuple(_subject(sequence) for sequence in sequences),
+        subjects=[_subject(sequence) for sequence in sequences],
         starts=_starts(kept, sequences),
         cut_rule=CUT_RULE,
-        read=read_png,
         left_out=left_out,
         faulty=tuple(wrong) if split == "test" else (),
     )
@@ -177,11 +153,8 @@ def read_labels(file: Path) -> tuple[list[str], Joints]:
     names = [name.replace("\\", "/") for name, _, _ in parts]
     for number, name in enumerate(names, 1):
         if name.startswith("/") or ".." in name.split("/") or ":" in name:
-            raise CadstnError(
-                f"line {number} names '{name[:80]}', which lies outside of the set",
-                where=file,
-                hint=_HINT,
-            )
+            outside = f"names '{name[:80]}', which lies outside of the set"
+            raise CadstnError(f"line {number} {outside}", where=file, hint=_HINT)
         if not name.endswith(".png"):
             begins = f"begins with '{name[:40]}', not with a .png" if name else "is empty"
             raise CadstnError(f"line {number} {begins}", where=file, hint=_HINT)
@@ -190,7 +163,7 @@ def read_labels(file: Path) -> tuple[list[str], Joints]:
 
 
 def is_rotated(name: str) -> bool:
-    """Whether a frame is one that the set's makers turned: its first folder is a short angle."""
+    """Whether the set's makers rotated a frame: its first folder is a short angle."""
     first = name.split("/")[0]
     return len(first) <= 6 and not first.startswith("test")
 
@@ -211,15 +184,6 @@ def _not_unpacked(folder: Path, names: list[str]) -> list[str]:
     return [name for name, sequence in zip(names, sequences, strict=True) if sequence in gone]
 
 
-def _all_unpacked(folder: Path, names: list[str]) -> None:
-    if gone := _not_unpacked(folder, names):
-        raise CadstnError(
-            f"lacks the folder of {gone[0]} and of {len(gone) - 1} more labelled frames",
-            where=folder,
-            hint="unpack the whole set",
-        )
-
-
 def _subject(sequence: str) -> str:
     """Each recording is another person's; one named by an angle alone is unknown."""
     return "unknown" if is_rotated(sequence) and "/" not in sequence else sequence.split("/")[-1]
@@ -227,45 +191,26 @@ def _subject(sequence: str) -> str:
 
 def _starts(names: tuple[str, ...], sequences: tuple[str, ...]) -> NDArray[np.bool_]:
     """Where a recording begins, its file numbers go back, or leave out more than `GAP`."""
-    numbers = np.array([_number(name) for name in names])
+    digits = ["".join(c for c in name.rpartition("/")[2] if c.isdigit()) for name in names]
+    numbers = np.array([int(number or 0) for number in digits])
     step = np.diff(numbers, prepend=numbers[:1])
     starts: NDArray[np.bool_] = change_starts(sequences) | (step < 0) | (step > GAP + 1)
     return starts
 
 
-def _number(name: str) -> int:
-    """The number in a file's name: image_0042.png is 42."""
-    digits = "".join(c for c in name.rpartition("/")[2] if c.isdigit())
-    return int(digits or 0)
-
-
 def write_frame(folder: Path, name: str, depth_mm: NDArray[np.uint16]) -> None:
-    """Write one frame, whole or not at all.
+    """Write (240, 320) depth, 0 where nothing was measured; the file has `INVALID` there.
 
-    Args:
-        folder: that names are relative to.
-        name: for instance ``201411041530/image_0000.png``.
-        depth_mm: (240, 320), 0 where nothing was measured; the file has `INVALID` there.
+    ``name`` is relative to the folder, for instance ``201411041530/image_0000.png``.
     """
-    file = folder / name
-    file.parent.mkdir(parents=True, exist_ok=True)
     units = np.where(depth_mm == 0, np.uint16(INVALID), depth_mm)
-    write_png(file, units, CAMERA)
+    write_png(folder / name, units, CAMERA)
 
 
 def write_labels(file: Path, names: list[str], joints_uvd: Joints) -> None:
-    """Write a label file.
-
-    Args:
-        file: to write.
-        names: N.
-        joints_uvd: (N, 16, 3) u px, v px, d mm; three decimals are kept.
-    """
-    lines = (
-        f"{name} " + " ".join(f"{value:.3f}" for value in row)
-        for name, row in zip(names, joints_uvd.reshape(len(names), -1).tolist(), strict=True)
-    )
-    write_text(file, "\n".join(lines) + "\n")
+    """Write a label file: N names, and (N, 16, 3) of u px, v px, d mm with three decimals."""
+    lines = zip(names, number_lines(joints_uvd), strict=True)
+    write_text(file, "".join(f"{name} {numbers}\n" for name, numbers in lines))
 
 
 READER = Reader("icvl", "Training/labels.txt or train.txt", find, open_icvl)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cadstn.data.dataset import Dataset, Joints, change_starts
-from cadstn.data.files import parse_numbers, read_lines
+from cadstn.data.files import half_unpacked, number_lines, parse_numbers, read_lines
 from cadstn.data.registry import Pairs, Reader
 from cadstn.errors import CadstnError
 from cadstn.geometry.camera import KNOWN_CAMERAS, Camera, DepthMm
@@ -28,12 +28,7 @@ CAMERA = KNOWN_CAMERAS["msra"]
 SUBJECTS = tuple(f"P{number}" for number in range(9))
 GESTURES = (*"123456789", "I", "IP", "L", "MP", "RP", "T", "TIP", "Y")
 #: One subject, every one, or what leaving one out trains and tests on.
-SPLITS = (
-    "all",
-    *SUBJECTS,
-    *(f"train-{subject}" for subject in SUBJECTS),
-    *(f"test-{subject}" for subject in SUBJECTS),
-)
+SPLITS = ("all", *SUBJECTS, *(f"{kind}-{s}" for kind in ("train", "test") for s in SUBJECTS))
 CUT_RULE = "a gesture of a subject begins"
 #: Frames with wrong pictures or labels. Source: the list in DeepPrior++'s importer.
 FAULTY: dict[str, tuple[int, ...]] = {
@@ -71,14 +66,10 @@ def subjects_of(split: str, there: tuple[str, ...]) -> tuple[str, ...]:
 def find(root: Path) -> tuple[str, ...]:
     """Splits that are there; raises CadstnError for subjects without any labels."""
     there = subjects_in(root)
-    if not any((entry / "joint.txt").is_file() for s in there for entry in (root / s).iterdir()):
-        if there:
-            raise CadstnError(
-                f"has {there[0]} but no gesture with a joint.txt in it",
-                where=root,
-                hint="unpack the whole set",
-            )
+    if not there:
         return ()
+    if not any((entry / "joint.txt").is_file() for s in there for entry in (root / s).iterdir()):
+        raise half_unpacked(root, there[0], "no gesture with a joint.txt in it")
     more = () if len(there) == 1 else (f"{kind}-{s}" for kind in ("train", "test") for s in there)
     return ("all", *there, *more)
 
@@ -90,7 +81,7 @@ def folds(splits: tuple[str, ...]) -> Pairs:
 
 
 def open_msra(root: Path, split: str) -> Dataset:
-    """Open some subjects.
+    """Open some of the subjects of a folder.
 
     Args:
         root: the folder that holds ``P0`` to ``P8``.
@@ -100,46 +91,33 @@ def open_msra(root: Path, split: str) -> Dataset:
         CadstnError: if a subject's folder, a gesture's labels or their frames are missing, or a
             label makes no sense.
     """
-    names: list[str] = []
-    faulty: list[str] = []
-    tables, sequences, subjects = [], [], []
+    tables: dict[str, Joints] = {}
     for subject in subjects_of(split, subjects_in(root)):
         for gesture in _gestures(root / subject):
-            sequence = f"{subject}/{gesture}"
-            folder = root / sequence
-            joints = read_labels(folder / "joint.txt")
-            count = len(joints)
+            folder = root / subject / gesture
+            joints = tables[f"{subject}/{gesture}"] = read_labels(folder / "joint.txt")
             if not (folder / frame_name(0)).is_file() and not any(folder.glob("*_depth.bin")):
-                raise CadstnError(
-                    f"has the labels of {count} frames but not {frame_name(0)}",
-                    where=folder,
-                    hint="unpack the whole set: the frames lie beside joint.txt",
-                )
-            names += [f"{sequence}/{frame_name(i)}" for i in range(count)]
-            faulty += [f"{sequence}/{frame_name(i)}" for i in FAULTY.get(sequence, ()) if i < count]
-            tables.append(joints)
-            sequences += [sequence] * count
-            subjects += [subject] * count
-    xyz = np.concatenate(tables) if tables else np.empty((0, 21, 3))
-    return Dataset(
-        name="msra",
-        split=split,
+                labels = f"the labels of {len(joints)} frames"
+                hint = "unpack the whole set: the frames lie beside joint.txt"
+                raise half_unpacked(folder, labels, f"not {frame_name(0)}", hint)
+    frames = [(sequence, i) for sequence, joints in tables.items() for i in range(len(joints))]
+    sequences = tuple(sequence for sequence, _ in frames)
+    return Dataset.labelled(
+        "msra",
+        split,
         layout="MSRA15: P0 to P8, a folder a gesture",
         folder=root,
         camera=CAMERA,
         skeleton=MSRA21,
-        scored=tuple(range(21)),
-        scored_skeleton=MSRA21,
         center_joint=5,
-        names=tuple(names),
-        joints_uvd=np.asarray(CAMERA.to_uvd(xyz), np.float64),
-        joints_xyz_mm=xyz,
-        sequences=tuple(sequences),
-        subjects=tuple(subjects),
-        starts=change_starts(tuple(sequences)),
+        names=[f"{sequence}/{frame_name(i)}" for sequence, i in frames],
+        joints_xyz_mm=np.concatenate(list(tables.values())) if tables else np.empty((0, 21, 3)),
+        sequences=sequences,
+        subjects=[sequence.split("/")[0] for sequence in sequences],
+        starts=change_starts(sequences),
         cut_rule=CUT_RULE,
         read=read_bin,
-        faulty=tuple(faulty),
+        faulty=[f"{s}/{frame_name(i)}" for s, i in frames if i in FAULTY.get(s, ())],
     )
 
 
@@ -211,12 +189,7 @@ def read_bin(file: Path, camera: Camera) -> DepthMm:
 
 
 def write_bin(file: Path, depth_mm: NDArray[np.float32]) -> None:
-    """Write one frame, whole or not at all: the box around what was measured.
-
-    Args:
-        file: to write.
-        depth_mm: (H, W) mm, 0 where nothing was measured or the hand is not.
-    """
+    """Write (H, W) depth, 0 where nothing was measured or the hand is not: the box of the rest."""
     rows, columns = np.flatnonzero(depth_mm.any(1)), np.flatnonzero(depth_mm.any(0))
     top, bottom = (int(rows[0]), int(rows[-1]) + 1) if len(rows) else (0, 0)
     left, right = (int(columns[0]), int(columns[-1]) + 1) if len(columns) else (0, 0)
@@ -227,15 +200,9 @@ def write_bin(file: Path, depth_mm: NDArray[np.float32]) -> None:
 
 
 def write_labels(file: Path, joints_xyz_mm: Joints) -> None:
-    """Write a ``joint.txt``.
-
-    Args:
-        file: to write.
-        joints_xyz_mm: (N, 21, 3) in our frame; three decimals are kept.
-    """
-    rows = (joints_xyz_mm * _TO_OURS).reshape(len(joints_xyz_mm), -1)
-    lines = (" ".join(f"{value:.3f}" for value in row) for row in rows.tolist())
-    write_text(file, f"{len(rows)}\n" + "".join(f"{line}\n" for line in lines))
+    """Write a ``joint.txt`` of joints (N, 21, 3) in our frame, with three decimals."""
+    lines = number_lines(joints_xyz_mm * _TO_OURS)
+    write_text(file, "".join(f"{line}\n" for line in (str(len(joints_xyz_mm)), *lines)))
 
 
 READER = Reader("msra", "P0/ to P8/ with joint.txt", find, open_msra, folds, lambda _: ("all",))

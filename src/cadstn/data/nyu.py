@@ -3,7 +3,7 @@
 ``train/`` and ``test/`` hold ``depth_1_0000001.png`` and on (8-bit RGB, depth in mm = green * 256 +
 blue; cameras 2 and 3 likewise) and ``joint_data.mat`` with ``joint_names`` (36), ``joint_uvd`` and
 ``joint_xyz`` (3 cameras, N, 36, 3). In the latter y points up; here it points down as everywhere.
-The field uses camera 1 and 14 of the joints.
+Published results use camera 1 and 14 of the joints.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cadstn.data.dataset import Dataset, Joints, jump_starts
-from cadstn.data.files import load_mat, scipy_io
+from cadstn.data.files import half_unpacked, load_mat, scipy_io
 from cadstn.data.registry import Reader
 from cadstn.errors import CadstnError
 from cadstn.geometry.camera import KNOWN_CAMERAS
 from cadstn.geometry.skeleton import NYU14, NYU14_OF_36, NYU36
-from cadstn.io.files import error_context, read_png, write_png
+from cadstn.io.files import error_context, write_png
 from cadstn.io.whole import write_with
 
 CAMERA = KNOWN_CAMERAS["nyu"]
@@ -47,44 +47,33 @@ def find(root: Path) -> tuple[str, ...]:
         if (folder / LABELS).is_file():
             splits.append(split)
         elif (folder / frame_name(0)).is_file():
-            raise CadstnError(
-                f"has {frame_name(0)} but not {LABELS}",
-                where=folder,
-                hint="unpack the whole of nyu_hand_dataset_v2.zip, of which it is a part",
-            )
+            hint = "unpack the whole of nyu_hand_dataset_v2.zip, of which it is a part"
+            raise half_unpacked(folder, frame_name(0), f"not {LABELS}", hint)
     return tuple(splits)
 
 
 def open_nyu(root: Path, split: str) -> Dataset:
-    """Open one split.
-
-    Args:
-        root: the folder that holds ``train`` and ``test``.
-        split: ``train`` or ``test``.
+    """Open ``train`` or ``test`` of the folder that holds them.
 
     Raises:
         CadstnError: if the split or its labels are missing or damaged, or no frame is there.
     """
     folder = root / split
     uvd = read_labels(folder / LABELS, "joint_uvd", cameras=(0,))[0]
-    names = tuple(frame_name(i) for i in range(len(uvd)))
+    names = [frame_name(i) for i in range(len(uvd))]
     if names and not (folder / names[0]).exists() and not (folder / names[-1]).exists():
-        raise CadstnError(
-            f"has the labels of {len(names)} frames but not {names[0]}",
-            where=folder,
-            hint="unpack the whole set: the frames lie beside joint_data.mat",
-        )
+        hint = "unpack the whole set: the frames lie beside joint_data.mat"
+        raise half_unpacked(folder, f"the labels of {len(names)} frames", f"not {names[0]}", hint)
     # Not joint_xyz of the file: through the one camera that everybody's predictions go through.
     xyz = np.asarray(CAMERA.to_xyz_mm(uvd), np.float64)
-    whole_test = split == "test" and len(names) == TEST_FRAMES
-    if split == "train" or whole_test:
-        second = SECOND_SUBJECT if whole_test else len(names)
-        subjects = ("1",) * second + ("2",) * (len(names) - second)
-    else:
-        subjects = ("unknown",) * len(names)
-    return Dataset(
-        name="nyu",
-        split=split,
+    subjects: tuple[str, ...] = ()
+    if split == "train":
+        subjects = ("1",) * len(names)
+    elif len(names) == TEST_FRAMES:
+        subjects = ("1",) * SECOND_SUBJECT + ("2",) * (TEST_FRAMES - SECOND_SUBJECT)
+    return Dataset.labelled(
+        "nyu",
+        split,
         layout="NYU: train and test, camera 1",
         folder=folder,
         camera=CAMERA,
@@ -95,24 +84,16 @@ def open_nyu(root: Path, split: str) -> Dataset:
         names=names,
         joints_uvd=uvd,
         joints_xyz_mm=xyz,
-        sequences=(split,) * len(names),
         subjects=subjects,
         starts=jump_starts(xyz[:, list(NYU14_OF_36)]),
         cut_rule=CUT_RULE,
-        read=read_png,
     )
 
 
 def read_labels(file: Path, key: str, cameras: tuple[int, ...] = (0, 1, 2)) -> Joints:
-    """Read ``joint_uvd`` or ``joint_xyz`` of a ``joint_data.mat``.
+    """Read ``joint_uvd`` (px, px, mm) or ``joint_xyz`` (mm, y up) of a ``joint_data.mat``.
 
-    Args:
-        file: MATLAB v5 (also what MATLAB calls v7).
-        key: which of the two.
-        cameras: 0-based, which of the three.
-
-    Returns:
-        (cameras, N, 36, 3) u px, v px, d mm or x, y (up), z in mm, as in the file.
+    Returns (cameras, N, 36, 3) as in the file, of the ``cameras`` wanted, counted from 0.
 
     Raises:
         CadstnError: naming the file, if it is missing, not such a file, or of another shape.
@@ -145,24 +126,14 @@ def read_labels(file: Path, key: str, cameras: tuple[int, ...] = (0, 1, 2)) -> J
 
 
 def write_frame(folder: Path, index: int, depth_mm: NDArray[np.uint16], camera: int = 1) -> None:
-    """Write ``depth_C_NNNNNNN.png``, whole or not at all.
-
-    Args:
-        folder: of the split.
-        index: 0-based.
-        depth_mm: (480, 640), 0 where nothing was measured.
-        camera: 1 to 3.
-    """
+    """Write (480, 640) depth of camera 1 to 3 into a split's folder; ``index`` counts from 0."""
     write_png(folder / frame_name(index, camera), depth_mm, CAMERA)
 
 
 def write_labels(folder: Path, joints_uvd: Joints, joints_xyz_mm: Joints) -> None:
-    """Write ``joint_data.mat`` as Tompson's script does.
+    """Write ``joint_data.mat`` of a split as Tompson's script does, joints (3, N, 36, 3) each.
 
-    Args:
-        folder: of the split.
-        joints_uvd: (3, N, 36, 3) u px, v px, d mm in each camera.
-        joints_xyz_mm: (3, N, 36, 3) in each camera's own frame, y down; the file has it up.
+    ``joints_xyz_mm`` is in each camera's own frame, y down; the file has it up.
     """
     io = scipy_io()
     names = np.empty((1, len(NYU36.joints)), object)
@@ -172,7 +143,6 @@ def write_labels(folder: Path, joints_uvd: Joints, joints_xyz_mm: Joints) -> Non
         "joint_uvd": np.asarray(joints_uvd, np.float64),
         "joint_xyz": joints_xyz_mm * np.array([1.0, -1.0, 1.0]),
     }
-
     write_with(folder / LABELS, lambda file: io.savemat(file, values, do_compression=True))
 
 

@@ -42,8 +42,7 @@ class Found:
 def find_dataset(path: str | Path) -> Found:
     """Find which data set a folder holds; opens no frame.
 
-    Args:
-        path: the set's folder, the one it was unpacked into, or (NYU) one of its splits.
+    ``path`` is the set's folder, the one it was unpacked into, or (NYU) one of its splits.
 
     Raises:
         CadstnError: if it holds none, or one that is only half unpacked.

@@ -12,13 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from cadstn.data.dataset import Dataset, Joints, LeftOut, crop_joint
+from cadstn.data.dataset import Dataset, Joints, LeftOut
 from cadstn.data.registry import Reader
 from cadstn.errors import CadstnError
 from cadstn.geometry.camera import Camera
 from cadstn.geometry.skeleton import Skeleton
-from cadstn.io import open_recording
-from cadstn.io.files import read_png
+from cadstn.io import Recording, open_recording
 
 _TRUTH = "truth.npz"
 
@@ -45,11 +44,7 @@ def whole(splits: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def open_recordings(root: Path, split: str) -> Dataset:
-    """Open the recordings of one split.
-
-    Args:
-        root: the set's folder.
-        split: one of those that `find` gives.
+    """Open the recordings of one of the splits that `find` gives.
 
     Raises:
         CadstnError: as `cadstn.io.open_recording`; if the truth does not name its joints, or
@@ -60,66 +55,57 @@ def open_recordings(root: Path, split: str) -> Dataset:
         folders = _recordings(root / split)
     elif split != "all":
         folders = [root / split]
-    names: list[str] = []
-    sequences: list[str] = []
-    cameras: list[Camera] = []
+    frames: list[tuple[str, str, Camera, Joints, bool]] = []
     left_out: list[LeftOut] = []
-    starts: list[bool] = []
-    tables: list[Joints] = []
     skeleton: Skeleton | None = None
     for folder in folders:
         recording = open_recording(folder)
-        theirs, truth = recording.skeleton, recording.truth_xyz_mm
-        if theirs is None or truth is None:
-            raise CadstnError(
-                "does not name its joints", where=folder / _TRUTH, hint="add the array 'skeleton'"
-            )
-        if skeleton is not None and theirs != skeleton:
-            raise CadstnError(
-                f"has joints of {theirs.name} where the first recording has {skeleton.name}",
-                where=folder / _TRUTH,
-                hint="give recordings of one skeleton",
-            )
-        skeleton = theirs
+        truth = recording.truth_xyz_mm
+        skeleton = _same_skeleton(folder, recording, skeleton)
         place = "" if folder == root else f"{folder.relative_to(root).as_posix()}/"
+        assert truth is not None
         labelled = ~np.isnan(truth[:, 0, 0])
         cuts, before = {0, *recording.cuts}, False
         for index, name in enumerate(recording.names):
             if labelled[index]:
-                names.append(place + name)
-                starts.append(index in cuts or not before)
+                begins, joints = index in cuts or not before, truth[index].astype(np.float64)
+                sequence = place.rstrip("/") or root.name
+                frames.append((place + name, sequence, recording.camera, joints, begins))
             else:
                 left_out.append(LeftOut(place + name, "no hand in its truth"))
             before = bool(labelled[index])
-        count = int(labelled.sum())
-        sequences += [place.rstrip("/") or root.name] * count
-        cameras += [recording.camera] * count
-        tables.append(truth[labelled].astype(np.float64))
     assert skeleton is not None
-    xyz = np.concatenate(tables)
-    uvd = [camera.to_uvd(joints) for camera, joints in zip(cameras, xyz, strict=True)]
-    one = len(set(cameras)) < 2
-    return Dataset(
-        name="recordings",
-        split=split,
+    cameras = [camera for _, _, camera, _, _ in frames] or [recording.camera]
+    return Dataset.labelled(
+        "recordings",
+        split,
         layout="recordings with truth.npz",
         folder=root,
-        camera=cameras[0] if cameras else open_recording(folders[0]).camera,
+        camera=cameras[0] if len(set(cameras)) == 1 else cameras,
         skeleton=skeleton,
-        scored=tuple(range(len(skeleton))),
-        scored_skeleton=skeleton,
-        center_joint=crop_joint(skeleton),
-        names=tuple(names),
-        joints_uvd=np.stack(uvd).astype(np.float64) if uvd else np.empty_like(xyz),
-        joints_xyz_mm=xyz,
-        sequences=tuple(sequences),
-        subjects=("unknown",) * len(names),
-        starts=np.array(starts, bool),
+        names=[name for name, _, _, _, _ in frames],
+        joints_xyz_mm=np.array([xyz for _, _, _, xyz, _ in frames]).reshape(-1, len(skeleton), 3),
+        sequences=[sequence for _, sequence, _, _, _ in frames],
+        starts=np.array([begins for _, _, _, _, begins in frames], bool),
         cut_rule="a recording or a shot of its truth.npz begins, or a hand comes back",
-        read=read_png,
-        left_out=tuple(left_out),
-        cameras=() if one else tuple(cameras),
+        left_out=left_out,
     )
+
+
+def _same_skeleton(folder: Path, recording: Recording, first: Skeleton | None) -> Skeleton:
+    """The skeleton of a recording, which must be that of the first one."""
+    theirs = recording.skeleton
+    if theirs is None or recording.truth_xyz_mm is None:
+        raise CadstnError(
+            "does not name its joints", where=folder / _TRUTH, hint="add the array 'skeleton'"
+        )
+    if first is not None and theirs != first:
+        raise CadstnError(
+            f"has joints of {theirs.name} where the first recording has {first.name}",
+            where=folder / _TRUTH,
+            hint="give recordings of one skeleton",
+        )
+    return theirs
 
 
 def _is_recording(folder: Path) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from cadstn.data.bank import CENTERS, RENDERED_CENTERS, CropRule
+from cadstn.data.crops import CENTERS, RENDERED_CENTERS, CropRule
 from cadstn.errors import CadstnError, nearest_name
 from cadstn.geometry.skeleton import HAND21, skeleton
 from cadstn.models import CompactConfig, Config, NetConfig, PaperConfig
@@ -38,7 +38,7 @@ class Recipe:
         skeleton: joint convention of the labels.
         cube_mm: edge of the crop's cube.
         cubes_mm: other edges for some subjects, by name.
-        center: where the cube stands, see `cadstn.data.bank.CropRule`: ``mass_once``, ``mass`` or
+        center: where the cube stands, see `cadstn.data.crops.CropRule`: ``mass_once``, ``mass`` or
             ``joint``, for rendered hands ``tracked`` or ``followed``.
         seed: of weights, data order, augmentation and dropout.
         clip: T, frames a clip.
