@@ -57,7 +57,9 @@ def test_bones_keep_their_lengths(seen: list[tuple[Hand, Frame, np.ndarray]]) ->
 def test_a_hand_that_stands_off_comes_nearer(seen: list[tuple[Hand, Frame, np.ndarray]]) -> None:
     hand, frame, truth_mm = seen[0]
     aside = replace(
-        hand, joints_mm=truth_mm + np.float32([0, 0, 8]), uncertainty_mm=np.full(21, 8, np.float32)
+        hand,
+        joints_mm=truth_mm + np.array([0, 0, 8], np.float32),
+        uncertainty_mm=np.full(21, 8, np.float32),
     )
     fitted = fit_hand(aside, frame.depth_mm, frame.camera)
     assert np.linalg.norm(fitted.joints_mm - truth_mm, axis=1).mean() < 0.85 * 8
@@ -73,7 +75,7 @@ def test_what_cannot_be_fitted_stays(seen: list[tuple[Hand, Frame, np.ndarray]])
     assert fit_hand(few, frame.depth_mm, frame.camera) is few
     empty = fit_hand(hand, np.zeros_like(frame.depth_mm), frame.camera)
     np.testing.assert_array_equal(empty.joints_mm, hand.joints_mm)
-    aside = replace(hand, joints_mm=hand.joints_mm + np.float32([5000, 0, 0]))
+    aside = replace(hand, joints_mm=hand.joints_mm + np.array([5000, 0, 0], np.float32))
     outside = fit_hand(aside, frame.depth_mm, frame.camera)
     np.testing.assert_array_equal(outside.joints_mm, aside.joints_mm)
 

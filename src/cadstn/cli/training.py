@@ -103,7 +103,7 @@ def train(
 
         def watch(progress: Progress) -> None:
             nonlocal done
-            if progress.step == _FIRST_ESTIMATE and ranks.first:
+            if progress.step == _FIRST_ESTIMATE[chosen.step_mode] and ranks.first:
                 _say(clock.estimate(progress))
             now = clock.done(progress)
             bar.update(now - done, (progress, clock.left_s(progress)))
@@ -310,7 +310,8 @@ def open_source(
 
             with weights_at(miner) as path:
                 network = load_network(path, provider="cpu")
-            mine = Miner(network, chosen.seed, compiled=chosen.compiled)
+            tell = partial(_rendering, what="mining") if speak else told
+            mine = Miner(network, chosen.seed, compiled=chosen.compiled, on_mined=tell)
         source = PreparedSource(chosen, folder, device, workers=workers, mine=mine, on_frames=told)
         return chosen, source
     from cadstn.data.bank import build_bank, open_bank
@@ -345,7 +346,8 @@ def setting(text: str) -> tuple[str, Any]:
         raise CadstnError(f"--set {name} ({error})", hint="write --set FIELD=VALUE") from None
 
 
-_FIRST_ESTIMATE = 20  # steps after which the first estimate of the time is printed
+#: Steps after which the first estimate of the time is printed; a compiled one's first are slow.
+_FIRST_ESTIMATE = {"eager": 20, "compiled": 200, "captured": 200}
 
 
 class Clock:
@@ -413,9 +415,9 @@ def _say(line: str) -> None:
     click.echo(line, err=True)
 
 
-def _rendering(done: int, total: int) -> None:
+def _rendering(done: int, total: int, what: str = "rendering") -> None:
     end = "\n" if done == total else ""
-    click.echo(f"\rrendering {done} of {total} frames{end}", nl=False, err=True)
+    click.echo(f"\r{what} {done} of {total} frames{end}", nl=False, err=True)
 
 
 def _line(item: tuple[Progress, float | None] | None) -> str | None:

@@ -89,10 +89,9 @@ def _cones() -> _Cones:
         ({WRIST: 0.7, last_knuckle: 0.2, root: 0.1}, {last_knuckle: 0.85, WRIST: 0.15}, 15.5, 12.5),
     ]
     ends = np.zeros((2, len(rows), len(HAND21)))
-    for k, row in enumerate(rows):
-        for end in (0, 1):
-            for joint, weight in row[end].items():
-                ends[end, k, joint] = weight
+    for k, (low, high, _, _) in enumerate(rows):
+        for end, weights in enumerate((low, high)):
+            ends[end, k, list(weights)] = list(weights.values())
     return _Cones(ends, np.array([[row[2] for row in rows], [row[3] for row in rows]]))
 
 
@@ -173,7 +172,7 @@ def fit_joints(
         change = np.linalg.solve(matrix, force)
         joints = joints - change[:-1].reshape(joints.shape)
         girth -= float(change[-1])
-    return joints + middle
+    return np.asarray(joints + middle, np.float64)
 
 
 def _nearest(
@@ -210,7 +209,8 @@ def _weights(away: NDArray[np.float64]) -> NDArray[np.float64]:
     spread = np.partition(np.abs(away - np.partition(away, half)[half]), half)[half]
     noise = max(_NOISE_MM, 1.48 * float(spread))
     share = 1 / (1 + np.square(away / (_ROBUST * noise)))
-    return share * share / (_POINT_MM**2 * (noise / _NOISE_MM) ** _FALL)
+    weight = share * share / (_POINT_MM**2 * (noise / _NOISE_MM) ** _FALL)
+    return np.asarray(weight, np.float64)
 
 
 def _points(

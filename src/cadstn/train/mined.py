@@ -9,7 +9,7 @@ and the rest as frames without a hand.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -72,18 +72,27 @@ class Miner:
         network: with a detector; what it takes for hands is mined.
         seed: of the frames.
         compiled: render with torch.compile.
+        on_mined: told how many frames are written, and are to be.
 
     Raises:
         CadstnError: if the network has no detector or reads no canonical views.
     """
 
-    def __init__(self, network: Network, seed: int, *, compiled: bool = False) -> None:
+    def __init__(
+        self,
+        network: Network,
+        seed: int,
+        *,
+        compiled: bool = False,
+        on_mined: Callable[[int, int], None] = lambda done, total: None,
+    ) -> None:
         if network.detector is None or not network.wants.upright:
             raise CadstnError(
                 "these weights have no detector to mine with",
                 hint="export them with --detector, or give 'shipped'",
             )
         self._network, self._seed, self._compiled = network, seed, compiled
+        self._on_mined = on_mined
         self.name = hashlib.sha256(network.about["sha256"].encode()).hexdigest()[:16]
 
     def __call__(self, bank: Bank) -> int:
@@ -95,7 +104,7 @@ class Miner:
             places = np.flatnonzero(bank.present == there)
             rows[there] = places[: round(share * len(places))]
         half_mm, size = float(bank.cube_mm[0]) / 2, bank.crops.shape[-1]
-        done = {0: 0, 1: 0}
+        done, total = {0: 0, 1: 0}, sum(map(len, rows.values()))
         seed = (self._seed, Use.MINED)
         for found in _mined(self._network, seed, 2 * half_mm, size, self._compiled):
             for there, places in rows.items():
@@ -107,8 +116,9 @@ class Miner:
                 bank.joints[to] = (found.joints_mm[chosen] - center[:, None]) / half_mm
                 bank.left[to] = found.left[chosen]
                 done[there] += len(to)
-            if all(done[there] == len(places) for there, places in rows.items()):
-                return sum(done.values())
+            self._on_mined(sum(done.values()), total)
+            if sum(done.values()) == total:
+                return total
         raise AssertionError("unreachable: frames have no end")
 
 
