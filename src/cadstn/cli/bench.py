@@ -170,9 +170,9 @@ def model(
     cadstn bench model --recordings 0 --empty 0 --real ../shared/real
     cadstn bench model --choosing --weights hand.onnx --keep data/choosing-1 --workers 2
     """
-    from cadstn.tracking_benchmark.model import bench_model, write_report
-    from cadstn.tracking_benchmark.report import report_lines
-    from cadstn.tracking_benchmark.sealed import (
+    from cadstn.bench.accuracy.model import bench_model, write_report
+    from cadstn.bench.accuracy.report import report_lines
+    from cadstn.bench.accuracy.sealed import (
         CLIPS,
         FRAMES,
         SceneSet,

@@ -101,7 +101,7 @@ def under_filter(
     """How much less the tracker's acceleration error is than a filter's, at equal error.
 
     Args:
-        steady: of `cadstn.tracking_benchmark.measure.steadiness`, empty if there is none.
+        steady: of `cadstn.bench.accuracy.measure.steadiness`, empty if there is none.
         name: ``one-euro`` or ``exponential``; the second has no baseline.
         baseline: see `Goal`.
         target: see `Goal`.

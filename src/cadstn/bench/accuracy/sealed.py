@@ -16,18 +16,18 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from cadstn.bench.accuracy.compare import compare_followed
+from cadstn.bench.accuracy.follow import Followed
+from cadstn.bench.accuracy.goals import Goal, goal_lines, number, percent, under_filter
+from cadstn.bench.accuracy.measure import calibration, plain, steadiness
+from cadstn.bench.accuracy.model import Bar, facts, follower, open_network, silent
+from cadstn.bench.accuracy.report import beside_lines, heading, steady_lines
+from cadstn.bench.accuracy.rows import GOAL_MM, join, mean, quantile, share
+from cadstn.bench.accuracy.scenes import SCENES, SPLIT, choose_clips, clip
+from cadstn.bench.accuracy.set import Order, Rendered, rendered, scene_clips
 from cadstn.errors import CadstnError
 from cadstn.evaluate import acceleration_error, joint_errors_mm
 from cadstn.evaluate.intervals import bootstrap
-from cadstn.tracking_benchmark.compare import compare_followed
-from cadstn.tracking_benchmark.follow import Followed
-from cadstn.tracking_benchmark.goals import Goal, goal_lines, number, percent, under_filter
-from cadstn.tracking_benchmark.measure import calibration, plain, steadiness
-from cadstn.tracking_benchmark.model import Bar, facts, follower, open_network, silent
-from cadstn.tracking_benchmark.report import beside_lines, heading, steady_lines
-from cadstn.tracking_benchmark.rows import GOAL_MM, join, mean, quantile, share
-from cadstn.tracking_benchmark.scenes import SCENES, SPLIT, choose_clips, clip
-from cadstn.tracking_benchmark.set import Order, Rendered, rendered, scene_clips
 
 SEEDS = {"sealed-1": 20_261_129, "choosing-1": 20_261_130}
 """Sets by name. A set that was read too often gets a successor, with a seed of its own."""
@@ -139,7 +139,7 @@ def bench_sealed(
         `measure_every`; ``held``, both scenes of held things; ``beside``.
 
     Raises:
-        CadstnError: see `cadstn.tracking_benchmark.model.bench_model`.
+        CadstnError: see `cadstn.bench.accuracy.model.bench_model`.
     """
     if test.clips < 1 or test.frames < 3:
         raise CadstnError(

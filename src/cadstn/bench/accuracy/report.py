@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from cadstn.tracking_benchmark.goals import Report, goal_lines, goals, number, percent
-from cadstn.tracking_benchmark.measure import SOON
+from cadstn.bench.accuracy.goals import Report, goal_lines, goals, number, percent
+from cadstn.bench.accuracy.measure import SOON
 
 
 def heading(report: Report) -> list[str]:
@@ -12,7 +12,7 @@ def heading(report: Report) -> list[str]:
 
 
 def report_lines(report: Report) -> list[str]:
-    """Lay a report of `cadstn.tracking_benchmark.model.bench_model` out as Markdown."""
+    """Lay a report of `cadstn.bench.accuracy.model.bench_model` out as Markdown."""
     lines = [*heading(report), *goal_lines(goals(report))]
     if report["rendered"]:
         lines += ["", *_rendered_lines(report["rendered"], report["seed"])]
@@ -71,7 +71,7 @@ def _rendered_lines(errors: Report, seed: int) -> list[str]:
 
 
 def beside_lines(name: str, beside: Report) -> list[str]:
-    """Two networks frame by frame, see `cadstn.tracking_benchmark.compare`."""
+    """Two networks frame by frame, see `cadstn.bench.accuracy.compare`."""
     other = beside["weights"]
     lines = [
         f"Beside {other}, frame by frame: {beside['counted']} frames count for both, both found "
@@ -96,7 +96,7 @@ def beside_lines(name: str, beside: Report) -> list[str]:
 
 
 def steady_lines(steady: Report) -> list[str]:
-    """Acceleration errors, see `cadstn.tracking_benchmark.measure.steadiness`."""
+    """Acceleration errors, see `cadstn.bench.accuracy.measure.steadiness`."""
     lines = ["| joints | mean error mm | acceleration error mm/frame^2 |", "|---|---|---|"]
     for name in ("fused", "spatial", "one-euro", "exponential"):
         one = steady[name]
