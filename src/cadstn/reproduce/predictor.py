@@ -132,19 +132,8 @@ class _Eager:
     """Compact networks in PyTorch, run as an exported network is."""
 
     def __init__(self, networks: Networks, recipe: Recipe, device: str) -> None:
-        from cadstn.tracking.network import Wants
-
         self._networks, self._device = networks, device
-        self._joints = recipe.net.joints
-        self.wants = Wants(
-            recipe.net.size,
-            recipe.cube_mm,
-            recipe.net.hidden,
-            compact=True,
-            uvd=True,
-            upright=recipe.augment.upright > 0,
-            center="knuckles" if recipe.center == "followed" else "all",
-        )
+        self._joints, self.wants = recipe.net.joints, recipe.wanted()
 
     def initial_state(self, batch: int = 1) -> StreamState:
         """Return the memory of streams that have seen nothing."""
