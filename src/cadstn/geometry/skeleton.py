@@ -1,4 +1,4 @@
-"""Which joints a hand has: names, order and bones of the field's conventions.
+"""Which joints a hand has: names, order and bones of the usual conventions.
 
 A mirrored right hand is a left hand with the same joints, so no convention here needs a table of
 pairs to swap: flipping an image changes coordinates, never the order of joints.
@@ -102,7 +102,7 @@ NYU36 = Skeleton(
     fingers=_NYU36_FINGERS,
 )
 
-#: The 14 of NYU's 36 labels that the field scores (Tompson 2014; the choice is DeepPrior's).
+#: The 14 of NYU's 36 labels that are scored (Tompson 2014; the choice is DeepPrior's).
 NYU14_OF_36 = (0, 3, 6, 9, 12, 15, 18, 21, 24, 25, 27, 30, 31, 32)
 
 NYU14 = Skeleton(

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Float32 = NDArray[np.float32]
 
 _PAPER_CLIP = 16
-_AHEAD = np.array([0.0, 0.0, 4.0])  # where a cube is that no frame has told of
+_AHEAD = np.array([0.0, 0.0, 4.0])  # where a cube is before the first frame
 
 #: Which weights of a run's folder give a network's predictions.
 STAGE_OF = {
@@ -34,7 +34,7 @@ STAGE_OF = {
 
 
 class Outputs(NamedTuple):
-    """What a network says of T frames, relative to each crop's centre, in half cubes.
+    """What a network predicts of T frames, relative to each crop's centre, in half cubes.
 
     Attributes:
         joints: (T, K, 3).
