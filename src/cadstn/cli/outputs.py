@@ -1,10 +1,12 @@
-"""Commands that write tracked hands for other programs: retarget."""
+"""Tracked hands for other programs: the command retarget, and where ``live`` sends them."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,7 +15,50 @@ from cadstn.errors import CadstnError
 
 if TYPE_CHECKING:
     from cadstn.io import BadFrame
+    from cadstn.tracking.live import Tracked
+    from cadstn.tracking.network import Network
     from cadstn.tracking.outputs.robot_csv import Sequence21
+
+_TARGETS = (
+    click.option("--udp", metavar="HOST:PORT", help="Send the lines of --emit, one a datagram."),
+    click.option("--osc", metavar="HOST:PORT",
+                 help="Send OSC bundles, one a frame and hand (extra 'osc')."),
+)  # fmt: skip
+
+
+def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options of `targets`."""
+    for option in _TARGETS:
+        command = option(command)
+    return command
+
+
+@contextmanager
+def targets(
+    network: Network, joints: str, pose: bool, *, osc: str | None, udp: str | None
+) -> Iterator[list[Callable[[Tracked], None]]]:
+    """What to call with each frame of ``live``; closed at the end.
+
+    Args:
+        network: of the tracker.
+        joints: order of the joints.
+        pose: whether to send angles and gestures.
+        osc: address for OSC.
+        udp: address for JSON.
+
+    Raises:
+        CadstnError: if an address is none, or the order or a library is missing.
+    """
+    from cadstn.tracking.outputs.senders import Datagrams, Osc, udp_lines
+
+    with ExitStack() as opened:
+        sinks: list[Callable[[Tracked], None]] = []
+        for address, make in ((udp, udp_lines), (osc, Osc)):
+            if address is not None:
+                target = Datagrams(address)
+                opened.callback(target.close)
+                sinks.append(make(target, network.skeleton, joints, pose))
+        yield sinks
 
 
 @click.command()
