@@ -17,12 +17,16 @@ if TYPE_CHECKING:
     from cadstn.io import BadFrame
     from cadstn.tracking.live import Tracked
     from cadstn.tracking.network import Network
+    from cadstn.tracking.outputs.lerobot import LeRobotWriter
     from cadstn.tracking.outputs.robot_csv import Sequence21
 
 _TARGETS = (
     click.option("--udp", metavar="HOST:PORT", help="Send the lines of --emit, one a datagram."),
     click.option("--osc", metavar="HOST:PORT",
                  help="Send OSC bundles, one a frame and hand (extra 'osc')."),
+    click.option("--lerobot", type=click.Path(path_type=Path), metavar="DIR",
+                 help="Record depth and hands as a LeRobot v3 data set (extra 'lerobot')."),
+    click.option("--task", help="What is done, for --lerobot.  [default: move the hand]"),
 )  # fmt: skip
 
 
@@ -35,7 +39,14 @@ def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @contextmanager
 def targets(
-    network: Network, joints: str, pose: bool, *, osc: str | None, udp: str | None
+    network: Network,
+    joints: str,
+    pose: bool,
+    *,
+    osc: str | None,
+    udp: str | None,
+    lerobot: Path | None,
+    task: str | None,
 ) -> Iterator[list[Callable[[Tracked], None]]]:
     """What to call with each frame of ``live``; closed at the end.
 
@@ -45,9 +56,11 @@ def targets(
         pose: whether to send angles and gestures.
         osc: address for OSC.
         udp: address for JSON.
+        lerobot: folder for a data set.
+        task: of that data set, in words.
 
     Raises:
-        CadstnError: if an address is none, or the order or a library is missing.
+        CadstnError: if an address is none, the folder is taken, or a library is missing.
     """
     from cadstn.tracking.outputs.senders import Datagrams, Osc, udp_lines
 
@@ -58,7 +71,17 @@ def targets(
                 target = Datagrams(address)
                 opened.callback(target.close)
                 sinks.append(make(target, network.skeleton, joints, pose))
+        if lerobot is not None:
+            sinks.append(opened.enter_context(_lerobot(lerobot, network, task)))
         yield sinks
+
+
+def _lerobot(folder: Path, network: Network, task: str | None) -> LeRobotWriter:
+    from cadstn.tracking.outputs.lerobot import LeRobotWriter
+
+    if task is None:
+        return LeRobotWriter(folder, network.skeleton)
+    return LeRobotWriter(folder, network.skeleton, task)
 
 
 @click.command()
