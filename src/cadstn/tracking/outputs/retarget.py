@@ -8,6 +8,7 @@ straight when the person's is, the thumb as the index finger, so that a pinch st
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -157,10 +158,14 @@ class Retargeter:
         pose = wrist_pose(joints_mm, self.side)
         return pose.position_mm, pose.rotation @ self.rotation.T
 
+    def places_m(self, values: Array, links: Sequence[str]) -> Array:
+        """Return where links of the URDF are, (L, 3) m in its root frame, at joint values (J,)."""
+        return np.array(self._solver.link_positions(values.tolist(), list(links)))
+
     def _vectors_m(self, values: Array) -> Array:
-        links = [self.hand.origin, *_links(self.hand, self.side).values()]
-        points = np.array(self._solver.link_positions(values.tolist(), links))
-        return np.asarray(points[1:] - points[0])
+        links = _links(self.hand, self.side).values()
+        places = self.places_m(values, [self.hand.origin, *links])
+        return np.asarray(places[1:] - places[0])
 
 
 def reach_mm(joints_mm: NDArray[Any]) -> Array:
