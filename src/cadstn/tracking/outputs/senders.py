@@ -1,4 +1,4 @@
-"""Tracked hands over UDP: a JSON object a datagram, or OSC bundles (the extra ``osc``)."""
+"""Hands sent over UDP: a JSON object a datagram, or OSC bundles (the extra ``osc``)."""
 
 from __future__ import annotations
 
