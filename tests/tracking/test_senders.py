@@ -105,6 +105,23 @@ def test_osc_arrives_as_python_osc_reads_it(listener: Listener) -> None:
     target.close()
 
 
+def test_a_hand_of_an_unknown_side_has_a_pose_without_angles(listener: Listener) -> None:
+    target = Datagrams(listener.address)
+    frame = seen("unknown")
+    send = udp_lines(target, HAND21, "hand21", True)
+    listener.take()
+    send(frame)
+    pose = json.loads(listener.take())["pose"]
+    listener.take()  # of the second hand
+    assert set(pose["angles_deg"].values()) == {None}
+    assert 0 <= pose["grasp"] <= 1
+    Osc(target, HAND21, pose=True)(frame)
+    got = messages(listener.take())
+    assert "/cadstn/hand/0/grasp" in got
+    assert not [name for name in got if "/angle/" in name]
+    target.close()
+
+
 def test_osc_in_another_order_and_of_an_unknown_side(listener: Listener) -> None:
     target = Datagrams(listener.address)
     Osc(target, HAND21, "openxr")(frame := seen("unknown"))

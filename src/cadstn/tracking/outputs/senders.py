@@ -126,7 +126,8 @@ class Osc:
             values["wrist"] = [*wrist.position_mm.tolist(), *wrist.quaternion.tolist()]
         if self._pose:
             pose = describe_pose(hand.joints_mm, hand.side)
-            values |= {f"angle/{name}": [angle] for name, angle in pose["angles_deg"].items()}
+            angles = pose["angles_deg"].items()
+            values |= {f"angle/{name}": [angle] for name, angle in angles if angle is not None}
             values |= {f"pinch/{finger}": [much] for finger, much in pose["pinch"].items()}
             values |= {"grasp": [pose["grasp"]], "gesture": [pose["gesture"] or ""]}
         return values
