@@ -140,7 +140,7 @@ def test_eight_bits_kept() -> None:
 
 
 def test_whole_numbers_that_end_at_255_are_eight_bits_too() -> None:
-    line = implausible_depth(np.float32(RNG.integers(0, 256, (240, 320))), None, CAMERA)
+    line = implausible_depth(RNG.integers(0, 256, (240, 320)).astype(np.float32), None, CAMERA)
     assert line is not None
     assert "an 8-bit picture in 16 bits" in line
 
@@ -264,6 +264,15 @@ def test_hands_that_nobody_has(scale: float) -> None:
     line = implausible_bones(hands)
     assert line is not None
     assert "mm long" in line
+
+
+def test_the_line_on_bones_names_what_would_fit() -> None:
+    hands = demo_hands()
+    size = float(np.linalg.norm(np.diff(hands[:, [0, 9, 10, 11, 12]], axis=1), axis=2).sum(1)[0])
+    small = replace(CAMERA, depth_unit_mm=0.5)
+    line = implausible_bones(hands * (92.5 / size), small)
+    assert line is not None
+    assert "about 1 mm a step (now 0.5) or fx 238 (now 475) would fit" in line
 
 
 def test_no_hand_has_no_size() -> None:

@@ -27,8 +27,11 @@ _LEAST_PIXELS = 5000
 _RAW_NONE = 2047  # Kinect v1: nothing measured, in 11 bits
 _RUN = 10
 #: Wrist to the tip of the middle finger along the bones, mm. Adults have 160 to 210 (ANSUR, 5th to
-#: 95th percentile of hand length: 165 to 211); children of five about 125.
-HAND_MM = (105.0, 260.0)
+#: 95th percentile of hand length: 165 to 211); children of five about 125. Of 30 rendered hands of
+#: all sizes the network gives 116 to 202, and 80 to 279 where unit or focal length are off by 0.5
+#: to 2: most of these are inside of what people have.
+HAND_MM = (105.0, 240.0)
+_USUAL_HAND_MM = 185.0
 #: Joints nearer to one another are those of a network that was not trained.
 _POINT_MM = 30.0
 
@@ -70,12 +73,13 @@ def implausible_depth(depth_mm: DepthMm, raw: NDArray[Any] | None, camera: Camer
     )
 
 
-def implausible_bones(joints_mm: NDArray[np.floating]) -> str | None:
+def implausible_bones(joints_mm: NDArray[np.floating], camera: Camera | None = None) -> str | None:
     """Return one line where a hand has a size that no hand has; None where it may have.
 
     Args:
         joints_mm: (21, 3) or (N, 21, 3) in MediaPipe's order; of N frames the median counts, NaN
             left out.
+        camera: that took them; the line names the unit and the focal length that would fit.
     """
     joints = np.asarray(joints_mm, np.float64).reshape(-1, 21, 3)
     chain = joints[:, [0, 9, 10, 11, 12]]
@@ -86,9 +90,16 @@ def implausible_bones(joints_mm: NDArray[np.floating]) -> str | None:
     length = float(np.median(lengths))
     if HAND_MM[0] <= length <= HAND_MM[1]:
         return None
-    return (
+    line = (
         f"the hand is {length:.0f} mm long from wrist to middle fingertip, adults' are about 150 "
         "to 210: check the camera's focal length and unit"
+    )
+    if camera is None:
+        return line
+    factor = _USUAL_HAND_MM / length
+    return (
+        f"{line}; about {camera.depth_unit_mm * factor:.2g} mm a step (now "
+        f"{camera.depth_unit_mm:g}) or fx {camera.fx / factor:.0f} (now {camera.fx:.4g}) would fit"
     )
 
 
@@ -136,7 +147,7 @@ class StreamCheck:
         self._hands.append(joints_mm)
         if len(self._hands) < self.HANDS:
             return []
-        line = implausible_bones(np.stack(self._hands))
+        line = implausible_bones(np.stack(self._hands), self._camera)
         self._hands = None
         return [] if line is None else [line]
 
