@@ -251,7 +251,7 @@ class Terminal(io.StringIO):
 def seen(one: Hand, index: int = 0) -> Tracked:
     depth = np.full((240, 320), 700, np.float32)
     frame = LiveFrame(depth, CAMERA, index / 30, index)
-    return Tracked(frame, (one,), 3.0, 0)
+    return Tracked(frame, (one,), 3.0, 0, "" if one.found else "1 place refused: 0.70 m away (x)")
 
 
 @pytest.mark.parametrize("terminal", [True, False])
@@ -266,7 +266,7 @@ def test_the_status_line_says_what_is_seen(terminal: bool, monkeypatch: pytest.M
     ending = "\r" if terminal else "\n"
     first, second, _ = stream.getvalue().split(ending)
     assert "left hand 0.50 m away" in first
-    assert "no hand: nearest surface 0.70 m" in second
+    assert "no hand: 1 place refused: 0.70 m away (x); nearest surface 0.70 m" in second
 
 
 # --- rerun ------------------------------------------------------------------------------------
