@@ -333,3 +333,16 @@ def test_a_file_of_rerun_stops_growing(tmp_path: Path) -> None:
         sizes[limit] = path.stat().st_size
         assert view.full == (limit == 100_000)
     assert sizes[100_000] < sizes[1 << 30] / 2
+
+
+def test_a_file_of_rerun_ends_whatever_frames_are_dropped(tmp_path: Path) -> None:
+    path, sizes = tmp_path / "a.rrd", []
+    view = rerun_view("file", path, 60_000)
+    for index in range(1, 1201, 7):  # no multiple of 30 among the first
+        frame = LiveFrame(np.full((24, 32), 700, np.float32), CAMERA, index / 30, index)
+        view(Tracked(frame, (hand(),), 3.0, 0))
+        view._stream.flush(timeout_sec=5)
+        sizes.append(path.stat().st_size)
+    view.close()
+    assert view.full
+    assert sizes[-1] == sizes[-60]
