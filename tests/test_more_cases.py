@@ -19,9 +19,11 @@ from cadstn.bench.track import demo_frames
 from cadstn.cli import cli
 from cadstn.errors import CadstnError, CadstnWarning
 from cadstn.geometry.camera import Camera, parse_camera
+from cadstn.tracking import State, load_network, track_batch
 from cadstn.tracking.angles import hand_angles
 from cadstn.tracking.gestures import grasp_strength
-from cadstn.tracking.holes import HoleFilter, unfilled
+from cadstn.tracking.hand import Frame
+from cadstn.tracking.holes import Holes, unfilled, without_filled
 
 SHARED = Path(
     os.environ.get("CADSTN_SHARED", Path(__file__).resolve().parents[1].parent / "shared")
@@ -123,9 +125,11 @@ def test_equal_depths_of_a_run_are_no_measurement() -> None:
 
 
 def test_frames_without_filled_holes_stay_as_they_are() -> None:
-    holes = HoleFilter()
+    holes = Holes()
     for depth_mm, camera in demo_frames(320)[:8]:
-        assert holes(depth_mm, camera) is depth_mm
+        after, holes = without_filled(depth_mm, camera, holes)
+        assert after is depth_mm
+    assert holes == Holes(False, 8)
 
 
 def test_a_tracked_hand_draws_itself() -> None:
@@ -147,7 +151,16 @@ def test_filled_holes_lose_little(name: str, least: int) -> None:
     tracker, camera = cadstn.Tracker(), parse_camera("sr305")
     files = sorted((FILLED / name).glob("*.png"))
     images = [cv2.imread(str(file), cv2.IMREAD_UNCHANGED) for file in files]
-    assert sum(tracker.update(image, camera, check=False).found for image in images) >= least
+    hands = [tracker.update(image, camera, check=False) for image in images]
+    assert sum(hand.found for hand in hands) >= least
+    # A batch of streams and a stream of its own see the same.
+    network = load_network()
+    state = State.fresh(network)
+    for image, hand in zip(images[:4], hands, strict=False):
+        frame = Frame(camera.depth_mm(np.asarray(image)), camera)
+        (((one,), state),) = track_batch(network, [state], [frame])
+        np.testing.assert_array_equal(one.joints_mm, hand.joints_mm)
+    assert state.holes.filled
 
 
 @pytest.mark.skipif(not (SHARED / "real").is_dir(), reason="no ../shared/real beside the project")
@@ -157,10 +170,11 @@ def test_real_raw_frames_keep_their_pixels() -> None:
         ("kinect2", "kinect2"),
         ("no_hand", "436,436,321,239,0.1"),
     ):
-        camera, holes = parse_camera(text), HoleFilter()
+        camera, holes = parse_camera(text), Holes()
         for file in sorted((SHARED / "real").glob(f"{name}/*.png"))[:8]:
             depth_mm = camera.depth_mm(np.asarray(cv2.imread(str(file), cv2.IMREAD_UNCHANGED)))
-            assert holes(depth_mm, camera) is depth_mm
+            after, holes = without_filled(depth_mm, camera, holes)
+            assert after is depth_mm
 
 
 def test_a_picture_scaled_to_0_to_255_is_named_once() -> None:

@@ -183,7 +183,26 @@ def test_sized() -> None:
     assert known.sized(320, 240) == known
     error = refused(known.sized, 640, 480)
     assert error.what == "frame is 640x480 where the camera is 320x240"
+    assert "--scale 2," in error.hint
+    assert refused(known.sized, 320, 200).hint == "give the camera that took these frames"
     assert "where the camera is 640x0" in refused(replace(PLAIN, width=640).sized, 320, 240).what
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "height", "offer"),
+    [
+        ("d435", 320, 240, "--camera d435-640 --scale 0.5"),
+        ("d435-640", 848, 480, "--camera d435-848"),
+        ("d415-640", 640, 360, "--camera d415 --scale 0.5"),
+        ("azure-kinect-nfov", 512, 512, "--camera azure-kinect-wfov-binned"),
+        ("femto-wfov", 640, 576, "--camera femto-nfov or --camera femto-nfov-binned --scale 2"),
+    ],
+)
+def test_frames_of_another_mode_name_it(name: str, width: int, height: int, offer: str) -> None:
+    hint = refused(KNOWN_CAMERAS[name].sized, width, height).hint
+    assert offer in hint
+    for preset in ("d455", "kinect2", "azure-kinect" if name.startswith("femto") else "femto"):
+        assert preset not in hint
 
 
 # --- camera.json ------------------------------------------------------------------------------

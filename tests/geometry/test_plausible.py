@@ -18,9 +18,9 @@ from cadstn.geometry.plausible import (
     StreamCheck,
     describe_scene,
     implausible_bones,
-    implausible_camera,
     implausible_depth,
 )
+from cadstn.geometry.plausible_camera import implausible_camera
 from cadstn.io import open_recording
 
 SHARED = Path(
@@ -139,6 +139,25 @@ def test_eight_bits_kept() -> None:
     assert "8-bit picture in 16 bits" in line
 
 
+def test_whole_numbers_that_end_at_255_are_eight_bits_too() -> None:
+    line = implausible_depth(RNG.integers(0, 256, (240, 320)).astype(np.float32), None, CAMERA)
+    assert line is not None
+    assert "an 8-bit picture in 16 bits" in line
+
+
+def test_floats_scaled_to_255_are_named_and_depth_that_ends_near_is_not() -> None:
+    depth = scene()
+    line = implausible_depth(depth / depth.max() * 255, None, CAMERA)
+    assert line is not None
+    assert "a picture scaled to 0 to 255" in line
+    assert "scaled to 0 to 255" not in (
+        implausible_depth(depth / depth.max() * 255.01, None, CAMERA) or ""
+    )
+    # Steps of 0.125 mm whose farthest is at 255 mm are a sensor's.
+    close = RNG.integers(1200, 2041, (480, 640)) * 0.125
+    assert implausible_depth(close, None, replace(CAMERA, depth_unit_mm=0.125)) is None
+
+
 @pytest.mark.parametrize("mark", [32001, 60000, 65534])
 def test_a_mark_of_nothing_that_the_camera_does_not_know(mark: int) -> None:
     steps = scene()
@@ -245,6 +264,15 @@ def test_hands_that_nobody_has(scale: float) -> None:
     line = implausible_bones(hands)
     assert line is not None
     assert "mm long" in line
+
+
+def test_the_line_on_bones_names_what_would_fit() -> None:
+    hands = demo_hands()
+    size = float(np.linalg.norm(np.diff(hands[:, [0, 9, 10, 11, 12]], axis=1), axis=2).sum(1)[0])
+    small = replace(CAMERA, depth_unit_mm=0.5)
+    line = implausible_bones(hands * (92.5 / size), small)
+    assert line is not None
+    assert "about 1 mm a step (now 0.5) or fx 238 (now 475) would fit" in line
 
 
 def test_no_hand_has_no_size() -> None:

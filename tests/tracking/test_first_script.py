@@ -45,6 +45,56 @@ def test_metres_are_metres_whatever_marks_nothing(
         cadstn.Tracker().update(metres, camera)
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        lambda mm: (mm / 1000).astype(np.float64),
+        lambda mm: np.where(mm > 0, mm / 1000, np.nan).astype(np.float32),
+        lambda mm: np.where(mm > 0, mm / 1000, np.inf),
+        lambda mm: (mm / 1000).astype(np.float16),
+        lambda mm: (mm / 1000)[..., None],
+        lambda mm: (mm / 1000).tolist(),
+        lambda mm: (mm / 1000).T.copy().T,
+    ],
+    ids=["float64", "NaN", "infinity", "float16", "(H, W, 1)", "list", "Fortran order"],
+)
+def test_a_first_script_of_metres_ends_with_the_sentence_or_with_joints(
+    frames: list[tuple[DepthMm, Camera]], given: Any
+) -> None:
+    K = np.array([[285.0, 0, 160], [0, 285.0, 120], [0, 0, 1]])
+    camera, tracker = Camera.from_K(K), cadstn.Tracker()
+    with pytest.raises(CadstnError, match=r"metres\?; give millimetres .*unit='m'"):
+        tracker.update(given(frames[0][0]), camera)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", CadstnWarning)
+        hands = [tracker.update(given(mm), camera, unit="m") for mm, _ in frames[:3]]
+    assert all(hand.found for hand in hands)
+    assert np.isfinite(hands[-1].joints_mm).all()
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        (lambda mm: np.stack([mm, mm]), "shape"),
+        (lambda mm: mm.astype(str), "of type"),
+        (lambda mm: mm > 0, "of type"),
+        (lambda mm: mm.astype(np.complex64), "of type"),
+        (lambda mm: np.empty((0, 320), np.float32), "shape"),
+        (lambda mm: None, "array"),
+        (lambda mm: "depth.png", "array"),
+        (lambda mm: {"depth": mm}, "array"),
+        (lambda mm: np.stack([mm] * 3, -1), "shape"),
+    ],
+)
+def test_what_is_no_depth_is_one_line(
+    frames: list[tuple[DepthMm, Camera]], given: Any, line: str
+) -> None:
+    with pytest.raises(CadstnError) as error:
+        cadstn.Tracker().update(given(frames[0][0]), frames[0][1])
+    assert "\n" not in str(error.value)
+    assert line in str(error.value)
+
+
 def test_crop_takes_what_the_tracker_takes(frames: list[tuple[DepthMm, Camera]]) -> None:
     depth_mm, camera = frames[0]
     expected = crop_cube(depth_mm, camera, (-100, -50, 530), 250).image

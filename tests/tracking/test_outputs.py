@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import io
 import json
+import queue
+import shutil
 import socket
+import subprocess
 import sys
+import threading
 from dataclasses import replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -123,9 +129,21 @@ def picture(number: int, size: tuple[int, int] = (240, 320)) -> np.ndarray:
     return image
 
 
+@pytest.fixture(params=["VP8", "VP9"])
+def codec(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The codec without the extra ``video``, and with it."""
+    if request.param == "VP8":
+        monkeypatch.setitem(sys.modules, "av", None)
+    else:
+        pytest.importorskip("av", reason="the extra video")
+    return str(request.param)
+
+
 @pytest.mark.parametrize("background", [False, True])
 @pytest.mark.parametrize("fps", [0.5, 29.97, 300.0])
-def test_a_video_that_browsers_play(tmp_path: Path, fps: float, background: bool) -> None:
+def test_a_video_that_browsers_play(
+    tmp_path: Path, fps: float, background: bool, codec: str
+) -> None:
     video = VideoFile(tmp_path / "a", fps, background=background)
     for number in range(12):
         video.write(picture(number))
@@ -137,12 +155,63 @@ def test_a_video_that_browsers_play(tmp_path: Path, fps: float, background: bool
     data = video.path.read_bytes()
     assert data[:4] == b"\x1aE\xdf\xa3"  # EBML
     assert b"webm" in data[:64]
-    assert b"V_VP8" in data
+    assert f"V_{codec}".encode() in data
     read = cv2.VideoCapture(str(video.path))
     count = 0
     while read.read()[0]:
         count += 1
     assert count == video.frames == 15
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")
+def test_chromium_plays_the_video(tmp_path: Path, codec: str) -> None:
+    video = VideoFile(tmp_path / "a", 30)
+    for number in range(30):
+        video.write(picture(number))
+    video.close()
+    (tmp_path / "page.html").write_text(
+        "<body><video src=a.webm muted></video><script>"
+        "const v = document.querySelector('video');"
+        "const show = how => fetch(`/shown ${how} ${v.duration} ${v.videoWidth}`);"
+        "v.onended = () => show('ended'); v.onerror = () => show('failed'); v.play();</script>"
+    )
+    shown: queue.Queue[str] = queue.Queue()
+
+    class Pages(SimpleHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path.startswith("/shown"):
+                shown.put(self.path)
+            super().do_GET()
+
+        def log_message(self, *args: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Pages, directory=tmp_path)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/page.html"
+        command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", url]
+        command.append(f"--user-data-dir={tmp_path / 'profile'}")
+        browser = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            _, how, duration, width = shown.get(timeout=60).replace("%20", " ").split()
+        finally:
+            browser.terminate()
+            browser.wait(timeout=30)
+            server.shutdown()
+    assert (how, int(width)) == ("ended", 240)
+    assert float(duration) == pytest.approx(1.0, abs=0.05)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.usefixtures("codec")
+def test_a_disk_that_is_full_while_a_video_is_written(tmp_path: Path) -> None:
+    (tmp_path / "a.webm").symlink_to("/dev/full")
+    video = VideoFile(tmp_path / "a", 30)
+    for number in range(20):
+        video.write(np.random.default_rng(number).integers(0, 255, (240, 320, 3), np.uint8))
+    video.close()
+    with pytest.raises(CadstnError, match=r"could not be written .*make room"):
+        video.check()
 
 
 def test_a_full_disk_is_told(tmp_path: Path) -> None:
@@ -156,6 +225,7 @@ def test_a_full_disk_is_told(tmp_path: Path) -> None:
 
 
 def test_where_webm_is_not_to_be_had(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
     monkeypatch.setattr("cadstn.tracking.video.FORMATS", ((".webm", "none"), (".mp4", "mp4v")))
     video = VideoFile(tmp_path / "a", 30)
     video.write(picture(0))
@@ -181,7 +251,7 @@ class Terminal(io.StringIO):
 def seen(one: Hand, index: int = 0) -> Tracked:
     depth = np.full((240, 320), 700, np.float32)
     frame = LiveFrame(depth, CAMERA, index / 30, index)
-    return Tracked(frame, (one,), 3.0, 0)
+    return Tracked(frame, (one,), 3.0, 0, "" if one.found else "1 place refused: 0.70 m away (x)")
 
 
 @pytest.mark.parametrize("terminal", [True, False])
@@ -196,7 +266,7 @@ def test_the_status_line_says_what_is_seen(terminal: bool, monkeypatch: pytest.M
     ending = "\r" if terminal else "\n"
     first, second, _ = stream.getvalue().split(ending)
     assert "left hand 0.50 m away" in first
-    assert "no hand: nearest surface 0.70 m" in second
+    assert "no hand: 1 place refused: 0.70 m away (x); nearest surface 0.70 m" in second
 
 
 # --- rerun ------------------------------------------------------------------------------------
@@ -263,3 +333,16 @@ def test_a_file_of_rerun_stops_growing(tmp_path: Path) -> None:
         sizes[limit] = path.stat().st_size
         assert view.full == (limit == 100_000)
     assert sizes[100_000] < sizes[1 << 30] / 2
+
+
+def test_a_file_of_rerun_ends_whatever_frames_are_dropped(tmp_path: Path) -> None:
+    path, sizes = tmp_path / "a.rrd", []
+    view = rerun_view("file", path, 60_000)
+    for index in range(1, 1201, 7):  # no multiple of 30 among the first
+        frame = LiveFrame(np.full((24, 32), 700, np.float32), CAMERA, index / 30, index)
+        view(Tracked(frame, (hand(),), 3.0, 0))
+        view._stream.flush(timeout_sec=5)
+        sizes.append(path.stat().st_size)
+    view.close()
+    assert view.full
+    assert sizes[-1] == sizes[-60]

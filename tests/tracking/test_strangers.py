@@ -232,7 +232,7 @@ def test_a_view_in_the_browser_stays_until_ctrl_c(
     ("name", "camera", "says"),
     [
         ("kinect1_raw_11_bit/frames", NUMBERS, "nothing exceeds 2047 and 2047 is common"),
-        ("metres_as_integers/frames", NUMBERS, "only 1 different depths, the largest 1: metres"),
+        ("metres_as_integers/frames", NUMBERS, "only 1 different depth, the largest 1: metres"),
         ("holes_filled/hole_filling_farest", "sr305", "holes seem filled"),
         ("holes_filled/spatial_holes_fill_5", "sr305", "holes seem filled"),
     ],

@@ -64,8 +64,8 @@ def track(
     Hands are searched from 0.15 to 2.5 m from the camera.
 
     PATH is a folder of depth images (PNG, TIFF, PGM, NPY, EXR) with a camera.json or together with
-    --camera, one such image, an .npz file, a ROS bag, or a folder of TUM, ScanNet or DexYCB.
-    Written to --out: joints.npz, joints.csv, joints_uvd.txt,
+    --camera, one such image, an .npz file, a ROS bag, Azure Kinect's .mkv, or a folder of TUM,
+    ScanNet or DexYCB. Written to --out: joints.npz, joints.csv, joints_uvd.txt,
     overlay.webm, contact.png and summary.json.
 
     \b

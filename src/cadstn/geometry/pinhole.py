@@ -291,11 +291,15 @@ class Camera:
 
     def sized(self, width: int, height: int) -> Camera:
         """Return this camera with its size filled in; raises CadstnError where they disagree."""
+        from cadstn.geometry.presets import other_mode  # which are made of cameras
+
         if (self.width or width, self.height or height) != (width, height):
             hint, own = "give the camera that took these frames", (self.width, self.height)
             if all(own) and width * own[1] == height * own[0]:
                 factor = f"{width / own[0]:.4g}"
                 hint += f"; if they were resized: --scale {factor}, camera.scaled({factor})"
+            else:
+                hint += other_mode(self, width, height)
             raise CadstnError(
                 f"frame is {width}x{height} where the camera is {self.width}x{self.height}",
                 hint=hint,

@@ -155,3 +155,29 @@ PRESETS: dict[str, Preset] = {
         "none, every frame's AVDepthData has its own",
     ),
 }
+
+
+def other_mode(camera: Camera, width: int, height: int) -> str:
+    """Offer the other modes of a known camera that frames of this shape come from; else nothing.
+
+    >>> other_mode(PRESETS["d435"].camera, 320, 240)
+    '; its mode of this shape: --camera d435-640 --scale 0.5'
+    """
+    # Products have equal numbers, and the camera may come from another process.
+    same = [preset for preset in PRESETS.values() if preset.camera is camera]
+    same = same or [preset for preset in PRESETS.values() if preset.camera == camera]
+    if len({preset.maker for preset in same}) > 1:  # whose it is, nobody knows
+        return ""
+    own = {_product(preset) for preset in same}
+    offers = []
+    for name, preset in PRESETS.items():
+        size = preset.camera.width, preset.camera.height
+        if _product(preset) in own and width * size[1] == height * size[0]:
+            scale = f" --scale {width / size[0]:.4g}" if width != size[0] else ""
+            offers.append(f"--camera {name}{scale}")
+    return f"; its mode of this shape: {' or '.join(offers)}" if offers else ""
+
+
+def _product(preset: Preset) -> tuple[str, str]:
+    """Maker and product without its mode."""
+    return preset.maker, preset.product.rpartition(", ")[0]

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from cadstn.errors import CadstnError, printable
 from cadstn.geometry.camera import KNOWN_CAMERAS, Camera, DepthMm, parse_camera
 from cadstn.io.arrays import load_npy, load_npz, npz_names
-from cadstn.io.bags import is_bag, open_bag
+from cadstn.io.azure import AzureDepth, open_azure
+from cadstn.io.bags import Bag, is_bag, open_bag
 from cadstn.io.files import Arrays, error_context, read_png, to_mm
 from cadstn.io.images import IMAGES
 from cadstn.io.labels import LABEL_KEYS, Labels, checked_labels, read_labels
@@ -23,11 +24,7 @@ from cadstn.io.recording import ReadFrame, Recording
 
 _RECORDING_HINT = (
     "give a folder of 16-bit depth images (PNG, TIFF, PGM, NPY, EXR), one of these, an .npz file "
-    "of depth frames, or a ROS bag"
-)
-_MKV_HINT = (
-    "Azure Kinect's: ffmpeg -i FILE.mkv -map 0:1 -fps_mode passthrough depth/%06d.png, then "
-    "track depth --camera FX,FY,CX,CY"
+    "of depth frames, a ROS bag, or Azure Kinect's .mkv"
 )
 
 
@@ -39,8 +36,9 @@ def open_recording(
     Args:
         path: as `write_recording` leaves it; a folder of images (`cadstn.io.images.IMAGES`), taken
             in the order of the numbers in their names; a folder of such folders, its shots, also as
-            `cadstn.io.layouts` knows them; one image; an ``.npz`` file of a numeric array; or a
-            ROS bag. With NYU's camera only ``depth_1_*.png`` counts, if there.
+            `cadstn.io.layouts` knows them; one image; an ``.npz`` file of a numeric array; a
+            ROS bag; or Azure Kinect's ``.mkv``. With NYU's camera only ``depth_1_*.png`` counts,
+            if there.
         camera: instead of ``camera.json``: a camera, or text for `parse_camera`.
         pattern: which files of a folder are depth images, such as ``*/depth/*.png``.
 
@@ -63,7 +61,7 @@ def open_recording(
         if path.suffix.lower() in IMAGES:
             return _open_image(path, given)
         if path.suffix == ".mkv":
-            raise CadstnError("a video, which is not read", hint=_MKV_HINT)
+            return _open_azure(path, given)
         if path.suffix != ".npz":
             raise CadstnError("a file, but not an .npz file", hint=_RECORDING_HINT)
         return _open_npz(path, given)
@@ -166,6 +164,18 @@ def _open_bag(path: Path, given: Camera | None) -> Recording:
     if given is None and bag.camera is None:
         raise _no_camera(path, f"a CameraInfo for {bag.topic}")
     camera = given or replace(bag.camera or Camera(1, 1, 0, 0), depth_unit_mm=bag.unit_mm)
+    return _streamed(path, bag, camera)
+
+
+def _open_azure(path: Path, given: Camera | None) -> Recording:
+    depth = open_azure(path)
+    if given is None:
+        raise _no_camera(path, "the mode's camera, such as --camera azure-kinect-nfov")
+    return _streamed(path, depth, given)
+
+
+def _streamed(path: Path, bag: Bag | AzureDepth, camera: Camera) -> Recording:
+    """A recording of frames that are best read in order."""
     place, stream = 0, bag.frames()
 
     def read(index: int, camera: Camera) -> DepthMm:
@@ -176,7 +186,7 @@ def _open_bag(path: Path, given: Camera | None) -> Recording:
         with error_context(f"{path}, frame {index}"):
             raw = next(stream, None)
             if raw is None:
-                raise CadstnError("missing", hint="record or copy the bag again")
+                raise CadstnError("missing", hint="record or copy it again")
             # By ROS's convention, REP 118, floats are metres.
             encoding = "metres" if raw.dtype.kind == "f" else "depth16"
             return to_mm(raw, replace(camera, encoding=encoding))

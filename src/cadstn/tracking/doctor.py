@@ -18,7 +18,8 @@ _LIBRARIES = {"realsense": "pyrealsense2", "orbbec": "pyorbbecsdk2", "luxonis": 
 #: What the base install needs, and what its extras bring.
 PACKAGES = (
     "numpy", "opencv-python-headless", "onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino",
-    "click", "torch", "scipy", "matplotlib", "rerun-sdk", "pyrealsense2", "pyorbbecsdk2", "depthai",
+    "click", "torch", "scipy", "matplotlib", "rerun-sdk", "av", "pyrealsense2",
+    "pyorbbecsdk2", "depthai",
 )  # fmt: skip
 
 

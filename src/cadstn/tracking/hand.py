@@ -14,6 +14,7 @@ from cadstn.geometry.arrays import as_depth_mm
 from cadstn.geometry.camera import Camera, DepthMm
 from cadstn.tracking.bones import Bones
 from cadstn.tracking.canonical import HandView
+from cadstn.tracking.holes import Holes
 from cadstn.tracking.network import Network, StreamState
 
 DETECT_EVERY = 10
@@ -154,6 +155,7 @@ class State(NamedTuple):
         camera: that took the last frame; places mean nothing to another.
         hands: of the last frame, none before the first.
         pixels: checksum of some of the last frame's pixels, if it had a time.
+        holes: whether its holes are filled.
     """
 
     tracks: tuple[Track, ...]
@@ -163,6 +165,7 @@ class State(NamedTuple):
     camera: Camera | None = None
     hands: tuple[Hand, ...] = ()
     pixels: int = 0
+    holes: Holes = Holes()
 
     @staticmethod
     def fresh(network: Network, hands: int = 1, detect_every: int = DETECT_EVERY) -> State:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 
@@ -30,22 +32,24 @@ def unfilled(depth_mm: DepthMm) -> DepthMm:
     return np.where(run, np.float32(0), depth_mm)
 
 
-class HoleFilter:
-    """Leaves the filled holes of one stream out, once they are found in it.
+class Holes(NamedTuple):
+    """What a stream knows of filled holes.
+
+    Attributes:
+        filled: whether there are some.
+        frames: how many it has had.
+    """
+
+    filled: bool = False
+    frames: int = 0
+
+
+def without_filled(depth_mm: DepthMm, camera: Camera, before: Holes) -> tuple[DepthMm, Holes]:
+    """Leave the filled holes of a stream's next frame (H, W) mm out, once some were found in it.
 
     Frames 1, 2, 4 and so on are examined; frames of a stream without filled holes stay as they are.
     """
-
-    def __init__(self) -> None:
-        self._camera: Camera | None = None
-        self._filled, self._frames, self._next = False, 0, 1
-
-    def __call__(self, depth_mm: DepthMm, camera: Camera) -> DepthMm:
-        """Return the next frame (H, W) mm, without filled holes."""
-        if camera is not self._camera and camera != self._camera:
-            self._camera, self._filled, self._frames, self._next = camera, False, 0, 1
-        self._frames += 1
-        if self._frames == self._next and not self._filled:
-            self._filled = holes_filled(depth_mm, None, camera) is not None
-            self._next = self._next * 2 if self._next < _LAST else 0
-        return unfilled(depth_mm) if self._filled else depth_mm
+    filled, frames = before.filled, before.frames + 1
+    if not filled and frames <= _LAST and frames.bit_count() == 1:
+        filled = holes_filled(depth_mm, None, camera) is not None
+    return (unfilled(depth_mm) if filled else depth_mm), Holes(filled, frames)

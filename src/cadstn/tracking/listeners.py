@@ -8,6 +8,7 @@ from contextlib import ExitStack, suppress
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from shutil import get_terminal_size
 from types import TracebackType
 from typing import Protocol, Self, TextIO
 
@@ -182,7 +183,8 @@ class StatusLine:
         numbers += f", {seen.frame.dropped} dropped, {seen.bad} bad"
         text = f"{seen.frame.time_s:.0f} s: {_in_view(seen)}; {numbers}"
         # On a terminal, what comes next is written over it.
-        self._stream.write(f"{text[:119]:<119}\r" if self._terminal else f"{text}\n")
+        width = get_terminal_size((120, 24)).columns - 1
+        self._stream.write(f"{text[:width]:<{width}}\r" if self._terminal else f"{text}\n")
         self._stream.flush()
         self._since, self._frames = time.monotonic(), 0
 
@@ -191,7 +193,9 @@ def _in_view(seen: Tracked) -> str:
     """Describe which hands are there and how far away, or the scene without one."""
     found = [hand for hand in seen.hands if hand.found]
     if not found:
-        return f"no hand: {describe_scene(seen.frame.depth_mm)}"
+        # A terminal may be too narrow for all: first what another place of the hand would change.
+        why = f"{seen.refused}; " if seen.refused else ""
+        return f"no hand: {why}{describe_scene(seen.frame.depth_mm)}"
     sides = [
         f"{hand.side if hand.side != 'unknown' else 'a'} hand {hand.center_mm[2] / 1000:.2f} m away"
         for hand in found

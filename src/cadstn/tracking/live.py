@@ -36,12 +36,14 @@ class Tracked:
         hands: one a place, lost or found; their joints smoothed, if a filter is in use.
         took_ms: from the frame to millimetres.
         bad: how many frames were left out before it, because they made no sense.
+        refused: how many places were refused and why, where there is no hand.
     """
 
     frame: LiveFrame
     hands: tuple[Hand, ...]
     took_ms: float
     bad: int
+    refused: str = ""
 
     @property
     def hand(self) -> Hand:
@@ -162,13 +164,14 @@ def track_source(
                 lines += check.hand(hand.joints_mm) if hand.found else []
             for line in lines:
                 on_warning(f"{source.name}: {line}")
+            refused = ""
             if not any(hand.found for hand in hands):
-                tally.without = frame.depth_mm
-                tally.refused = refusals(tracker.state)
+                refused = refusals(tracker.state)
+                tally.without, tally.refused = frame.depth_mm, refused
             tally.frames += 1
             tally.found += any(hand.found for hand in hands)
             tally.took_ms.append(took_ms)
-            yield Tracked(frame, hands, took_ms, tally.bad)
+            yield Tracked(frame, hands, took_ms, tally.bad, refused)
             if most is not None and tally.frames >= most:
                 return
             if seconds is not None and time.monotonic() - began >= seconds:

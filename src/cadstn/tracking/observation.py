@@ -29,6 +29,7 @@ from cadstn.tracking.canonical import (
 )
 from cadstn.tracking.detector import Detection
 from cadstn.tracking.hand import Frame, Hand, Refused, State, Track, lost_hand
+from cadstn.tracking.holes import without_filled
 from cadstn.tracking.network import Network, Step
 from cadstn.tracking.support import surface_support
 
@@ -112,6 +113,9 @@ def observe(network: Network, state: State, frame: Frame) -> tuple[tuple[Hand, .
     Returns:
         One hand a place, lost or found, and the state for the next frame.
     """
+    # What a camera invents is no surface: faces and walls grow into hands by it.
+    depth_mm, holes = without_filled(frame.depth_mm, frame.camera, state.holes)
+    frame, state = frame._replace(depth_mm=depth_mm), state._replace(holes=holes)
     followed = [_follow(network, track, frame) for track in state.tracks]
     seen = [tried.seen for tried in followed]
     age, refused = state.age + 1, state.refused

@@ -29,8 +29,10 @@ WAYS = ("window", "browser", "file")
 HOST = "127.0.0.1"
 #: Depth is shown at most so wide, or a minute of it would be a gigabyte.
 _WIDEST = 320
-#: A file grows to this size; then depth is left out, and hands alone go on.
+#: A file grows to this size; then depth is left out, and hands alone go on, for an eighth more.
 LARGEST_BYTES = 1 << 30
+_HANDS_SHARE = 1.125
+_CHECK_EVERY = 30  # frames
 _STARTS_S = 20.0
 _NEAR_MM, _FAR_MM = 200.0, 1500.0
 #: A viewer that was closed takes nothing any more; it is not waited for longer than this.
@@ -51,7 +53,8 @@ class RerunView:
 
     Attributes:
         url: where a browser finds it; None unless it is served to one.
-        full: whether the file has reached its size; hands alone are added then.
+        full: whether the file has reached its size; hands alone are added then, up to an eighth
+            more, and nothing after that.
         closed: False: rerun does not report that its window was closed, and tracking goes on.
 
     Raises:
@@ -80,7 +83,7 @@ class RerunView:
         self._largest_bytes = LARGEST_BYTES if largest_bytes is None else largest_bytes
         self._server: subprocess.Popen[bytes] | None = None
         self.url: str | None = None
-        self.full = False
+        self.full, self._ended, self._frames = False, False, 0
         if way == "window":
             need_display()
         self._stream = rr.RecordingStream("cadstn")
@@ -107,6 +110,9 @@ class RerunView:
 
     def __call__(self, seen: Tracked, picture: Callable[[], Image] | None = None) -> None:
         """Show one frame."""
+        self._check_size()
+        if self._ended:
+            return
         rr, log = self._rr, self._stream.log
         frame = seen.frame
         self._stream.set_time("frame", sequence=frame.index)
@@ -122,7 +128,7 @@ class RerunView:
                 image_plane_distance=_NEAR_MM / 1000,
             )
             log("world/camera", lens)
-        if not self._is_full(frame.index):
+        if not self.full:
             depth = frame.depth_mm[:: self._step, :: self._step]
             log(
                 "world/camera/depth",
@@ -167,12 +173,13 @@ class RerunView:
                         show_labels=False),
         )  # fmt: skip
 
-    def _is_full(self, index: int) -> bool:
+    def _check_size(self) -> None:
         """Check now and then whether the file has reached its size."""
-        if self._path is not None and not self.full and index % 30 == 0:
+        self._frames += 1  # a source that drops frames may skip any index
+        if self._path is not None and self._frames % _CHECK_EVERY == 1:
             with suppress(OSError):
-                self.full = self._path.stat().st_size > self._largest_bytes
-        return self.full
+                share = self._path.stat().st_size / self._largest_bytes
+                self.full, self._ended = share > 1, share > _HANDS_SHARE
 
     def _serve(self) -> str:
         """Start a server of rerun's own for a browser, and open one."""

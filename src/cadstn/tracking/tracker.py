@@ -15,7 +15,6 @@ from cadstn.geometry.camera import Camera, DepthMm
 from cadstn.geometry.plausible import StreamCheck, describe_scene
 from cadstn.tracking.clock import StepCheck
 from cadstn.tracking.hand import DETECT_EVERY, Frame, Hand, State, as_frame, refusals
-from cadstn.tracking.holes import HoleFilter
 from cadstn.tracking.network import Network
 from cadstn.tracking.observation import observe
 from cadstn.tracking.runtime import load_network
@@ -142,7 +141,7 @@ class Tracker:
         self.window = window
         self.state = State.fresh(self.network, hands, detect_every)
         self._frame: Frame | None = None
-        self._check, self._times, self._holes = StreamCheck(), StepCheck(), HoleFilter()
+        self._check, self._times = StreamCheck(), StepCheck()
 
     def reset(self) -> None:
         """Forget everything: the next frame begins a new stream."""
@@ -200,10 +199,7 @@ class Tracker:
         require_camera(camera)
         assert camera is not None
         frame = as_frame(depth, camera, time_s, unit)
-        depth_mm = self._holes(frame.depth_mm, frame.camera)
-        hands, self.state = track_step(
-            self.network, self.state, depth_mm, frame.camera, frame.time_s, window=self.window
-        )
+        hands, self.state = track_step(self.network, self.state, *frame, window=self.window)
         self._frame = frame
         if check:
             lines = self._check.depth(frame.depth_mm, frame.camera) + self._times(frame.time_s)

@@ -1,0 +1,91 @@
+"""Azure Kinect's ``.mkv`` recordings: their depth track, through PyAV (the extra ``video``).
+
+Layout: "Azure Kinect DK recording file format", Microsoft; depth is the track DEPTH, 16 bits a
+pixel, big-endian (b16g), millimetres.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cadstn.errors import CadstnError
+from cadstn.io.png import MAX_PIXELS
+
+_NAME, _FORMAT = "DEPTH", "gray16be"
+_OTHERWISE = (
+    "ffmpeg -i FILE.mkv -map 0:1 -fps_mode passthrough depth/%06d.png, then track depth "
+    "--camera FX,FY,CX,CY"
+)
+
+
+class AzureDepth(NamedTuple):
+    """The depth track of a recording.
+
+    Attributes:
+        path: the file.
+        times_s: (N,) from the first.
+    """
+
+    path: Path
+    times_s: NDArray[np.float64]
+
+    def frames(self, first: int = 0) -> Iterator[NDArray[Any]]:
+        """Raw frames (H, W) uint16 mm from an index on."""
+        with _track(self.path) as (file, stream):
+            for index, frame in enumerate(file.decode(stream)):
+                if index >= first:
+                    yield np.asarray(frame.to_ndarray())
+
+
+def open_azure(path: Path) -> AzureDepth:
+    """Find the depth track of an ``.mkv`` file.
+
+    Raises:
+        CadstnError: if PyAV is missing, the file is damaged, or no depth track is in it.
+    """
+    with _track(path) as (file, stream):
+        stamps = [packet.pts for packet in file.demux(stream) if packet.pts is not None]
+        times = np.array(stamps, np.float64) * float(stream.time_base)
+    if not times.size:
+        raise CadstnError("its depth track holds no frames", where=path)
+    return AzureDepth(path, times - times[0])
+
+
+@contextmanager
+def _track(path: Path) -> Iterator[tuple[Any, Any]]:
+    try:
+        import av
+    except ImportError as cause:
+        raise CadstnError(
+            f"Azure Kinect's .mkv needs PyAV ({cause})",
+            where=path,
+            hint=f"pip install 'cadstn[video]'; or {_OTHERWISE}",
+        ) from None
+    try:
+        with av.open(str(path)) as file:
+            stream = next((s for s in file.streams.video if _is_depth(s)), None)
+            if stream is None:
+                held = ", ".join(str(s.metadata.get("title", s.type)) for s in file.streams)
+                raise CadstnError(
+                    f"no depth track among: {held or 'none'}",
+                    where=path,
+                    hint="give the .mkv file that k4arecorder wrote, with its depth mode on",
+                )
+            yield file, stream
+    except av.FFmpegError as error:
+        raise CadstnError(
+            f"not a readable .mkv file ({error.strerror})", where=path, hint="copy it again"
+        ) from None
+
+
+def _is_depth(stream: Any) -> bool:
+    context = stream.codec_context
+    if stream.metadata.get("title") != _NAME or context.pix_fmt != _FORMAT:
+        return False
+    return bool(0 < context.width * context.height <= MAX_PIXELS)

@@ -1,0 +1,82 @@
+"""Azure Kinect's .mkv: its depth track, what is no such file, and a missing library."""
+
+from __future__ import annotations
+
+import struct
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from cadstn.bench.track import demo_frames
+from cadstn.cli import cli
+from cadstn.errors import CadstnError
+from cadstn.geometry.camera import Camera
+from cadstn.io import open_recording
+
+CAMERA = Camera(60.0, 60.0, 32.0, 24.0, 64, 48)
+
+
+def write(path: Path, frames: np.ndarray, title: str = "DEPTH") -> Path:
+    """A file of 16-bit frames as k4arecorder writes it, which FFmpeg alone does not."""
+    av = pytest.importorskip("av", reason="the extra video")
+    height, width = frames.shape[1:]
+    with av.open(str(path), "w", options={"allow_raw_vfw": "1"}) as file:
+        stream = file.add_stream("rawvideo", rate=30)
+        stream.width, stream.height, stream.pix_fmt = width, height, "gray16be"
+        stream.metadata["title"] = title
+        for units in frames:
+            frame = av.VideoFrame(width, height, "gray16be")
+            frame.planes[0].update(units.astype(">u2").tobytes())
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode(None))
+    data = path.read_bytes()
+    upside_down = struct.pack("<IiiHH4s", 40, width, -height, 1, 16, bytes(4))
+    assert data.count(upside_down) == 1
+    header = struct.pack("<IiiHH4s", 40, width, height, 1, 16, b"b16g")
+    path.write_bytes(data.replace(upside_down, header))
+    return path
+
+
+def units(count: int = 4) -> np.ndarray:
+    return np.random.default_rng(1).integers(300, 900, (count, 48, 64)).astype(np.uint16)
+
+
+def test_depth_times_and_order(tmp_path: Path) -> None:
+    raw = units()
+    recording = open_recording(write(tmp_path / "a.mkv", raw), CAMERA)
+    assert len(recording) == 4
+    frames = list(recording)
+    for frame, image in zip(frames, raw, strict=True):
+        np.testing.assert_array_equal(frame.depth, image)
+    assert [frame.time_s for frame in frames] == pytest.approx([0, 0.033, 0.067, 0.1], abs=1e-3)
+    np.testing.assert_array_equal(next(iter(recording)).depth, raw[0])  # from the start again
+
+
+def test_what_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path / "a.mkv", units())
+    with pytest.raises(CadstnError, match="azure-kinect-nfov"):
+        open_recording(path)
+    colour = write(tmp_path / "b.mkv", units(), title="COLOR")
+    with pytest.raises(CadstnError, match=r"b\.mkv: no depth track among: COLOR"):
+        open_recording(colour, CAMERA)
+    (tmp_path / "c.mkv").write_bytes(path.read_bytes()[:40] + bytes(100))
+    with pytest.raises(CadstnError, match=r"c\.mkv: (not a readable|no depth track)"):
+        open_recording(tmp_path / "c.mkv", CAMERA)
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(CadstnError, match=r"needs PyAV .*pip install 'cadstn\[video\]'; or ffmpeg"):
+        open_recording(path, CAMERA)
+
+
+def test_it_is_tracked_and_played(tmp_path: Path) -> None:
+    shown = demo_frames(320)[:3]
+    path = write(tmp_path / "a.mkv", np.stack([depth for depth, _ in shown]).round())
+    camera = shown[0][1]
+    numbers = f"{camera.fx},{camera.fy},{camera.cx},{camera.cy}"
+    out = ["--out", str(tmp_path / "out"), "--no-video"]
+    tracked = CliRunner().invoke(cli, ["track", str(path), "--camera", numbers, *out])
+    assert "3 of 3 frames tracked" in tracked.output, tracked.output
+    played = CliRunner().invoke(cli, ["live", str(path), "--camera", numbers, "--fast"])
+    assert "3 frames, hand in 3" in played.output, played.output
