@@ -149,10 +149,11 @@ class Value:
 
 @dataclass
 class _Scope:
-    """A graph or a branch: its nodes and weights."""
+    """A graph or a branch: its nodes, weights, and the shapes that are known."""
 
     nodes: list[Any] = field(default_factory=list)
     weights: list[Any] = field(default_factory=list)
+    infos: list[Any] = field(default_factory=list)
 
 
 class Graph:
@@ -275,6 +276,13 @@ class Graph:
             copy.input[:] = [names[name] for name in node.input]
             copy.output[:] = [names[name] for name in node.output]
             self._scopes[-1].nodes.append(copy)
+        # Which kernels a runtime takes, and so the last bits of a number, depends on known shapes.
+        for item in (*model.graph.value_info, *model.graph.input):
+            if item.name in names:
+                info = onnx.ValueInfoProto()
+                info.CopyFrom(item)
+                info.name = names[item.name]
+                self._scopes[-1].infos.append(info)
         return {name: Value(self, names[name], FLOAT) for name in wanted}
 
     def model(self, name: str, outputs: Mapping[str, tuple[Value, Sequence[Any], str]]) -> Any:
@@ -288,7 +296,7 @@ class Graph:
         for key, (value, shape, doc) in outputs.items():
             scope.nodes.append(helper.make_node("Identity", [value.name], [key]))
             infos.append(helper.make_tensor_value_info(key, value.dtype, shape, doc))
-        graph = helper.make_graph(scope.nodes, name, self._inputs, infos, scope.weights)
+        graph = helper.make_graph(scope.nodes, name, self._inputs, infos, scope.weights, value_info=scope.infos)
         opset = [helper.make_opsetid("", OPSET)]
         return helper.make_model(graph, opset_imports=opset, ir_version=IR_VERSION)
 
@@ -302,7 +310,8 @@ class Graph:
         passed = [self.op("Identity", value) for value in outputs]
         infos = [helper.make_tensor_value_info(v.name, v.dtype, None) for v in passed]
         self._scopes.pop()
-        return helper.make_graph(scope.nodes, "branch", inputs, infos, scope.weights)
+        known = {"value_info": scope.infos}
+        return helper.make_graph(scope.nodes, "branch", inputs, infos, scope.weights, **known)
 
 
 def _named(like: Carried, found: list[Value]) -> Carried:

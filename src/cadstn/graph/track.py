@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from cadstn.graph.bones import BoneSums
 from cadstn.graph.builder import DOUBLE, FLOAT, LONG, Graph, Value
-from cadstn.graph.views import View
+from cadstn.graph.views import View, single
 from cadstn.tracking.observation import _LONGEST_WAIT
 
 REFUSED = 2 * _LONGEST_WAIT
@@ -170,8 +170,8 @@ def write_state(
 
 def _halves(numbers: Value) -> tuple[Value, Value]:
     """Two float32 whose sum is a float64, all but its last bits."""
-    high = numbers.cast(FLOAT)
-    return high, (numbers - high.cast(DOUBLE)).cast(FLOAT)
+    high = single(numbers)
+    return high.cast(FLOAT), (numbers - high).cast(FLOAT)
 
 
 def _compressed(g: Graph, rows: Value, kept: Value) -> Value:
