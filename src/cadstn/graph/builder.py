@@ -296,7 +296,9 @@ class Graph:
         for key, (value, shape, doc) in outputs.items():
             scope.nodes.append(helper.make_node("Identity", [value.name], [key]))
             infos.append(helper.make_tensor_value_info(key, value.dtype, shape, doc))
-        graph = helper.make_graph(scope.nodes, name, self._inputs, infos, scope.weights, value_info=scope.infos)
+        graph = helper.make_graph(
+            scope.nodes, name, self._inputs, infos, scope.weights, value_info=scope.infos
+        )
         opset = [helper.make_opsetid("", OPSET)]
         return helper.make_model(graph, opset_imports=opset, ir_version=IR_VERSION)
 
@@ -310,7 +312,7 @@ class Graph:
         passed = [self.op("Identity", value) for value in outputs]
         infos = [helper.make_tensor_value_info(v.name, v.dtype, None) for v in passed]
         self._scopes.pop()
-        known = {"value_info": scope.infos}
+        known: Any = {"value_info": scope.infos}
         return helper.make_graph(scope.nodes, "branch", inputs, infos, scope.weights, **known)
 
 

@@ -53,12 +53,14 @@ def write_whole(
         raise CadstnError(f"hands is {hands}", hint="give 1 or 2")
     if weights is None:
         with shipped_weights() as shipped:
-            parts, about = _read(shipped, hands)
+            parts, stamp = _read(shipped, hands)
     else:
-        parts, about = _read(weights, hands)
-    path, about = Path(path), {"cadstn": __version__, "weights": about}
+        parts, stamp = _read(weights, hands)
+    path = Path(path)
     model, shapes = _built(parts, uint16)
-    about |= {
+    about: dict[str, Any] = {
+        "cadstn": __version__,
+        "weights_sha256": stamp,
         "hands": hands,
         "skeleton": parts.skeleton.name,
         "joints": list(parts.skeleton.joints),
@@ -95,7 +97,8 @@ def _read(weights: Path, hands: int) -> tuple[Parts, str]:
     if opsets != {OPSET}:
         raise CadstnError(f"network of ONNX opset {sorted(opsets)}, not {OPSET}",
                           where=weights, hint="export it again")  # fmt: skip
-    return Parts(network, detector, wants, joints, hands), about.get(STAMP_KEY, "")
+    stamp = about.get(STAMP_KEY, "").removeprefix("cadstn-sha256=").partition("=")[0]
+    return Parts(network, detector, wants, joints, hands), stamp
 
 
 def _built(parts: Parts, uint16: bool) -> tuple[Any, dict[str, Any]]:

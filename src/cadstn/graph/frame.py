@@ -19,6 +19,7 @@ the loop carries:
 from __future__ import annotations
 
 import math
+
 from cadstn.graph.builder import BOOL, DOUBLE, FLOAT, LONG, Carried, Graph, Value
 from cadstn.graph.step import (
     ACQUIRE,
@@ -55,9 +56,7 @@ def observed(
     """`observe`: whether each hand was found (P,), its numbers (P, ...), and what is remembered."""
     hands = parts.hands
     start = {
-        **_next_followed(
-            g, parts, before, g.constant([-1], LONG), g.constant([DETECT], LONG)
-        ),
+        **_next_followed(g, parts, before, g.constant([-1], LONG), g.constant([DETECT], LONG)),
         "again": g.constant([False], BOOL),
         "left": g.constant([source.MOST_RUNS * hands], LONG),
         "job": g.constant([0.0] * 7, DOUBLE),
@@ -126,18 +125,12 @@ def _advanced(g: Graph, parts: Parts, before: Remembered, phase: Value, c: Carri
     return {
         name: g.where(following, after[name], value) if name in after else value
         for name, value in c.items()
-    } | {
-        "phase": g.where(
-            ended, g.where(following, after["phase"], acquire), c["phase"]
-        )
-    }
+    } | {"phase": g.where(ended, g.where(following, after["phase"], acquire), c["phase"])}
 
 
 def _acquired(g: Graph, parts: Parts, scene: Scene, before: Remembered, c: Carried) -> Carried:
-    """The next candidate for a free place, see `_acquire`; first the detector, if it is its turn."""
-    c = g.branch(
-        c["phase"].equals(DETECT), lambda: _detected(g, parts, scene, c), lambda: dict(c)
-    )
+    """The next candidate for a free place, see `_acquire`; the detector first, if it is due."""
+    c = g.branch(c["phase"].equals(DETECT), lambda: _detected(g, parts, scene, c), lambda: dict(c))
     center, score, direction, alive = c["candidates"].split(3, 1, 2, 1, axis=1)
     refused, wait = c["refused"].split(3, 2, axis=1)
     apart = center.reshape(-1, 1, 3) - refused.reshape(1, -1, 3)
@@ -157,9 +150,7 @@ def _acquired(g: Graph, parts: Parts, scene: Scene, before: Remembered, c: Carri
     begin = c["left"] >= source.MOST_RUNS
     place = free.first()
     old = unpacked(before.rows.take(place).reshape(-1), parts.bones)
-    view = View(
-        *(g.where(begin, a, b) for a, b in zip(identity_view(g), old.view, strict=True))
-    )
+    view = View(*(g.where(begin, a, b) for a, b in zip(identity_view(g), old.view, strict=True)))
     phase = g.where(begin, g.constant([BEGIN], LONG), SETTLE)
     next_wait = (begun_with.take(k).reshape(1) * 2.0).least(float(source._LONGEST_WAIT))
     here, later = center.take(k).reshape(3), g.constant(list(range(_MOST_FOUND)), LONG) > k
@@ -196,9 +187,7 @@ def _detected(g: Graph, parts: Parts, scene: Scene, c: Carried) -> Carried:
     _, order = g.ops("TopK", key, g.constant([_MOST_FOUND], LONG), count=2, axis=0)
     order = Value(g, order.name, LONG)
     alive = some.cast(DOUBLE)
-    found = g.cat(
-        center, score.reshape(-1, 1), direction, alive.reshape(-1, 1), axis=1
-    )
+    found = g.cat(center, score.reshape(-1, 1), direction, alive.reshape(-1, 1), axis=1)
     return {
         **c,
         "candidates": found.take(order),
@@ -210,8 +199,9 @@ def _detected(g: Graph, parts: Parts, scene: Scene, c: Carried) -> Carried:
 
 
 def _found(g: Graph, parts: Parts, scene: Scene) -> tuple[Value, Value, Value, Value]:
-    """`Detector.detect`: score (8,), center (8, 3), direction (8, 2) as cosine and sine of its
-    angle, and whether it counts (8,).
+    """`Detector.detect`: score (8,), center (8, 3), direction (8, 2), whether it counts (8,).
+
+    A direction is cosine and sine of its angle.
     """
     wide, high = scene.size.split(1, 1)
     area = (wide * high).cast(DOUBLE)

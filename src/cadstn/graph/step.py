@@ -164,7 +164,7 @@ def _predict(
         "crops": canonical_images(g, image, views, wants.size),
         "shift": moved, "h": h, "c": cell, "before": joints,
     }  # fmt: skip
-    names = "joints h_next c_next before_next spatial spread present left".split()
+    names = ["joints", "h_next", "c_next", "before_next", "spatial", "spread", "present", "left"]
     outs = g.inline(parts.network, feeds, names)
     best = g.op("ArgMin", outs["spread"].reduced("Mean", 1), dtype=LONG, axis=0)
     out = {name: g.op("Squeeze", v.take(best), axis) for name, v in outs.items()}
@@ -218,9 +218,7 @@ def _hand(
     g: Graph, parts: Parts, track: TrackRow, c: Carried, seen: Seen, scale: Value
 ) -> tuple[Value, Value, Value]:
     """`_hand`: its numbers (see `Parts.hand`), its track's row and its memory."""
-    joints, bones = keep_size(
-        g, seen.joints, scale, track.bones, track.sized > 0.0, parts.skeleton
-    )
+    joints, bones = keep_size(g, seen.joints, scale, track.bones, track.sized > 0.0, parts.skeleton)
     left = (seen.after.left_logit > 0.0).cast(DOUBLE)
     one = g.constant([1.0], DOUBLE)
     row = TrackRow(
@@ -268,4 +266,3 @@ def _place(g: Graph, before: Value, seen: Value, side: Value, parts: Parts) -> V
     sides = before.take(side_at(parts.bones), axis=1)
     own = free & sides.equals(side)
     return g.where(own.any(), own.first(), free.first())
-

@@ -151,9 +151,7 @@ def read_state(g: Graph, state: Value, camera: Value, memory: int, bones: int) -
     )
 
 
-def write_state(
-    g: Graph, after: Remembered, camera: Value, hands: int, bones: int
-) -> Value:
+def write_state(g: Graph, after: Remembered, camera: Value, hands: int, bones: int) -> Value:
     """One array (P, S); the last numbers, of the whole stream, stand in each row."""
     reals = row_length(bones) - _FLAGS
     numbers, flags = after.rows.split(reals, _FLAGS, axis=1)
