@@ -241,7 +241,7 @@ class Graph:
         names = {name: self._name("carried") for name in carried}
         inside = {n: Value(self, names[n], value.dtype) for n, value in carried.items()}
         going, after = body(inside)
-        inputs = [("iteration", LONG), ("going", BOOL)]
+        inputs: list[tuple[str, int]] = [("iteration", LONG), ("going", BOOL)]
         inputs += [(inside[n].name, inside[n].dtype) for n in carried]
         infos = [helper.make_tensor_value_info(self._name(n), t, []) for n, t in inputs[:2]]
         infos += [helper.make_tensor_value_info(n, t, None) for n, t in inputs[2:]]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import onnx
+from google.protobuf.message import DecodeError
 from onnx import TensorProto, helper
 
 from cadstn._version import __version__
@@ -88,7 +89,7 @@ def _read(weights: Path, hands: int) -> tuple[Parts, str]:
         wants = Wants.of_file(about, {item.name for item in network.graph.input})
         joints = skeleton(about["skeleton"])
         detector = onnx.load_from_string(base64.b64decode(about[DETECTOR_KEY], validate=True))
-    except (KeyError, ValueError, TypeError, CadstnError) as error:
+    except (KeyError, ValueError, TypeError, DecodeError, CadstnError) as error:
         raise CadstnError(f"not an exported network with its detector ({error})",
                           where=weights, hint=_HINT) from None  # fmt: skip
     if not (wants.compact and wants.uvd and wants.upright and wants.center == "knuckles"):
