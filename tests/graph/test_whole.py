@@ -81,7 +81,7 @@ def two(folder: Path) -> Whole:
 
 @pytest.fixture(scope="module")
 def demo() -> Frames:
-    return [(f.depth, f.camera) for f in open_recording(resources.files("cadstn") / "demo")]
+    return [(f.depth, f.camera) for f in open_recording(str(resources.files("cadstn") / "demo"))]
 
 
 def same(hand: Hand, out: dict[str, NDArray[Any]], place: int) -> None:
@@ -96,7 +96,8 @@ def same(hand: Hand, out: dict[str, NDArray[Any]], place: int) -> None:
 
 def follow(whole: Whole, network: Network, frames: Iterable[tuple[DepthMm, Camera]]) -> list[Hand]:
     """Both roads, hand by hand the same; returns the hands of all frames."""
-    state, theirs, seen = State.fresh(network, whole.hands), whole.fresh(), []
+    state, theirs = State.fresh(network, whole.hands), whole.fresh()
+    seen: list[Hand] = []
     for depth_mm, camera in frames:
         hands, state = track_step(network, state, depth_mm, camera)
         out = whole.run(depth_mm, camera, theirs)
