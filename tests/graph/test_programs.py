@@ -18,6 +18,7 @@ from cadstn import Tracker, open_recording
 from cadstn.graph.file import write_whole
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "whole"
+NODE = EXAMPLES / "js" / "node_modules" / "onnxruntime-node"
 CAMERA = ["320", "240", "285", "285", "160", "120"]
 FRAMES = 12
 #: An unpacked onnxruntime release, with its headers.
@@ -53,8 +54,7 @@ def test_python(arguments: list[str]) -> None:
 
 
 @pytest.mark.skipif(
-    not shutil.which("node")
-    or not (EXAMPLES / "js" / "node_modules" / "onnxruntime-node").is_dir(),
+    not shutil.which("node") or not NODE.is_dir(),
     reason="needs Node.js, and 'npm install onnxruntime-node' in examples/whole/js",
 )
 def test_node(arguments: list[str]) -> None:
