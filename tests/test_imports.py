@@ -11,8 +11,8 @@ SOURCE = Path(cadstn.__file__).parent
 #: A room may import from those before it. Imports inside functions are left out: of extras,
 #: or of what a camera named `synth` renders.
 ORDER = (
-    "_version", "errors", "geometry", "io", "data", "models", "evaluate", "tracking", "export",
-    "synth", "train", "bench", "reproduce", "cli",
+    "_version", "errors", "geometry", "io", "data", "models", "evaluate", "tracking", "graph",
+    "export", "synth", "train", "bench", "reproduce", "cli",
 )  # fmt: skip
 
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="File to write.")
+@click.argument("run", type=click.Path(path_type=Path), required=False)
+@click.option("--out", type=click.Path(path_type=Path), help="File to write.")
 @click.option("--half", is_flag=True, help="Store weights in 16 bits: half the size.")
 @click.option("--int8", is_flag=True, help="Dense layers in 8 bits: a quarter of the size, faster.")
 @click.option(
@@ -33,22 +33,46 @@ if TYPE_CHECKING:
     "--spread", default=1.0, show_default=True,
     help="Factor of the predicted error scales: chosen on held-out frames, it calibrates.",
 )  # fmt: skip
+@click.option(
+    "--whole", type=click.Path(path_type=Path),
+    help="Write one graph from a depth frame to hands, and a .json beside it that describes it. "
+    "RUN is then an exported .onnx, or left out for the package's weights.",
+)  # fmt: skip
+@click.option("--hands", default=1, show_default=True, type=click.IntRange(1, 2),
+              help="With --whole: hands at most.")  # fmt: skip
+@click.option("--uint16", is_flag=True, help="With --whole: depth is the sensor's 16-bit steps.")
 def export(
-    run: Path,
-    out: Path,
+    run: Path | None,
+    out: Path | None,
     half: bool,
     int8: bool,
     blend: str | None,
     detector: str | None,
     spread: float,
+    whole: Path | None,
+    hands: int,
+    uint16: bool,
 ) -> None:
     r"""Write a finished run as one ONNX file that 'cadstn track --weights' takes.
+
+    With --whole: write all of the tracker as one ONNX graph for programs in other languages.
 
     \b
     cadstn export runs/compact --out hand.onnx --half
     cadstn export runs/more --out hand.onnx --half --blend shipped=0.2
     cadstn export runs/follow --out hand.onnx --half --detector runs/detector
+    cadstn export --whole hand-whole.onnx --hands 2
     """
+    if whole is not None:
+        if out is not None:
+            raise CadstnError("--whole and --out exclude each other", hint="choose one")
+        _export_whole(whole, run, hands, uint16)
+        return
+    if run is None or out is None:
+        raise CadstnError(
+            "no run or no file to write", where="cadstn export",
+            hint="give RUN --out FILE, or --whole FILE",
+        )  # fmt: skip
     need_train("cadstn export")
     from cadstn.export import export_onnx
     from cadstn.export.detector_file import read_detector
@@ -75,6 +99,21 @@ def export(
         model, out, about, half=half, int8=int8, blend=mixed, spread=spread, detector=weights_of
     )
     click.echo(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB)")
+
+
+def _export_whole(path: Path, weights: Path | None, hands: int, uint16: bool) -> None:
+    """Write the whole graph, see `cadstn.graph.file.write_whole`."""
+    try:
+        import onnx  # noqa: F401
+    except ImportError:
+        raise CadstnError(
+            "'cadstn export --whole' needs onnx", hint="pip install 'cadstn[export]'"
+        ) from None
+    from cadstn.graph.file import write_whole
+
+    write_whole(path, weights, hands=hands, uint16=uint16)
+    size = path.stat().st_size / 1e6
+    click.echo(f"wrote {path} ({size:.1f} MB) and {path.with_suffix('.json').name}")
 
 
 def _blend(text: str) -> tuple[Start, float]:
