@@ -12,7 +12,8 @@ SOURCE = Path(cadstn.__file__).parent
 #: or of what a camera named `synth` renders.
 ORDER = (
     "_version", "errors", "geometry", "io", "data", "models", "evaluate", "tracking", "export",
-    "synth", "tracking_benchmark", "train", "bench", "reproduce", "cli",
+    "synth", "tracking_benchmark", "train", "bench", "reproduce", "many",
+    "cli",
 )  # fmt: skip
 
 

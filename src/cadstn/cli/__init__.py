@@ -16,6 +16,7 @@ from cadstn._version import __version__
 from cadstn.cli.bench import bench
 from cadstn.cli.data import data, synth
 from cadstn.cli.exporting import export
+from cadstn.cli.many import track_many
 from cadstn.cli.scoring import compare, predict, reproduce, score
 from cadstn.cli.tracking import demo, doctor, info, live, track
 from cadstn.cli.training import ablate, bank, train
@@ -38,7 +39,7 @@ def cli() -> None:
 
 
 for command in (
-    track, demo, info, live, doctor, synth, data, train, bank, ablate, export, bench,
+    track, track_many, demo, info, live, doctor, synth, data, train, bank, ablate, export, bench,
     predict, score, compare, reproduce,
 ):  # fmt: skip
     cli.add_command(command)
