@@ -20,6 +20,7 @@ from cadstn.cli.many import track_many
 from cadstn.cli.scoring import compare, predict, reproduce, score
 from cadstn.cli.tracking import demo, doctor, info, live, track
 from cadstn.cli.training import ablate, bank, train
+from cadstn.cli.weights import weights
 from cadstn.errors import CadstnError, Stopped, printable
 
 
@@ -40,7 +41,7 @@ def cli() -> None:
 
 for command in (
     track, track_many, demo, info, live, doctor, synth, data, train, bank, ablate, export, bench,
-    predict, score, compare, reproduce,
+    weights, predict, score, compare, reproduce,
 ):  # fmt: skip
     cli.add_command(command)
 
