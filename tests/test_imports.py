@@ -12,7 +12,7 @@ SOURCE = Path(cadstn.__file__).parent
 #: or of what a camera named `synth` renders.
 ORDER = (
     "_version", "errors", "geometry", "io", "data", "models", "evaluate", "tracking", "graph",
-    "export", "synth", "train", "bench", "reproduce", "cli",
+    "export", "synth", "train", "bench", "reproduce", "many", "cli",
 )  # fmt: skip
 
 

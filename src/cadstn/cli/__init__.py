@@ -16,10 +16,12 @@ from cadstn._version import __version__
 from cadstn.cli.bench import bench
 from cadstn.cli.data import data, synth
 from cadstn.cli.exporting import export
+from cadstn.cli.many import track_many
 from cadstn.cli.outputs import retarget
 from cadstn.cli.scoring import compare, predict, reproduce, score
 from cadstn.cli.tracking import demo, doctor, info, live, track
 from cadstn.cli.training import ablate, bank, train
+from cadstn.cli.weights import weights
 from cadstn.errors import CadstnError, Stopped, printable
 
 
@@ -39,8 +41,8 @@ def cli() -> None:
 
 
 for command in (
-    track, demo, info, live, retarget, doctor, synth, data, train, bank, ablate, export,
-    bench, predict, score, compare, reproduce,
+    track, track_many, demo, info, live, retarget, doctor, synth, data, train, bank, ablate, export,
+    weights, bench, predict, score, compare, reproduce,
 ):  # fmt: skip
     cli.add_command(command)
 

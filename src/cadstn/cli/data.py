@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cadstn.cli.many import end_of_many, many_jobs, workers_options
 from cadstn.cli.shared import need_train
 from cadstn.errors import CadstnError
 
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
     show_default=True,
     help="Chance that the hand of a recording holds something.",
 )
+@click.option("--shards", type=click.IntRange(1),
+              help="So many recordings of --frames each, by many processes.")  # fmt: skip
+@workers_options
 @click.option("--preview", is_flag=True, help="Draw sheets of what would be made instead.")
 def synth(
     path: Path,
@@ -48,6 +52,9 @@ def synth(
     all_cameras: bool,
     seed: int,
     held: float,
+    shards: int | None,
+    workers: int | None,
+    scheduler: str | None,
     preview: bool,
 ) -> None:
     r"""Render moving hands with their truth (needs cadstn[train]).
@@ -57,6 +64,7 @@ def synth(
     \b
     cadstn synth my_recording --frames 300 --seed 7
     cadstn synth grasp --frames 300 --held 1     # a hand that holds something
+    cadstn synth shards --shards 1000 --frames 1000 --workers 16
     cadstn synth data/nyu --layout nyu --train 4000 --test 1000
     cadstn synth data/icvl --layout icvl
     cadstn synth data/msra --layout msra --frames 3000
@@ -70,7 +78,12 @@ def synth(
             click.echo(f"wrote {sheet}")
         return
     _must_suit(layout, {"frames": frames, "train": train, "test": test, "all-cameras": all_cameras,
-                        "held": held})  # fmt: skip
+                        "held": held, "shards": shards})  # fmt: skip
+    if shards is not None:
+        _render_shards(path, shards, frames or _FRAMES[layout], seed, held, workers, scheduler)
+        return
+    if workers or scheduler:
+        raise CadstnError("--workers and --scheduler need --shards", hint="give --shards as well")
     split = layout in ("nyu", "icvl", "icvl-old")
     counts = (train or 1000, test or 300) if split else (frames or _FRAMES[layout], 0)
     total = sum(counts) * (3 if all_cameras else 1)
@@ -98,10 +111,29 @@ def synth(
     click.echo(f"next: {following} {path}")
 
 
+def _render_shards(
+    path: Path,
+    shards: int,
+    frames: int,
+    seed: int,
+    held: float,
+    workers: int | None,
+    scheduler: str | None,
+) -> None:
+    from cadstn.many import render_shards
+    from cadstn.many.shards import TABLE
+
+    with many_jobs(path, shards, "shards", workers, scheduler) as (client, on_row):
+        rows = render_shards(
+            client, path, shards=shards, frames=frames, seed=seed, held=held, on_row=on_row
+        )
+    end_of_many(rows, path / TABLE, "shards")
+
+
 #: Frames that are rendered where no number is given.
 _FRAMES = {"recording": 150, "msra": 1000}
 _SUITS = {
-    "recording": ("frames", "held"),
+    "recording": ("frames", "held", "shards"),
     "nyu": ("train", "test", "all-cameras"),
     "icvl": ("train", "test"),
     "icvl-old": ("train", "test"),

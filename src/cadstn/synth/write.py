@@ -32,6 +32,7 @@ def write_synthetic(
     *,
     frames: int,
     seed: int,
+    number: int = 0,
     camera: Camera = SYNTH_CAMERA,
     sensor: str | None = None,
     distance_mm: tuple[float, float] = DISTANCE_MM,
@@ -47,7 +48,8 @@ def write_synthetic(
     Args:
         path: folder (or ``.npz`` file) to write, see `cadstn.io.write_recording`.
         frames: how many.
-        seed: the recording is a function of it.
+        seed: the recording is a function of it and its number.
+        number: which recording of the seed.
         camera: that records, with its size.
         sensor: name of the sensor that measures (`cadstn.synth.sensors.SENSORS`); one drawn from
             the seed if none is given.
@@ -65,7 +67,7 @@ def write_synthetic(
         raise CadstnError(f"held is {held:g}", hint="give a share from 0 to 1")
     measures = named_sensor(sensor) if sensor else None
     moving = Sequence(
-        (seed, _SPLIT), 0, camera, frames, sensor=measures, distance_mm=distance_mm, held=held
+        (seed, _SPLIT), number, camera, frames, sensor=measures, distance_mm=distance_mm, held=held
     )
 
     def rendered(first: int) -> Iterator[NDArray[np.uint16]]:
@@ -79,8 +81,8 @@ def write_synthetic(
         )
         return
     order = {
-        "version": __version__, "frames": frames, "seed": seed, "camera": camera.to_json(),
-        "sensor": sensor, "distance_mm": list(distance_mm),
+        "version": __version__, "frames": frames, "seed": seed, "number": number,
+        "camera": camera.to_json(), "sensor": sensor, "distance_mm": list(distance_mm),
         "held": held,
     }  # fmt: skip
     with error_context(path):
@@ -105,6 +107,11 @@ def write_synthetic(
         # Renamed before the note goes: a part without its note would be nobody's.
         os.replace(part, path)
         (path / _ORDER).unlink()
+
+
+def is_written(path: Path) -> bool:
+    """Whether a folder of `write_synthetic` is whole, and was to the very last step."""
+    return (path / "truth.npz").is_file() and not (path / _ORDER).exists()
 
 
 def _unfinished(path: Path, order: dict[str, Any]) -> tuple[Path, int]:

@@ -6,7 +6,7 @@ import csv
 import json
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,7 @@ def track_recording(
     on_frame: Callable[[], None] = lambda: None,
     on_warning: Callable[[str], None] = lambda line: None,
     video: bool = True,
+    about: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Track every frame and write `OUTPUTS` into a folder, all of them or none.
 
@@ -91,6 +92,7 @@ def track_recording(
         on_frame: called after each frame, for a progress bar.
         on_warning: called with one line, once, for depth, a camera or hands that cannot be right.
         video: whether to write the overlay video.
+        about: more entries of the summary, fit for JSON.
 
     Returns:
         The summary, as in ``summary.json``.
@@ -104,7 +106,9 @@ def track_recording(
     with whole_folder(
         out, names, optional=VIDEOS, inputs=[recording.path], summary="summary.json"
     ) as work:
-        summary = _track_into(recording, tracker, work, on_bad, on_frame, on_warning, video)
+        summary = _track_into(
+            recording, tracker, work, on_bad, on_frame, on_warning, video, dict(about or {})
+        )
     return summary
 
 
@@ -116,8 +120,9 @@ def _track_into(
     on_frame: Callable[[], None],
     on_warning: Callable[[str], None],
     with_video: bool,
+    about: dict[str, Any],
 ) -> dict[str, Any]:
-    skeleton, total = tracker.network.skeleton, len(recording)
+    skeleton, total, started = tracker.network.skeleton, len(recording), time.perf_counter()
     places = [_empty(recording, skeleton) for _ in tracker.state.tracks]
     tracked = places[0]
     how = ["bad"] * total
@@ -169,7 +174,8 @@ def _track_into(
     for place, one_place in enumerate(places):
         _write_joints(one_place, out, hand_name(place))
     write_joints_uvd(out / "joints_uvd.txt", recording.camera.to_uvd(tracked.joints_xyz_mm))
-    summary = _summary(recording, tracked, how, bad, took_ms)
+    summary = _summary(recording, tracked, how, bad, took_ms) | about
+    summary["seconds"] = round(time.perf_counter() - started, 3)
     summary["warnings"] = warnings
     summary["without_hand"] = without or None
     summary["video"] = None if video.path is None else video.path.name

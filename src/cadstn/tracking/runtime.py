@@ -17,6 +17,7 @@ from cadstn.io.hashes import check_stamp
 from cadstn.io.onnx_check import check_network
 from cadstn.tracking.detector import DETECTOR_KEY, Detector
 from cadstn.tracking.network import Network, Wants
+from cadstn.tracking.weights import path_of
 
 SHIPPED = "hand21.onnx"
 #: What can run a network, the fastest first: a name for people, and onnxruntime's own.
@@ -50,7 +51,7 @@ def load_network(
     """Load an exported network; without a path, the one that ships with the package.
 
     Args:
-        path: an ONNX file of `cadstn export`.
+        path: an ONNX file of `cadstn export`, or ``NAME@VERSION`` (`cadstn.tracking.weights`).
         provider: one of `PROVIDERS`; None takes the first that is installed and can run it.
         threads: for the CPU; None takes what this process may use, four at most.
 
@@ -62,7 +63,7 @@ def load_network(
     if path is None:
         with shipped_weights() as shipped:
             return _load(shipped, chosen, threads)
-    return _load(Path(path), chosen, threads)
+    return _load(path_of(path), chosen, threads)
 
 
 def _providers(name: str | None) -> list[str]:

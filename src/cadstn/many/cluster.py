@@ -1,0 +1,179 @@
+"""Jobs on Dask's workers: of this machine, or of a cluster that is running."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import Any, TypeVar
+
+from cadstn._version import __version__
+from cadstn.errors import CadstnError
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+_PATIENCE_S = 60
+#: A job that its worker dies of so often is the reason of it.
+_DEATHS = 3
+
+
+def check_extra() -> None:
+    """Raise CadstnError where the cluster or the table of results lacks its library."""
+    if any(find_spec(name) is None for name in ("distributed", "pyarrow", "cryptography")):
+        raise CadstnError(
+            "work by many processes needs Dask and pyarrow", hint="pip install 'cadstn[many]'"
+        )
+
+
+@contextmanager
+def dask_client(workers: int | None = None, scheduler: str | None = None) -> Iterator[Any]:
+    """Give a client of new workers on this machine, or of a scheduler that is running.
+
+    Workers of this machine have a thread each, listen on 127.0.0.1 alone and take tasks over TLS
+    with a certificate of this run: a Dask worker runs whatever it is sent. One that dies is started
+    again.
+
+    Args:
+        workers: how many; one for each processor that this process may use if None.
+        scheduler: address of a scheduler, such as ``tcp://10.0.0.1:8786``.
+
+    Raises:
+        CadstnError: if Dask is missing, no worker answers within a minute, or one of them has
+            another release of this package, or none.
+    """
+    check_extra()
+    import dask
+    from distributed import Client, LocalCluster
+    from distributed.security import Security
+
+    with dask.config.set({
+        "distributed.scheduler.allowed-failures": _DEATHS - 1,
+        "distributed.admin.system-monitor.gil.enabled": False,
+    }):  # fmt: skip
+        if scheduler is not None:
+            try:
+                client = Client(scheduler, timeout=_PATIENCE_S, set_as_default=False)
+                client.wait_for_workers(1, timeout=_PATIENCE_S)
+            except (OSError, TimeoutError, ValueError) as error:
+                raise CadstnError(
+                    f"no scheduler with workers answers ({type(error).__name__})",
+                    where=scheduler,
+                    hint="start 'dask scheduler' and 'dask worker ADDRESS', give its address",
+                ) from None
+            with client:
+                _check_workers(client, scheduler)
+                yield client
+            return
+        with (
+            LocalCluster(
+                n_workers=workers or processors(), threads_per_worker=1, host="127.0.0.1",
+                protocol="tls://", security=Security.temporary(), dashboard_address=None,
+                silence_logs=logging.CRITICAL, memory_limit=0,
+            ) as cluster,
+            Client(cluster, set_as_default=False) as client,
+        ):  # fmt: skip
+            yield client
+
+
+def processors() -> int:
+    """How many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _version() -> str:
+    """The release on a worker."""
+    return __version__
+
+
+def _check_workers(client: Any, scheduler: str) -> None:
+    hint = f"install cadstn {__version__} on every machine"
+    try:
+        found = client.run(_version)
+    except Exception as error:  # whatever the workers' Python makes of it
+        raise CadstnError(
+            f"its workers cannot run cadstn ({type(error).__name__}: {error})",
+            where=scheduler, hint=hint,
+        ) from None  # fmt: skip
+    for worker, version in found.items():
+        if version != __version__:
+            raise CadstnError(f"has cadstn {version}", where=worker, hint=hint)
+
+
+def run_jobs(
+    client: Any, work: Callable[[Job], Result], jobs: Sequence[Job]
+) -> Iterator[tuple[Job, Result | str]]:
+    """Run a job after the other on whichever worker is free; yield each with its result.
+
+    A job whose worker dies is done again by another; one that three workers died of is given up.
+
+    Args:
+        client: see `dask_client`.
+        work: an importable function of one job; what it raises ends the run.
+        jobs: values that can be sent.
+
+    Yields:
+        Jobs as they end, with their result, or one line on why there is none.
+    """
+    from distributed import as_completed
+    from distributed.scheduler import KilledWorker
+
+    futures = client.map(work, jobs, pure=False, batch_size=1000)
+    job_of = dict(zip((future.key for future in futures), jobs, strict=True))
+    pending = as_completed(futures, loop=client.loop)
+    del futures  # so that a result is forgotten by the cluster once it has been taken
+    for future in pending:
+        try:
+            result = future.result()
+        except KilledWorker:
+            result = f"its worker died {_DEATHS} times; does it need more memory than there is?"
+        yield job_of.pop(future.key), result
+
+
+class Progress:
+    """Writes how far a run is: done, failed, rate, time left.
+
+    On a terminal once a second over the line before; elsewhere a line every ``every_s`` seconds.
+
+    Args:
+        stream: to write to.
+        total: how many jobs there are.
+        noun: of what, in the plural.
+        every_s: seconds between two lines that are not on a terminal.
+    """
+
+    def __init__(self, stream: Any, total: int, noun: str, every_s: float = 30.0) -> None:
+        self._stream, self._total, self._noun = stream, total, noun
+        self._terminal = stream.isatty()
+        self._every_s = 1.0 if self._terminal else every_s
+        self._began = self._last = time.monotonic()
+        self._done = self._worked = self._failed = self._frames = 0
+
+    def __call__(self, frames: int, *, skipped: bool = False, failed: bool = False) -> None:
+        """Count a job that ended."""
+        self._done += 1
+        self._worked += not skipped
+        self._failed += failed
+        self._frames += 0 if skipped else frames
+        now = time.monotonic()
+        if now - self._last >= self._every_s or self._done == self._total:
+            self._last = now
+            text = self.line(now - self._began)
+            end = "\r" if self._terminal and self._done < self._total else "\n"
+            self._stream.write(f"{text[:119]:<119}{end}" if self._terminal else f"{text}{end}")
+            self._stream.flush()
+
+    def line(self, passed_s: float) -> str:
+        """Describe the state after so many seconds."""
+        text = f"{self._done} of {self._total} {self._noun}"
+        if self._failed:
+            text += f", {self._failed} failed"
+        if self._worked and passed_s > 0:
+            left_s = round(passed_s / self._worked * (self._total - self._done))
+            clock = f"{left_s // 3600}:{left_s // 60 % 60:02d}:{left_s % 60:02d}"
+            text += f", {self._frames / passed_s:.0f} frames a second, {clock} left"
+        return text

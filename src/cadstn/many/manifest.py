@@ -1,0 +1,165 @@
+"""Manifests: which recordings to track, one a line."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from cadstn.errors import CadstnError, nearest_name
+from cadstn.geometry.arrays import UNITS_MM
+from cadstn.io.files import error_context
+
+_COLUMNS = ("path", "name", "camera", "unit")
+_FILES = (".npz", ".npy", ".bag", ".db3", ".mcap", ".png", ".tiff", ".tif", ".pgm", ".exr")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One recording of a manifest.
+
+    Attributes:
+        path: what `cadstn.io.open_recording` takes, absolute.
+        name: of its results: a path below the output folder, with ``/`` between its parts.
+        camera: text for `cadstn.geometry.camera.parse_camera`; None for the recording's own.
+        unit: millimetres of one step of its depth, 1000 of floats in metres; None for the
+            camera's.
+    """
+
+    path: str
+    name: str = ""
+    camera: str | None = None
+    unit: float | None = None
+
+
+def read_manifest(path: Path) -> list[Entry]:
+    """Read a list of recordings.
+
+    The ending decides the form. ``.csv`` has a header with ``path`` and, as wanted, ``name``,
+    ``camera`` and ``unit``. ``.jsonl`` has an object with these keys a line. Any other file has a
+    path a line, where ``#`` begins a comment line. Relative paths start at the manifest's folder.
+
+    Without a name, results are named by the path below the folder that all these recordings share.
+
+    Args:
+        path: the manifest.
+
+    Raises:
+        CadstnError: naming the line, if it cannot be read; if two recordings have one name, or one
+            name lies inside another; if there are none.
+    """
+    with error_context(path):
+        try:
+            text = path.read_text(encoding="utf-8-sig")
+        except UnicodeDecodeError:
+            raise CadstnError("not a text file", hint="give a list of recordings") from None
+    read = {".csv": _of_csv, ".jsonl": _of_json_lines}.get(path.suffix.lower(), _of_text)
+    entries = []
+    for number, row in read(path, text):
+        with error_context(f"{path}, line {number}"):
+            entries.append(_entry(row, path.parent))
+    if not entries:
+        raise CadstnError("lists no recording", where=path, hint="give one path a line")
+    entries = _named(entries)
+    _check_names(entries, path)
+    return entries
+
+
+def _of_text(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.strip() and not line.lstrip().startswith("#"):
+            yield number, {"path": line.strip()}
+
+
+def _of_csv(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    rows = csv.DictReader(text.splitlines())
+    if "path" not in (rows.fieldnames or ()):
+        raise CadstnError("has no column 'path'", where=path, hint="begin it with a line: path")
+    for row in rows:
+        if None in row:
+            raise CadstnError(
+                "has more cells than the header",
+                where=f"{path}, line {rows.line_num}",
+                hint="put a cell with commas in quotes",
+            )
+        yield rows.line_num, {name: cell for name, cell in row.items() if cell}
+
+
+def _of_json_lines(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            row = None
+        if not isinstance(row, dict):
+            raise CadstnError(
+                "not a JSON object", where=f"{path}, line {number}", hint='such as {"path": "a"}'
+            )
+        yield number, row
+
+
+def _entry(row: dict[str, Any], folder: Path) -> Entry:
+    for column in row:
+        if column not in _COLUMNS:
+            raise CadstnError(f"no column '{column}'", hint=nearest_name(column, _COLUMNS))
+    for column in _COLUMNS[:3]:
+        if not isinstance(row.get(column, ""), str):
+            raise CadstnError(f"{column} is no text", hint=f"give {column} as text")
+    if not row.get("path"):
+        raise CadstnError("has no path", hint="give the path of a recording")
+    unit = row.get("unit")
+    return Entry(
+        os.path.abspath(folder / row["path"]),
+        row.get("name", ""),
+        row.get("camera") or None,
+        None if unit is None else _unit_mm(unit),
+    )
+
+
+def _unit_mm(unit: object) -> float:
+    if isinstance(unit, str) and unit in UNITS_MM:
+        return UNITS_MM[unit]
+    try:
+        value = float(unit)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise CadstnError(f"unit is {unit}", hint="give mm, cm, m, um, or millimetres a step")
+    return value
+
+
+def _named(entries: Sequence[Entry]) -> list[Entry]:
+    """Name what has no name by its path below the deepest folder that all such share."""
+    paths = {entry: Path(entry.path) for entry in entries if not entry.name}
+    if not paths:
+        return list(entries)
+    shared = os.path.commonpath([path.parent for path in paths.values()])
+
+    def name(entry: Entry) -> str:
+        below = paths[entry].relative_to(shared)
+        return (below.with_suffix("") if below.suffix.lower() in _FILES else below).as_posix()
+
+    return [entry if entry.name else replace(entry, name=name(entry)) for entry in entries]
+
+
+def _check_names(entries: Sequence[Entry], path: Path) -> None:
+    """Refuse names that lead out of the output folder, or to one another's results."""
+    hint = "give each a name of its own, in the column 'name'"
+    seen: dict[PurePosixPath, Entry] = {}
+    for entry in entries:
+        name = PurePosixPath(entry.name)
+        if name.is_absolute() or ".." in name.parts or not name.parts or "\\" in entry.name:
+            raise CadstnError(f"name '{entry.name}' leads out of the output", where=path, hint=hint)
+        if name in seen:
+            raise CadstnError(f"two recordings are named '{name}'", where=path, hint=hint)
+        seen[name] = entry
+    for name in seen:
+        for parent in name.parents:
+            if parent in seen:
+                raise CadstnError(f"name '{name}' lies inside '{parent}'", where=path, hint=hint)

@@ -1,0 +1,178 @@
+"""Track the recordings of a manifest, each whole or not at all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cadstn._version import __version__
+from cadstn.errors import CadstnError
+from cadstn.geometry.arrays import UNITS_MM
+from cadstn.geometry.camera import Camera, parse_camera
+from cadstn.io import Recording, open_recording
+from cadstn.io.folder import check_hashes, folder_target
+from cadstn.io.hashes import file_sha256
+from cadstn.many.cluster import run_jobs
+from cadstn.many.manifest import Entry
+from cadstn.many.table import Row, error_line, write_table
+from cadstn.tracking import Network, Tracker, load_network
+
+TABLE = "recordings.parquet"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One recording, and how it is tracked.
+
+    Attributes:
+        entry: the recording.
+        out: folder of all results.
+        weights: an exported network; None for the one that ships.
+        weights_sha256: of that file; empty of the one that ships.
+        hands: at most.
+        video: whether to write the overlay.
+    """
+
+    entry: Entry
+    out: str
+    weights: str | None
+    weights_sha256: str
+    hands: int
+    video: bool
+
+    @property
+    def folder(self) -> Path:
+        """Where its results are."""
+        return Path(self.out) / self.entry.name
+
+    @property
+    def order(self) -> dict[str, Any]:
+        """All that its results are a function of, but for the recording's own contents."""
+        return {
+            "path": self.entry.path, "camera": self.entry.camera, "unit_mm": self.entry.unit,
+            "weights": self.weights_sha256, "hands": self.hands, "video": self.video,
+            "cadstn": __version__,
+        }  # fmt: skip
+
+
+def track_many(
+    client: Any,
+    entries: Sequence[Entry],
+    out: Path,
+    *,
+    weights: Path | None = None,
+    hands: int = 1,
+    video: bool = False,
+    on_row: Callable[[Row], None] = lambda row: None,
+) -> list[Row]:
+    """Track recordings, and write a folder of results for each and ``recordings.parquet``.
+
+    The folders are those of `cadstn.tracking.results.track_recording`. One that is there, whole and
+    made by the same settings and release, is skipped.
+
+    Args:
+        client: see `cadstn.many.cluster.dask_client`.
+        entries: see `cadstn.many.manifest.read_manifest`.
+        out: folder to write to; every worker must reach it, and the recordings, by the same path.
+        weights: an exported network; None for the one that ships.
+        hands: how many are followed at most.
+        video: write the overlay video of each.
+        on_row: called with each recording's row as it ends.
+
+    Returns:
+        A row for each recording, in the order of their names. A recording that failed is one with
+        an error.
+
+    Raises:
+        CadstnError: if the weights cannot be used, or ``out`` cannot be written to.
+    """
+    load_network(weights, threads=1)  # refused here, not in every row
+    sha256 = "" if weights is None else file_sha256(weights)
+    target = folder_target(out)
+    network = None if weights is None else str(weights.resolve())
+    jobs = [Job(entry, str(target), network, sha256, hands, video) for entry in entries]
+    rows: list[Row] = []
+    try:
+        for job, found in run_jobs(client, track_job, jobs):
+            name, path = job.entry.name, job.entry.path
+            row = Row(name, path, error=found) if isinstance(found, str) else found
+            rows.append(row)
+            on_row(row)
+    finally:  # of an interrupted run too
+        if rows:
+            write_table(target / TABLE, rows)
+    return sorted(rows, key=lambda row: row.name)
+
+
+def track_job(job: Job) -> Row:
+    """Track one recording, in a worker; whatever goes wrong is the row's error."""
+    try:
+        if (row := _done(job)) is not None:
+            return row
+        from cadstn.tracking.results import track_recording
+
+        recording = _opened(job.entry)
+        tracker = Tracker(_network(job.weights), hands=job.hands)
+        track_recording(
+            recording, tracker, job.folder, on_bad=lambda bad: None, video=job.video,
+            about={"order": job.order},
+        )  # fmt: skip
+        row = _done(job)
+        if row is None:
+            raise CadstnError("its results changed while they were read", where=job.folder)
+        return replace(row, skipped=False)
+    except Exception as error:
+        return Row(job.entry.name, job.entry.path, error=error_line(error))
+
+
+@lru_cache(maxsize=1)
+def _network(weights: str | None) -> Network:
+    """One network a process, on one thread: workers are as many as processors."""
+    import cv2
+
+    cv2.setNumThreads(1)
+    return load_network(weights, threads=1)
+
+
+def _opened(entry: Entry) -> Recording:
+    if entry.camera is not None:
+        return open_recording(entry.path, _of_unit(parse_camera(entry.camera), entry.unit))
+    recording = open_recording(entry.path)
+    return replace(recording, camera=_of_unit(recording.camera, entry.unit))
+
+
+def _of_unit(camera: Camera, unit_mm: float | None) -> Camera:
+    if unit_mm is None:
+        return camera
+    if unit_mm == UNITS_MM["m"]:  # no depth has steps of a metre: floats
+        return replace(camera, encoding="metres")
+    return replace(camera, depth_unit_mm=unit_mm)
+
+
+def _done(job: Job) -> Row | None:
+    """Return the row of results that are there; None if they are not whole, or of another order."""
+    joints = job.folder / "joints.npz"
+    try:
+        summary = json.loads((job.folder / "summary.json").read_text(encoding="utf-8"))
+        if summary["order"] != job.order or joints.name not in summary["files"]:
+            return None
+        check_hashes(joints)
+        with np.load(joints, allow_pickle=False) as held:
+            present = held["present"][held["found"]]
+        return Row(
+            job.entry.name,
+            job.entry.path,
+            frames=summary["frames"],
+            found_share=summary["tracked"] / summary["frames"],
+            mean_presence=float(present.mean()) if np.isfinite(present).any() else None,
+            seconds=summary["seconds"],
+            skipped=True,
+        )
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, CadstnError):
+        return None

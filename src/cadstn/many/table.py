@@ -1,0 +1,62 @@
+"""The summary table of many recordings or shards: a row each, as Parquet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from cadstn.errors import CadstnError, printable
+from cadstn.io.whole import whole_file
+
+
+@dataclass(frozen=True)
+class Row:
+    """What came of one recording or shard.
+
+    Attributes:
+        name: of the results, below the output folder.
+        path: what was read; empty of a shard.
+        frames: how many it has; 0 of one that failed.
+        found_share: share of the frames with a hand; None where nothing was tracked.
+        mean_presence: mean predicted presence of the frames with a hand; None without one.
+        seconds: what the work took in its process; None of one that failed.
+        skipped: whether it was there already.
+        error: why it failed, in one line; empty if it did not.
+    """
+
+    name: str
+    path: str = ""
+    frames: int = 0
+    found_share: float | None = None
+    mean_presence: float | None = None
+    seconds: float | None = None
+    skipped: bool = False
+    error: str = ""
+
+
+def error_line(error: Exception) -> str:
+    """One line on what went wrong, short enough for a table."""
+    line = str(error) if isinstance(error, CadstnError) else f"{type(error).__name__}: {error}"
+    return printable(line)[:500]
+
+
+def write_table(path: Path, rows: Sequence[Row]) -> None:
+    """Write rows as a Parquet file, in the order of their names, whole or not at all.
+
+    Raises:
+        CadstnError: if the file cannot be written.
+    """
+    import pyarrow as arrow
+    from pyarrow import parquet
+
+    kinds = {
+        "frames": arrow.int64(), "skipped": arrow.bool_(), "found_share": arrow.float64(),
+        "mean_presence": arrow.float64(), "seconds": arrow.float64(),
+    }  # fmt: skip
+    schema = arrow.schema(
+        [(field.name, kinds.get(field.name, arrow.string())) for field in fields(Row)]
+    )
+    held = [vars(row) for row in sorted(rows, key=lambda row: row.name)]
+    with whole_file(path) as temporary:
+        parquet.write_table(arrow.Table.from_pylist(held, schema=schema), temporary)

@@ -1,0 +1,253 @@
+"""Many recordings and shards by local workers: whole, skipped, done again after a kill."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import cadstn
+from cadstn.errors import CadstnError
+from cadstn.many import Entry, read_manifest
+from cadstn.many.recordings import Job, track_job
+
+for needed in ("distributed", "pyarrow", "cryptography"):
+    pytest.importorskip(needed, reason="needs cadstn[many]")
+
+
+def run(folder: Path, *arguments: object) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "cadstn.cli", *map(str, arguments)], cwd=folder,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
+    with process:
+        try:
+            out, err = process.communicate(timeout=240)
+        finally:
+            process.kill()
+    return process.returncode, out + err
+
+
+def recordings(folder: Path, frames: int, names: str) -> None:
+    """Copies of the demo's first frames."""
+    with resources.as_file(resources.files("cadstn") / "demo") as demo:
+        for name in names:
+            (folder / name).mkdir()
+            for file in [f"{k:06d}.png" for k in range(frames)] + ["camera.json"]:
+                shutil.copy(demo / file, folder / name)
+
+
+def rows_of(table: Path) -> dict[str, dict[str, object]]:
+    from pyarrow import parquet
+
+    return {row["name"]: row for row in parquet.read_table(table).to_pylist()}
+
+
+def killed_in_work(out: Path) -> str:
+    """Kill the first worker that is seen to work on a result; returns the result's name."""
+    end = time.monotonic() + 120
+    while time.monotonic() < end:
+        for path in out.glob(".*.tmp"):
+            found = re.fullmatch(r"\.(.+)\.(\d+)-\w+-\d+\.tmp", path.name)
+            if found and path.is_dir():
+                os.kill(int(found[2]), signal.SIGKILL)
+                return found[1]
+        time.sleep(0.005)
+    raise AssertionError("no worker was seen at work")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_a_killed_worker_loses_nothing(tmp_path: Path) -> None:
+    recordings(tmp_path, 12, "abcd")
+    (tmp_path / "list.txt").write_text("# all\na\nb\nc\nd\nnone\n")
+    out = tmp_path / "out"
+    command = ("track-many", "list.txt", "--out", "out", "--workers", 2)
+    process = run(tmp_path, *command)
+    try:
+        name = killed_in_work(out)
+    except BaseException:
+        process.kill()
+        raise
+    code, text = ended(process)
+    assert code == 1, text
+    assert "4 recordings done, 0 there already, 1 failed; 48 frames" in text
+    assert "failed: none: " in text
+    assert "no such recording" in text
+    rows = rows_of(out / "recordings.parquet")
+    assert rows["none"]["frames"] == 0
+    assert "no such recording" in str(rows["none"]["error"])
+    assert "\n" not in str(rows["none"]["error"])
+    for recording in "abcd":
+        assert rows[recording]["frames"] == 12
+        assert rows[recording]["found_share"] == 1
+        assert rows[recording]["error"] == ""
+        assert float(str(rows[recording]["seconds"])) > 0
+        assert 0.9 < float(str(rows[recording]["mean_presence"])) <= 1
+    assert name in rows  # whose worker was killed
+    assert sorted(path.name for path in out.iterdir()) == [*"abcd", "recordings.parquet"]
+
+    # The same recording gives the same joints, whoever tracked it and whatever died meanwhile.
+    joints = [np.load(out / one / "joints.npz")["joints_xyz_mm"] for one in "abcd"]
+    for other in joints[1:]:
+        np.testing.assert_array_equal(other, joints[0])
+
+
+def test_what_is_done_is_skipped_and_what_is_not_is_done_again(tmp_path: Path) -> None:
+    recordings(tmp_path, 3, "a")
+    entry = Entry(str(tmp_path / "a"), "a")
+    job = Job(entry, str(tmp_path / "out"), None, "", 1, False)
+    first = track_job(job)
+    assert (first.frames, first.found_share, first.skipped, first.error) == (3, 1, False, "")
+    assert track_job(job) == replace(first, skipped=True)
+    joints = tmp_path / "out/a/joints.npz"
+    whole = joints.read_bytes()
+    joints.write_bytes(b"damaged")
+    assert not track_job(job).skipped
+    assert len(joints.read_bytes()) == len(whole)
+    for other in (
+        replace(job, hands=2), replace(job, entry=replace(entry, camera="285,285,160,120")),
+        replace(job, entry=replace(entry, unit=0.5)),
+    ):  # fmt: skip
+        row = track_job(other)
+        assert not row.skipped
+        assert not row.error
+        assert track_job(other).skipped
+    failed = track_job(replace(job, entry=replace(entry, camera="nonesuch")))
+    assert "nonesuch" in failed.error
+    assert track_job(other).skipped  # a failure leaves what was there
+
+
+def test_floats_in_metres_are_tracked_by_their_unit(tmp_path: Path) -> None:
+    with resources.as_file(resources.files("cadstn") / "demo") as demo:
+        recording = cadstn.open_recording(demo)
+        frame = next(iter(recording))
+        np.savez(tmp_path / "m.npz", depth=frame.depth[None] / 1000)
+    camera = "285,285,160,120"
+    entry = Entry(str(tmp_path / "m.npz"), "m", camera, 1000.0)
+    job = Job(entry, str(tmp_path / "out"), None, "", 1, False)
+    assert track_job(job).found_share == 1
+    assert "metres" in track_job(replace(job, entry=replace(entry, unit=None))).error
+
+
+def test_a_job_that_kills_its_workers_is_an_error_of_its_own(tmp_path: Path) -> None:
+    """Not the end of the others."""
+    from cadstn.many.cluster import dask_client, run_jobs
+
+    with dask_client(workers=1) as client:
+        found = dict(run_jobs(client, _exit_if, [0, 1]))
+    assert found[0] == 0
+    assert "its worker died 3 times" in str(found[1])
+
+
+def _exit_if(code: int) -> int:
+    if code:
+        os._exit(code)
+    return code
+
+
+def test_shards_are_whole_skipped_and_a_data_set(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    from cadstn.data import open_dataset
+    from cadstn.many import render_shards
+    from cadstn.many.shards import Shard, render_shard
+    from cadstn.synth.write import write_synthetic
+
+    command = ("synth", "set", "--frames", 2, "--workers", 2, "--seed", 5, "--shards", 2)
+    code, text = ended(run(tmp_path, *command))
+    assert code == 0, text
+    assert "2 shards done, 0 there already, 0 failed; 4 frames" in text
+    out = tmp_path / "set"
+    assert set(rows_of(out / "shards.parquet")) == {"shard-000000", "shard-000001"}
+    assert len(open_dataset(out, "all")) == 4
+    write_synthetic(tmp_path / "one", frames=2, seed=5, number=1)  # a shard is its number's
+    for name in ("000000.png", "000001.png"):
+        shard = out / "shard-000001" / name
+        assert shard.read_bytes() == (tmp_path / "one" / name).read_bytes()
+        assert shard.read_bytes() != (out / "shard-000000" / name).read_bytes()
+    job = Shard(str(out), 1, 2, 5, 0.0)
+    assert render_shard(job).skipped
+    shutil.rmtree(out / "shard-000001")
+    assert not render_shard(job).skipped
+    assert render_shard(replace(job, number=3, frames=0)).error == "0 frames; give at least one"
+    with pytest.raises(CadstnError, match="was begun with other settings"):
+        render_shards(None, out, shards=2, frames=3, seed=5)
+    with pytest.raises(CadstnError, match="is not empty"):
+        render_shards(None, tmp_path, shards=2, frames=3, seed=5)
+
+
+def test_no_scheduler_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cadstn.many import cluster
+
+    monkeypatch.setattr(cluster, "_PATIENCE_S", 1)
+    with (
+        pytest.raises(CadstnError, match=r"tcp://127\.0\.0\.1:1: no scheduler with workers"),
+        cluster.dask_client(scheduler="tcp://127.0.0.1:1"),
+    ):
+        pass
+
+
+def test_progress_gives_rate_and_time_left() -> None:
+    import io
+
+    from cadstn.many.cluster import Progress
+
+    progress = Progress(io.StringIO(), 10, "recordings", every_s=1e9)
+    for _ in range(3):
+        progress(100)
+    progress(0, failed=True)
+    progress(100, skipped=True)
+    # 4 worked in 8 s: 2 s each, 5 to come; 300 frames in 8 s, those that were there not counted.
+    assert progress.line(8) == (
+        "5 of 10 recordings, 1 failed, 38 frames a second, 0:00:10 left"
+    )  # fmt: skip
+
+
+def test_manifests_of_three_forms(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("x/depth\n\n# none\ny/rec.npz\n")
+    (tmp_path / "a.csv").write_text("path,name,camera,unit\nx,one,kinect2,\ny,,,0.5\n")
+    (tmp_path / "a.jsonl").write_text('{"path": "x", "unit": "m"}\n{"path": "/z/y"}\n')
+    x, y = str(tmp_path / "x"), str(tmp_path / "y")
+    assert read_manifest(tmp_path / "a.txt") == [
+        Entry(f"{x}/depth", "x/depth"), Entry(f"{y}/rec.npz", "y/rec"),
+    ]  # fmt: skip
+    assert read_manifest(tmp_path / "a.csv") == [
+        Entry(x, "one", "kinect2"), Entry(y, "y", None, 0.5)
+    ]  # fmt: skip
+    first, second = read_manifest(tmp_path / "a.jsonl")
+    assert (first.path, first.unit, second.name) == (x, 1000.0, "z/y")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "line"),
+    [
+        ("a.txt", "# nothing\n", "a.txt: lists no recording"),
+        ("a.txt", "a\na\n", "two recordings are named 'a'"),
+        ("a.txt", "r\nr/b\n", "name 'r/b' lies inside 'r'"),
+        ("a.csv", "recording\na\n", "has no column 'path'"),
+        ("a.csv", "path,camra\na,b\n", "a.csv, line 2: no column 'camra'; did you mean 'camera'"),
+        ("a.csv", "path\na,b\n", "a.csv, line 2: has more cells"),
+        ("a.csv", "path,name\na,../b\n", "name '../b' leads out of the output"),
+        ("a.csv", "path,unit\na,-1\n", "a.csv, line 2: unit is -1"),
+        ("a.csv", "path,name\n,b\n", "a.csv, line 2: has no path"),
+        ("a.jsonl", '{"path": "a"}\n[1]\n', "a.jsonl, line 2: not a JSON object"),
+        ("a.jsonl", '{"path": 1}\n', "a.jsonl, line 1: path is no text"),
+    ],
+)
+def test_broken_manifests_are_one_line(tmp_path: Path, name: str, text: str, line: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(CadstnError, match=re.escape(line)):
+        read_manifest(tmp_path / name)

@@ -1,0 +1,59 @@
+"""Lowest versions are those of pyproject.toml; licences of the base install are known."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+#: Words of a licence that a package with our MIT licence may depend on without a condition on us.
+PERMISSIVE = re.compile(r"MIT|BSD|Apache|PSF|Python Software Foundation", re.IGNORECASE)
+
+
+def bounds() -> dict[str, str]:
+    """Lowest version of each dependency of the base install."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    pairs = [re.fullmatch(r"([\w-]+)>=([\d.]+)", text) for text in project["dependencies"]]
+    assert all(pairs)
+    return {pair[1]: pair[2] for pair in pairs if pair}
+
+
+def test_lowest_versions_are_those_of_the_project() -> None:
+    lines = (ROOT / "constraints-lowest.txt").read_text(encoding="utf-8").splitlines()
+    lowest = dict(line.split("==") for line in lines if not line.startswith("#"))
+    assert lowest.keys() == bounds().keys()
+    for name, version in bounds().items():
+        assert re.fullmatch(rf"{re.escape(version)}(\.0)*(\.\d+)?", lowest[name]), name
+
+
+def required() -> set[str]:
+    """Every package that the base install brings, found through the packages' own metadata."""
+    found: set[str] = set()
+    wanted = set(bounds())
+    while wanted:
+        name = wanted.pop()
+        try:
+            needs = distribution(name).requires or []
+        except PackageNotFoundError:  # of another system or Python
+            continue
+        found.add(name)
+        for need in needs:
+            if ";" not in need:
+                wanted |= {re.split(r"[^\w.-]", need)[0].lower().replace("_", "-")} - found
+    return found
+
+
+@pytest.mark.parametrize("name", sorted(required()))
+def test_licences_of_the_base_install_are_permissive_and_documented(name: str) -> None:
+    about = distribution(name).metadata
+    classifiers = about.get_all("Classifier") or []
+    fields = ("License-Expression", "License")
+    stated = [*(about[field] for field in fields if field in about), *classifiers]
+    licences = [text for text in stated if text and PERMISSIVE.search(text)]
+    assert licences, f"{name}: {stated}"
+    page = (ROOT / "docs/licences.md").read_text(encoding="utf-8")
+    assert f"| {name} |" in page, f"docs/licences.md lacks {name}: {licences[0].splitlines()[0]}"
