@@ -41,7 +41,7 @@ def main() -> None:
     recording = list(open_recording(str(resources.files("cadstn") / "demo")))
     camera = recording[0].camera.scaled(2)
     intrinsics = np.array([camera.fx, camera.fy, camera.cx, camera.cy], np.float32)
-    state = State.fresh(network, choice.hands)
+    state = State.fresh(network, choice.hands, fit=False)
     shape = next(item.shape for item in session.get_inputs() if item.name == "state")
     theirs, times, worst = np.zeros(shape, np.float32), [], 0.0
     for k in range(choice.frames):

@@ -96,7 +96,7 @@ def same(hand: Hand, out: dict[str, NDArray[Any]], place: int) -> None:
 
 def follow(whole: Whole, network: Network, frames: Iterable[tuple[DepthMm, Camera]]) -> list[Hand]:
     """Both roads, hand by hand the same; returns the hands of all frames."""
-    state, theirs = State.fresh(network, whole.hands), whole.fresh()
+    state, theirs = State.fresh(network, whole.hands, fit=False), whole.fresh()
     seen: list[Hand] = []
     for depth_mm, camera in frames:
         hands, state = track_step(network, state, depth_mm, camera)
@@ -128,7 +128,7 @@ def test_jumps_and_empty_frames(two: Whole, network: Network, demo: Frames) -> N
 
 def test_rendered(two: Whole, network: Network) -> None:
     pytest.importorskip("torch", reason="needs cadstn[train]")
-    from cadstn.tracking_benchmark.scenes import clip
+    from cadstn.bench.accuracy.scenes import clip
 
     moving, camera = clip("two-hands", 777, 3, 10)
     first = [(raw.astype(np.float32), camera) for raw in moving.render()]

@@ -21,7 +21,7 @@ def seen() -> list[tuple[Hand, Frame, np.ndarray]]:
     network = load_network(provider="cpu", threads=1)
     recording = open_recording(Path(cadstn.__file__).parent / "demo")
     assert recording.truth_xyz_mm is not None
-    state, out = State.fresh(network), []
+    state, out = State.fresh(network, fit=False), []
     for number, frame in enumerate(recording):
         if number == 40:
             break

@@ -156,6 +156,7 @@ class State(NamedTuple):
         hands: of the last frame, none before the first.
         pixels: checksum of some of the last frame's pixels, if it had a time.
         holes: whether its holes are filled.
+        fit: whether hands are fitted to the depth, see `cadstn.tracking.fit`.
     """
 
     tracks: tuple[Track, ...]
@@ -165,16 +166,20 @@ class State(NamedTuple):
     camera: Camera | None = None
     hands: tuple[Hand, ...] = ()
     pixels: int = 0
+    fit: bool = True
     holes: Holes = Holes()
 
     @staticmethod
-    def fresh(network: Network, hands: int = 1, detect_every: int = DETECT_EVERY) -> State:
+    def fresh(
+        network: Network, hands: int = 1, detect_every: int = DETECT_EVERY, *, fit: bool = True
+    ) -> State:
         """The state of a stream that has seen nothing."""
-        return State(tuple(Track(network.initial_state()) for _ in range(hands)), detect_every)
+        tracks = tuple(Track(network.initial_state()) for _ in range(hands))
+        return State(tracks, detect_every, fit=fit)
 
     def again(self, network: Network) -> State:
-        """Forget everything but how many hands there may be."""
-        return State.fresh(network, len(self.tracks), self.detect_every)
+        """Forget everything but what the stream was asked for."""
+        return State.fresh(network, len(self.tracks), self.detect_every, fit=self.fit)
 
 
 class Frame(NamedTuple):

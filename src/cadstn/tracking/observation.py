@@ -2,7 +2,7 @@
 
 A frame's hands are followed from where they were; where a place is free, or every few frames, the
 detector reads the whole frame. Of each hand: crop, canonical view, network step, back to
-millimetres, bone lengths.
+millimetres, bone lengths, fit to the depth.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from cadstn.tracking.canonical import (
     updated_view,
 )
 from cadstn.tracking.detector import Detection
+from cadstn.tracking.fit import fit_hand
 from cadstn.tracking.hand import Frame, Hand, Refused, State, Track, lost_hand
 from cadstn.tracking.holes import without_filled
 from cadstn.tracking.network import Network, Step
@@ -129,7 +130,8 @@ def observe(network: Network, state: State, frame: Frame) -> tuple[tuple[Hand, .
     hands, tracks = [], []
     for one, track in zip(seen, state.tracks, strict=True):
         hand, after = one or (lost_hand(network), track.lost(network))
-        hands.append(replace(hand, time_s=frame.time_s))
+        fitted = fit_hand(hand, frame.depth_mm, frame.camera) if state.fit else hand
+        hands.append(replace(fitted, time_s=frame.time_s))
         tracks.append(after)
     after_all = state._replace(
         tracks=tuple(tracks), age=age, refused=refused, camera=frame.camera, hands=tuple(hands)

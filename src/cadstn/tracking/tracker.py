@@ -112,6 +112,8 @@ class Tracker:
         detect_every: frames between two runs of the detector on the whole frame while all hands
             are followed; where one is missing it reads every frame.
         threads: of the network, see `load_network`.
+        fit: move the network's joints to where the hand's surface was measured, see
+            `cadstn.tracking.fit`.
 
     Raises:
         CadstnError: if the weights cannot be used, or a number is not at least 1.
@@ -131,6 +133,7 @@ class Tracker:
         window: int | None = None,
         detect_every: int = DETECT_EVERY,
         threads: int | None = None,
+        fit: bool = True,
     ) -> None:
         for name, value in (("window", window), ("hands", hands), ("detect_every", detect_every)):
             if value is not None and value < 1:
@@ -139,7 +142,7 @@ class Tracker:
             weights if isinstance(weights, Network) else load_network(weights, threads=threads)
         )
         self.window = window
-        self.state = State.fresh(self.network, hands, detect_every)
+        self.state = State.fresh(self.network, hands, detect_every, fit=fit)
         self._frame: Frame | None = None
         self._check, self._times = StreamCheck(), StepCheck()
 
