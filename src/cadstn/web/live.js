@@ -35,7 +35,8 @@ export function unpack(data) {
   const length = new DataView(data).getUint32(0, true);
   const about = JSON.parse(new TextDecoder().decode(new Uint8Array(data, 4, length)));
   const { width, height, camera } = about;
-  const depth = Float32Array.from(new Uint16Array(data, 4 + length, width * height));
+  // Copied, because depth need not begin at an even place.
+  const depth = Float32Array.from(new Uint16Array(data.slice(4 + length), 0, width * height));
   const hands = about.hands.map((hand) => ({ ...hand, joints: hand.joints_mm, presence: hand.present }));
   return [{ width, height, depth, camera }, hands, about];
 }

@@ -128,7 +128,7 @@ function showLive() {
   follow(`ws://${location.host}/frames`, {
     skeleton: (sent) => { skeleton = sent; },
     frame: (frame, hands, about) => {
-      if (!there) report(`Frames come from ${about.source}.`);
+      if (!there) report("Connected: frames come as they are tracked.");
       there = true;
       show(frame, hands, about.took_ms, `${about.frame}`);
     },
