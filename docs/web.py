@@ -45,8 +45,8 @@ def build(out: Path, graph: Path | None) -> None:
     if graph is not None:
         shutil.copy(graph, out / "hand.onnx")
     else:
-        command = ["cadstn.cli", "export", "--whole", "--out", out / "hand.onnx"]
-        subprocess.run([sys.executable, "-m", *map(str, command)], check=True)
+        command = [sys.executable, "-m", "cadstn.cli", "export", "--whole", str(out / "hand.onnx")]
+        subprocess.run(command, check=True)
 
 
 class _Handler(SimpleHTTPRequestHandler):

@@ -5,10 +5,11 @@ import { DepthView } from "./depth_view.js";
 import { follow } from "./live.js";
 import { Problem } from "./problem.js";
 import { openFiles } from "./recording.js";
+import { RemoteTracker } from "./remote.js";
 import { HAND21 } from "./skeleton.js";
 import { SpaceView } from "./space_view.js";
 import { Stats } from "./stats.js";
-import { lacks, Tracker } from "./tracker.js";
+import { lacks } from "./tracker.js";
 
 const element = (id) => document.getElementById(id);
 const views = [new DepthView(element("depth")), new SpaceView(element("space"))];
@@ -27,8 +28,12 @@ function reportError(error) {
   report(error instanceof Problem ? error.message : `It failed: ${error.message}`, true);
 }
 
-function show(frame, hands, tookMs, place) {
+function draw(frame, hands) {
   for (const view of views) view.draw(frame, hands, skeleton);
+}
+
+function show(frame, hands, tookMs, place) {
+  draw(frame, hands);
   stats.add(tookMs, performance.now());
   const found = hands.filter((hand) => hand.found);
   element("took").textContent = `${stats.p50.toFixed(1)} ms`;
@@ -54,28 +59,28 @@ const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 async function play(recording, tracker) {
   const mine = ++playing;
   const { camera, length } = recording;
-  tracker.reset();
+  const read = async (index) => ({ ...(await recording.frame(index % length)), camera });
   stats.clear();
   let due = performance.now();
-  let next = recording.frame(0);
-  for (let index = 0; mine === playing; index = (index + 1) % length) {
-    const frame = { ...(await next), camera };
-    next = recording.frame((index + 1) % length);
-    next.catch(() => {}); // it is awaited, and reported, in the next round
-    if (index === 0) tracker.reset();
-    const start = performance.now();
-    const hands = await tracker.step(frame);
-    const took = performance.now() - start;
-    if (mine !== playing) return;
-    show(frame, hands, took, `${index + 1} of ${length}`);
-    due = Math.max(due + 1000 / camera.fps, performance.now() - 1000 / camera.fps);
+  let frame = await read(0);
+  let tracked = tracker.step(frame, true);
+  for (let index = 0; ; index = (index + 1) % length) {
+    // The next frame is decoded, and this one drawn, while the worker tracks.
+    const next = await read(index + 1);
+    const { hands, tookMs } = await tracked;
+    due = Math.max(due + 1000 / camera.fps, performance.now());
     if (element("fast").checked) await nextTask();
     else await pause(due - performance.now());
     while (element("pause").dataset.paused && mine === playing) await pause(50);
+    if (mine !== playing) return;
+    tracked = tracker.step(next, index + 1 === length);
+    show(frame, hands, tookMs, `${index + 1} of ${length}`);
+    frame = next;
   }
 }
 
-async function open(files, tracker, title = null) {
+/** Open files and play them as soon as the tracker is there. */
+async function open(files, tracker, loaded, title = null) {
   try {
     const text = element("camera").value.trim();
     const read = [...files].map(async (file) => ({
@@ -83,6 +88,8 @@ async function open(files, tracker, title = null) {
       bytes: new Uint8Array(await file.arrayBuffer()),
     }));
     const recording = await openFiles(await Promise.all(read), text ? cameraOfText(text) : null);
+    draw({ ...(await recording.frame(0)), camera: recording.camera }, []);
+    element("backend").textContent = await loaded;
     const name = title ?? (files.length === 1 ? files[0].name : `${files.length} files`);
     report(`${name}: ${recording.length} frames. ${lacks()}`);
     await play(recording, tracker);
@@ -91,8 +98,18 @@ async function open(files, tracker, title = null) {
   }
 }
 
-function listenForFiles(tracker) {
-  element("files").addEventListener("change", ({ target }) => open(target.files, tracker));
+function listenForFiles(tracker, loaded) {
+  let last = [];
+  const take = (files) => {
+    last = [...files];
+    if (last.length) open(last, tracker, loaded);
+  };
+  element("files").addEventListener("change", ({ target }) => {
+    take(target.files);
+    target.value = ""; // so that the same file can be chosen again
+  });
+  element("camera").addEventListener("change", () => take(last));
+  element("controls").addEventListener("submit", (event) => event.preventDefault());
   document.addEventListener("dragover", (event) => {
     event.preventDefault();
     document.body.classList.add("over");
@@ -101,7 +118,7 @@ function listenForFiles(tracker) {
   document.addEventListener("drop", (event) => {
     event.preventDefault();
     document.body.classList.remove("over");
-    if (event.dataTransfer.files.length) open(event.dataTransfer.files, tracker);
+    take(event.dataTransfer.files);
   });
 }
 
@@ -112,11 +129,14 @@ async function trackHere() {
     target.dataset.paused = paused ? "yes" : "";
     target.textContent = paused ? "Play" : "Pause";
   });
-  const demo = fetch("demo.zip").then(async (answer) => ({ name: "demo.zip", arrayBuffer: () => answer.arrayBuffer() }));
-  const tracker = await Tracker.load("hand.onnx", new URL("ort/", location.href).href, { gpu: !options.has("wasm") });
-  element("backend").textContent = tracker.runsOn;
-  listenForFiles(tracker);
-  await open([await demo], tracker, "The packaged recording");
+  const tracker = new RemoteTracker();
+  const here = (name) => new URL(name, location.href).href;
+  const threads = Number(options.get("threads")) || undefined;
+  const loaded = tracker.load(here("hand.onnx"), here("ort/"), { gpu: !options.has("wasm"), threads });
+  listenForFiles(tracker, loaded);
+  const answer = await fetch("demo.zip");
+  const demo = { name: "demo.zip", arrayBuffer: () => answer.arrayBuffer() };
+  await open([demo], tracker, loaded, "The packaged recording");
 }
 
 function showLive() {

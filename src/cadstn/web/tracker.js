@@ -24,9 +24,10 @@ export class Tracker {
    * Load the graph.
    * @param {URL | string} graph address of the .onnx file.
    * @param {string} library folder of onnxruntime-web, ending in a slash.
-   * @param {{gpu?: boolean}} options whether to try WebGPU; without it, or where it fails, WASM.
+   * @param {{gpu?: boolean, threads?: number}} options whether to try WebGPU (without it, or where
+   *   it fails, WASM), and threads at most.
    */
-  static async load(graph, library, { gpu = false } = {}) {
+  static async load(graph, library, { gpu = false, threads = MOST_THREADS } = {}) {
     if (!globalThis.WebAssembly || !WebAssembly.validate(SIMD)) {
       throw new Problem("This browser's WebAssembly has no SIMD, which the tracker needs; a newer browser has it.");
     }
@@ -34,17 +35,17 @@ export class Tracker {
     const backends = gpu && (await navigator.gpu?.requestAdapter()) ? ["webgpu", "wasm"] : ["wasm"];
     for (const backend of backends) {
       try {
-        return await Tracker.on(backend, await bytes, library);
+        return await Tracker.on(backend, await bytes, library, threads);
       } catch (error) {
         if (backend === "wasm") throw error;
       }
     }
   }
 
-  static async on(backend, bytes, library) {
+  static async on(backend, bytes, library, threads) {
     const ort = await import(`${library}ort.${backend}.min.mjs`);
     ort.env.wasm.wasmPaths = library;
-    ort.env.wasm.numThreads = lacks() ? 1 : Math.min(MOST_THREADS, navigator.hardwareConcurrency);
+    ort.env.wasm.numThreads = lacks() ? 1 : Math.min(threads, navigator.hardwareConcurrency);
     ort.env.logLevel = "error";
     const session = await ort.InferenceSession.create(bytes, { executionProviders: [backend] });
     return new Tracker(ort, session, backend);
