@@ -198,12 +198,15 @@ async function live(t, port) {
   const child = spawn(PYTHON, ["-m", "cadstn.cli", "live", "demo", "--loop", "--serve", port], options);
   t.after(() => child.kill("SIGKILL"));
   let printed = "";
-  for await (const part of child.stderr) {
-    printed += part;
-    const url = /open (http:\S+)/.exec(printed);
-    if (url) return { child, url: url[1] };
-  }
-  return assert.fail(printed);
+  return new Promise((done, fail) => {
+    // It is read to the end: a program whose output nobody takes would stop.
+    child.stderr.on("data", (part) => {
+      printed += part;
+      const url = /open (http:\S+)/.exec(printed);
+      if (url) done({ child, url: url[1] });
+    });
+    child.on("exit", () => fail(new Error(printed)));
+  });
 }
 
 test("live frames are shown, a server that goes is named, and one that comes back is used", { skip }, async (t) => {

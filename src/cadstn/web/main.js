@@ -133,6 +133,7 @@ async function trackHere() {
   const here = (name) => new URL(name, location.href).href;
   const threads = Number(options.get("threads")) || undefined;
   const loaded = tracker.load(here("hand.onnx"), here("ort/"), { gpu: !options.has("wasm"), threads });
+  loaded.catch(() => {}); // it is reported where files are opened
   listenForFiles(tracker, loaded);
   const answer = await fetch("demo.zip");
   const demo = { name: "demo.zip", arrayBuffer: () => answer.arrayBuffer() };
