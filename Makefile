@@ -35,6 +35,7 @@ web: .venv-dev/ready node_modules/ready  ## the page that tracks in the browser,
 	$(DEV)/python docs/web.py site/web --serve $${PORT:-8000}
 
 web-test: .venv-dev/ready node_modules/ready  ## its tests, in Chromium (CHROMIUM=/usr/bin/chromium)
+	$(DEV)/python docs/web.py site/web
 	PYTHON=$(CURDIR)/$(DEV)/python node --test tests/web/
 
 node_modules/ready: package.json package-lock.json

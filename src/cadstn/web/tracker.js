@@ -45,7 +45,10 @@ export class Tracker {
   static async on(backend, bytes, library, threads) {
     const ort = await import(`${library}ort.${backend}.min.mjs`);
     ort.env.wasm.wasmPaths = library;
-    ort.env.wasm.numThreads = lacks() ? 1 : Math.min(threads, navigator.hardwareConcurrency);
+    // Two processors are most often one core, and threads that wait for each other's share of one
+    // take longer than a single thread.
+    const cores = Math.max(1, navigator.hardwareConcurrency >> 1);
+    ort.env.wasm.numThreads = lacks() ? 1 : Math.min(threads, cores);
     ort.env.logLevel = "error";
     const session = await ort.InferenceSession.create(bytes, { executionProviders: [backend] });
     return new Tracker(ort, session, backend);
