@@ -12,7 +12,7 @@ SOURCE = Path(cadstn.__file__).parent
 #: or of what a camera named `synth` renders.
 ORDER = (
     "_version", "errors", "geometry", "io", "data", "models", "evaluate", "tracking", "export",
-    "synth", "tracking_benchmark", "train", "bench", "reproduce", "cli",
+    "synth", "train", "bench", "reproduce", "cli",
 )  # fmt: skip
 
 

@@ -52,10 +52,18 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def half(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("export") / "half.onnx"
-    export_onnx(made(), path, METADATA, half=True)
-    return path
+def half_of_training(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Cadstn]:
+    """A half file, and the model in training that it was made of."""
+    path, model = tmp_path_factory.mktemp("export") / "half.onnx", made()
+    model.train()
+    model.spatial.eval()
+    export_onnx(model, path, METADATA, half=True)
+    return path, model
+
+
+@pytest.fixture(scope="module")
+def half(half_of_training: tuple[Path, Cadstn]) -> Path:
+    return half_of_training[0]
 
 
 @pytest.fixture(scope="module")
@@ -180,15 +188,14 @@ def test_the_file_is_valid_and_tells_nothing_of_the_machine(
     assert b"site-packages" not in data
 
 
-def test_the_model_is_left_as_it_was(tmp_path: Path) -> None:
-    model = made()
+def test_the_model_is_left_as_it_was(half_of_training: tuple[Path, Cadstn]) -> None:
+    exported, model = half_of_training[1], made()
     model.train()
     model.spatial.eval()
     flags = [module.training for module in model.modules()]
-    state = {name: value.clone() for name, value in model.state_dict().items()}
-    export_onnx(model, tmp_path / "a.onnx", {}, half=True)
-    assert [module.training for module in model.modules()] == flags
-    assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+    state = model.state_dict()
+    assert [module.training for module in exported.modules()] == flags
+    assert all(torch.equal(value, state[name]) for name, value in exported.state_dict().items())
 
 
 def test_rounding_twice_is_rounding_once() -> None:

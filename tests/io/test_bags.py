@@ -106,7 +106,9 @@ def test_without_a_camera_one_is_asked_for(tmp_path: Path) -> None:
 
 
 def test_realsenses_own_files(tmp_path: Path) -> None:
-    rs = pytest.importorskip("pyrealsense2")
+    rs = pytest.importorskip(
+        "pyrealsense2", reason="no pyrealsense2, or not its libusb", exc_type=ImportError
+    )
     import importlib.util
 
     spec = importlib.util.spec_from_file_location(

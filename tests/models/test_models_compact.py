@@ -12,7 +12,7 @@ from cadstn.models import (
     Compact,
     CompactConfig,
     CompactSpatial,
-    Look,
+    FrameOutputs,
     Memory,
     NetConfig,
 )
@@ -95,18 +95,18 @@ def test_untrained_it_averages_and_knows_that_the_crop_moved() -> None:
     shift = torch.tensor([[0.1, -0.2, 0.05]])
     for t in range(4):
         seen = place - t * shift[:, None]
-        look = Look(
+        frame = FrameOutputs(
             seen, torch.full((1, 3), 0.05), torch.ones(1), torch.zeros(1), torch.zeros(1, 24)
         )
-        joints, memory = temporal.step(look, shift * (t > 0), memory)
+        joints, memory = temporal.step(frame, shift * (t > 0), memory)
         torch.testing.assert_close(joints, seen)
     # A jump is followed by half, as by an exponential average.
-    look = look._replace(joints=seen + 0.2)
-    joints, _ = temporal.step(look, torch.zeros(1, 3), memory)
+    frame = frame._replace(joints=seen + 0.2)
+    joints, _ = temporal.step(frame, torch.zeros(1, 3), memory)
     torch.testing.assert_close(joints, seen + 0.1)
     # Without a memory the frame alone counts.
-    joints, _ = temporal.step(look, shift, Memory(*temporal.initial_state(1)))
-    torch.testing.assert_close(joints, look.joints)
+    joints, _ = temporal.step(frame, shift, Memory(*temporal.initial_state(1)))
+    torch.testing.assert_close(joints, frame.joints)
 
 
 def test_votes_are_averaged_around_their_cells() -> None:
@@ -120,9 +120,9 @@ def test_votes_are_averaged_around_their_cells() -> None:
 
 
 def test_empty_crops_give_finite_answers() -> None:
-    look = made().spatial.look(torch.ones(2, 32, 32))
-    assert all(bool(field.isfinite().all()) for field in look)
-    assert (look.spread > 0).all()
+    frame = made().spatial.encode(torch.ones(2, 32, 32))
+    assert all(bool(field.isfinite().all()) for field in frame)
+    assert (frame.spread > 0).all()
 
 
 def test_quantile_loss_is_least_at_the_quantile() -> None:
@@ -163,3 +163,12 @@ def test_acceleration_is_of_the_difference() -> None:
     one = torch.ones(1)
     assert float(acceleration_distance(t * 2 + 1, t * 0, one)) == 0
     assert float(acceleration_distance(t**2, t * 3, one)) == pytest.approx(2 * math.sqrt(3))
+
+
+def test_an_old_name_works_with_a_warning() -> None:
+    from cadstn import models
+
+    with pytest.warns(DeprecationWarning, match="FrameOutputs"):
+        assert models.Look is FrameOutputs
+    with pytest.raises(AttributeError, match="no attribute 'Looks'"):
+        _ = models.Looks

@@ -4,7 +4,8 @@ import numpy as np
 import torch
 
 from cadstn.geometry.skeleton import KNUCKLES
-from cadstn.synth.rooms import Grid, any_turn, draw_boxes, sample_room
+from cadstn.synth.boxes import Grid, draw_boxes
+from cadstn.synth.rooms import any_turn, sample_room
 from cadstn.synth.whole import (
     ABSENT,
     FOUND,

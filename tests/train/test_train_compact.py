@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
@@ -29,6 +30,7 @@ from cadstn.train import (
     train,
 )
 from cadstn.train.augment import augment
+from cadstn.train.family import Networks
 from cadstn.train.networks import build, family_of
 from cadstn.train.recipes import STAGES, Recipe
 from cadstn.train.source import Source
@@ -45,6 +47,46 @@ ABOUT = {"skeleton": "hand21", "cube_mm": "250"}
 
 def batch_of(recipe: Recipe, bank: Bank) -> Batch:
     return BankSource(bank, recipe, "cpu").clips(0, torch.arange(6), 3)
+
+
+class Exports(NamedTuple):
+    """Two trainings and their exports.
+
+    Attributes:
+        paths: of the exports.
+        trained: networks of the second training, as `train` returned them.
+        model: the same, read from its folder.
+    """
+
+    paths: list[Path]
+    trained: Networks
+    model: Compact
+
+
+@pytest.fixture(scope="module")
+def exports(toy_bank: Bank, small: Small, tmp_path_factory: pytest.TempPathFactory) -> Exports:
+    folder = tmp_path_factory.mktemp("exports")
+    paths = []
+    for seed in (0, 1):
+        recipe = small(**SIZES, seed=seed)
+        source = BankSource(toy_bank, recipe, "cpu")
+        trained = train(recipe, folder / str(seed), source=source)
+        model, _ = load_model(folder / str(seed))
+        paths.append(folder / f"{seed}.onnx")
+        export_onnx(model, paths[-1], ABOUT)
+    assert isinstance(model, Compact)
+    return Exports(paths, trained, model)
+
+
+@pytest.fixture(scope="module")
+def longer(toy_bank: Bank, small: Small, tmp_path_factory: pytest.TempPathFactory) -> Compact:
+    """Networks that learned for more than a few steps."""
+    folder = tmp_path_factory.mktemp("longer")
+    recipe = small(**SIZES, **{f"{stage}.steps": 30 for stage in STAGES})
+    train(recipe, folder, source=BankSource(toy_bank, recipe, "cpu"))
+    model, _ = load_model(folder)
+    assert isinstance(model, Compact)
+    return model
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -127,23 +169,18 @@ def test_a_mirror_makes_left_hands_right(toy_bank: Bank, small: Small) -> None:
     torch.testing.assert_close(aside[1], aside[0] * sign, atol=1e-4, rtol=0)
 
 
-def test_trained_saved_and_exported(toy_bank: Bank, small: Small, tmp_path: Path) -> None:
-    recipe = small(**SIZES)
-    source = BankSource(toy_bank, recipe, "cpu")
-    trained = train(recipe, tmp_path / "run", source=source)
-    loaded, _ = load_model(tmp_path / "run")
-    assert isinstance(loaded, Compact)
+def test_trained_saved_and_exported(toy_bank: Bank, small: Small, exports: Exports) -> None:
+    recipe, loaded = small(**SIZES, seed=1), exports.model
     batch = batch_of(recipe, toy_bank)
     moved = shifts(batch.centers_mm, batch.cube_mm)
     with torch.no_grad():
         out = loaded(batch.crops, moved)
-        told = predict(trained, "fusion", batch)
+        told = predict(exports.trained, "fusion", batch)
     there = from_uvd(out.joints, batch.centers_mm, batch.cube_mm)
     torch.testing.assert_close(told, there)
     # Where they are seen is not where they are.
     assert float((there - out.joints).abs().max()) > 0.001
-    export_onnx(loaded, tmp_path / "h.onnx", ABOUT)
-    network = load_network(tmp_path / "h.onnx", threads=1)
+    network = load_network(exports.paths[1], threads=1)
     assert network.wants.compact
     state = network.initial_state(6)
     for t in range(3):
@@ -180,18 +217,16 @@ def test_prepared_frames_are_made_once(small: Small, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("half", [False, True])
 def test_training_goes_on_from_an_exported_file(
-    toy_bank: Bank, small: Small, tmp_path: Path, half: bool
+    toy_bank: Bank, small: Small, longer: Compact, tmp_path: Path, half: bool
 ) -> None:
     """Weights with the normalisation inside say the same once it is outside again."""
-    recipe = small(**SIZES, **{f"{stage}.steps": 30 for stage in STAGES})
-    source = BankSource(toy_bank, recipe, "cpu")
-    train(recipe, tmp_path / "one", source=source)
-    model, _ = load_model(tmp_path / "one")
+    model = longer
     export_onnx(model, tmp_path / "one.onnx", ABOUT, half=half)
     none = small(**SIZES, **{f"{stage}.steps": 0 for stage in STAGES})
     start = read_start(tmp_path / "one.onnx")
+    source = BankSource(toy_bank, none, "cpu")
     went_on = train(none, tmp_path / "two", source=source, start=start)
-    batch = batch_of(recipe, toy_bank)
+    batch = batch_of(none, toy_bank)
     for stage in STAGES:
         told = predict({s: getattr(model, s) for s in STAGES}, stage, batch)
         again = predict(went_on, stage, batch)
@@ -200,7 +235,7 @@ def test_training_goes_on_from_an_exported_file(
     spatial = went_on["spatial"].train()
     told = predict({"spatial": model.spatial}, "spatial", batch)
     again = predict({"spatial": spatial}, "spatial", batch)
-    scratch = predict(build(recipe, "cpu"), "spatial", batch)
+    scratch = predict(build(none, "cpu"), "spatial", batch)
     assert (again - told).abs().mean() < 0.3 * (scratch - told).abs().mean()
 
 
@@ -229,25 +264,8 @@ def test_what_training_cannot_go_on_from_is_named(tmp_path: Path) -> None:
         read_start(tmp_path / "x.onnx")
 
 
-@pytest.fixture(scope="module")
-def exports(
-    toy_bank: Bank, small: Small, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[list[Path], Compact]:
-    """Exports of two trainings, and the network of the second."""
-    folder = tmp_path_factory.mktemp("exports")
-    paths = []
-    for seed in (0, 1):
-        recipe = small(**SIZES, seed=seed)
-        train(recipe, folder / str(seed), source=BankSource(toy_bank, recipe, "cpu"))
-        model, _ = load_model(folder / str(seed))
-        paths.append(folder / f"{seed}.onnx")
-        export_onnx(model, paths[-1], ABOUT)
-    assert isinstance(model, Compact)
-    return paths, model
-
-
-def test_exports_are_blended(exports: tuple[list[Path], Compact], tmp_path: Path) -> None:
-    paths, model = exports
+def test_exports_are_blended(exports: Exports, tmp_path: Path) -> None:
+    paths, model = exports.paths, exports.model
     tensors = [read_start(path).tensors for path in paths]
     export_onnx(model, tmp_path / "both.onnx", {}, blend=(tensors[0], 0.25))
     both = read_start(tmp_path / "both.onnx").tensors
@@ -263,13 +281,14 @@ def test_exports_are_blended(exports: tuple[list[Path], Compact], tmp_path: Path
     assert not (tmp_path / "none.onnx").exists()
 
 
-def test_a_file_carries_its_detector(exports: tuple[list[Path], Compact], tmp_path: Path) -> None:
-    _, model = exports
+def test_a_file_carries_its_detector(
+    exports: Exports, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths, model = exports.paths, exports.model
     torch.manual_seed(3)
     weights = Detector().state_dict()
     export_onnx(model, tmp_path / "two.onnx", ABOUT, detector=weights)
-    export_onnx(model, tmp_path / "one.onnx", ABOUT)
-    two, one = (load_network(tmp_path / name, threads=1) for name in ("two.onnx", "one.onnx"))
+    two, one = (load_network(path, threads=1) for path in (tmp_path / "two.onnx", paths[1]))
     assert two.own_detector
     assert not one.own_detector
     assert one.detector is not None  # the package's
@@ -279,17 +298,15 @@ def test_a_file_carries_its_detector(exports: tuple[list[Path], Compact], tmp_pa
     scores = [hand.score for hand in two.detector.detect(depth, camera, least=0.0)]
     assert scores != [hand.score for hand in one.detector.detect(depth, camera, least=0.0)]
     assert "detector" not in two.about  # it is large, and has been read
+    monkeypatch.setattr("cadstn.export.onnx_file._trace", lambda *_: onnx.ModelProto())
     with pytest.raises(CadstnError, match="not a detector's weights"):
         export_onnx(model, tmp_path / "none.onnx", {}, detector={})
 
 
-def test_how_sure_it_says_to_be_is_calibrated(
-    exports: tuple[list[Path], Compact], tmp_path: Path
-) -> None:
-    _, model = exports
-    for spread in (1.0, 1.5):
-        export_onnx(model, tmp_path / f"{spread}.onnx", ABOUT, spread=spread)
-    one, wide = (load_network(tmp_path / f"{spread}.onnx", threads=1) for spread in (1.0, 1.5))
+def test_how_sure_it_says_to_be_is_calibrated(exports: Exports, tmp_path: Path) -> None:
+    paths, model = exports.paths, exports.model
+    export_onnx(model, tmp_path / "wide.onnx", ABOUT, spread=1.5)
+    one, wide = (load_network(path, threads=1) for path in (paths[1], tmp_path / "wide.onnx"))
     rng = np.random.default_rng(0)
     crops = rng.uniform(-1, 1, (2, one.size, one.size)).astype(np.float32)
     said, wider = (n.step(crops, n.initial_state(2)) for n in (one, wide))

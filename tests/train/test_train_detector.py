@@ -10,7 +10,6 @@ from click.testing import CliRunner
 from safetensors.torch import load_file
 
 from cadstn.cli import cli
-from cadstn.data.bank import CropRule
 from cadstn.errors import CadstnError
 from cadstn.export.detector_file import DetectorGraph
 from cadstn.export.half import round_to_half
@@ -19,8 +18,6 @@ from cadstn.models.detector import STRIDE, Detections, Detector, cell_depth, det
 from cadstn.synth.whole import ABSENT, FOUND, UNSURE
 from cadstn.train.detector import DetectorRecipe, Line, augmented, train_detector
 from cadstn.train.detector_loss import Target, detector_loss
-from cadstn.train.mined import Miner
-from cadstn.train.stream_bank import stream_bank
 from cadstn.train.whole_bank import WholeBank, whole_bank
 
 RECIPE = DetectorRecipe(frames=64, steps=3, again=3, batch=4, warmup=2, bf16=False)
@@ -159,26 +156,6 @@ def test_the_command_trains_a_detector(tmp_path: Path) -> None:
     assert "steps" in str(wrong.exception)
 
 
-def test_hard_negatives_take_the_place_of_frames_without_a_hand(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    weights = Detector().state_dict()
-    weights["out.bias"][0] = 0.0  # sees hands everywhere
-    rule = CropRule("hand21", 250.0, {}, 32, "followed")
-    make = {"seed": 3, "clips": 24, "frames": 1, "hands": 0.5}
-    plain = stream_bank(tmp_path / "plain.bank", rule, **make)  # type: ignore[arg-type]
-    mined = stream_bank(tmp_path / "mined.bank", rule, **make, mine=Miner(weights, 3))  # type: ignore[arg-type]
-    assert plain.present is not None
-    assert mined.present is not None
-    np.testing.assert_array_equal(plain.present, mined.present)
-    other = (plain.crops != mined.crops).any((1, 2))
-    assert not other[plain.present == 1].any()
-    without = int((plain.present == 0).sum())
-    assert other.sum() == pytest.approx(0.6 * without, abs=1.5)
-    # Another detector mines other frames: a bank of it is another bank.
-    with pytest.raises(CadstnError, match="a bank of other clips"):
-        stream_bank(tmp_path / "plain.bank", rule, **make, mine=Miner(weights, 3))  # type: ignore[arg-type]
-
-
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
@@ -209,10 +186,11 @@ def test_shipped_begins_with_nothing_and_goes_on_from_its_own_parts(
     result = CliRunner().invoke(cli, ["train", "shipped", "--out", str(out)])
     assert result.exit_code == 0, result.output
     assert [path.removeprefix(f"{out}/") for path, _ in calls] == [
-        "detector", "compact", "follow", "hand21.onnx",
+        "detector", "compact", "first.onnx", "follow", "hand21.onnx",
     ]  # fmt: skip
-    _, compact, follow, export = (given for _, given in calls)
+    _, compact, first, follow, export = (given for _, given in calls)
     assert compact["start"] is None
-    assert (follow["start"], follow["detector"]) == (f"{out}/compact", f"{out}/detector")
+    assert (first["run"], first["detector"]) == (out / "compact", f"{out}/detector")
+    assert (follow["start"], follow["miner"]) == (f"{out}/compact", f"{out}/first.onnx")
     assert (export["run"], export["detector"]) == (out / "follow", f"{out}/detector")
     assert not export["blend"]

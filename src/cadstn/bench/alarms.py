@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from cadstn.bench.track import without_hands
 from cadstn.geometry.camera import Camera, DepthMm
 from cadstn.io import open_recording
 from cadstn.synth.raster import camera_view
@@ -28,7 +29,6 @@ _STILL = 4  # frames a scene is still for
 _AT_ONCE = 16
 _TIMES = 2  # a reduced frame's pixels along one of the camera's
 _NEAR_MM = 60.0  # a hand's middle is this near to the truth's, or it is not that hand
-_CUT_MM = 260.0  # hand and forearm
 
 
 class Still(NamedTuple):
@@ -162,7 +162,9 @@ def real_alarms(network: Network, real: Path) -> dict[str, tuple[int, int]]:
     out["no_hand, as a stream"] = _announced(tracker, frames, camera, fresh=False)
     out["no_hand, frame by frame"] = _announced(tracker, frames, camera, fresh=True)
     for name in ("kinect2", "sr305"):
-        without, camera = hands_cut_out(network, real / name, name)
+        whole = [(f.depth, f.camera) for f in open_recording(real / name, name)]
+        without = [depth for depth, _ in without_hands(network, whole)]
+        camera = whole[-1][1]
         for fresh in (False, True):
             way = "frame by frame" if fresh else "as a stream"
             out[f"{name}, hand cut out, {way}"] = _announced(tracker, without, camera, fresh=fresh)
@@ -173,24 +175,6 @@ def real_alarms(network: Network, real: Path) -> dict[str, tuple[int, int]]:
     ]
     out["sr305, second hands"] = (sum(sum(h.found for h in hands) > 1 for hands in seen), len(seen))
     return out
-
-
-def hands_cut_out(network: Network, folder: Path, camera: str) -> tuple[list[DepthMm], Camera]:
-    """Frames of a recording without what lies within a forearm's reach of its hand."""
-    tracker, out = Tracker(network), []
-    for frame in open_recording(folder, camera):
-        hand = tracker.update(frame.depth, frame.camera)
-        if not hand.found:
-            continue
-        depth = frame.depth.copy()
-        rows, columns = np.nonzero(depth)
-        uvd = np.stack([columns, rows, depth[rows, columns]], -1)
-        away = frame.camera.to_xyz_mm(uvd) - hand.joints_mm.mean(0)
-        near = np.linalg.norm(away, axis=1) < _CUT_MM
-        depth[rows[near], columns[near]] = 0
-        out.append(depth)
-        seen = frame.camera
-    return out, seen
 
 
 def _announced(

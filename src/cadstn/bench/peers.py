@@ -163,7 +163,7 @@ def export_peers(folder: Path) -> dict[str, Path]:
     """Export every one as ONNX.
 
     Returns:
-        Files by name; the name tells input size and GFLOP.
+        Files by name; the name gives input size and GFLOP.
     """
     files = {}
     for key, (name, make, shape) in PEERS.items():

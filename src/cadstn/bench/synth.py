@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from cadstn.bench.text import table
 from cadstn.geometry.camera import Camera
 from cadstn.synth.draws import Draws
 from cadstn.synth.oracle import Solids
@@ -98,17 +99,15 @@ def bench_synth(
 
 def report_lines(report: dict[str, Any]) -> list[str]:
     """Return the report as a Markdown table under the machine's line."""
-    lines = [", ".join(f"{key} {value}" for key, value in report["machine"].items()), ""]
-    lines += ["| what | at once | workers | a second (best) | memory MB |", "|---|---|---|---|---|"]
+    rows = []
     for rate in report["rates"]:
         slow = rate["per_s"] < 10
         speed = "{:.4f} ({:.4f})" if slow else "{:,.0f} ({:,.0f})"
         memory = "" if rate["memory_mb"] is None else f"{rate['memory_mb']:.0f}"
         text = speed.format(rate["per_s"], rate["fastest_per_s"])
-        lines.append(
-            f"| {rate['what']} | {rate['batch']} | {rate['workers']} | {text} | {memory} |"
-        )
-    return lines
+        rows.append((rate["what"], rate["batch"], rate["workers"], text, memory))
+    machine = ", ".join(f"{key} {value}" for key, value in report["machine"].items())
+    return [machine, "", *table("| what | at once | workers | a second (best) | memory MB |", rows)]
 
 
 def _crops(index: Tensor, device: str, compiled: bool, *, clean: bool) -> Tensor:

@@ -36,17 +36,9 @@ def demo_frames(width: int = 640) -> list[tuple[DepthMm, Camera]]:
 
     frames = []
     for frame in open_source("demo"):
-        times = width / frame.camera.width
-        size = (width, round(frame.camera.height * times))
-        camera = Camera(
-            frame.camera.fx * times,
-            frame.camera.fy * times,
-            frame.camera.cx * times,
-            frame.camera.cy * times,
-            *size,
-        )
+        size = (width, round(frame.camera.height * width / frame.camera.width))
         depth = cv2.resize(frame.depth_mm, size, interpolation=cv2.INTER_NEAREST)
-        frames.append((np.asarray(depth, np.float32), camera))
+        frames.append((np.asarray(depth, np.float32), frame.camera.resized(*size)))
     return frames
 
 

@@ -17,6 +17,7 @@ from cadstn.cli.bench import bench
 from cadstn.cli.cameras import doctor, live
 from cadstn.cli.data import data, synth
 from cadstn.cli.exporting import export
+from cadstn.cli.outputs import retarget
 from cadstn.cli.scoring import compare, predict, reproduce, score
 from cadstn.cli.tracking import demo, info, track
 from cadstn.cli.training import ablate, bank, train
@@ -39,8 +40,8 @@ def cli() -> None:
 
 
 for command in (
-    track, demo, info, live, doctor, synth, data, train, bank, ablate, export, bench,
-    predict, score, compare, reproduce,
+    track, demo, info, live, retarget, doctor, synth, data, train, bank, ablate, export,
+    bench, predict, score, compare, reproduce,
 ):  # fmt: skip
     cli.add_command(command)
 

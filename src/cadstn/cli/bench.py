@@ -11,7 +11,16 @@ from pathlib import Path
 
 import click
 
-from cadstn.cli.shared import device_of, need_train, weights_at
+from cadstn.cli.shared import (
+    AS_JSON,
+    DEVICE,
+    SETTINGS,
+    THREADS,
+    WEIGHTS,
+    device_of,
+    need_train,
+    weights_at,
+)
 
 
 @click.group()
@@ -25,7 +34,7 @@ def bench() -> None:
 @click.option("--peers/--no-peers", default=True, help="Other published networks (PyTorch too).")
 @click.option("--threads", type=click.IntRange(1), help="1 measures processor time, not the clock.")
 @click.option("--busy", is_flag=True, help="Again with a spinning process on every core.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@AS_JSON
 def track(
     width: int, paper: bool, peers: bool, threads: int | None, busy: bool, as_json: bool
 ) -> None:
@@ -50,11 +59,11 @@ def track(
 @click.argument("name", metavar="RECIPE", default="compact")
 @click.option("--data", default="synthetic", show_default=True, help="As for 'cadstn train'.")
 @click.option("--split", default="train", show_default=True, help="As for 'cadstn train'.")
-@click.option("--device", default="cpu", show_default=True, help="cpu, cuda, gpu or auto.")
-@click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Override a field.")
+@DEVICE
+@SETTINGS
 @click.option("--rounds", default=5, show_default=True, type=click.IntRange(1), help="Steps timed.")
 @click.option("--plain/--no-plain", default=True, help="Measure a plain eager loop beside it.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@AS_JSON
 def train(
     name: str,
     data: str,
@@ -100,11 +109,11 @@ def train(
     "--batch", "batches", multiple=True, type=click.IntRange(1), default=(64, 256),
     show_default=True, help="Images at once; may be given several times.",
 )  # fmt: skip
-@click.option("--device", default="cpu", show_default=True, help="cpu, cuda, gpu or auto.")
+@DEVICE
 @click.option("--workers", default=2, show_default=True, type=click.IntRange(1), help="Threads.")
 @click.option("--rounds", default=5, show_default=True, type=click.IntRange(1), help="Timed.")
 @click.option("--compiled/--eager", default=True, help="With torch.compile, as a training has it.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@AS_JSON
 def synth(
     batches: tuple[int, ...], device: str, workers: int, rounds: int, compiled: bool, as_json: bool
 ) -> None:
@@ -120,7 +129,7 @@ def synth(
 
 
 @bench.command("model")
-@click.option("--weights", type=click.Path(path_type=Path), help="A network of your own (.onnx).")
+@WEIGHTS
 @click.option("--sealed", "test", flag_value="sealed-1",
               help="The sealed test: every frame counts; read once a release.")  # fmt: skip
 @click.option("--choosing", "test", flag_value="choosing-1",
@@ -136,7 +145,7 @@ def synth(
               help="Folder for what is rendered: other weights need no rendering.")  # fmt: skip
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1),
               help="Processes that render.")  # fmt: skip
-@click.option("--threads", type=click.IntRange(1), help="Of the network.")
+@THREADS
 @click.option("--real", type=click.Path(path_type=Path, exists=True, file_okay=False),
               help="Folder of real recordings, each named as its camera.")  # fmt: skip
 @click.option("--beside", metavar="FILE|shipped",
@@ -170,9 +179,9 @@ def model(
     cadstn bench model --recordings 0 --empty 0 --real ../shared/real
     cadstn bench model --choosing --weights hand.onnx --keep data/choosing-1 --workers 2
     """
-    from cadstn.tracking_benchmark.model import bench_model, write_report
-    from cadstn.tracking_benchmark.report import report_lines
-    from cadstn.tracking_benchmark.sealed import (
+    from cadstn.bench.accuracy.model import bench_model, write_report
+    from cadstn.bench.accuracy.report import report_lines
+    from cadstn.bench.accuracy.sealed import (
         CLIPS,
         FRAMES,
         SceneSet,
@@ -204,7 +213,7 @@ def model(
 
 
 @bench.command("alarms")
-@click.option("--weights", type=click.Path(path_type=Path), help="A network of your own (.onnx).")
+@WEIGHTS
 @click.option(
     "--scenes",
     default=1000,
@@ -215,7 +224,7 @@ def model(
 @click.option("--choosing", is_flag=True, help="Scenes that thresholds are chosen on.")
 @click.option("--real", type=click.Path(path_type=Path, exists=True, file_okay=False),
               help="Folder with no_hand, kinect2 and sr305.")  # fmt: skip
-@click.option("--threads", type=click.IntRange(1), help="Of the network.")
+@THREADS
 def alarms(
     weights: Path | None, scenes: int, choosing: bool, real: Path | None, threads: int | None
 ) -> None:

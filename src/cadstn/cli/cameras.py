@@ -11,10 +11,11 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import NoReturn, TextIO
+from typing import Any, NoReturn, TextIO
 
 import click
 
+from cadstn.cli.outputs import target_options, targets
 from cadstn.cli.shared import CAMERA_HELP, SCALE_HELP, scaled_camera
 from cadstn.errors import CadstnError
 
@@ -42,6 +43,7 @@ from cadstn.errors import CadstnError
     "--pose", is_flag=True,
     help="Add joint angles, pinch, grasp, gesture and the wrist's pose to the lines.",
 )  # fmt: skip
+@target_options
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for joints.jsonl, live.webm.")
 @click.option("--seconds", type=click.FloatRange(0, min_open=True), help="Stop after so long.")
 @click.option("--smooth", default="none", show_default=True,
@@ -70,6 +72,7 @@ def live(
     hands: int,
     fast: bool,
     loop: bool,
+    **sending: Any,
 ) -> None:
     r"""Track a camera, or anything else that gives depth frames, as they come.
 
@@ -82,6 +85,7 @@ def live(
     cadstn live realsense --view
     cadstn live demo --serve --loop
     cadstn live demo --emit jsonl --seconds 5
+    cadstn live realsense --osc 127.0.0.1:9000
     cadstn live my_recording --out result --smooth one-euro
     """
     from cadstn.io.recording import kind_of
@@ -119,7 +123,10 @@ def live(
             source, scaled_camera(source, camera, scale), real_time=not fast, loop=loop,
             on_bad=lambda bad: report(bad.error),
         )  # fmt: skip
-        with Listeners(network.skeleton, out, lines, joints, view, pose, at) as listeners:
+        with (
+            Listeners(network.skeleton, out, lines, joints, view, pose, at) as listeners,
+            targets(network, joints, pose, **sending) as sinks,
+        ):
             if listeners.url is not None:
                 click.echo(f"open {listeners.url}", err=True)
             try:
@@ -128,6 +135,8 @@ def live(
                     on_bad=report, on_warning=warn, tally=tally,
                 ):  # fmt: skip
                     listeners(seen)
+                    for sink in sinks:
+                        sink(seen)
                     if listeners.full and not full:
                         full = True
                         warn("view.rrd has reached its size: hands go on, depth is left out")

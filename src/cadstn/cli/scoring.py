@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cadstn._version import __version__
-from cadstn.cli.shared import device_of, need_train
+from cadstn.cli.shared import AS_JSON, DEVICE, SETTINGS, device_of, need_train
 from cadstn.errors import CadstnError
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def _needs_set(camera: str | None, set_name: str | None) -> None:
     "--format", "fmt", type=_FORMAT, default="uvd", show_default=True,
     help="Columns of a text prediction: pixels and depth, or millimetres.",
 )  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@AS_JSON
 def score(
     pred: Path, truth: Path, set_name: str | None, camera: str | None, fmt: str, as_json: bool
 ) -> None:
@@ -136,7 +136,7 @@ def compare(
     "--truth", type=click.Path(path_type=Path),
     help="Write the truth, too; as FILE.npz with its shots.",
 )  # fmt: skip
-@click.option("--device", default="cpu", show_default=True, help="cpu, cuda, gpu or auto.")
+@DEVICE
 def predict(
     run: Path | None,
     data: Path,
@@ -203,12 +203,12 @@ def predict(
     "--recipe", "kind", type=click.Choice(["paper", "released", "small", "tiny"]),
     default="paper", show_default=True, help="What to train by.",
 )  # fmt: skip
-@click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Override a field.")
+@SETTINGS
 @click.option(
     "--seeds", type=click.IntRange(1), default=1, show_default=True,
     help="Train each network this often; the report gives the spread.",
 )  # fmt: skip
-@click.option("--device", default="cpu", show_default=True, help="cpu, cuda, gpu or auto.")
+@DEVICE
 @click.option(
     "--published", type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="Folder with nyu/ and icvl/ of other methods' files (u v d), and icvl-authors/ (x y z).",

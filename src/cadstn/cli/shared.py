@@ -7,11 +7,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
+
 from cadstn.errors import CadstnError
 from cadstn.geometry.camera import KNOWN_CAMERAS, Camera, parse_camera
 
 if TYPE_CHECKING:
     from cadstn.train import Start
+
+#: Options that several commands have.
+WEIGHTS = click.option(
+    "--weights", type=click.Path(path_type=Path), help="A network of your own (.onnx)."
+)
+THREADS = click.option("--threads", type=click.IntRange(1), help="Of the network.")
+DEVICE = click.option("--device", default="cpu", show_default=True, help="cpu, cuda, gpu or auto.")
+SETTINGS = click.option(
+    "--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Override a field."
+)
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 CAMERA_HELP = (
     f"A known camera ({', '.join(KNOWN_CAMERAS)}), a camera.json, or fx,fy,cx,cy[,depth_unit_mm]. "

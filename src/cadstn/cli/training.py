@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cadstn.cli.shared import begun, need_train
+from cadstn.cli.shared import begun, need_train, weights_at
 from cadstn.errors import CadstnError, Stopped
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Override a field.")
 @click.option(
-    "--detector", metavar="RUN",
-    help="Mine hard negatives with this detector, a run of 'cadstn train detector' (follow).",
+    "--mine", "miner", metavar="WEIGHTS",
+    help="Mine candidates of whole frames with these: an exported .onnx, or shipped (follow).",
 )  # fmt: skip
 @click.option("--print", "only_print", is_flag=True, help="Print the whole recipe and stop.")
 def train(
@@ -47,7 +47,7 @@ def train(
     device: str,
     start: str | None,
     settings: tuple[str, ...],
-    detector: str | None,
+    miner: str | None,
     only_print: bool,
 ) -> None:
     r"""Train networks (needs cadstn[train]).
@@ -90,7 +90,7 @@ def train(
 
     going_on = None if start is None else begun(start)
     ranks, place = join(device)
-    chosen, source = open_source(name, data, split, fields, place, ranks.first, out, detector)
+    chosen, source = open_source(name, data, split, fields, place, ranks.first, out, miner)
     clock = Clock(chosen)
     with click.progressbar(
         length=clock.steps,
@@ -103,7 +103,7 @@ def train(
 
         def watch(progress: Progress) -> None:
             nonlocal done
-            if progress.step == _FIRST_ESTIMATE and ranks.first:
+            if progress.step == _FIRST_ESTIMATE[chosen.step_mode] and ranks.first:
                 _say(clock.estimate(progress))
             now = clock.done(progress)
             bar.update(now - done, (progress, clock.left_s(progress)))
@@ -248,18 +248,21 @@ def _train_detector(out: Path, fields: dict[str, Any], only_print: bool) -> None
 def _train_shipped(out: Path) -> None:
     """Make all that ships from nothing, each step where it was left.
 
-    Detector, ``compact``, ``follow`` from it, one file. Not yet run to its end. Its parts: the
-    detector has 26,000 steps, 5 a second on one core of a Zen 5 with bf16, and 196,608 frames at
-    250 a second on two; ``follow`` took 40 minutes there, ``compact`` 100 on two older cores.
+    Detector, ``compact``, a file of both that mines, ``follow``, one file. Not yet run to its end.
+    Its parts: the detector has 26,000 steps, 5 a second on one core of a Zen 5 with bf16, and
+    196,608 frames at 250 a second on two; ``follow`` took 40 minutes there, ``compact`` 100 on two
+    older cores.
     """
     context = click.get_current_context()
     _train_detector(out / "detector", {}, False)
     detector = str(out / "detector")
     context.invoke(train, name="compact", out=out / "compact")
-    first = str(out / "compact")
-    context.invoke(train, name="follow", out=out / "follow", start=first, detector=detector)
     from cadstn.cli.exporting import export
 
+    first, miner = out / "compact", out / "first.onnx"
+    if not miner.exists():
+        context.invoke(export, run=first, out=miner, half=True, detector=detector)
+    context.invoke(train, name="follow", out=out / "follow", start=str(first), miner=str(miner))
     context.invoke(
         export, run=out / "follow", out=out / "hand21.onnx", half=True, detector=detector,
         spread=1.1,
@@ -274,7 +277,7 @@ def open_source(
     device: str,
     speak: bool = True,
     folder: Path | None = None,
-    detector: str | None = None,
+    miner: str | None = None,
 ) -> tuple[Recipe, Source]:
     """Find the recipe and the samples that a command line asks for.
 
@@ -286,7 +289,7 @@ def open_source(
         device: where samples go.
         speak: show the making of a bank.
         folder: where frames that a recipe wants prepared are kept; None renders every one anew.
-        detector: run of a detector that mines hard negatives for prepared frames.
+        miner: weights with a detector, whose candidates are put among prepared frames.
 
     Raises:
         CadstnError: for an unknown recipe or field, or data that is not what it claims.
@@ -301,11 +304,14 @@ def open_source(
         workers = os.cpu_count() or 1
         told = _rendering if speak else lambda done, total: None
         mine = None
-        if detector is not None:
-            from cadstn.export.detector_file import read_detector
+        if miner is not None:
+            from cadstn.tracking import load_network
             from cadstn.train.mined import Miner
 
-            mine = Miner(read_detector(Path(detector)), chosen.seed, compiled=chosen.compiled)
+            with weights_at(miner) as path:
+                network = load_network(path, provider="cpu")
+            tell = partial(_rendering, what="mining") if speak else told
+            mine = Miner(network, chosen.seed, compiled=chosen.compiled, on_mined=tell)
         source = PreparedSource(chosen, folder, device, workers=workers, mine=mine, on_frames=told)
         return chosen, source
     from cadstn.data.bank import build_bank, open_bank
@@ -340,7 +346,8 @@ def setting(text: str) -> tuple[str, Any]:
         raise CadstnError(f"--set {name} ({error})", hint="write --set FIELD=VALUE") from None
 
 
-_FIRST_ESTIMATE = 20  # steps after which the first estimate of the time is printed
+#: Steps after which the first estimate of the time is printed; a compiled one's first are slow.
+_FIRST_ESTIMATE = {"eager": 20, "compiled": 200, "captured": 200}
 
 
 class Clock:
@@ -408,9 +415,9 @@ def _say(line: str) -> None:
     click.echo(line, err=True)
 
 
-def _rendering(done: int, total: int) -> None:
+def _rendering(done: int, total: int, what: str = "rendering") -> None:
     end = "\n" if done == total else ""
-    click.echo(f"\rrendering {done} of {total} frames{end}", nl=False, err=True)
+    click.echo(f"\r{what} {done} of {total} frames{end}", nl=False, err=True)
 
 
 def _line(item: tuple[Progress, float | None] | None) -> str | None:

@@ -125,7 +125,7 @@ def authors_blocks(comparison: Comparison) -> list[Block]:
     log = authors_log_mm(rules.name) if comparison.published else {}
     if not log:
         return []
-    joints = dict(log)
+    joints: dict[str, Sequence[float]] = dict(log)
     rows = []
     for network in NETWORKS:
         logged = log[f"{network} (authors)"]

@@ -13,10 +13,9 @@ from cadstn.evaluate.checks import FORMATS, Format
 from cadstn.evaluate.intervals import Interval, bootstrap
 from cadstn.evaluate.joints import FloatArray
 from cadstn.evaluate.metrics import Scores, acceleration_errors, joint_errors_mm, score
-from cadstn.evaluate.predictions import load_predictions, read_npz_notes
+from cadstn.evaluate.pairs import check_pair, read_joints, rules_of_truth
 from cadstn.evaluate.protocol import PROTOCOLS, Protocol
 from cadstn.evaluate.published import method_name
-from cadstn.evaluate.report import check_against_truth, own_cuts
 
 _TRUTH_STEMS = ("groundtruth", "truth")
 
@@ -117,19 +116,15 @@ def compare_files(
     if not truth.is_file():
         raise CadstnError("no such file of truth", where=truth, hint="name it with --truth FILE")
     _check_names(sources)
-    truth_xyz_mm = load_predictions(truth, rules)
-    if truth.suffix == ".npz" and (cuts := read_npz_notes(truth).get("cuts")) is not None:
-        rules = own_cuts(rules, len(truth_xyz_mm), cuts)
+    true = read_joints(truth, rules)
+    rules = rules_of_truth(true, rules)
     entries = []
     for source in sources:
-        pred = load_predictions(source.path, rules, source.fmt)
-        text = source.path.suffix != ".npz"
-        check_against_truth(
-            source.path, pred, truth, truth_xyz_mm, rules, source.fmt if text else None
-        )
-        centre = "not known" if text else read_npz_notes(source.path).get("centre", "not known")
-        entries.append(make_entry(source.name, pred, truth_xyz_mm, rules, centre))
-    return Comparison(rules, truth_xyz_mm, tuple(entries))
+        pred = read_joints(source.path, rules, source.fmt)
+        check_pair(pred, true, rules)
+        centre = pred.notes.get("centre", "not known")
+        entries.append(make_entry(source.name, pred.xyz_mm, true.xyz_mm, rules, centre))
+    return Comparison(rules, true.xyz_mm, tuple(entries))
 
 
 def make_entry(

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import replace
-from pathlib import Path
-from typing import Any, Literal, cast
-
-import numpy as np
+from typing import Literal, cast
 
 from cadstn.errors import CadstnError
-from cadstn.evaluate.checks import Format, check_reading
-from cadstn.evaluate.joints import FloatArray, lost_frames
+from cadstn.evaluate.checks import Format
 from cadstn.evaluate.metrics import METRICS, Scores, score
-from cadstn.evaluate.predictions import load_predictions, read_npz_notes
+from cadstn.evaluate.pairs import check_pair, read_joints, rules_of_truth
 from cadstn.evaluate.protocol import Protocol, protocol
 from cadstn.geometry.skeleton import SKELETONS, Skeleton
 
@@ -59,55 +54,18 @@ def score_files(
             truth, or the truth is not finite; each names the file.
     """
     rules = None if set_name is None else protocol(set_name, camera)
-    pred = load_predictions(pred_path, rules, fmt)
-    truth = load_predictions(truth_path, rules, truth_fmt)
-    is_npz = Path(pred_path).suffix == ".npz"
-    notes = read_npz_notes(pred_path) if is_npz else {}
-    true_notes = read_npz_notes(truth_path) if Path(truth_path).suffix == ".npz" else {}
-    if rules is None:
-        _check_same_skeleton(pred_path, notes, truth_path, true_notes)
-    elif "cuts" in true_notes:
-        rules = own_cuts(rules, len(truth), true_notes["cuts"])
-    check_against_truth(pred_path, pred, truth_path, truth, rules, None if is_npz else fmt)
-    cuts = rules.cuts if rules else true_notes.get("cuts", ())
-    scores = score(pred, truth[: len(pred)], cuts, of=len(truth))
-    known = {"truth": "truth", "found": "found"}.get(notes.get("centre", ""))
-    skeleton = skeleton or SKELETONS.get(notes.get("skeleton", ""))
+    pred = read_joints(pred_path, rules, fmt)
+    truth = read_joints(truth_path, rules, truth_fmt)
+    if rules is not None:
+        rules = rules_of_truth(truth, rules)
+    check_pair(pred, truth, rules)
+    cuts = rules.cuts if rules else truth.notes.get("cuts", ())
+    scores = score(pred.xyz_mm, truth.xyz_mm[: len(pred.xyz_mm)], cuts, of=len(truth.xyz_mm))
+    known = {"truth": "truth", "found": "found"}.get(pred.notes.get("centre", ""))
+    skeleton = skeleton or SKELETONS.get(pred.notes.get("skeleton", ""))
     return scores, format_scores(
         scores, rules, skeleton=skeleton, centre=centre or cast("Centre | None", known)
     )
-
-
-def own_cuts(rules: Protocol, frames: int, cuts: tuple[int, ...]) -> Protocol:
-    """Return a protocol for frames that are not the published test, with cuts of their own."""
-    return replace(
-        rules, test_frames=frames, cuts=cuts, cut_rule="the file of truth has a shot begin"
-    )
-
-
-def check_against_truth(
-    pred_path: object,
-    pred_xyz_mm: FloatArray,
-    truth_path: object,
-    truth_xyz_mm: FloatArray,
-    rules: Protocol | None = None,
-    fmt: Format | None = None,
-) -> None:
-    """Refuse two files that do not belong together, or that fit only when read otherwise.
-
-    Args:
-        pred_path: named in errors.
-        pred_xyz_mm: (N, K, 3).
-        truth_path: named in errors.
-        truth_xyz_mm: (M, K, 3), M at least N.
-        rules: the data set's, if there is one.
-        fmt: how a text prediction was read; None for ``.npz``.
-
-    Raises:
-        CadstnError: naming the file and the hint.
-    """
-    _check_pair(pred_path, pred_xyz_mm, truth_path, truth_xyz_mm)
-    check_reading(pred_path, pred_xyz_mm, truth_xyz_mm[: len(pred_xyz_mm)], rules, fmt)
 
 
 def format_scores(
@@ -190,41 +148,6 @@ def _notes(scores: Scores, rules: Protocol | None) -> list[str]:
             "xyz, the order of frames, and y up or down"
         )
     return notes
-
-
-def _check_pair(pred_path: object, pred: FloatArray, truth_path: object, truth: FloatArray) -> None:
-    if pred.shape[1] != truth.shape[1]:
-        raise CadstnError(
-            f"holds {pred.shape[1]} joints where {truth_path} holds {truth.shape[1]}",
-            where=pred_path,
-            hint="compare files of the same joints",
-        )
-    if len(pred) > len(truth):
-        raise CadstnError(
-            f"holds {len(pred)} frames where {truth_path} holds {len(truth)}",
-            where=pred_path,
-            hint="compare it with the truth of the same frames; only a shorter prediction is taken",
-        )
-    unlabelled = lost_frames(truth)
-    if unlabelled.any():
-        raise CadstnError(
-            f"frame {int(np.argmax(unlabelled))} (counted from 0) is NaN in a file of truth",
-            where=truth_path,
-            hint="leave unlabelled frames out of both files; have the two files changed places?",
-        )
-
-
-def _check_same_skeleton(
-    pred_path: object, notes: dict[str, Any], truth_path: object, true_notes: dict[str, Any]
-) -> None:
-    """Refuse two conventions with as many joints: hand21 and msra21 differ in order."""
-    ours, theirs = notes.get("skeleton"), true_notes.get("skeleton")
-    if ours and theirs and ours != theirs:
-        raise CadstnError(
-            f"holds joints of {ours} where {truth_path} holds {theirs}",
-            where=pred_path,
-            hint="compare files of the same joints",
-        )
 
 
 def _joint_names(scores: Scores, skeleton: Skeleton | None) -> tuple[str, ...]:

@@ -115,7 +115,9 @@ def curves(
     """
     name = comparison.rules.name
     errors = {entry.name: entry.errors_mm for entry in comparison.entries}
-    joints = {entry.name: entry.scores.per_joint_error_mm for entry in comparison.entries}
+    joints: dict[str, Sequence[float]] = {
+        entry.name: entry.scores.per_joint_error_mm for entry in comparison.entries
+    }
     log = authors_log_mm(name).get(_AUTHORS_CADSTN) if quoted else None
     if log and _AUTHORS_CADSTN not in joints:
         joints[_AUTHORS_CADSTN] = log

@@ -1,4 +1,4 @@
-"""Which joints a hand has: names, order and bones of the field's conventions.
+"""Which joints a hand has: names, order and bones of the usual conventions.
 
 A mirrored right hand is a left hand with the same joints, so no convention here needs a table of
 pairs to swap: flipping an image changes coordinates, never the order of joints.
@@ -57,28 +57,20 @@ def _chains(root: int, fingers: Mapping[str, tuple[int, ...]]) -> tuple[tuple[in
     )
 
 
-_HAND21_FINGERS = {
-    "thumb": (1, 2, 3, 4),
-    "index": (5, 6, 7, 8),
-    "middle": (9, 10, 11, 12),
-    "ring": (13, 14, 15, 16),
-    "pinky": (17, 18, 19, 20),
-}
+def _hand(name: str, root: str, parts: Mapping[str, tuple[str, ...]]) -> Skeleton:
+    """A hand whose joints are a root, then those of each finger in turn, from root to tip."""
+    joints, fingers = [root], {}
+    for finger, names in parts.items():
+        fingers[finger] = tuple(range(len(joints), len(joints) + len(names)))
+        joints += [f"{finger}_{part}" for part in names]
+    return Skeleton(name, tuple(joints), _chains(0, fingers), fingers)
+
+
+_FOUR = ("index", "middle", "ring", "pinky")
+_PARTS = dict.fromkeys(_FOUR, ("mcp", "pip", "dip", "tip"))
 
 #: MediaPipe's order, and MANO's 21 as commonly emitted.
-HAND21 = Skeleton(
-    name="hand21",
-    joints=(
-        "wrist",
-        "thumb_cmc", "thumb_mcp", "thumb_ip", "thumb_tip",
-        "index_mcp", "index_pip", "index_dip", "index_tip",
-        "middle_mcp", "middle_pip", "middle_dip", "middle_tip",
-        "ring_mcp", "ring_pip", "ring_dip", "ring_tip",
-        "pinky_mcp", "pinky_pip", "pinky_dip", "pinky_tip",
-    ),
-    bones=_chains(0, _HAND21_FINGERS),
-    fingers=_HAND21_FINGERS,
-)  # fmt: skip
+HAND21 = _hand("hand21", "wrist", {"thumb": ("cmc", "mcp", "ip", "tip"), **_PARTS})
 
 #: Of `HAND21`: where a hand begins, and where its four fingers do.
 WRIST, KNUCKLES = 0, list(HAND21.knuckles)
@@ -94,7 +86,7 @@ _NYU36_FINGERS = {
 
 #: All labels of NYU, by the names of its `joint_data.mat` (Tompson 2014): of each digit the outer
 #: (3), middle (2) and inner (1) bone, its far part (A) and its root (B); where they lie on a hand
-#: is told in `cadstn.geometry.convention`.
+#: is described in `cadstn.geometry.convention`.
 NYU36 = Skeleton(
     name="nyu36",
     joints=(
@@ -110,7 +102,7 @@ NYU36 = Skeleton(
     fingers=_NYU36_FINGERS,
 )
 
-#: The 14 of NYU's 36 labels that the field scores (Tompson 2014; the choice is DeepPrior's).
+#: The 14 of NYU's 36 labels that are scored (Tompson 2014; the choice is DeepPrior's).
 NYU14_OF_36 = (0, 3, 6, 9, 12, 15, 18, 21, 24, 25, 27, 30, 31, 32)
 
 NYU14 = Skeleton(
@@ -129,41 +121,9 @@ NYU14 = Skeleton(
     },
 )  # fmt: skip
 
-_ICVL16_FINGERS = {
-    "thumb": (1, 2, 3),
-    "index": (4, 5, 6),
-    "middle": (7, 8, 9),
-    "ring": (10, 11, 12),
-    "pinky": (13, 14, 15),
-}
+ICVL16 = _hand("icvl16", "palm", dict.fromkeys(("thumb", *_FOUR), ("root", "mid", "tip")))
 
-ICVL16 = Skeleton(
-    name="icvl16",
-    joints=(
-        "palm",
-        *(f"{f}_{part}" for f in _ICVL16_FINGERS for part in ("root", "mid", "tip")),
-    ),
-    bones=_chains(0, _ICVL16_FINGERS),
-    fingers=_ICVL16_FINGERS,
-)
-
-_MSRA21_FINGERS = {
-    "index": (1, 2, 3, 4),
-    "middle": (5, 6, 7, 8),
-    "ring": (9, 10, 11, 12),
-    "pinky": (13, 14, 15, 16),
-    "thumb": (17, 18, 19, 20),
-}
-
-MSRA21 = Skeleton(
-    name="msra21",
-    joints=(
-        "wrist",
-        *(f"{f}_{part}" for f in _MSRA21_FINGERS for part in ("mcp", "pip", "dip", "tip")),
-    ),
-    bones=_chains(0, _MSRA21_FINGERS),
-    fingers=_MSRA21_FINGERS,
-)
+MSRA21 = _hand("msra21", "wrist", {**_PARTS, "thumb": ("mcp", "pip", "dip", "tip")})
 
 SKELETONS = {s.name: s for s in (HAND21, NYU36, NYU14, ICVL16, MSRA21)}
 

@@ -3,6 +3,9 @@
 They map normalised crops to normalised joints and know no files, cameras or trainers.
 """
 
+import warnings
+from typing import Any
+
 from cadstn.models.blocks import Lstm, LstmState, fuse
 from cadstn.models.compact.networks import (
     Compact,
@@ -10,7 +13,7 @@ from cadstn.models.compact.networks import (
     CompactOutputs,
     CompactSpatial,
     CompactTemporal,
-    Look,
+    FrameOutputs,
     Memory,
     run_temporal,
 )
@@ -36,8 +39,8 @@ __all__ = [
     "CompactTemporal",
     "Config",
     "Drop",
+    "FrameOutputs",
     "Fusion",
-    "Look",
     "Lstm",
     "LstmState",
     "Masks",
@@ -57,3 +60,10 @@ __all__ = [
     "slice_volume",
     "spatial_loss",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "Look":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    warnings.warn("Look is now FrameOutputs", DeprecationWarning, stacklevel=2)
+    return FrameOutputs

@@ -77,10 +77,10 @@ def predict(
         predictors: name -> the network and its window, 0 for none.
         dataset: the split.
         centre: where crops are put.
-        on_frames: told how many more frames are done.
+        on_frames: called with how many more frames are done.
 
     Returns:
-        The predictions by the same names, as the joints that the field scores.
+        The predictions by the same names, as the joints that the set scores.
 
     Raises:
         CadstnError: if a frame cannot be read, the networks' crops differ, or their joints cannot
@@ -282,7 +282,7 @@ _NYU = ("nyu36", "nyu14")
 
 
 def _as_scored(joints: FloatArray, ours: Skeleton, dataset: Dataset) -> FloatArray:
-    """Make a network's joints into those that the field scores."""
+    """Make a network's joints into those that the set scores."""
     wanted = dataset.scored_skeleton.name
     if ours.name == wanted:
         return joints

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Float32 = NDArray[np.float32]
 
 _PAPER_CLIP = 16
-_AHEAD = np.array([0.0, 0.0, 4.0])  # where a cube is that no frame has told of
+_AHEAD = np.array([0.0, 0.0, 4.0])  # where a cube is before the first frame
 
 #: Which weights of a run's folder give a network's predictions.
 STAGE_OF = {
@@ -34,7 +34,7 @@ STAGE_OF = {
 
 
 class Outputs(NamedTuple):
-    """What a network says of T frames, relative to each crop's centre, in half cubes.
+    """What a network predicts of T frames, relative to each crop's centre, in half cubes.
 
     Attributes:
         joints: (T, K, 3).
@@ -132,19 +132,8 @@ class _Eager:
     """Compact networks in PyTorch, run as an exported network is."""
 
     def __init__(self, networks: Networks, recipe: Recipe, device: str) -> None:
-        from cadstn.tracking.network import Wants
-
         self._networks, self._device = networks, device
-        self._joints = recipe.net.joints
-        self.wants = Wants(
-            recipe.net.size,
-            recipe.cube_mm,
-            recipe.net.hidden,
-            compact=True,
-            uvd=True,
-            upright=recipe.augment.upright > 0,
-            center="knuckles" if recipe.center == "followed" else "all",
-        )
+        self._joints, self.wants = recipe.net.joints, recipe.wanted()
 
     def initial_state(self, batch: int = 1) -> StreamState:
         """Return the memory of streams that have seen nothing."""

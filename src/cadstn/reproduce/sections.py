@@ -108,7 +108,7 @@ def centres_table(found: Evaluated) -> Table:
         tuple(rows),
         "Errors leave out frames in which no hand was found; accuracies count them as wrong. "
         f"Temporal state: fresh every {window} frames; 'endless': through a whole shot. "
-        + short_note(found.networks["truth"]).replace("centre truth", "centre as the column says"),
+        + short_note(found.networks["truth"]).replace("centre truth", "centre as in the column"),
     )  # fmt: skip
 
 

@@ -68,8 +68,8 @@ def view_frustum(camera: Camera, distance_mm: tuple[float, float] = DISTANCE_MM)
 class Sequence:
     """One hand, one motion, one room, one sensor: a pure function of its arguments.
 
-    Its motion is made at once; its frames are rendered when they are asked for, any of them, in
-    any order, and are the same whatever was asked for before.
+    Its motion is made at once; its frames are rendered when they are requested, any of them, in
+    any order, and are the same whatever was requested before.
 
     Args:
         seed: names the data set, for instance (seed, split).

@@ -35,10 +35,10 @@ SECOND = 0.15
 """Chance of a second hand."""
 
 _CLEAR_MM = 80.0  # nothing comes nearer to the camera
-#: How far a cube lies off along each axis, in three sorts of clips, and the share of each. Of any
-#: look of a tracker: most crops follow a good guess; some start from a poor one, as a finder's
-#: first may be: half of the places it finds in whole frames are more than 46 mm off (LOG.md). Of
-#: looks at a hand that is followed alone: half of a tracker's knuckles are within 4 mm, 19 in 20
+#: How far a cube lies off along each axis, in three sorts of clips, and the share of each. In
+#: acquisition most crops follow a good guess; some start from a poor one, as a detector's first
+#: may be: half of the places it finds in whole frames are more than 46 mm off (LOG.md). In
+#: tracking alone half of a tracker's knuckles are within 4 mm, 19 in 20
 #: within 10. Here it is more: a network that knows its centres to be good believes them, and
 #: its errors with them (LOG.md, session 13).
 _ASIDE_MM = {
@@ -167,7 +167,7 @@ def build_scene(
     second: Tensor | None = None,
     grasped: tuple[Tensor, Grasps] | None = None,
 ) -> Scene:
-    """Put hands that move as told into the camera's frame, each in surroundings of its own.
+    """Put hands that move as given into the camera's frame, each in surroundings of its own.
 
     Args:
         draws: B streams.
@@ -209,7 +209,7 @@ def build_scene(
 
 
 def place_hands(motion: Motion, shape: Shape) -> Hand:
-    """Bend B hands as told and put them where they are, arms and all: B * T frames."""
+    """Bend B hands as given and put them where they are, arms and all: B * T frames."""
     frames = motion.angles.shape[1]
     spread = Shape(*(field.repeat_interleave(frames, 0) for field in shape))
     joints, cones = forward(motion.angles.flatten(0, 1), spread)
@@ -311,9 +311,9 @@ def sample_centers(
         draws: B streams.
         joints_xyz_mm: (B * T, 21, 3).
         frames: T.
-        center: ``tracked``, near the joints' mean at any look of a tracker; or ``followed``, near
-            the knuckles' at a hand that it follows: those are seen where fingers are hidden, so
-            that the cube's place tells nothing of hidden ones that a tracker would not know.
+        center: ``tracked``, near the joints' mean, as in acquisition; or ``followed``, near the
+            knuckles' at a hand that it follows: those are seen where fingers are hidden, so
+            that the cube's place reveals nothing of hidden ones that a tracker would not know.
 
     Returns:
         (B * T, 3) mm.

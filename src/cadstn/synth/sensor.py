@@ -119,7 +119,7 @@ def _measure(
     holes, dot = _holes(hole_key, x / s.hole_px, y / s.hole_px, s.holes, s.wrong)
     value = value + dot
     lost = lost | holes
-    # Light of one modulation tells depth only up to whole wavelengths.
+    # Light of one modulation measures depth only up to whole wavelengths.
     wrapped = (s.wrap_mm > 0) & (value < _NOWHERE_MM / 2)
     value = torch.where(wrapped, value.remainder(s.wrap_mm.clamp(min=1.0)), value)
     nothing = value > s.range_mm.clamp(max=_NOWHERE_MM / 2)

@@ -1,4 +1,4 @@
-"""What tells one depth sensor from another: named ones, fitted to frames, and random ones."""
+"""How depth sensors differ: named ones, fitted to frames, and random ones."""
 
 from __future__ import annotations
 

@@ -142,7 +142,7 @@ def sample_shape(draws: Draws) -> Shape:
     """Draw men's, women's and children's hands, left and right, one for every stream.
 
     Hand length and breadth follow the survey's means and deviations and go together as they do
-    (correlation 0.5); fingers differ in length and girth from what the hand as a whole says.
+    (correlation 0.5); fingers differ in length and girth from the hand as a whole.
     Two men and two women come to one child; three arms in ten wear a sleeve.
     """
     group = draws.choice((2, 2, 1))

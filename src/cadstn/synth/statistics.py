@@ -30,7 +30,7 @@ _MIXED_PX, _MIXED_MM = 3, 45.0
 
 
 class SensorFigures(NamedTuple):
-    """Figures of one frame; NaN where the frame cannot tell.
+    """Figures of one frame; NaN where the frame has no answer.
 
     Attributes:
         spread_mm: standard deviation of depth around a quadric on flat skin: of patches of 11 mm,
@@ -181,7 +181,7 @@ def _walk(depth_mm: NDArray[np.float32], mask: Mask) -> NDArray[np.float64]:
     farther = np.where(way > 0, way - own[:, None], 0.0)
     beyond = farther > _APART_MM[1]
     before = np.arange(_FARTHEST_PX) < np.where(beyond.any(1), beyond.argmax(1), 0)[:, None]
-    # Where another finger is met, the arm goes on, or nothing comes, the walk tells nothing.
+    # Where another finger is met, the arm goes on, or nothing comes, the walk measures nothing.
     back = (inside[rows[:, None], steps] & before).any(1)
     goes_on = (way[:, 0] > 0) & (farther[:, 0] < _APART_MM[0])
     arrived = beyond.any(1) & ~back & ~goes_on

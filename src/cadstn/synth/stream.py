@@ -1,4 +1,4 @@
-"""The endless stream of labelled crops: sample i of a seed, whatever batch it is asked in."""
+"""The endless stream of labelled crops: sample i of a seed, whatever batch it is in."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def _normalised(depth_mm: Tensor, center_mm: Tensor, half_mm: float) -> Tensor:
 def _without_hands(
     draws: Draws, scene: Scene, centers: Tensor, hands: float
 ) -> tuple[Scene, Tensor, Tensor]:
-    """Look elsewhere in some clips: at the arm, at chest or head, or where hand and arm were."""
+    """Aim elsewhere in some clips: at the arm, at chest or head, or where hand and arm were."""
     frames = len(centers) // len(draws)
     present = draws.chance(hands)
     where = draws.choice([0.5, 0.3, 0.2])
@@ -138,7 +138,7 @@ def _without_hands(
         return values.repeat_interleave(frames, 0)
 
     def skin(part: slice, which: Tensor, share: Tensor) -> Tensor:
-        """Middle of a cone's nearer side, a share of the way along it: where a finder looks."""
+        """Middle of a cone's nearer side, a share of the way along it: where finders aim."""
         rows = torch.arange(len(centers), device=centers.device)
         a, b, ra, rb = (field[:, part][rows, which] for field in scene.cones)
         share = spread(share)

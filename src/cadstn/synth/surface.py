@@ -1,6 +1,6 @@
 """A hand's surface: round cones between the joints, their pads, their webs and the arm.
 
-A round cone is the hull of two balls, cheap to cast in closed form. One table says between which
+A round cone is the hull of two balls, cheap to cast in closed form. One table lists between which
 places of the hand every cone lies; the places move with the joints, and so do the cones. Radii are
 our own estimates for an average adult, set by eye against depth images of hands.
 """

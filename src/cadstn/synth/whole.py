@@ -18,10 +18,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cadstn.geometry.skeleton import KNUCKLES, WRIST
+from cadstn.synth.boxes import Grid, draw_boxes
 from cadstn.synth.draws import Draws
 from cadstn.synth.motion import Motion, sample_motion
 from cadstn.synth.raster import View, cast, crop_view
-from cadstn.synth.rooms import MOST_BOXES, MOST_CONES, Grid, Room, draw_boxes, sample_room
+from cadstn.synth.room_batch import room_beside, room_cones, room_planes
+from cadstn.synth.rooms import MOST_BOXES
 from cadstn.synth.scene import ARM, OTHER, OWN, PERSON, Scene, build_scene
 from cadstn.synth.sensor import degrade
 from cadstn.synth.sensors import sample_sensor
@@ -41,10 +43,8 @@ FOUND, ABSENT, UNSURE = 1, 0, -1
 
 _LEAST_PX = 5.0  # length of a hand, wrist to middle knuckle twice, that can still be seen
 _SKIN_MM = 55.0  # from a joint to the measured surface before it
-_ROOM_MM = 190.0  # nothing of a room comes nearer to a hand's middle, but from behind
 _NO_HAND = 0.4  # share of frames without a hand
 _TWO_HANDS = 0.3  # share of frames with hands that have two
-_BARE = 0.12  # share of frames without a room
 _MEAN_LENGTH_MM = 90.0
 """From the wrist to the middle knuckle."""
 
@@ -116,13 +116,13 @@ def sample_whole(
     two = two & (apart > 110.0)
     other = other._replace(cones=hide(other.cones, two))
     middles = zip(one.joints_xyz_mm.mean(1), other.joints_xyz_mm.mean(1), two, strict=True)
-    rooms = [_room(seed, i, some) for i, some in zip(index.tolist(), middles, strict=True)]
+    rooms = [room_beside(seed, i, some) for i, some in zip(index.tolist(), middles, strict=True)]
     return WholeScene(
         (one, other),
         (first, second),
         torch.stack([some, two], 1).numpy(),
-        join(one.cones, other.cones, _room_cones(rooms)),
-        torch.cat([one.planes, _room_planes(rooms)], 1),
+        join(one.cones, other.cones, room_cones(rooms)),
+        torch.cat([one.planes, room_planes(rooms)], 1),
         [np.array(room.boxes[:MOST_BOXES]).reshape(-1, 15) for room in rooms],
         focal,
         draws,
@@ -240,66 +240,6 @@ def _bare_arms(draws: Draws, scene: Scene, present: Tensor) -> Scene:
     planes = scene.planes.clone()
     planes[..., 3:] = torch.where(keep_planes, planes[..., 3:], torch.inf)
     return scene._replace(cones=hide(scene.cones, there), planes=planes)
-
-
-def _room(seed: tuple[int, ...], index: int, hands: tuple[Tensor, Tensor, Tensor]) -> Room:
-    """A room of its own for a sample, kept clear of its hands."""
-    rng = np.random.default_rng((*seed, index, 0))
-    if rng.random() < _BARE:
-        return Room()
-    room = sample_room(rng)
-    one, other, two = hands
-    for middle in (one.numpy(), *((other.numpy(),) if bool(two) else ())):
-        room.cones = [row for row in room.cones if _clear(row[:3], row[3:6], row[6:].max(), middle)]
-        room.boxes = [
-            row for row in room.boxes
-            if _clear(row[:3], row[:3], float(np.linalg.norm(row[3:6])), middle)
-        ]  # fmt: skip
-        for row in room.planes:  # hands stay in front of walls and over floors
-            gap = float(row[:3] @ middle - row[3])
-            if gap < _ROOM_MM:
-                row[3] -= _ROOM_MM - gap
-    return room
-
-
-def _clear(a: NDArray[np.float64], b: NDArray[np.float64], radius: float,
-           middle: NDArray[np.float32]) -> bool:  # fmt: skip
-    """Whether a capsule keeps away from a hand and is not in front of it."""
-    axis = b - a
-    share = np.clip((middle - a) @ axis / max(float(axis @ axis), 1e-6), 0, 1)
-    nearest = a + share * axis
-    away = float(np.linalg.norm(middle - nearest))
-    if away < radius + _ROOM_MM * 0.75:
-        return False
-    if nearest[2] + radius > middle[2]:
-        return True
-    # In front of the hand: only where it does not cover the hand's middle.
-    aside = float(np.linalg.norm(nearest[:2] / nearest[2] - middle[:2] / middle[2]))
-    return bool(aside * nearest[2] > radius + 90.0 * nearest[2] / middle[2])
-
-
-def _room_cones(rooms: list[Room]) -> Cones:
-    rows = np.zeros((len(rooms), MOST_CONES, 8), np.float32)
-    rows[..., 2] = rows[..., 5] = -1e6
-    rows[..., 6:] = 1.0
-    for k, room in enumerate(rooms):
-        # The camera must not be inside of one.
-        cones = [r for r in room.cones if min(r[2] - r[6], r[5] - r[7]) > 150.0][:MOST_CONES]
-        if cones:
-            rows[k, : len(cones)] = cones
-    fields = torch.from_numpy(rows)
-    return Cones(fields[..., :3], fields[..., 3:6], fields[..., 6], fields[..., 7])
-
-
-def _room_planes(rooms: list[Room]) -> Tensor:
-    rows = np.zeros((len(rooms), 4, 4), np.float32)
-    rows[..., 2], rows[..., 3] = -1.0, np.inf
-    for k, room in enumerate(rooms):
-        # Those that the camera is in front of: n . 0 > offset.
-        planes = [row for row in room.planes if row[3] < -60.0]
-        if planes:
-            rows[k, : len(planes)] = planes
-    return torch.from_numpy(rows)
 
 
 def _labels(

@@ -114,14 +114,14 @@ def _unfinished(path: Path, order: dict[str, Any]) -> tuple[Path, int]:
         CadstnError: if ``path`` is taken, or what is there was begun with other arguments.
     """
     part = path.with_name(path.name + ".part")
-    told = part / _ORDER
+    noted = part / _ORDER
     if is_taken(path):
         raise CadstnError("is already there", hint="give a new name, or delete it")
     part.mkdir(parents=True, exist_ok=True)
-    sweep(told)
+    sweep(noted)
     if not any(part.iterdir()):
-        write_text(told, json.dumps(order))
-    if not _is_order(told, order):
+        write_text(noted, json.dumps(order))
+    if not _is_order(noted, order):
         raise CadstnError(
             "is the unfinished part of another recording",
             where=part,

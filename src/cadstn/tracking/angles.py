@@ -191,9 +191,19 @@ def _right(joints_mm: NDArray[Any], side: str) -> Array:
 
 def _palm(joints: Array) -> Array:
     """Columns x (to the thumb), y (along) and z (out of the palm) of a right hand."""
-    y = _unit(joints[_MIDDLE] - joints[_WRIST])
-    thumbward = joints[_INDEX] - joints[_PINKY]
-    x = _unit(thumbward - (thumbward @ y) * y)
+    return palm_axes(joints[_MIDDLE] - joints[_WRIST], joints[_INDEX] - joints[_PINKY])
+
+
+def palm_axes(along: Array, across: Array) -> Array:
+    """Return axes as columns x, y, z (3, 3): y along one direction, x as near as can be to another.
+
+    Args:
+        along: (3,) from the wrist to the middle finger.
+        across: (3,) from the little finger to the index finger of a right hand; of a left hand
+            from the index finger to the little one, and z is out of the palm for both.
+    """
+    y = _unit(along)
+    x = _unit(across - (across @ y) * y)
     return np.stack([x, y, np.cross(x, y)], axis=1)
 
 

@@ -66,6 +66,18 @@ def to_convention(joints_mm: NDArray[np.floating], skeleton: Skeleton, name: str
     return np.asarray(np.einsum("ij,...jk->...ik", _MATRICES[name], joints_mm))
 
 
+def to_mano_order(joints_mm: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Put joints into the order of `MANO21`, as they are: nothing of MANO's model is needed.
+
+    Args:
+        joints_mm: (..., 21, 3) of `HAND21`, any frame and unit.
+
+    Returns:
+        (..., 21, 3), of the same type. ``joints[..., FROM_MANO21, :]`` puts them back.
+    """
+    return joints_mm[..., TO_MANO21, :]
+
+
 def _matrix(name: str) -> NDArray[np.float64]:
     """Rows that sum to one: each joint as an average of the 21."""
     rows = np.zeros((len(CONVENTIONS[name]), len(HAND21)))
@@ -91,5 +103,9 @@ def _sources(name: str, joint: str) -> dict[str, float]:
         return {f"{joint[:-1]}_{parts[joint[-1]]}": 1.0}
     return {joint: 1.0}
 
+
+#: Where each of MANO's joints is among ours, and each of ours among MANO's.
+TO_MANO21 = [HAND21.index(next(iter(_sources("mano", joint)))) for joint in MANO21]
+FROM_MANO21 = [TO_MANO21.index(i) for i in range(len(MANO21))]
 
 _MATRICES = {name: _matrix(name) for name in CONVENTIONS}

@@ -167,12 +167,16 @@ def describe_pose(joints_mm: NDArray[Any], side: str) -> dict[str, Any]:
         side: see `cadstn.tracking.angles.hand_angles`.
 
     Returns:
-        ``angles_deg`` by name, ``pinch`` by finger, ``grasp``, ``gesture``, and of the ``wrist``
-        ``position_mm``, ``quaternion`` (x, y, z, w) and ``palm_normal``.
+        ``angles_deg`` by name (None of an unknown side), ``pinch`` by finger, ``grasp``,
+        ``gesture``, and of the ``wrist`` ``position_mm``, ``quaternion`` (x, y, z, w) and
+        ``palm_normal``.
     """
     angles, wrist = hand_angles(joints_mm, side), wrist_pose(joints_mm, side)
     return {
-        "angles_deg": {name: round(angle, 1) for name, angle in angles.to_dict().items()},
+        "angles_deg": {
+            name: round(angle, 1) if np.isfinite(angle) else None
+            for name, angle in angles.to_dict().items()
+        },
         "pinch": {finger: round(pinch_strength(joints_mm, finger), 3) for finger in FINGERS},
         "grasp": round(grasp_strength(joints_mm), 3),
         "gesture": static_gesture(angles),

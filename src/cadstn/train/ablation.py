@@ -20,7 +20,7 @@ from cadstn._version import __version__
 from cadstn.data.bank import Bank
 from cadstn.errors import CadstnError
 from cadstn.evaluate import acceleration_error, mean_error_mm
-from cadstn.evaluate.analysis import exponential_average
+from cadstn.evaluate.analysis import FIXED_WEIGHTS, exponential_average
 from cadstn.io.whole import write_json, write_npz
 from cadstn.train.family import Networks
 from cadstn.train.loop import train
@@ -29,7 +29,7 @@ from cadstn.train.recipes import Recipe
 from cadstn.train.source import BankSource, Batch, held_out_shots, shot_bounds
 from cadstn.train.watching import Progress
 
-WEIGHTS = tuple(round(0.1 * step, 1) for step in range(1, 10))
+WEIGHTS = FIXED_WEIGHTS
 """Of the temporal prediction in table V; and of the new frame in the exponential average."""
 
 _PARTS = ("baseline", "sliced", "cadstn")  # the last trains spatial, temporal and fusion

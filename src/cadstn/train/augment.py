@@ -63,7 +63,7 @@ def augment(
 
     Args:
         batch: crops with labels.
-        recipe: says how much.
+        recipe: sets how much.
         seed: names run and stage.
         rows: (B,) int64 sample numbers: draws are a function of them.
         codes: (B,) fixed turns, as `turn_codes` gives; none for no turn.
@@ -79,7 +79,7 @@ def augment(
 
 
 def _recentred(batch: Batch, recipe: Recipe, draws: Draws) -> Batch:
-    """Turn, mirror, scale and move as much as a recipe says."""
+    """Turn, mirror, scale and move as much as a recipe sets."""
     how = recipe.augment
     most = torch.full_like(batch.cube_mm, math.radians(how.rotate_deg))
     turn = mirroring(draws.fork("mirror").chance(0.5 if how.mirror else 0.0))
@@ -89,7 +89,7 @@ def _recentred(batch: Batch, recipe: Recipe, draws: Draws) -> Batch:
         mistaken = mirroring(draws.fork("mistaken").chance(MISTAKEN))
         chosen = draws.fork("upright").chance(how.upright)
         turn = torch.where(chosen[:, None, None], mistaken @ own, turn)
-        # How a hand that points at the camera is turned cannot be seen, nor told.
+        # How a hand that points at the camera is turned cannot be seen, nor predicted.
         most = torch.where(chosen, most / sure.clamp(min=0.05), math.pi).clamp(max=math.pi)
     angle = draws.fork("rotate").uniform(low=-1.0, high=1.0) * most
     scale = draws.fork("scale").uniform(low=1 - how.scale, high=1 + how.scale)
@@ -143,7 +143,7 @@ def _ahead(joints: Tensor) -> Tensor:
 
 
 def _turned(batch: Batch, codes: Tensor) -> Batch:
-    """Turn or flip each clip as its code (B,) in `_TURNS` says; a flip makes left hands right."""
+    """Turn or flip each clip as its code (B,) in `_TURNS` has it; a flip makes left hands right."""
     linear = _TURNS.to(codes.device)[codes]
     turned = transform(batch, linear, torch.zeros(len(codes), 2, device=codes.device))
     if batch.left is None:

@@ -15,7 +15,7 @@ from cadstn.models import (
     CompactFusion,
     CompactSpatial,
     CompactTemporal,
-    Look,
+    FrameOutputs,
     Memory,
     fuse,
     run_temporal,
@@ -45,7 +45,7 @@ _WORST_MM = 30.0  # a frame counts as right whose joints are all less than this 
 class _Parts(NamedTuple):
     """Outputs of the networks up to a stage for clips; (B, T, K, 3) and (B, T, K)."""
 
-    look: Look
+    frame: FrameOutputs
     joints: Tensor
     spread: Tensor
 
@@ -102,7 +102,7 @@ class CompactFamily:
             loss = loss + _SPREAD * quantile_loss(parts.spread, distance.detach(), shown)
         if stage != "spatial":
             return loss + recipe.smoothness * acceleration_distance(parts.joints, truth, shown)
-        return loss + _answers(parts.look, batch, shown)
+        return loss + _answers(parts.frame, batch, shown)
 
     def predict(self, networks: Networks, stage: str, batch: Batch) -> Tensor:
         """See `Family`; the compact networks also read where the crops are."""
@@ -129,21 +129,21 @@ def _run(networks: Networks, stage: str, batch: Batch) -> _Parts:
     assert isinstance(spatial, CompactSpatial)
     shape = crops.shape[:2]
     with torch.set_grad_enabled(stage == "spatial" and torch.is_grad_enabled()):
-        look = spatial.look(crops.flatten(0, 1))
-    joints, spread = look.joints.view(*shape, -1, 3), look.spread.view(*shape, -1)
+        frame = spatial.encode(crops.flatten(0, 1))
+    joints, spread = frame.joints.view(*shape, -1, 3), frame.spread.view(*shape, -1)
     if stage == "spatial":
-        return _Parts(look, joints, spread)
+        return _Parts(frame, joints, spread)
     temporal = networks["temporal"]
     assert isinstance(temporal, CompactTemporal)
     with torch.set_grad_enabled(stage == "temporal" and torch.is_grad_enabled()):
-        suggested, h, _ = run_temporal(temporal, look, shifts_seen(batch))
+        suggested, h, _ = run_temporal(temporal, frame, shifts_seen(batch))
     if stage == "temporal":
-        return _Parts(look, suggested, spread)
+        return _Parts(frame, suggested, spread)
     fusion = networks["fusion"]
     assert isinstance(fusion, CompactFusion)
-    w1, spread = fusion(look, suggested.flatten(0, 1), h.flatten(0, 1))
+    w1, spread = fusion(frame, suggested.flatten(0, 1), h.flatten(0, 1))
     fused = fuse(w1.view(*shape, -1, 3), suggested, joints)
-    return _Parts(look, fused, spread.view(*shape, -1))
+    return _Parts(frame, fused, spread.view(*shape, -1))
 
 
 def _shown(batch: Batch) -> Tensor:
@@ -153,17 +153,17 @@ def _shown(batch: Batch) -> Tensor:
     return batch.present / batch.present.sum().clamp(min=1)
 
 
-def _answers(look: Look, batch: Batch, shown: Tensor) -> Tensor:
+def _answers(frame: FrameOutputs, batch: Batch, shown: Tensor) -> Tensor:
     """Cross entropies of presence and handedness, where the batch has them."""
-    loss = look.present.new_zeros(())
+    loss = frame.present.new_zeros(())
     frames = batch.crops.shape[1]
     if batch.present is not None:
         present = batch.present.repeat_interleave(frames)
-        wrong = functional.binary_cross_entropy_with_logits(look.present, present)
+        wrong = functional.binary_cross_entropy_with_logits(frame.present, present)
         loss = loss + _PRESENT * wrong
     if batch.left is not None:
         wrong = functional.binary_cross_entropy_with_logits(
-            look.left, batch.left.repeat_interleave(frames), reduction="none"
+            frame.left, batch.left.repeat_interleave(frames), reduction="none"
         )
         loss = loss + _LEFT * (wrong.view(-1, frames).mean(1) * shown).sum()
     return loss
@@ -201,14 +201,14 @@ def compact_step(networks: Networks, crops: Tensor, shift: Tensor, memory: Memor
     """
     spatial, temporal, fusion = (networks.get(stage) for stage in NETWORKS)
     assert isinstance(spatial, CompactSpatial)
-    look = spatial.look(crops)
-    answers = look.left.sigmoid(), look.present.sigmoid(), look.spread
+    frame = spatial.encode(crops)
+    answers = frame.left.sigmoid(), frame.present.sigmoid(), frame.spread
     if not isinstance(temporal, CompactTemporal):
-        return Parts(look.joints, *answers)
+        return Parts(frame.joints, *answers)
     memory = temporal.initial_state(len(crops)) if memory is None else memory
-    suggested, memory = temporal.step(look, shift, memory)
+    suggested, memory = temporal.step(frame, shift, memory)
     if not isinstance(fusion, CompactFusion):
         return Parts(suggested, *answers, memory=memory)
-    w1, _ = fusion(look, suggested, memory.h)
-    joints = fuse(w1, suggested, look.joints)
-    return Parts(joints, *answers, look.joints, suggested, w1, memory)
+    w1, _ = fusion(frame, suggested, memory.h)
+    joints = fuse(w1, suggested, frame.joints)
+    return Parts(joints, *answers, frame.joints, suggested, w1, memory)

@@ -111,9 +111,9 @@ def train_detector(
         recipe: what to train.
         out: folder of the run: its frames, its checkpoint, the finished ``detector.safetensors``.
         workers: processes that render.
-        on_frames: told how many more frames are rendered.
-        on_line: told of progress.
-        stop: asked after each step; true saves and ends.
+        on_frames: called with how many more frames are rendered.
+        on_line: called with lines of progress.
+        stop: called after each step; true saves and ends.
 
     Returns:
         The file of the averaged weights; None if it was stopped before the end.

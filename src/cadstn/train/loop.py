@@ -45,7 +45,7 @@ from cadstn.train.watching import Log, Progress
 
 CHECKPOINT_EVERY = 500
 _FINAL = 4  # times as many frames are validated at a stage's end
-_WINDOW = 20  # steps that the told speed is of
+_WINDOW = 20  # steps that the reported speed is of
 _START_FRAMES = 512  # whose statistics weights start with that were exported
 _LAG = 20  # steps that a GPU may run ahead of the check of its losses
 
@@ -274,7 +274,7 @@ def _gradients(
 
 
 def mixed_precision(recipe: Recipe, device: str) -> contextlib.AbstractContextManager[object]:
-    """Products in bfloat16 where the recipe says so; sums, weights and moments stay in float32."""
+    """Products in bfloat16 where the recipe has it; sums, weights and moments stay in float32."""
     return torch.autocast(
         torch.device(device).type, torch.bfloat16, enabled=recipe.precision == "bf16"
     )

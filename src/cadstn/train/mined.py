@@ -1,121 +1,243 @@
-"""Hard negatives: crops of rooms and people where the detector sees a hand and there is none.
+"""Candidates of whole rendered frames, true and false, as a network meets them in use.
 
-Mined from rendered scenes without hands: the detector reads each, and where it gives its highest
-scores, crops are rendered, as the pose network would be asked about them. They take the place of
-some of a bank's clips without a hand.
+A frame's detector gives candidates; the network reads a crop at each and places the next one, as
+`cadstn.tracking.observe` does for a new hand. What it reads then is what its presence and error
+scale decide on, so such crops take the place of some of a bank's own: hands where there is one,
+and the rest as frames without a hand.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from cadstn.data.bank import Bank, quantise
 from cadstn.errors import CadstnError
-from cadstn.export.detector_file import DetectorGraph, detector_graph
-from cadstn.models.detector import MULTIPLE
-from cadstn.synth.whole import HEIGHT, WIDTH, crops_at, sample_frames, sample_whole
+from cadstn.geometry.camera import Camera
+from cadstn.geometry.crop import Crop
+from cadstn.geometry.skeleton import KNUCKLES
+from cadstn.synth.whole import (
+    HEIGHT,
+    UNSURE,
+    WIDTH,
+    WholeScene,
+    crops_at,
+    sample_frames,
+    sample_whole,
+)
+from cadstn.tracking.canonical import canonical_image, given_view, joints_to_mm
+from cadstn.tracking.network import Network
 from cadstn.train.seeds import Use
 
-_AT_ONCE = 32
-_LEAST = 0.02  # the lowest score of a place
-_SHARE = 0.6  # of a bank's clips without a hand
-_ASIDE_MM = 12.0
+_AT_ONCE = 64
+_LEAST = 0.05  # the lowest score of a candidate
+_MOST = 3  # candidates a frame
+_HANDS = 0.5  # share of the frames with a hand
+_SHARES = {0: 0.8, 1: 0.1}  # of a bank's frames without and with a hand that are mined
+_ASIDE_MM = 12.0  # the detector's error on a camera's frames over that on rendered ones
+_NEAR_MM, _FAR_MM = 60.0, 150.0  # a candidate is a hand, or is none, by how far its knuckles are
 _NEAREST_MM = 160.0
-_MOST_EMPTY = 8  # batches of scenes in a row without a candidate
+_MOST_EMPTY = 8  # batches of frames in a row without a candidate
+
+
+class Candidates(NamedTuple):
+    """Crops of candidates, each of which is a hand or none.
+
+    Attributes:
+        crops: (N, M, M) normalised.
+        centers_mm: (N, 3) of their cubes.
+        joints_mm: (N, 21, 3) the hand's; where there is none, those that the network placed the
+            crop by, which is how it is turned to the canonical view.
+        left: (N,) whether it is a left hand.
+        present: (N,) whether it is a hand.
+    """
+
+    crops: NDArray[np.float32]
+    centers_mm: NDArray[np.float32]
+    joints_mm: NDArray[np.float32]
+    left: NDArray[np.bool_]
+    present: NDArray[np.bool_]
 
 
 class Miner:
-    """Writes mined crops over some of the frames without a hand of a bank of single frames.
+    """Writes candidates over some of the frames of a bank of single frames.
 
     Args:
-        weights: of the detector that mines.
-        seed: of the scenes.
+        network: with a detector; what it takes for hands is mined.
+        seed: of the frames.
         compiled: render with torch.compile.
+        on_mined: told how many frames are written, and are to be.
+
+    Raises:
+        CadstnError: if the network has no detector or reads no canonical views.
     """
 
-    def __init__(self, weights: Mapping[str, Tensor], seed: int, *, compiled: bool = False) -> None:
-        self._graph, self._seed, self._compiled = detector_graph(weights), seed, compiled
-        digest = hashlib.sha256()
-        for key in sorted(weights):
-            digest.update(weights[key].contiguous().numpy().tobytes())
-        self.name = digest.hexdigest()[:16]
+    def __init__(
+        self,
+        network: Network,
+        seed: int,
+        *,
+        compiled: bool = False,
+        on_mined: Callable[[int, int], None] = lambda done, total: None,
+    ) -> None:
+        if network.detector is None or not network.wants.upright:
+            raise CadstnError(
+                "these weights have no detector to mine with",
+                hint="export them with --detector, or give 'shipped'",
+            )
+        self._network, self._seed, self._compiled = network, seed, compiled
+        self._on_mined = on_mined
+        self.name = hashlib.sha256(network.about["sha256"].encode()).hexdigest()[:16]
 
     def __call__(self, bank: Bank) -> int:
-        """Mine until a share of the frames without a hand is written; returns how many."""
+        """Mine until the shares of frames are written; returns how many."""
         assert bank.present is not None
-        places = np.flatnonzero(bank.present == 0)
-        places = places[: round(_SHARE * len(places))]
-        cube_mm, size, done = float(bank.cube_mm[0]), bank.crops.shape[-1], 0
-        if not len(places):
-            return 0
+        assert bank.left is not None
+        rows = {}
+        for there, share in _SHARES.items():
+            places = np.flatnonzero(bank.present == there)
+            rows[there] = places[: round(share * len(places))]
+        half_mm, size = float(bank.cube_mm[0]) / 2, bank.crops.shape[-1]
+        done, total = {0: 0, 1: 0}, sum(map(len, rows.values()))
         seed = (self._seed, Use.MINED)
-        for crops, centers_mm in _mined(self._graph, seed, cube_mm, size, self._compiled):
-            rows = places[done : done + len(crops)]
-            bank.crops[rows] = quantise(crops[: len(rows)].numpy())
-            bank.centers_mm[rows] = centers_mm[: len(rows)].numpy()
-            done += len(rows)
-            if done == len(places):
-                break
-        return done
+        for found in _mined(self._network, seed, 2 * half_mm, size, self._compiled):
+            for there, places in rows.items():
+                chosen = np.flatnonzero(found.present == there)
+                to = places[done[there] : done[there] + len(chosen)]
+                chosen, center = chosen[: len(to)], found.centers_mm[chosen[: len(to)]]
+                bank.crops[to] = quantise(found.crops[chosen])
+                bank.centers_mm[to] = center
+                bank.joints[to] = (found.joints_mm[chosen] - center[:, None]) / half_mm
+                bank.left[to] = found.left[chosen]
+                done[there] += len(to)
+            self._on_mined(sum(done.values()), total)
+            if sum(done.values()) == total:
+                return total
+        raise AssertionError("unreachable: frames have no end")
 
 
 def _mined(
-    detector: DetectorGraph, seed: tuple[int, ...], cube_mm: float, size: int, compiled: bool
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Crops (N, M, M) and their centers (N, 3) mm, without end: at most two a scene."""
+    network: Network, seed: tuple[int, ...], cube_mm: float, size: int, compiled: bool
+) -> Iterator[Candidates]:
+    """Candidates of batch after batch of frames, without end."""
     first, since = 0, 0
     while True:
-        if since > _MOST_EMPTY:
-            raise CadstnError(
-                "the detector finds no candidate in scenes without a hand",
-                hint="train it first: cadstn train detector --out RUN",
-            )
         index = torch.arange(first, first + _AT_ONCE)
         first += _AT_ONCE
-        rows, centers = candidates(detector, seed, index, compiled=compiled)
-        since = 0 if (rows >= 0).any() else since + 1
-        for rank in (0, 1):
-            chosen = torch.from_numpy(rows[:, rank] if len(rows) else np.empty(0, np.int64))
-            keep = chosen >= 0
-            if not keep.any():
-                continue
-            scene = sample_whole(seed, index[keep], hands=0.0)
-            middle = torch.from_numpy(centers[keep.numpy(), rank])
-            yield crops_at(scene, middle, cube_mm, size, compiled=compiled), middle
+        found = candidates(network, seed, index, cube_mm, size, compiled=compiled)
+        since = 0 if len(found.crops) else since + 1
+        if since > _MOST_EMPTY:
+            raise CadstnError(
+                "the detector finds no candidate in rendered frames",
+                hint="train it first: cadstn train detector --out RUN",
+            )
+        if len(found.crops):
+            yield found
 
 
 @torch.no_grad()
 def candidates(
-    detector: DetectorGraph, seed: tuple[int, ...], index: Tensor, *, compiled: bool = False
-) -> tuple[np.ndarray, np.ndarray]:
-    """Where the detector sees hands in scenes without any.
+    network: Network,
+    seed: tuple[int, ...],
+    index: Tensor,
+    cube_mm: float,
+    size: int,
+    *,
+    compiled: bool = False,
+) -> Candidates:
+    """What the network would read of the candidates in some frames before it decides.
 
     Args:
-        detector: that reads them.
+        network: with a detector.
         seed: see `cadstn.synth.whole.sample_whole`.
-        index: (B,) which scenes.
+        index: (B,) which frames.
+        cube_mm: edge of the crops' cubes.
+        size: M, pixels along their edges.
         compiled: render with torch.compile.
-
-    Returns:
-        (B, 2) int64, the scene's own number or -1 where there is no such candidate, and (B, 2, 3)
-        float32 their centers in mm, somewhat aside as a detector's are.
     """
-    frames = sample_frames(seed, index, hands=0.0, compiled=compiled)
-    depth = torch.from_numpy(frames.depth_mm)
-    depth = functional.pad(depth, (0, -WIDTH % MULTIPLE, 0, -HEIGHT % MULTIPLE))
-    focal = torch.from_numpy(frames.focal_px)
-    hands = detector(depth, focal)[:, :2]
-    score, column, row, z = hands[..., :4].unbind(-1)
-    x = (column - (WIDTH - 1) / 2) / focal[:, None] * z
-    y = (row - (HEIGHT - 1) / 2) / focal[:, None] * z
-    centers = torch.stack([x, y, z], -1).numpy()
+    rows, angles, centers_mm = _detected(network, seed, index, compiled)
+    scene = sample_whole(seed, index[rows], hands=_HANDS)
+    crops = crops_at(scene, torch.from_numpy(centers_mm), cube_mm, size, compiled=compiled)
+    joints_mm, left = _first_run(network, crops.numpy(), centers_mm, angles, cube_mm)
+    centers_mm = network.center_of(joints_mm).astype(np.float32)
+    truth_mm, side, away_mm = _nearest_hand(scene, centers_mm)
+    present = away_mm < _NEAR_MM
+    keep = (present | (away_mm > _FAR_MM)) & (joints_mm[..., 2].min(-1) > _NEAREST_MM)
+    scene = sample_whole(seed, index[rows[keep]], hands=_HANDS)
+    crops = crops_at(scene, torch.from_numpy(centers_mm[keep]), cube_mm, size, compiled=compiled)
+    joints_mm = np.where(present[:, None, None], truth_mm, joints_mm).astype(np.float32)
+    left = np.where(present, side, left)
+    return Candidates(crops.numpy(), centers_mm[keep], joints_mm[keep], left[keep], present[keep])
+
+
+def _detected(
+    network: Network, seed: tuple[int, ...], index: Tensor, compiled: bool
+) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
+    """Candidates of frames: their frame's place in ``index`` (N,), angles (N,), centers (N, 3)."""
+    assert network.detector is not None
+    frames = sample_frames(seed, index, hands=_HANDS, compiled=compiled)
     rng = np.random.default_rng((*seed, int(index[0]), 2))
-    centers = centers + rng.normal(0, _ASIDE_MM, centers.shape).astype(np.float32)
-    good = (score > _LEAST).numpy() & (centers[..., 2] > _NEAREST_MM)
-    return np.where(good, np.arange(len(index))[:, None], -1), centers.astype(np.float32)
+    found = []
+    for row, (depth_mm, f) in enumerate(
+        zip(frames.depth_mm, frames.focal_px.tolist(), strict=True)
+    ):
+        camera = Camera(f, f, (WIDTH - 1) / 2, (HEIGHT - 1) / 2, WIDTH, HEIGHT)
+        if (frames.found[row] == UNSURE).any():
+            continue
+        for one in network.detector.detect(depth_mm, camera, _LEAST)[:_MOST]:
+            center_mm = one.center_mm + rng.normal(0, _ASIDE_MM, 3)
+            if center_mm[2] > _NEAREST_MM:
+                found.append((row, one.angle, *center_mm))
+    table = np.array(found, np.float64).reshape(-1, 5)
+    return (
+        table[:, 0].astype(np.int64),
+        table[:, 1].astype(np.float32),
+        table[:, 2:].astype(np.float32),
+    )
+
+
+def _first_run(
+    network: Network,
+    crops: NDArray[np.float32],
+    centers_mm: NDArray[np.float32],
+    angles: NDArray[np.float32],
+    cube_mm: float,
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Joints (N, 21, 3) mm and sides (N,) of the better of two views, see `observe`."""
+    count = len(crops)
+    joints_mm = np.zeros((count, len(network.skeleton), 3))
+    side = np.zeros(count, bool)
+    if not count:
+        return joints_mm, side
+    views = [given_view(float(angle), left=left) for angle in angles for left in (False, True)]
+    images = [canonical_image(crops[k // 2], view.transform) for k, view in enumerate(views)]
+    out = network.step(np.stack(images), network.initial_state(2 * count))
+    assert out.spread is not None
+    assert out.left is not None
+    best = out.spread.mean(1).reshape(count, 2).argmin(1) + 2 * np.arange(count)
+    none = np.zeros(0, np.intp)
+    for k, chosen in enumerate(best.tolist()):
+        crop = Crop(crops[k], centers_mm[k].astype(np.float64), cube_mm, none, none)
+        transform = views[chosen].transform
+        joints_mm[k] = joints_to_mm(out.joints[chosen], crop, transform, uvd=network.wants.uvd)
+        side[k] = (out.left[chosen] > 0.5) != transform.mirror
+    return joints_mm, side
+
+
+def _nearest_hand(
+    scene: WholeScene, centers_mm: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.float32]]:
+    """Joints (N, 21, 3) mm, side (N,) and distance (N,) mm of the hand nearest to each center."""
+    joints_mm = np.stack([hand.joints_xyz_mm.numpy() for hand in scene.hands], 1)
+    left = np.stack([shape.left.numpy() > 0.5 for shape in scene.shapes], 1)
+    away = np.linalg.norm(joints_mm[:, :, KNUCKLES].mean(2) - centers_mm[:, None], axis=-1)
+    away = np.where(scene.present, away, np.inf)
+    nearest = away.argmin(1)
+    row = np.arange(len(away))
+    return joints_mm[row, nearest], left[row, nearest], away[row, nearest]

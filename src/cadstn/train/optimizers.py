@@ -76,7 +76,7 @@ class ConvolutionMuon(torch.optim.Muon):
 
 
 def _convolutions(network: nn.Module) -> list[Tensor]:
-    """Weights of the convolutions between features: what reads images or says joints is Adam's."""
+    """Weights of the convolutions between features: Adam has the first and last ones."""
     layers = [layer.conv for layer in network.modules() if isinstance(layer, Normalised)]
     return [layer.weight for layer in layers if layer.stride != (PATCH, PATCH)]
 

@@ -46,7 +46,7 @@ _BIASES = {
 
 
 class _StageNetwork(NamedTuple):
-    """How one stage's network is built, asked and judged; see `NETWORKS`."""
+    """How one stage's network is built, run and trained; see `NETWORKS`."""
 
     build: Callable[[PaperConfig], Any]
     predict: Callable[[Networks, str, Tensor, StageMasks], Tensor]

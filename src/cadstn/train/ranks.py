@@ -1,7 +1,7 @@
 """Several processes as one: each takes its rows of the global batch, gradients are summed.
 
-Under ``torchrun`` the environment says who is who; without it there is one rank. What a step
-computes does not depend on how many there are, but for the order of the sum.
+Under ``torchrun`` the environment gives each process its rank; without it there is one rank. What a
+step computes does not depend on how many there are, but for the order of the sum.
 """
 
 from __future__ import annotations

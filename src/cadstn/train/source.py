@@ -244,7 +244,7 @@ def _clipped(batch: Batch, recipe: Recipe) -> Batch:
 
 
 def _as_shown(batch: Batch, recipe: Recipe) -> Batch:
-    """A batch in the view that a tracker shows: upright, if the recipe says so."""
+    """A batch in the view that a tracker shows: upright, if the recipe has it so."""
     return upright(batch) if recipe.augment.upright else batch
 
 

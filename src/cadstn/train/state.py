@@ -106,7 +106,7 @@ def resume(
         model: takes the weights.
         optimizers: take their moments.
         about: names the recipe and the data, which must be the checkpoint's.
-        tell: told of every damaged checkpoint that is passed over.
+        tell: called with every damaged checkpoint that is passed over.
 
     Returns:
         0 where there is no checkpoint.

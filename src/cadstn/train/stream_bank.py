@@ -21,7 +21,7 @@ from cadstn.synth.stream import sample_clips
 from cadstn.train.seeds import Use
 
 _AT_ONCE = 64  # frames rendered together
-_PART = 2048  # frames that a process renders before it tells of them
+_PART = 2048  # frames that a process renders before it reports them
 
 
 class Mine(Protocol):
@@ -72,8 +72,8 @@ def stream_bank(
 
     Args:
         path: the file; one that holds these very clips is opened as it is.
-        rule: joints, cube and size; the centre is where a tracker would have it, at any look unless
-            the rule is for ``followed`` hands alone.
+        rule: joints, cube and size; the centre is where a tracker would have it, in acquisition as
+            well unless the rule is for ``followed`` hands alone.
         seed: banks of two seeds share no hand and no motion.
         clips: how many.
         frames: frames a clip.
@@ -85,7 +85,7 @@ def stream_bank(
         compiled: see `cadstn.synth.stream.sample_clips`.
         workers: processes that render side by side, on a CPU.
         mine: puts hard negatives into the bank before it is closed, see `cadstn.train.mined`.
-        on_frames: told how many more frames are done.
+        on_frames: called with how many more frames are done.
 
     Raises:
         CadstnError: if the file holds something else, or the disk is full.

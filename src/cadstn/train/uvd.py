@@ -1,6 +1,6 @@
-"""Joints as a camera sees them: what a crop can tell, and so what compact networks are asked for.
+"""Joints as a camera sees them: what a crop shows, and so what compact networks predict.
 
-Where a point lies beside the centre of its cube cannot be told from the crop alone: of two points
+Where a point lies beside the centre of its cube cannot be known from the crop alone: of two points
 that one ray passes, the farther one lies farther to the side, by as much as the whole cube is seen
 to the side of the camera's axis, and that no crop shows. What it shows is in which direction a
 point is seen, and how deep it lies. Both together with the centre give the point, exactly

@@ -60,7 +60,7 @@ def whole_bank(
         frames: how many; rounded up to whole parts of 1,024, if more than one.
         workers: processes that render side by side.
         compiled: render with torch.compile.
-        on_frames: told how many more frames are done.
+        on_frames: called with how many more frames are done.
 
     Raises:
         CadstnError: if the folder holds frames of another seed.

@@ -57,7 +57,7 @@ def worst_joint_loss(
 ) -> Tensor:
     """Share of frames whose worst joint is farther off than a limit, made smooth.
 
-    What the field counts as success (Taylor et al. 2012), as a sigmoid of a soft maximum over the
+    The usual measure of success (Taylor et al. 2012), as a sigmoid of a soft maximum over the
     joints: frames near the limit pull most, hopeless ones hardly.
 
     Args:

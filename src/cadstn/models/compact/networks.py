@@ -1,19 +1,19 @@
 """The compact networks of the shipped weights: the paper's three, with trunks and heads of today.
 
 What they keep: one frame's depth image and slices are fused by their mean (equation 2), an LSTM
-carries what earlier frames said (equation 5), a gate for each coordinate weighs the two predictions
-(equation 6). What is new:
+carries the memory of earlier frames (equation 5), a gate for each coordinate weighs the two
+predictions (equation 6). What is new:
 
 - One trunk for all three, residual (He et al. 2016), with batch normalisation (Ioffe and Szegedy
   2015). Of deep fusion phi_0 is left: two branches of half the width each, averaged, are one
   residual block of the whole width.
-- Joints from votes: every cell of a 16x16 grid says where each joint is, as an offset from the cell
-  and a depth, and how much its vote counts (as A2J, Xiong et al. 2019, does from anchors).
-- A joint is said to be where it is seen and as deep as it is (uvd), because a crop does not show
+- Dense offsets: every cell of a 16x16 grid predicts each joint, as an offset from the cell and a
+  depth, and the weight of its prediction (as A2J, Xiong et al. 2019, does from anchors).
+- A joint is predicted where it is seen and as deep as it is (uvd), because a crop does not show
   where it lies: how far aside that is grows with depth by the direction its cube is seen in.
-- It says how sure it is of each joint, whether there is a hand, and which.
+- It predicts the error scale of each joint, presence and handedness.
 - The temporal network knows how far the crop has moved since the frame before, and predicts from
-  what it said then.
+  the prediction made then.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ _CLOSE = 10.0  # differences of joints are some hundredths of half a cube
 _SPREAD_START = 3.0  # softplus(-3), times half a cube of 125 mm, is 6 mm
 
 
-class Look(NamedTuple):
-    """What one frame says, of N crops.
+class FrameOutputs(NamedTuple):
+    """Predictions of the spatial network for N crops.
 
     Attributes:
         joints: (N, K, 3) where they are seen and how deep they lie, from the crop's centre, in half
@@ -62,7 +62,7 @@ class Memory(NamedTuple):
 
     Attributes:
         h, c: (B, H) of the LSTM.
-        before: (B, 3K + 1) the joints it said last, relative to the crop of then, and 1; all zero
+        before: (B, 3K + 1) the last predicted joints, relative to the crop of then, and 1; all zero
             where there is no last frame.
     """
 
@@ -72,7 +72,7 @@ class Memory(NamedTuple):
 
 
 class CompactOutputs(NamedTuple):
-    """One prediction and what it was made of; joints as in `Look`.
+    """One prediction and what it was made of; joints as in `FrameOutputs`.
 
     Attributes:
         joints, w1, spatial, temporal: (..., K, 3), see `cadstn.models.CadstnOutputs`.
@@ -120,11 +120,11 @@ class CompactSpatial(nn.Module):
         self.register_buffer("cells", cells.view(1, 3, 1, -1), persistent=False)
 
     def forward(self, crops: Tensor) -> Tensor:
-        """Map crops (B, M, M) to joints (B, K, 3), see `Look`."""
-        return self.look(crops).joints
+        """Map crops (B, M, M) to joints (B, K, 3), see `FrameOutputs`."""
+        return self.encode(crops).joints
 
-    def look(self, crops: Tensor) -> Look:
-        """Say all that crops (B, M, M) show.
+    def encode(self, crops: Tensor) -> FrameOutputs:
+        """Predict all that crops (B, M, M) show.
 
         Raises:
             CadstnError: the crops have not the size that the network was built for.
@@ -139,15 +139,15 @@ class CompactSpatial(nn.Module):
             levels.append(features)
         phi = functional.relu(self.phi(features.flatten(1)))
         # Sums over cells and what is compared with millimetres stay in full precision.
-        said = self.says(phi).float()
+        answers = self.says(phi).float()  # its name is in files of weights
         for ascent, finer in zip(self.ascents, levels[-2::-1], strict=False):
             features = ascent(features, finer)
         joints = self._count(self.votes(features).float())
-        spread = functional.softplus(said[:, :-2] - _SPREAD_START)
-        return Look(joints, spread, said[:, -2], said[:, -1], phi)
+        spread = functional.softplus(answers[:, :-2] - _SPREAD_START)
+        return FrameOutputs(joints, spread, answers[:, -2], answers[:, -1], phi)
 
     def _count(self, votes: Tensor) -> Tensor:
-        """Average what all cells (N, 4K, G, G) say of each joint: (N, K, 3)."""
+        """Average the predictions of all cells (N, 4K, G, G) for each joint: (N, K, 3)."""
         votes = votes.view(votes.shape[0], 4, self.config.joints, -1)
         weight = (_SHARPNESS * votes[:, :1]).softmax(-1)
         joints: Tensor = (weight * (votes[:, 1:] + self.cells)).sum(-1).mT
@@ -155,7 +155,7 @@ class CompactSpatial(nn.Module):
 
 
 class CompactTemporal(nn.Module):
-    """What frames before suggest: an LSTM that corrects what it said last (equations 3 to 5)."""
+    """What frames before suggest: an LSTM that corrects the last prediction (equations 3 to 5)."""
 
     def __init__(self, config: CompactConfig) -> None:
         super().__init__()
@@ -171,25 +171,25 @@ class CompactTemporal(nn.Module):
         h, c = self.lstm.initial_state(batch, device)
         return Memory(h, c, h.new_zeros(batch, 3 * self.config.joints + 1))
 
-    def step(self, look: Look, shift: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
+    def step(self, frame: FrameOutputs, shift: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
         """Predict one frame of B streams.
 
         Args:
-            look: of the frame.
+            frame: the spatial network's outputs.
             shift: (B, 3) how far the crop's centre moved since the frame before, in half cubes.
             memory: what the frames before left.
 
         Returns:
             Joints (B, K, 3) relative to this frame's crop, and the memory for the next frame.
         """
-        said, seen = memory.before[:, :-1], memory.before[:, -1:]
-        now = look.joints.flatten(1)
-        before = seen * (said - shift.repeat(1, self.config.joints)) + (1 - seen) * now
+        last, seen = memory.before[:, :-1], memory.before[:, -1:]
+        now = frame.joints.flatten(1)
+        before = seen * (last - shift.repeat(1, self.config.joints)) + (1 - seen) * now
         news = now - before
-        spread = look.spread * _CLOSE
-        trust = (news.view(-1, self.config.joints, 3) / look.spread[..., None]).clamp(-3, 3)
+        spread = frame.spread * _CLOSE
+        trust = (news.view(-1, self.config.joints, 3) / frame.spread[..., None]).clamp(-3, 3)
         moved = seen * shift * _CLOSE
-        read = torch.cat([look.phi, news * _CLOSE, trust.flatten(1), spread, moved], 1)
+        read = torch.cat([frame.phi, news * _CLOSE, trust.flatten(1), spread, moved], 1)
         x = functional.relu(self.fc1(read))
         h, c = self.lstm.step(x, memory.h, memory.c)
         # Without any learning: an exponential average that takes half of the news.
@@ -206,22 +206,22 @@ class CompactFusion(nn.Module):
         self.fc1 = _dense(config.width + config.hidden + 4 * config.joints, config.width)
         self.output = _dense(config.width, 4 * config.joints)
 
-    def forward(self, look: Look, temporal: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, frame: FrameOutputs, temporal: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         """Weigh B frames.
 
         Args:
-            look: of the frames.
+            frame: the spatial network's outputs.
             temporal: (B, K, 3) the temporal prediction.
             h: (B, H) the LSTM's output.
 
         Returns:
             The temporal prediction's weight (B, K, 3) in (0, 1), and the spread (B, K) of the sum.
         """
-        apart = (temporal - look.joints).flatten(1) * _CLOSE
-        read = torch.cat([look.phi, h, apart, look.spread * _CLOSE], 1)
+        apart = (temporal - frame.joints).flatten(1) * _CLOSE
+        read = torch.cat([frame.phi, h, apart, frame.spread * _CLOSE], 1)
         logits = self.output(functional.relu(self.fc1(read))).float()
         count = 3 * self.config.joints
-        spread = look.spread * logits[:, count:].clamp(-2, 2).exp()
+        spread = frame.spread * logits[:, count:].clamp(-2, 2).exp()
         return as_joints(logits[:, :count].sigmoid()), spread
 
 
@@ -247,12 +247,12 @@ class Compact(nn.Module):
             shift: (B, 3) how far the crop's centre moved since the frame before, in half cubes.
             memory: what the frames before left.
         """
-        look = self.spatial.look(crops)
-        temporal, memory = self.temporal.step(look, shift, memory)
-        w1, spread = self.fusion(look, temporal, memory.h)
-        joints = fuse(w1, temporal, look.joints)
+        frame = self.spatial.encode(crops)
+        temporal, memory = self.temporal.step(frame, shift, memory)
+        w1, spread = self.fusion(frame, temporal, memory.h)
+        joints = fuse(w1, temporal, frame.joints)
         return CompactOutputs(
-            joints, w1, look.joints, temporal, spread, look.present, look.left, memory
+            joints, w1, frame.joints, temporal, spread, frame.present, frame.left, memory
         )
 
     def forward(self, clips: Tensor, shifts: Tensor) -> CompactOutputs:
@@ -263,10 +263,10 @@ class Compact(nn.Module):
             shifts: (B, T, 3) how far the crop has moved since the frame before, in half cubes.
         """
         batch, frames = clips.shape[:2]
-        look = self.spatial.look(clips.flatten(0, 1))
-        temporal, h, memory = run_temporal(self.temporal, look, shifts)
-        w1, spread = self.fusion(look, temporal.flatten(0, 1), h.flatten(0, 1))
-        spatial = look.joints.view_as(temporal)
+        frame = self.spatial.encode(clips.flatten(0, 1))
+        temporal, h, memory = run_temporal(self.temporal, frame, shifts)
+        w1, spread = self.fusion(frame, temporal.flatten(0, 1), h.flatten(0, 1))
+        spatial = frame.joints.view_as(temporal)
         w1 = w1.view_as(temporal)
         return CompactOutputs(
             fuse(w1, temporal, spatial),
@@ -274,31 +274,33 @@ class Compact(nn.Module):
             spatial,
             temporal,
             spread.view(batch, frames, -1),
-            look.present.view(batch, frames),
-            look.left.view(batch, frames),
+            frame.present.view(batch, frames),
+            frame.left.view(batch, frames),
             memory,
         )
 
 
 def run_temporal(
-    network: CompactTemporal, look: Look, shifts: Tensor
+    network: CompactTemporal, frame: FrameOutputs, shifts: Tensor
 ) -> tuple[Tensor, Tensor, Memory]:
     """Run the temporal network over whole clips from a fresh start.
 
     Args:
         network: the temporal network.
-        look: of B * T frames.
+        frame: the spatial network's outputs for B * T frames.
         shifts: (B, T, 3) how far the crop has moved since the frame before, in half cubes.
 
     Returns:
         Joints (B, T, K, 3), the LSTM's outputs (B, T, H) and the memory after the last frame.
     """
     batch, frames = shifts.shape[:2]
-    parts = [field.view(batch, frames, *field.shape[1:]) for field in look]
+    parts = [field.view(batch, frames, *field.shape[1:]) for field in frame]
     memory = network.initial_state(batch)
     joints, hidden = [], []
     for t in range(frames):
-        now, memory = network.step(Look(*(part[:, t] for part in parts)), shifts[:, t], memory)
+        now, memory = network.step(
+            FrameOutputs(*(part[:, t] for part in parts)), shifts[:, t], memory
+        )
         joints.append(now)
         hidden.append(memory.h)
     return torch.stack(joints, 1), torch.stack(hidden, 1), memory

@@ -1,8 +1,9 @@
 """Complete training configurations, each a function that returns one."""
 
 from cadstn.train.recipes.named import KINDS, SETS, compact, paper, recipe, released, tiny
+from cadstn.train.recipes.overriding import override
 from cadstn.train.recipes.parts import NETWORKS, STAGES, TRAITS, Augment, Plan, Traits
-from cadstn.train.recipes.recipe import Recipe, override
+from cadstn.train.recipes.recipe import Recipe
 
 __all__ = [
     "KINDS",

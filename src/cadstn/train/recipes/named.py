@@ -113,7 +113,7 @@ def small(network: str, data: str) -> Recipe:
 
 
 def compact(network: str, data: str) -> Recipe:
-    """Return the recipe of the shipped network for any look: two hours on two CPU cores (LOG.md).
+    """Return the recipe of the shipped network for acquisition: two hours on two cores (LOG.md).
 
     Residual networks of `cadstn.models.compact`. Rendering takes a tenth of the time, since every
     frame is seen about four times, turned and mirrored.
@@ -203,7 +203,7 @@ def recipe(name: str, data: str = "rendered") -> Recipe:
 
     Args:
         name: for instance ``cadstn``, ``compact`` or ``temporal.icvl.paper``.
-        data: the set to take where the name tells none, for instance that of the data given.
+        data: the set to take where the name has none, for instance that of the data given.
 
     Raises:
         CadstnError: for an unknown word, with the nearest, or two words of one sort.

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from dataclasses import asdict, dataclass, field
 
 from cadstn.data.crops import CENTERS, RENDERED_CENTERS, CropRule
-from cadstn.errors import CadstnError, nearest_name
+from cadstn.errors import CadstnError
 from cadstn.geometry.skeleton import HAND21, skeleton
-from cadstn.models import CompactConfig, Config, NetConfig, PaperConfig
-from cadstn.models.config import CONFIGS, field_names
+from cadstn.models import Config, NetConfig, PaperConfig
 from cadstn.tracking.network import Wants
+from cadstn.train.recipes.overriding import override
 from cadstn.train.recipes.parts import NETWORKS, STAGES, TRAITS, Augment, Plan, Traits, choice
 
 STEP_MODES = ("eager", "compiled", "captured")
@@ -22,7 +19,6 @@ STEP_MODES = ("eager", "compiled", "captured")
 _STARTS = ("scratch", "baseline", "spatial")
 OPTIMIZERS = ("adam", "muon")
 _DIVISORS = ("images", "frames")
-_MOST = 1e9  # no field is meant to be larger
 
 
 @dataclass(frozen=True)
@@ -241,8 +237,8 @@ class Recipe:
         """How frames of a data set become the crops it trains on."""
         return CropRule(self.skeleton, self.cube_mm, self.cubes_mm, self.net.size, self.center)
 
-    def wants(self) -> str:
-        """How its exported network wants its crops: `cadstn.tracking.network.Wants` as JSON."""
+    def wanted(self) -> Wants:
+        """How its networks want their crops."""
         compact = self.traits.chained
         return Wants(
             size=self.net.size,
@@ -252,7 +248,11 @@ class Recipe:
             uvd=compact,
             upright=self.augment.upright > 0,
             center="knuckles" if self.center == "followed" else "all",
-        ).to_json()
+        )
+
+    def wants(self) -> str:
+        """The same as JSON, as it travels with an exported network."""
+        return self.wanted().to_json()
 
     def to_json(self) -> str:
         """One line of JSON, the form in which it travels with weights."""
@@ -270,84 +270,3 @@ class Recipe:
         if isinstance(values.get("net"), dict):
             values["net"] = NetConfig.from_dict(values["net"]).to_dict()
         return override(Recipe(name=str(values.pop("name", ""))), values)
-
-
-def override(base: Recipe, values: Mapping[str, Any]) -> Recipe:
-    """Replace fields of a recipe, those of a part as ``net.FIELD``, ``spatial.steps`` or a mapping.
-
-    Raises:
-        CadstnError: for an unknown field, with the nearest name, or a value of the wrong type.
-    """
-    known = [f.name for f in fields(Recipe)]
-    parts: dict[str, dict[str, Any]] = {}
-    plain: dict[str, Any] = {}
-    for name, value in values.items():
-        head, dot, tail = name.partition(".")
-        if head not in known:
-            raise CadstnError(
-                f"unknown recipe field '{name}'", hint=nearest_name(name, _all_names(base))
-            )
-        if not dataclasses.is_dataclass(getattr(base, head)):
-            if dot:
-                raise CadstnError(f"unknown recipe field '{name}'", hint=f"set {head}")
-            plain[name] = _typed(name, value, getattr(base, name))
-        elif dot:
-            parts.setdefault(head, {})[tail] = value
-        elif isinstance(value, Mapping):
-            parts.setdefault(head, {}).update(value)
-        else:
-            raise CadstnError(f"recipe field '{name}' is {value!r}", hint=f"set {name}.FIELD")
-    for head, changes in parts.items():
-        plain[head] = _part(head, getattr(base, head), changes)
-    return dataclasses.replace(base, **plain)
-
-
-def _part(head: str, base: Any, changes: Mapping[str, Any]) -> Any:
-    """One nested value with some of its fields replaced."""
-    if isinstance(base, PaperConfig | CompactConfig):
-        whole = {**base.to_dict(), **changes}
-        if whole["trunk"] in CONFIGS:
-            own = field_names(CONFIGS[whole["trunk"]])
-            for name in changes.keys() - {"trunk", *own}:
-                raise CadstnError(
-                    f"unknown key '{name}' in a {whole['trunk']} network",
-                    where="net",
-                    hint=nearest_name(name, own),
-                )
-        return NetConfig.from_dict(whole)
-    known = [f.name for f in fields(base)]
-    for name in changes:
-        if name not in known:
-            raise CadstnError(
-                f"unknown recipe field '{head}.{name}'", hint=nearest_name(name, known)
-            )
-    typed = {n: _typed(f"{head}.{n}", v, getattr(base, n)) for n, v in changes.items()}
-    return dataclasses.replace(base, **typed)
-
-
-def _all_names(base: Recipe) -> list[str]:
-    names = []
-    for f in fields(Recipe):
-        value = getattr(base, f.name)
-        if dataclasses.is_dataclass(value):
-            names += [f"{f.name}.{part.name}" for part in fields(value)]
-        else:
-            names.append(f.name)
-    return names
-
-
-def _typed(name: str, value: Any, like: Any) -> Any:
-    """Accept a value of the field's own type, or a whole number for a float."""
-    if type(value) in (int, float) and not abs(value) < _MOST:  # nan as well
-        raise CadstnError(f"recipe field '{name}' is {str(value)[:40]}", hint=f"like {like!r}")
-    if isinstance(value, dict) and not all(
-        type(v) in (int, float) and 0 < v < _MOST for v in value.values()
-    ):
-        raise CadstnError(f"recipe field '{name}' is {value!r}", hint="give numbers above 0")
-    if type(value) is type(like):
-        return value
-    if isinstance(like, float) and type(value) is int:
-        return float(value)
-    raise CadstnError(
-        f"recipe field '{name}' is {value!r}", hint=f"give a {type(like).__name__}, like {like!r}"
-    )

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from cadstn.bench.accuracy.follow import Bools, FloatArray, Followed
 from cadstn.evaluate.joints import lengths
-from cadstn.tracking_benchmark.follow import Bools, FloatArray, Followed
 
 GOAL_MM = 30.0
 """A frame is good if every joint is this near."""

@@ -16,18 +16,19 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from cadstn.bench.accuracy.compare import compare_followed
+from cadstn.bench.accuracy.follow import Followed
+from cadstn.bench.accuracy.goals import Goal, goal_lines, under_filter
+from cadstn.bench.accuracy.measure import calibration, plain, steadiness
+from cadstn.bench.accuracy.model import Bar, facts, follower, open_network, silent
+from cadstn.bench.accuracy.report import beside_lines, heading, steady_lines
+from cadstn.bench.accuracy.rows import GOAL_MM, join, mean, quantile, share
+from cadstn.bench.accuracy.scenes import SCENES, SPLIT, choose_clips, clip
+from cadstn.bench.accuracy.set import Order, Rendered, rendered, scene_clips
+from cadstn.bench.text import number, percent, table
 from cadstn.errors import CadstnError
 from cadstn.evaluate import acceleration_error, joint_errors_mm
 from cadstn.evaluate.intervals import bootstrap
-from cadstn.tracking_benchmark.compare import compare_followed
-from cadstn.tracking_benchmark.follow import Followed
-from cadstn.tracking_benchmark.goals import Goal, goal_lines, number, percent, under_filter
-from cadstn.tracking_benchmark.measure import calibration, plain, steadiness
-from cadstn.tracking_benchmark.model import Bar, facts, follower, open_network, silent
-from cadstn.tracking_benchmark.report import beside_lines, heading, steady_lines
-from cadstn.tracking_benchmark.rows import GOAL_MM, join, mean, quantile, share
-from cadstn.tracking_benchmark.scenes import SCENES, SPLIT, choose_clips, clip
-from cadstn.tracking_benchmark.set import Order, Rendered, rendered, scene_clips
 
 SEEDS = {"sealed-1": 20_261_129, "choosing-1": 20_261_130}
 """Sets by name. A set that was read too often gets a successor, with a seed of its own."""
@@ -139,7 +140,7 @@ def bench_sealed(
         `measure_every`; ``held``, both scenes of held things; ``beside``.
 
     Raises:
-        CadstnError: see `cadstn.tracking_benchmark.model.bench_model`.
+        CadstnError: see `cadstn.bench.accuracy.model.bench_model`.
     """
     if test.clips < 1 or test.frames < 3:
         raise CadstnError(
@@ -257,6 +258,7 @@ def sealed_lines(report: dict[str, Any]) -> list[str]:
     """Lay a report of `bench_sealed` out as Markdown."""
     about, every = report["set"], report["all"]
     low, high = (number(percent(x)) for x in every["within_30mm_95"])
+    parts = {SCENES[name].title: one for name, one in report["scenes"].items()}
     lines = [
         *heading(report),
         f"Set {about['name']}: seed {about['seed']}, {about['clips_per_scene']} clips of "
@@ -272,23 +274,25 @@ def sealed_lines(report: dict[str, Any]) -> list[str]:
         "",
         *goal_lines(sealed_goals(report)),
         "",
-        "| scene | frames | lost | on the second hand | mean error mm | under 30 mm % (95 %) | "
-        "median joint mm | within error scale % | acceleration error mm/frame^2 | side right % |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        *table(
+            "| scene | frames | lost | on the second hand | mean error mm | under 30 mm % (95 %) | "
+            "median joint mm | within error scale % | acceleration error mm/frame^2 | "
+            "side right % |",
+            (_scene_cells(title, one) for title, one in {**parts, "all": every}.items()),
+        ),
     ]
-    parts = {SCENES[name].title: one for name, one in report["scenes"].items()}
-    for title, one in {**parts, "all": every}.items():
-        low, high = (number(percent(x)) for x in one["within_30mm_95"])
-        cells = (
-            title, str(one["frames"]), str(one["lost"]), str(one["on_the_other_hand"]),
-            number(one["mean_error_mm"]),
-            f"{number(percent(one['within_30mm']))} ({low} to {high})",
-            number(one["median_joint_mm"]), number(percent(one["within_scale"])),
-            number(one["acceleration_error_mm_frame2"]), number(percent(one["handedness_right"])),
-        )  # fmt: skip
-        lines.append("| " + " | ".join(cells) + " |")
     if every["steadiness"]:
         lines += ["", *steady_lines(every["steadiness"])]
     if report["beside"]:
         lines += ["", *beside_lines(report["weights"], report["beside"])]
     return lines
+
+
+def _scene_cells(title: str, one: dict[str, Any]) -> tuple[object, ...]:
+    low, high = (number(percent(x)) for x in one["within_30mm_95"])
+    return (
+        title, one["frames"], one["lost"], one["on_the_other_hand"], number(one["mean_error_mm"]),
+        f"{number(percent(one['within_30mm']))} ({low} to {high})",
+        number(one["median_joint_mm"]), number(percent(one["within_scale"])),
+        number(one["acceleration_error_mm_frame2"]), number(percent(one["handedness_right"])),
+    )  # fmt: skip

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from cadstn.bench.accuracy.picture import joints_in_picture
+from cadstn.bench.accuracy.set import Rendered
 from cadstn.geometry.camera import Camera, DepthMm
 from cadstn.geometry.crop import crop_cube
 from cadstn.tracking import Hand, Network
@@ -17,8 +19,6 @@ from cadstn.tracking.canonical import joints_to_mm
 from cadstn.tracking.detector import FAR_MM
 from cadstn.tracking.given import predict_given
 from cadstn.tracking.hand import Track
-from cadstn.tracking_benchmark.picture import joints_in_picture
-from cadstn.tracking_benchmark.set import Rendered
 
 FloatArray = NDArray[np.float64]
 Bools = NDArray[np.bool_]

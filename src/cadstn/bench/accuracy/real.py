@@ -29,6 +29,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from cadstn.bench.accuracy.follow import Follower
 from cadstn.errors import CadstnError
 from cadstn.evaluate.joints import lengths
 from cadstn.evaluate.metrics import acceleration_errors
@@ -37,7 +38,6 @@ from cadstn.geometry.convention import convert, label_weights
 from cadstn.geometry.skeleton import HAND21, NYU14_OF_36, NYU36
 from cadstn.io import Recording, open_recording
 from cadstn.io.files import error_context
-from cadstn.tracking_benchmark.follow import Follower
 
 FloatArray = NDArray[np.float64]
 

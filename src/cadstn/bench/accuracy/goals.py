@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from cadstn.bench.text import number, percent, table
+
 Report = Mapping[str, Any]
 
 
@@ -41,14 +43,14 @@ class Goal(NamedTuple):
 
 def goal_lines(goals: list[Goal]) -> list[str]:
     """Lay goals out as a Markdown table."""
-    lines = [
-        "| | measured | baseline | target | result | |", "|---|---|---|---|---|---|",
-    ]  # fmt: skip
-    for goal in goals:
-        limits = (number(limit, 4) for limit in (goal.baseline, goal.target))
-        cells = (goal.name, number(goal.measured), *limits, goal.result, goal.note)
-        lines.append("| " + " | ".join(cells) + " |")
-    return lines
+    limits = [[number(limit, 4) for limit in (goal.baseline, goal.target)] for goal in goals]
+    return table(
+        "| | measured | baseline | target | result | |",
+        (
+            (goal.name, number(goal.measured), *both, goal.result, goal.note)
+            for goal, both in zip(goals, limits, strict=True)
+        ),
+    )
 
 
 def goals(report: Report) -> list[Goal]:
@@ -101,7 +103,7 @@ def under_filter(
     """How much less the tracker's acceleration error is than a filter's, at equal error.
 
     Args:
-        steady: of `cadstn.tracking_benchmark.measure.steadiness`, empty if there is none.
+        steady: of `cadstn.bench.accuracy.measure.steadiness`, empty if there is none.
         name: ``one-euro`` or ``exponential``; the second has no baseline.
         baseline: see `Goal`.
         target: see `Goal`.
@@ -124,15 +126,3 @@ def under_filter(
 
 def _unknown(share: float | None) -> str:
     return "" if not share else f"{number(percent(share))} % unknown"
-
-
-def percent(share: float | None) -> float | None:
-    """A share as percent."""
-    return None if share is None else 100 * share
-
-
-def number(value: float | None, digits: int = 3) -> str:
-    """A number in few digits; a dash where there is none."""
-    if value is None:
-        return "-"
-    return f"{value:.{digits}g}" if abs(value) < 100 else f"{value:.1f}"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from cadstn.tracking_benchmark.goals import Report, goal_lines, goals, number, percent
-from cadstn.tracking_benchmark.measure import SOON
+from cadstn.bench.accuracy.goals import Report, goal_lines, goals
+from cadstn.bench.accuracy.measure import SOON
+from cadstn.bench.text import number, percent, table
 
 
 def heading(report: Report) -> list[str]:
@@ -12,7 +13,7 @@ def heading(report: Report) -> list[str]:
 
 
 def report_lines(report: Report) -> list[str]:
-    """Lay a report of `cadstn.tracking_benchmark.model.bench_model` out as Markdown."""
+    """Lay a report of `cadstn.bench.accuracy.model.bench_model` out as Markdown."""
     lines = [*heading(report), *goal_lines(goals(report))]
     if report["rendered"]:
         lines += ["", *_rendered_lines(report["rendered"], report["seed"])]
@@ -58,11 +59,11 @@ def _rendered_lines(errors: Report, seed: int) -> list[str]:
         f"- acceleration error {text('acceleration_error_mm_frame2')} mm/frame^2; "
         f"the hands' own {text('truth_acceleration_mm_frame2')}",
         "",
-        "| camera | frames | lost | mean error mm |", "|---|---|---|---|",
+        *table("| camera | frames | lost | mean error mm |", (
+            (name, one["counted"], one["lost"], number(one["mean_error_mm"]))
+            for name, one in errors["by_camera"].items()
+        )),
     ]  # fmt: skip
-    for name, one in errors["by_camera"].items():
-        error = number(one["mean_error_mm"])
-        lines.append(f"| {name} | {one['counted']} | {one['lost']} | {error} |")
     if errors["steadiness"]:
         lines += ["", *steady_lines(errors["steadiness"])]
     if errors["calibration"]:
@@ -71,14 +72,9 @@ def _rendered_lines(errors: Report, seed: int) -> list[str]:
 
 
 def beside_lines(name: str, beside: Report) -> list[str]:
-    """Two networks frame by frame, see `cadstn.tracking_benchmark.compare`."""
+    """Two networks frame by frame, see `cadstn.bench.accuracy.compare`."""
     other = beside["weights"]
-    lines = [
-        f"Beside {other}, frame by frame: {beside['counted']} frames count for both, both found "
-        f"the hand in {beside['found']}.",
-        "",
-        f"| | {name} | {other} | difference | 95 % of it |", "|---|---|---|---|---|",
-    ]  # fmt: skip
+    rows = []
     for key, title, times in (
         ("mean_error_mm", "mean error mm, both found", 1),
         ("within_30mm", "worst joint under 30 mm, counted frames, %", 100),
@@ -88,42 +84,45 @@ def beside_lines(name: str, beside: Report) -> list[str]:
         one = beside[key]
         values = (one["this"], one["other"], one["difference"], *one["difference_95"])
         this, that, gap, low, high = (None if x is None else x * times for x in values)
-        lines.append(
-            f"| {title} | {number(this)} | {number(that)} | {number(gap)} | "
-            f"{number(low)} to {number(high)} |"
-        )
-    return lines
+        between = f"{number(low)} to {number(high)}"
+        rows.append((title, number(this), number(that), number(gap), between))
+    return [
+        f"Beside {other}, frame by frame: {beside['counted']} frames count for both, both found "
+        f"the hand in {beside['found']}.",
+        "",
+        *table(f"| | {name} | {other} | difference | 95 % of it |", rows),
+    ]
 
 
 def steady_lines(steady: Report) -> list[str]:
-    """Acceleration errors, see `cadstn.tracking_benchmark.measure.steadiness`."""
-    lines = ["| joints | mean error mm | acceleration error mm/frame^2 |", "|---|---|---|"]
+    """Acceleration errors, see `cadstn.bench.accuracy.measure.steadiness`."""
+    rows = []
     for name in ("fused", "spatial", "one-euro", "exponential"):
         one = steady[name]
         label = name
         if "setting" in one:
             equal = "" if one["at_equal_error"] else ", none has as small an error"
             label = f"spatial, {name} ({one['setting']}{equal})"
-        error, acceleration = number(one["error_mm"]), number(one["acceleration_mm_frame2"])
-        lines.append(f"| {label} | {error} | {acceleration} |")
-    return lines
+        rows.append((label, number(one["error_mm"]), number(one["acceleration_mm_frame2"])))
+    return table("| joints | mean error mm | acceleration error mm/frame^2 |", rows)
 
 
 def _scale_lines(scales: Report) -> list[str]:
-    lines = [
-        f"{number(percent(scales['within_scale']))} % of all joints lie within their error scale.",
-        "",
-        "| error scale, mm | joints | within it, % | within 10 mm, % | median error mm |",
-        "|---|---|---|---|---|",
-    ]
+    rows = []
     for one in scales["bins"]:
         low, high = f"{one['from_mm']:g}", one["to_mm"]
-        lines.append(
-            f"| {f'over {low}' if high is None else f'{low} to {high:g}'} | {one['joints']} | "
-            f"{number(percent(one['within_scale']))} | {number(percent(one['within_10mm']))} | "
-            f"{number(one['median_error_mm'])} |"
-        )
-    return lines
+        rows.append((
+            f"over {low}" if high is None else f"{low} to {high:g}", one["joints"],
+            number(percent(one["within_scale"])), number(percent(one["within_10mm"])),
+            number(one["median_error_mm"]),
+        ))  # fmt: skip
+    return [
+        f"{number(percent(scales['within_scale']))} % of all joints lie within their error scale.",
+        "",
+        *table(
+            "| error scale, mm | joints | within it, % | within 10 mm, % | median error mm |", rows
+        ),
+    ]
 
 
 def _alarm_lines(alarms: Report) -> list[str]:
@@ -142,19 +141,12 @@ def _real_lines(real: Report) -> list[str]:
         f"{number(percent(real['outside']))} % of joints, among them "
         f"{number(percent(real['hidden']))} % that the hand may hide.",
         "",
-        "| recording | frames | lost | outside % (hidden) | tips from surface mm, median (95 %) | "
-        "knuckles | bone spread % | jitter mm/frame^2 (at rest) |",
-        "|---|---|---|---|---|---|---|---|",
+        *table(
+            "| recording | frames | lost | outside % (hidden) | tips from surface mm, "
+            "median (95 %) | knuckles | bone spread % | jitter mm/frame^2 (at rest) |",
+            (_real_cells(name, one) for name, one in real["recordings"].items()),
+        ),
     ]
-    for name, one in real["recordings"].items():
-        cells = (
-            name, str(one["frames"]), str(one["lost"]),
-            f"{number(percent(one['outside']))} ({number(percent(one['hidden']))})",
-            *(f"{number(one[k][0])} ({number(one[k][1])})" for k in ("tips_mm", "knuckles_mm")),
-            number(percent(one["spread"])),
-            f"{number(one['jitter_mm_frame2'])} ({number(one['jitter_at_rest_mm_frame2'])})",
-        )  # fmt: skip
-        lines.append("| " + " | ".join(cells) + " |")
     for name, one in real["recordings"].items():
         if one["labels"]:
             labels = one["labels"]
@@ -164,3 +156,13 @@ def _real_lines(real: Report) -> list[str]:
                 f"scores, {number(labels['nyu36_mm'])} over all 36."
             )]  # fmt: skip
     return lines
+
+
+def _real_cells(name: str, one: Report) -> tuple[object, ...]:
+    return (
+        name, one["frames"], one["lost"],
+        f"{number(percent(one['outside']))} ({number(percent(one['hidden']))})",
+        *(f"{number(one[k][0])} ({number(one[k][1])})" for k in ("tips_mm", "knuckles_mm")),
+        number(percent(one["spread"])),
+        f"{number(one['jitter_mm_frame2'])} ({number(one['jitter_at_rest_mm_frame2'])})",
+    )  # fmt: skip

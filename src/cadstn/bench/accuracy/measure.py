@@ -7,7 +7,7 @@ Every recording is tracked from a fresh start; the tracker searches for the hand
 - the rest is *counted*. A lost frame is within no threshold, and infinitely far in medians and
   percentiles. Means are over the found frames, and the number of lost frames is reported.
 
-The sealed test counts every frame instead: `cadstn.tracking_benchmark.sealed`.
+The sealed test counts every frame instead: `cadstn.bench.accuracy.sealed`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from typing import Any
 
 import numpy as np
 
+from cadstn.bench.accuracy.follow import Bools, FloatArray, Followed
+from cadstn.bench.accuracy.rows import GOAL_MM, Rows, join, mean, quantile, share
 from cadstn.errors import CadstnError
 from cadstn.evaluate import (
     acceleration_error,
@@ -32,8 +34,6 @@ from cadstn.evaluate.intervals import bootstrap
 from cadstn.evaluate.joints import lengths
 from cadstn.geometry.skeleton import HAND21
 from cadstn.tracking.filters import Exponential, Filter, OneEuro
-from cadstn.tracking_benchmark.follow import Bools, FloatArray, Followed
-from cadstn.tracking_benchmark.rows import GOAL_MM, Rows, join, mean, quantile, share
 
 WORST_MM = (20, 30, 40, 50)
 CENTER_MM = 15.0

@@ -11,11 +11,9 @@ import pytest
 from click.testing import CliRunner
 from numpy.typing import NDArray
 
-from cadstn.cli import cli
-from cadstn.errors import CadstnError
-from cadstn.tracking_benchmark.follow import Followed
-from cadstn.tracking_benchmark.scenes import SCENES
-from cadstn.tracking_benchmark.sealed import (
+from cadstn.bench.accuracy.follow import Followed
+from cadstn.bench.accuracy.scenes import SCENES
+from cadstn.bench.accuracy.sealed import (
     SEEDS,
     SceneSet,
     definition_sha256,
@@ -23,8 +21,10 @@ from cadstn.tracking_benchmark.sealed import (
     scene_recordings,
     set_sha256,
 )
+from cadstn.cli import cli
+from cadstn.errors import CadstnError
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def a_clip(frames: int = 10) -> Followed:
@@ -96,8 +96,8 @@ def test_every_named_sensor_is_a_scene() -> None:
 
 def test_clips_show_what_their_scene_is_about() -> None:
     pytest.importorskip("torch")
-    from cadstn.tracking_benchmark.picture import joints_in_picture, other_hand_mm
-    from cadstn.tracking_benchmark.scenes import LARGE_MM, choose_clips, clip, held_radius_mm
+    from cadstn.bench.accuracy.picture import joints_in_picture, other_hand_mm
+    from cadstn.bench.accuracy.scenes import LARGE_MM, choose_clips, clip, held_radius_mm
 
     for name in ("held-large", "two-hands", "edge"):
         (index,) = choose_clips(name, 3, 1, 3)
@@ -118,10 +118,10 @@ def test_clips_show_what_their_scene_is_about() -> None:
 def test_the_radius_is_that_of_the_part_in_the_hand() -> None:
     """The drawn radius of bars is found again; a mug's is its handle's."""
     torch = pytest.importorskip("torch")
+    from cadstn.bench.accuracy.scenes import held_radius_mm
     from cadstn.synth.draws import Draws
     from cadstn.synth.scene import Scene
     from cadstn.synth.things import KINDS, sample_things, shown_rods
-    from cadstn.tracking_benchmark.scenes import held_radius_mm
 
     names = ["bar", "can", "ball", "mug"]
     kind = torch.tensor([list(KINDS).index(name) for name in names])

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from cadstn.bench.accuracy.picture import joints_in_picture, other_hands_mm
 from cadstn.errors import CadstnError
 from cadstn.geometry.camera import Camera
 from cadstn.geometry.skeleton import KNUCKLES
-from cadstn.tracking_benchmark.picture import joints_in_picture, other_hands_mm
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -20,14 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cadstn._version import __version__
+from cadstn.bench.accuracy.picture import other_hand_mm, without_hand
+from cadstn.bench.accuracy.scenes import SCENES, choose_clips, clip
 from cadstn.errors import CadstnError
 from cadstn.geometry.camera import KNOWN_CAMERAS
 from cadstn.geometry.skeleton import HAND21
 from cadstn.io import Recording, open_recording, write_recording
 from cadstn.io.files import error_context
 from cadstn.io.whole import write_json, write_text
-from cadstn.tracking_benchmark.picture import other_hand_mm, without_hand
-from cadstn.tracking_benchmark.scenes import SCENES, choose_clips, clip
 
 #: Second word of the seed, by kind: far from those of training and its crop caches
 #: (`train.source`, `train.stream_bank`, `train.prepared`), recordings (2), live hands (3) and whole
@@ -95,7 +95,7 @@ def rendered(
 
     Args:
         folder: where they are; made if it is not there.
-        kind: ``hands``, ``empty`` or one of `cadstn.tracking_benchmark.scenes.SCENES`.
+        kind: ``hands``, ``empty`` or one of `cadstn.bench.accuracy.scenes.SCENES`.
         indices: which.
         order: of the set.
         workers: processes that render side by side; 1 renders here, when a recording is due.

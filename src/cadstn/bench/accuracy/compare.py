@@ -2,7 +2,7 @@
 
 Recordings differ far more than networks do, so each frame is compared with itself, and the interval
 of the difference is that of resampled recordings (`cadstn.evaluate.intervals`). A frame counts if
-it counts for both networks, see `cadstn.tracking_benchmark.rows.join`.
+it counts for both networks, see `cadstn.bench.accuracy.rows.join`.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from cadstn.bench.accuracy.follow import Bools, FloatArray, Followed
+from cadstn.bench.accuracy.rows import GOAL_MM, Rows, join
 from cadstn.errors import CadstnError
 from cadstn.evaluate.intervals import bootstrap
 from cadstn.evaluate.metrics import acceleration_errors, joint_errors_mm
-from cadstn.tracking_benchmark.follow import Bools, FloatArray, Followed
-from cadstn.tracking_benchmark.rows import GOAL_MM, Rows, join
 
 
 def compare_followed(

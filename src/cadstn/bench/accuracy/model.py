@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from cadstn._version import __version__
+from cadstn.bench.accuracy.compare import compare_followed
+from cadstn.bench.accuracy.follow import Followed, GivenPredictor, false_alarms, follow
+from cadstn.bench.accuracy.goals import Goal, goals
+from cadstn.bench.accuracy.measure import measure, plain
+from cadstn.bench.accuracy.real import measure_real, real_recordings
+from cadstn.bench.accuracy.set import Order, Rendered, rendered
 from cadstn.errors import CadstnError
 from cadstn.geometry.skeleton import HAND21
 from cadstn.io.whole import write_json
 from cadstn.tracking import Network, Tracker, load_network
-from cadstn.tracking_benchmark.compare import compare_followed
-from cadstn.tracking_benchmark.follow import Followed, GivenPredictor, false_alarms, follow
-from cadstn.tracking_benchmark.goals import Goal, goals
-from cadstn.tracking_benchmark.measure import measure, plain
-from cadstn.tracking_benchmark.real import measure_real, real_recordings
-from cadstn.tracking_benchmark.set import Order, Rendered, rendered
 
 #: Shows the progress of something of a name and a length: a context that gives a step function.
 Bar = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
@@ -56,7 +56,7 @@ def bench_model(
         keep: folder that holds them, for other weights; None renders them anew.
         workers: processes that render.
         threads: of the network, see `cadstn.tracking.load_network`.
-        real: folder of real recordings, see `cadstn.tracking_benchmark.real.real_recordings`.
+        real: folder of real recordings, see `cadstn.bench.accuracy.real.real_recordings`.
         beside: weights that track the same rendered recordings, to be compared frame by frame.
         bar: shows progress.
 

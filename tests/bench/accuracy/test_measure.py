@@ -13,6 +13,28 @@ import pytest
 from click.testing import CliRunner
 from numpy.typing import NDArray
 
+from cadstn.bench.accuracy.compare import compare_followed
+from cadstn.bench.accuracy.follow import (
+    Followed,
+    GivenPrediction,
+    GivenPredictor,
+    false_alarms,
+    follow,
+    in_picture,
+)
+from cadstn.bench.accuracy.goals import Goal, goals
+from cadstn.bench.accuracy.measure import calibration, entrances, measure, steadiness
+from cadstn.bench.accuracy.model import bench_model
+from cadstn.bench.accuracy.real import (
+    bone_spread,
+    is_consecutive,
+    jitter_and_rest,
+    joint_on_surface,
+    measure_real,
+    real_recordings,
+)
+from cadstn.bench.accuracy.report import report_lines
+from cadstn.bench.accuracy.set import SETUPS, Order, Rendered, rendered
 from cadstn.cli import cli
 from cadstn.errors import CadstnError
 from cadstn.evaluate import acceleration_error
@@ -24,28 +46,6 @@ from cadstn.io import open_recording, write_recording
 from cadstn.io.files import write_png
 from cadstn.tracking import Hand, Tracker, load_network
 from cadstn.tracking.hand import lost_hand
-from cadstn.tracking_benchmark.compare import compare_followed
-from cadstn.tracking_benchmark.follow import (
-    Followed,
-    GivenPrediction,
-    GivenPredictor,
-    false_alarms,
-    follow,
-    in_picture,
-)
-from cadstn.tracking_benchmark.goals import Goal, goals
-from cadstn.tracking_benchmark.measure import calibration, entrances, measure, steadiness
-from cadstn.tracking_benchmark.model import bench_model
-from cadstn.tracking_benchmark.real import (
-    bone_spread,
-    is_consecutive,
-    jitter_and_rest,
-    joint_on_surface,
-    measure_real,
-    real_recordings,
-)
-from cadstn.tracking_benchmark.report import report_lines
-from cadstn.tracking_benchmark.set import SETUPS, Order, Rendered, rendered
 
 CAMERA = Camera(200, 200, 160, 120, 320, 240)
 
@@ -450,11 +450,11 @@ def test_rendered_recordings_are_kept_and_the_same(tmp_path: Path) -> None:
 def test_without_a_hand_none_is_in_the_picture() -> None:
     """Pushed out or gone; body and room stay, and an arm that is pushed out is still there."""
     pytest.importorskip("torch")
+    from cadstn.bench.accuracy.picture import without_hand
+    from cadstn.bench.accuracy.set import SPLITS
     from cadstn.synth.frames import Sequence
     from cadstn.synth.scene import ARM, HAND_CONES, OTHER, OWN, PERSON
     from cadstn.synth.write import SYNTH_CAMERA as CAMERA
-    from cadstn.tracking_benchmark.picture import without_hand
-    from cadstn.tracking_benchmark.set import SPLITS
 
     for index in range(6):
         moving = Sequence((0, SPLITS["empty"]), index, CAMERA, 12, distance_mm=(350, 1200))

@@ -1,0 +1,167 @@
+"""Tracked hands for other programs: the command retarget, and where ``live`` sends them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cadstn.cli.shared import CAMERA_HELP, SCALE_HELP, scaled_camera
+from cadstn.errors import CadstnError
+
+if TYPE_CHECKING:
+    from cadstn.io import BadFrame
+    from cadstn.tracking.live import Tracked
+    from cadstn.tracking.network import Network
+    from cadstn.tracking.outputs.lerobot import LeRobotWriter
+    from cadstn.tracking.outputs.robot_csv import Sequence21
+
+_TARGETS = (
+    click.option("--udp", metavar="HOST:PORT", help="Send the lines of --emit, one a datagram."),
+    click.option("--osc", metavar="HOST:PORT",
+                 help="Send OSC bundles, one a frame and hand (extra 'osc')."),
+    click.option("--lerobot", type=click.Path(path_type=Path), metavar="DIR",
+                 help="Record depth and hands as a LeRobot v3 data set (extra 'lerobot')."),
+    click.option("--task", help="What is done, for --lerobot.  [default: move the hand]"),
+)  # fmt: skip
+
+
+def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options of `targets`."""
+    for option in _TARGETS:
+        command = option(command)
+    return command
+
+
+@contextmanager
+def targets(
+    network: Network,
+    joints: str,
+    pose: bool,
+    *,
+    osc: str | None,
+    udp: str | None,
+    lerobot: Path | None,
+    task: str | None,
+) -> Iterator[list[Callable[[Tracked], None]]]:
+    """What to call with each frame of ``live``; closed at the end.
+
+    Args:
+        network: of the tracker.
+        joints: order of the joints.
+        pose: whether to send angles and gestures.
+        osc: address for OSC.
+        udp: address for JSON.
+        lerobot: folder for a data set.
+        task: of that data set, in words.
+
+    Raises:
+        CadstnError: if an address is none, the folder is taken, or a library is missing.
+    """
+    from cadstn.tracking.outputs.senders import Datagrams, Osc, udp_lines
+
+    with ExitStack() as opened:
+        sinks: list[Callable[[Tracked], None]] = []
+        for address, make in ((udp, udp_lines), (osc, Osc)):
+            if address is not None:
+                target = Datagrams(address)
+                opened.callback(target.close)
+                sinks.append(make(target, network.skeleton, joints, pose))
+        if lerobot is not None:
+            sinks.append(opened.enter_context(_lerobot(lerobot, network, task)))
+        yield sinks
+
+
+def _lerobot(folder: Path, network: Network, task: str | None) -> LeRobotWriter:
+    from cadstn.tracking.outputs.lerobot import LeRobotWriter
+
+    if task is None:
+        return LeRobotWriter(folder, network.skeleton)
+    return LeRobotWriter(folder, network.skeleton, task)
+
+
+@click.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--hand", required=True, type=click.Choice(["shadow", "allegro", "inspire", "leap"]),
+              help="The robot hand.")  # fmt: skip
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="CSV file to write.")
+@click.option("--side", type=click.Choice(["left", "right"]),
+              help="Of the hand and the robot's; without it, as most frames have it.")  # fmt: skip
+@click.option("--hand-eye", type=click.Path(path_type=Path),
+              help="JSON file of a 4 x 4 matrix from the camera frame to the robot's base frame, "
+              "and its unit: mm or m.")  # fmt: skip
+@click.option("--base-frame", metavar="NAME", help="Name of that frame.  [default: base]")
+@click.option("--camera", help=CAMERA_HELP)
+@click.option("--scale", type=click.FloatRange(0, min_open=True), help=SCALE_HELP)
+@click.option("--weights", type=click.Path(path_type=Path), help="A network of your own (.onnx).")
+def retarget(
+    path: Path,
+    hand: str,
+    out: Path,
+    side: str | None,
+    hand_eye: Path | None,
+    base_frame: str | None,
+    camera: str | None,
+    scale: float | None,
+    weights: Path | None,
+) -> None:
+    r"""Write the joint values of a robot hand that follows the hand in a recording.
+
+    PATH is a recording, as of 'cadstn track', or the joints.npz that it wrote. Of several hands the
+    first is followed. A row a frame: the joints of the robot's URDF by name, in radians, and the
+    pose of its wrist in metres, in the camera frame or in --base-frame. Needs the extra 'robots'.
+
+    \b
+    cadstn retarget my_recording --hand shadow --out joints.csv
+    cadstn retarget result/joints.npz --hand leap --hand-eye camera_to_base.json --out joints.csv
+    """
+    from cadstn.tracking.outputs.hand_eye import read_hand_eye
+    from cadstn.tracking.outputs.robot_csv import read_tracked_hand, write_robot_csv
+
+    if base_frame is not None and hand_eye is None:
+        raise CadstnError("--base-frame needs the camera's place in it", hint="give --hand-eye")
+    transform = None if hand_eye is None else read_hand_eye(hand_eye)
+    if path.suffix == ".npz" and _holds_joints(path):
+        followed = read_tracked_hand(path)
+    else:
+        followed = _tracked(path, camera, scale, weights)
+    frame = "camera" if transform is None else base_frame or "base"
+    with click.progressbar(length=len(followed.names), label="solving", file=sys.stderr) as bar:
+        robot = write_robot_csv(
+            followed, hand, out, side=side, hand_eye=transform, frame=frame,
+            on_frame=lambda: bar.update(1),
+        )  # fmt: skip
+    found = int((robot.values == robot.values).all(1).sum())
+    click.echo(
+        f"{found} of {len(robot.values)} frames, {len(robot.joint_names)} joints; fingertips "
+        f"{robot.distance_mm:.1f} mm from the hand's, scaled (median)"
+    )
+    click.echo(f"wrote {out}")
+
+
+def _holds_joints(path: Path) -> bool:
+    """Whether an ``.npz`` file holds tracked joints, and not the frames of a recording."""
+    from cadstn.io.arrays import npz_names
+
+    held = npz_names(path)
+    return "joints_xyz_mm" in held and "depth" not in held
+
+
+def _tracked(
+    path: Path, camera: str | None, scale: float | None, weights: Path | None
+) -> Sequence21:
+    from cadstn.io import open_recording, summed_up
+    from cadstn.tracking import Tracker
+    from cadstn.tracking.outputs.robot_csv import tracked_hand
+
+    recording = open_recording(path, scaled_camera(path, camera, scale))
+    bad: list[BadFrame] = []
+    with click.progressbar(length=len(recording), label="tracking", file=sys.stderr) as bar:
+        followed = tracked_hand(recording, Tracker(weights), bad.append, lambda: bar.update(1))
+    for line in summed_up(bad):
+        click.echo(f"skipped: {line}", err=True)
+    return followed

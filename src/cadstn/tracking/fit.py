@@ -1,0 +1,232 @@
+"""Fit a hand to the measured depth: joints move until cones around the bones touch the surface.
+
+The network's joints are the prior, each as sure as its error scale. A Gauss-Newton step minimises
+the distances of some measured points to the nearest cone, in units of the sensor's noise, the
+joints' steps in units of their error scale, and the changes of bone lengths. The cones' radii are
+those of the mean adult hand times this hand's size, and one unknown for its girth.
+
+Chosen on rendered frames of other seeds than the test's (LOG.md).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cadstn.geometry.camera import Camera, DepthMm
+from cadstn.geometry.skeleton import HAND21, KNUCKLES, WRIST
+from cadstn.tracking.hand import Hand
+
+_STEPS = 2
+_POINTS = 300  # about so many are read
+_ASIDE_MM = 25.0  # beyond the joints, along the picture
+_BEFORE_MM, _BEHIND_MM = 45.0, 25.0  # beyond the joints, in depth
+_FEWEST = 20
+#: Points so far from every cone belong to something else.
+_GATE_MM = 25.0
+#: Noise of a point, at the least; and what one counts beside the prior: neighbours share errors.
+_NOISE_MM, _POINT_MM = 2.0, 3.4
+#: How the weight of points falls with the frame's own noise, which the spread of distances shows.
+_FALL = 3.0
+#: A point at this many noises counts a quarter.
+_ROBUST = 1.5
+_FACING = 0.1  # a cone's surface is seen where its normal is so much toward the camera
+_BONE_MM = 2.0
+_GIRTH_MM = 1.5
+_SUREST_MM = 1.5  # no joint is surer than this
+_MEAN_PALM_MM = 95.0  # from the wrist to the middle knuckle
+
+#: Radii in mm at the joints and the tip of each digit, those of `cadstn.synth.shape`; and where the
+#: last ball of a digit lies between its last joint (0) and its tip (1).
+_RADII_MM = {
+    "thumb": (13.0, 11.6, 10.3, 8.8, 0.86),
+    "index": (10.9, 9.5, 8.2, 6.9, 0.81),
+    "middle": (11.1, 9.7, 8.4, 7.0, 0.82),
+    "ring": (10.5, 9.2, 8.0, 6.7, 0.84),
+    "pinky": (9.2, 8.0, 7.0, 5.9, 0.86),
+}
+_MIDDLE = KNUCKLES[1]
+_SHORTEST_MM2 = 1e-6
+
+
+class _Cones(NamedTuple):
+    """Round cones whose ends are weighted joints.
+
+    Attributes:
+        ends: (2, P, K) weights of each cone's two ends.
+        radii_mm: (2, P) at the ends.
+    """
+
+    ends: NDArray[np.float64]
+    radii_mm: NDArray[np.float64]
+
+
+@cache
+def _cones() -> _Cones:
+    """Of the digits three each; the palm's metacarpals, the flesh between them and its edges."""
+    rows: list[tuple[dict[int, float], dict[int, float], float, float]] = []
+    for finger, chain in HAND21.fingers.items():
+        *radii, reach = _RADII_MM[finger]
+        for i in range(3):
+            end, last = (reach, radii[3]) if i == 2 else (0.86, 0.95 * radii[i + 1])
+            rows.append(({chain[i]: 1}, {chain[i]: 1 - end, chain[i + 1]: end}, radii[i], last))
+    for knuckle, base, head in zip(
+        KNUCKLES, (13.0, 13.5, 13.5, 12.5), (12.0, 12.0, 11.6, 11.5), strict=True
+    ):
+        rows.append(({WRIST: 0.75, knuckle: 0.25}, {knuckle: 1}, base, head))
+    for one, other in pairwise(KNUCKLES):
+        low, high = {WRIST: 0.7, one: 0.15, other: 0.15}, {WRIST: 0.05, one: 0.475, other: 0.475}
+        rows.append((low, high, 13.8, 12.2))
+    (root, thumb, *_), first, last_knuckle = HAND21.fingers["thumb"], KNUCKLES[0], KNUCKLES[-1]
+    rows += [
+        ({WRIST: 0.8, root: 0.2}, {root: 0.25, thumb: 0.75}, 16.0, 13.0),
+        ({WRIST: 0.45, root: 0.3, first: 0.25}, {root: 0.3, thumb: 0.4, first: 0.3}, 14.0, 11.5),
+        ({WRIST: 0.7, last_knuckle: 0.2, root: 0.1}, {last_knuckle: 0.85, WRIST: 0.15}, 15.5, 12.5),
+    ]
+    ends = np.zeros((2, len(rows), len(HAND21)))
+    for k, (low, high, _, _) in enumerate(rows):
+        for end, weights in enumerate((low, high)):
+            ends[end, k, list(weights)] = list(weights.values())
+    return _Cones(ends, np.array([[row[2] for row in rows], [row[3] for row in rows]]))
+
+
+@cache
+def _bones() -> NDArray[np.float64]:
+    """(N, K) what subtracts the ends of each bone, and of each pair of neighbouring knuckles."""
+    pairs = (*HAND21.bones, *pairwise(KNUCKLES))
+    out = np.zeros((len(pairs), len(HAND21)))
+    for row, (begin, end) in enumerate(pairs):
+        out[row, begin], out[row, end] = -1, 1
+    return out
+
+
+def fit_hand(hand: Hand, depth_mm: DepthMm, camera: Camera) -> Hand:
+    """Move a hand's joints to where its surface was measured.
+
+    Args:
+        hand: of `cadstn.tracking.observe`; one that is lost, has another skeleton than `HAND21` or
+            no error scales comes back as it is.
+        depth_mm: (H, W) the frame, 0 where nothing was measured.
+        camera: that took it.
+    """
+    joints_mm, scale_mm = hand.joints_mm, hand.uncertainty_mm
+    if not hand.found or len(joints_mm) != len(HAND21) or not np.isfinite(scale_mm).all():
+        return hand
+    points_mm = _points(depth_mm, camera, joints_mm)
+    fitted = fit_joints(joints_mm, scale_mm, points_mm)
+    return replace(hand, joints_mm=fitted.astype(np.float32))
+
+
+def fit_joints(
+    joints_mm: NDArray[np.floating],
+    scale_mm: NDArray[np.floating],
+    points_mm: NDArray[np.floating],
+) -> NDArray[np.float64]:
+    """Gauss-Newton steps from the joints that a network predicts.
+
+    Args:
+        joints_mm: (21, 3) of `HAND21`.
+        scale_mm: (21,) their error scales.
+        points_mm: (N, 3) measured on the hand and around it.
+
+    Returns:
+        Joints (21, 3) mm; the given ones where too few points lie near them.
+    """
+    middle = np.asarray(joints_mm, np.float64).mean(0)
+    prior = joints_mm - middle
+    points = points_mm - middle
+    toward = -points_mm / np.sqrt((points_mm * points_mm).sum(1, keepdims=True))
+    bones = _bones()
+    length = np.sqrt(np.square(bones @ prior).sum(1))
+    size = float(np.clip(length[HAND21.bones.index((WRIST, _MIDDLE))] / _MEAN_PALM_MM, 0.6, 1.3))
+    sure = np.repeat(1 / np.square(np.maximum(scale_mm, _SUREST_MM)), 3)
+    joints, girth, count = prior.copy(), 0.0, 3 * len(prior)
+    for _ in range(_STEPS):
+        away, normal, share = _nearest(joints, points, size, girth)
+        seen = (np.abs(away) < _GATE_MM) & ((normal * toward).sum(1) > _FACING)
+        if np.count_nonzero(seen) < _FEWEST:
+            return np.asarray(joints_mm, np.float64)
+        away, normal, share = away[seen], normal[seen], share[seen]
+        weight = _weights(away) * (_POINTS / len(points))
+        # Of a point's distance, by the joints and by the girth.
+        slope = np.empty((len(away), count + 1))
+        np.multiply(
+            share[:, :, None], -normal[:, None], out=slope[:, :-1].reshape(-1, *prior.shape)
+        )
+        slope[:, -1] = -1
+        weighted = slope * weight[:, None]
+        matrix, force = weighted.T @ slope, weighted.T @ away
+        step = (joints - prior).ravel()
+        matrix.flat[:: count + 2] += np.append(sure, 1 / _GIRTH_MM**2)
+        force += np.append(sure * step, girth / _GIRTH_MM**2)
+        apart = bones @ joints
+        now = np.sqrt((apart * apart).sum(1))
+        along = (bones[:, :, None] * (apart / now[:, None])[:, None]).reshape(len(bones), -1)
+        matrix[:-1, :-1] += along.T @ along / _BONE_MM**2
+        force[:-1] += along.T @ (now - length) / _BONE_MM**2
+        change = np.linalg.solve(matrix, force)
+        joints = joints - change[:-1].reshape(joints.shape)
+        girth -= float(change[-1])
+    return np.asarray(joints + middle, np.float64)
+
+
+def _nearest(
+    joints: NDArray[np.float64], points: NDArray[np.float64], size: float, girth: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Find the nearest cone of each point.
+
+    Returns:
+        Distances (N,) from its surface, the normals (N, 3) there, and how much of its axis moves
+        with each joint (N, K).
+    """
+    ends, radii = _cones()
+    begin, end = ends @ joints
+    axis = end - begin
+    long = (axis * axis).sum(1)
+    ahead = points @ axis.T - (begin * axis).sum(1)
+    along = np.clip(ahead / long, 0, 1)
+    # |p - a|^2 - 2 t (p - a) . ab + t^2 |ab|^2, without an array for every point, cone and axis.
+    square = (points * points).sum(1)[:, None] - 2 * points @ begin.T + (begin * begin).sum(1)
+    square += along * (along * long - 2 * ahead)
+    away = np.sqrt(np.maximum(square, _SHORTEST_MM2))
+    surface = away - size * (radii[0] + (radii[1] - radii[0]) * along)
+    row, which = np.arange(len(points)), surface.argmin(1)
+    part = along[row, which, None]
+    normal = (points - begin[which] - part * axis[which]) / away[row, which, None]
+    share = (1 - part) * ends[0, which] + part * ends[1, which]
+    return surface[row, which] - girth, normal, share
+
+
+def _weights(away: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What points (N,) count by their distance: 1/mm^2."""
+    half = len(away) // 2
+    # About their middle: a hand that stands off as a whole is no noise.
+    spread = np.partition(np.abs(away - np.partition(away, half)[half]), half)[half]
+    noise = max(_NOISE_MM, 1.48 * float(spread))
+    share = 1 / (1 + np.square(away / (_ROBUST * noise)))
+    weight = share * share / (_POINT_MM**2 * (noise / _NOISE_MM) ** _FALL)
+    return np.asarray(weight, np.float64)
+
+
+def _points(
+    depth_mm: DepthMm, camera: Camera, joints_mm: NDArray[np.floating]
+) -> NDArray[np.float64]:
+    """Some measured points (N, 3) mm around a hand's joints: every n-th pixel of every n-th row."""
+    uvd = camera.to_uvd(joints_mm)
+    aside = _ASIDE_MM * camera.fx / float(np.median(joints_mm[:, 2]))
+    height, width = depth_mm.shape
+    u0, v0 = np.maximum(uvd[:, :2].min(0) - aside, 0).astype(int)
+    u1, v1 = np.minimum(uvd[:, :2].max(0) + aside + 1, (width, height)).astype(int)
+    part = depth_mm[v0:v1, u0:u1]
+    near, far = joints_mm[:, 2].min() - _BEFORE_MM, joints_mm[:, 2].max() + _BEHIND_MM
+    good = (part > near) & (part < far)
+    step = max(1, int(np.ceil(np.sqrt(np.count_nonzero(good) / _POINTS))))
+    rows, columns = np.nonzero(good[::step, ::step])
+    rows, columns = rows * step, columns * step
+    uvd = np.stack([columns + u0, rows + v0, part[rows, columns]], -1).astype(np.float64)
+    return np.asarray(camera.to_xyz_mm(uvd), np.float64)

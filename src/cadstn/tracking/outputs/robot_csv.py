@@ -1,0 +1,167 @@
+"""A recording as joint values of a robot hand, one row a frame."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cadstn.errors import CadstnError
+from cadstn.evaluate.predictions import read_joints_npz
+from cadstn.geometry.skeleton import HAND21
+from cadstn.io import BadFrame, Recording
+from cadstn.io.arrays import load_npz
+from cadstn.io.files import error_context
+from cadstn.io.text import csv_cell
+from cadstn.io.whole import write_text
+from cadstn.tracking import Tracker
+from cadstn.tracking.angles import Array, quaternion_of
+from cadstn.tracking.outputs.hand_eye import HandEye
+from cadstn.tracking.outputs.retarget import Retargeter, reach_mm
+
+_WRIST = ("x_m", "y_m", "z_m", "qx", "qy", "qz", "qw")
+
+
+class Sequence21(NamedTuple):
+    """One hand over time.
+
+    Attributes:
+        joints_mm: (N, 21, 3) camera frame; NaN where lost.
+        time_s: (N,).
+        names: of the N frames.
+        side: that most frames have; ``unknown`` if none has one.
+    """
+
+    joints_mm: Array
+    time_s: Array
+    names: tuple[str, ...]
+    side: str
+
+
+def tracked_hand(
+    recording: Recording,
+    tracker: Tracker,
+    on_bad: Callable[[BadFrame], None] = lambda bad: None,
+    on_frame: Callable[[], None] = lambda: None,
+) -> Sequence21:
+    """Track the first hand of a recording; see `cadstn.tracking.results.track_recording`.
+
+    Raises:
+        CadstnError: if the tracker's joints are not `HAND21`'s, or no frame can be read.
+    """
+    if tracker.network.skeleton != HAND21:
+        raise CadstnError(
+            f"joints are {tracker.network.skeleton.name}", hint="a robot hand follows hand21"
+        )
+    joints = np.full((len(recording), 21, 3), np.nan)
+    sides: list[str] = []
+    tracker.reset()
+    for frame in recording.frames(on_bad):
+        if frame.cut:
+            tracker.reset()
+        hand = tracker.update_all(frame.depth, frame.camera, unit="mm", check=False)[0]
+        joints[frame.index] = hand.joints_mm
+        sides.append(hand.side)
+        on_frame()
+    times = np.array([recording.time_s(i) for i in range(len(recording))])
+    return Sequence21(joints, times, recording.names, _side(sides))
+
+
+def read_tracked_hand(path: Path) -> Sequence21:
+    """Read a hand that ``cadstn track`` wrote into ``joints.npz``.
+
+    Raises:
+        CadstnError: naming the file, if it is no such file.
+    """
+    joints = read_joints_npz(path)
+    with error_context(path):
+        held = load_npz(path, ("time_s", "frames", "side"))
+        if joints.shape[1] != 21 or {"time_s", "frames", "side"} - set(held):
+            raise CadstnError("not hand21 with times and sides", hint="give cadstn track's file")
+        sides = [str(side) for side in held["side"].ravel()]
+        names = tuple(str(name) for name in held["frames"].ravel())
+        return Sequence21(joints, held["time_s"].astype(np.float64), names, _side(sides))
+
+
+def _side(sides: Sequence[str]) -> str:
+    counts = Counter(side for side in sides if side != "unknown")
+    return counts.most_common(1)[0][0] if counts else "unknown"
+
+
+class Robot(NamedTuple):
+    """What `write_robot_csv` wrote.
+
+    Attributes:
+        values: (N, J) radians; NaN where lost.
+        joint_names: of the URDF.
+        distance_mm: median distance of the fingertips from where the person's are, scaled.
+    """
+
+    values: Array
+    joint_names: tuple[str, ...]
+    distance_mm: float
+
+
+def write_robot_csv(
+    hand: Sequence21,
+    robot: str,
+    out: Path,
+    *,
+    side: str | None = None,
+    hand_eye: HandEye | None = None,
+    frame: str = "camera",
+    on_frame: Callable[[], None] = lambda: None,
+) -> Robot:
+    """Write the joint values of a robot hand that follows a person's, and its wrist's pose.
+
+    Columns: ``frame``, ``time_s``, ``found``, the URDF's joints by name in radians,
+    ``wrist_frame``, ``wrist_x_m`` to ``wrist_z_m`` and ``wrist_qx`` to ``wrist_qw``. Cells of a
+    lost hand are empty.
+
+    Args:
+        hand: to follow.
+        robot: a name of `cadstn.tracking.outputs.retarget.ROBOT_HANDS`.
+        out: the file.
+        side: None for the hand's own.
+        hand_eye: turns the wrist's pose into a base frame.
+        frame: name of that frame.
+        on_frame: called after each frame.
+
+    Raises:
+        CadstnError: as `Retargeter`; if no frame has a hand, or its side is not known.
+    """
+    side = hand.side if side is None else side
+    if side == "unknown":
+        raise CadstnError("left or right hand is not known", hint="give --side")
+    retarget = Retargeter(robot, side, reach_mm(hand.joints_mm))
+    tips = [k for k, joint in enumerate(retarget.hand.links) if joint.endswith("_tip")]
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(
+        ["frame", "time_s", "found", *retarget.joint_names,
+         "wrist_frame", *(f"wrist_{part}" for part in _WRIST)]
+    )  # fmt: skip
+    values, away = [], []
+    for name, time_s, joints in zip(hand.names, hand.time_s, hand.joints_mm, strict=True):
+        found = bool(np.isfinite(joints).all())
+        values.append(retarget(joints))
+        pose: NDArray[Any] = np.full(len(_WRIST), np.nan)
+        if found:
+            away.append(retarget.distance_mm(joints, values[-1])[tips])
+            place = retarget.root_pose(joints)
+            position_mm, rotation = place if hand_eye is None else hand_eye(*place)
+            pose = np.array([*position_mm / 1000, *quaternion_of(rotation)])
+        cells = [f"{v:.5f}" if np.isfinite(v) else "" for v in (*values[-1], *pose)]
+        split = len(retarget.joint_names)
+        rows.writerow(
+            [csv_cell(name), f"{time_s:.4f}", int(found), *cells[:split], frame, *cells[split:]]
+        )
+        on_frame()
+    write_text(out, text.getvalue())
+    return Robot(np.array(values), tuple(retarget.joint_names), float(np.median(away)))

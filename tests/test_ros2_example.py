@@ -1,0 +1,84 @@
+"""The messages of examples/ros2 have the layout of ROS 2's types, by rosbags's definitions."""
+
+import runpy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+import cadstn
+from cadstn.tracking import Hand
+from cadstn.tracking.openxr import openxr_hand
+
+typesys = pytest.importorskip("rosbags.typesys", reason="needs cadstn[ros]")
+
+EXAMPLE = Path(__file__).resolve().parents[1] / "examples/ros2/hand_messages.py"
+CAMERA = cadstn.Camera(240.0, 240.0, 159.5, 119.5, 320, 240)
+MESSAGES = runpy.run_path(str(EXAMPLE))
+
+
+@pytest.fixture(scope="module", params=["ROS2_HUMBLE", "ROS2_JAZZY"])
+def store(request: pytest.FixtureRequest) -> Any:
+    return typesys.get_typestore(typesys.Stores[request.param])
+
+
+@pytest.fixture(scope="module")
+def hand() -> Hand:
+    frame = next(iter(cadstn.open_recording(Path(cadstn.__file__).parent / "demo")))
+    return cadstn.Tracker().update(frame.depth, frame.camera)
+
+
+def sent(store: Any, kind: str, message: Any) -> Any:
+    """A message as its receiver gets it."""
+    return store.deserialize_cdr(store.serialize_cdr(message, kind), kind)
+
+
+def maker(store: Any) -> Any:
+    return lambda name, **fields: store.types[name](**fields)
+
+
+def test_poses(store: Any, hand: Hand) -> None:
+    message = MESSAGES["pose_array"](maker(store), hand, 12.25, "optical")
+    got = sent(store, "geometry_msgs/msg/PoseArray", message)
+    assert (got.header.stamp.sec, got.header.stamp.nanosec) == (12, 250_000_000)
+    assert got.header.frame_id == "optical"
+    assert len(got.poses) == 26
+    wrist = got.poses[1]
+    position = [wrist.position.x, wrist.position.y, wrist.position.z]
+    np.testing.assert_allclose(position, hand.joints_mm[0] / 1000, atol=1e-6)
+    flip = Rotation.from_euler("x", 180, degrees=True)
+    for theirs, ours in zip(got.poses, openxr_hand(hand.joints_mm, hand.side)[1], strict=True):
+        turn = theirs.orientation
+        turned = Rotation.from_quat([turn.x, turn.y, turn.z, turn.w])
+        assert (turned.inv() * flip * Rotation.from_quat(ours)).magnitude() < 1e-6
+    # The middle finger's -z leads to its next joint.
+    bone = np.array([[p.position.x, p.position.y, p.position.z] for p in got.poses[12:14]])
+    turn = got.poses[12].orientation
+    ahead = -Rotation.from_quat([turn.x, turn.y, turn.z, turn.w]).as_matrix()[:, 2]
+    np.testing.assert_allclose(
+        ahead, np.diff(bone, axis=0)[0] / np.linalg.norm(np.diff(bone, axis=0))
+    )
+
+
+def test_markers(store: Any, hand: Hand) -> None:
+    kind = "visualization_msgs/msg/MarkerArray"
+    joints, bones = sent(
+        store, kind, MESSAGES["marker_array"](maker(store), hand, 1.0, "optical", 1)
+    ).markers
+    assert (joints.type, bones.type) == (joints.SPHERE_LIST, bones.LINE_LIST)
+    assert (joints.id, bones.id) == (2, 3)
+    assert joints.action == joints.ADD
+    got = np.array([[p.x, p.y, p.z] for p in joints.points])
+    np.testing.assert_allclose(got, hand.joints_mm / 1000, atol=1e-6)
+    assert len(bones.points) == 2 * len(cadstn.HAND21.bones)
+
+
+def test_a_lost_hand_is_deleted(store: Any) -> None:
+    lost = cadstn.Tracker().update(np.zeros((240, 320), np.float32), CAMERA)
+    assert not lost.found
+    markers = MESSAGES["marker_array"](maker(store), lost, 1.0, "optical").markers
+    assert [marker.action for marker in markers] == [markers[0].DELETE] * 2
+    poses = MESSAGES["pose_array"](maker(store), lost, 1.0, "optical")
+    assert len(sent(store, "geometry_msgs/msg/PoseArray", poses).poses) == 0

@@ -1,0 +1,89 @@
+"""Fitting a hand to the measured depth: nearer to the truth, never torn apart, or left as it is."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import cadstn
+from cadstn.geometry.skeleton import HAND21
+from cadstn.io import open_recording
+from cadstn.tracking import Hand, State, load_network
+from cadstn.tracking.fit import fit_hand, fit_joints
+from cadstn.tracking.hand import Frame
+from cadstn.tracking.observation import observe
+
+
+@pytest.fixture(scope="module")
+def seen() -> list[tuple[Hand, Frame, np.ndarray]]:
+    """What the network alone predicts of some frames of the packaged recording, and the truth."""
+    network = load_network(provider="cpu", threads=1)
+    recording = open_recording(Path(cadstn.__file__).parent / "demo")
+    assert recording.truth_xyz_mm is not None
+    state, out = State.fresh(network), []
+    for number, frame in enumerate(recording):
+        if number == 40:
+            break
+        given = Frame(frame.depth, frame.camera)
+        (hand,), state = observe(network, state, given)
+        out.append((hand, given, recording.truth_xyz_mm[number]))
+    return out
+
+
+def test_a_fitted_hand_is_nearer_to_the_truth(seen: list[tuple[Hand, Frame, np.ndarray]]) -> None:
+    before, after = [], []
+    for hand, frame, truth_mm in seen:
+        fitted = fit_hand(hand, frame.depth_mm, frame.camera)
+        before.append(np.linalg.norm(hand.joints_mm - truth_mm, axis=1).mean())
+        after.append(np.linalg.norm(fitted.joints_mm - truth_mm, axis=1).mean())
+        assert replace(fitted, joints_mm=hand.joints_mm) is not fitted
+        np.testing.assert_array_equal(fitted.uncertainty_mm, hand.uncertainty_mm)
+    assert np.mean(after) < 0.9 * np.mean(before)
+
+
+def test_bones_keep_their_lengths(seen: list[tuple[Hand, Frame, np.ndarray]]) -> None:
+    begin, end = np.array(HAND21.bones).T
+    for hand, frame, _ in seen[::8]:
+        fitted = fit_hand(hand, frame.depth_mm, frame.camera)
+        length, now = (
+            np.linalg.norm(joints[end] - joints[begin], axis=1)
+            for joints in (hand.joints_mm, fitted.joints_mm)
+        )
+        assert np.abs(now - length).max() < 8
+        assert np.sqrt(np.square(now - length).mean()) < 2
+
+
+def test_a_hand_that_stands_off_comes_nearer(seen: list[tuple[Hand, Frame, np.ndarray]]) -> None:
+    hand, frame, truth_mm = seen[0]
+    aside = replace(
+        hand,
+        joints_mm=truth_mm + np.array([0, 0, 8], np.float32),
+        uncertainty_mm=np.full(21, 8, np.float32),
+    )
+    fitted = fit_hand(aside, frame.depth_mm, frame.camera)
+    assert np.linalg.norm(fitted.joints_mm - truth_mm, axis=1).mean() < 0.85 * 8
+
+
+def test_what_cannot_be_fitted_stays(seen: list[tuple[Hand, Frame, np.ndarray]]) -> None:
+    hand, frame, _ = seen[0]
+    lost = replace(hand, found=False)
+    assert fit_hand(lost, frame.depth_mm, frame.camera) is lost
+    unsure = replace(hand, uncertainty_mm=np.full(21, np.nan, np.float32))
+    assert fit_hand(unsure, frame.depth_mm, frame.camera) is unsure
+    few = replace(hand, joints_mm=hand.joints_mm[:14], uncertainty_mm=hand.uncertainty_mm[:14])
+    assert fit_hand(few, frame.depth_mm, frame.camera) is few
+    empty = fit_hand(hand, np.zeros_like(frame.depth_mm), frame.camera)
+    np.testing.assert_array_equal(empty.joints_mm, hand.joints_mm)
+    aside = replace(hand, joints_mm=hand.joints_mm + np.array([5000, 0, 0], np.float32))
+    outside = fit_hand(aside, frame.depth_mm, frame.camera)
+    np.testing.assert_array_equal(outside.joints_mm, aside.joints_mm)
+
+
+def test_things_beside_the_hand_do_not_pull(seen: list[tuple[Hand, Frame, np.ndarray]]) -> None:
+    hand, _, _ = seen[0]
+    across, down = np.meshgrid(np.arange(-80.0, 80, 10), np.arange(-80.0, 80, 10))
+    wall = np.stack([across, down, np.full_like(across, 90)], -1).reshape(-1, 3)
+    wall = wall + hand.joints_mm.mean(0)
+    fitted = fit_joints(hand.joints_mm, hand.uncertainty_mm, wall)
+    np.testing.assert_allclose(fitted, hand.joints_mm, atol=1e-4)
