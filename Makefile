@@ -1,11 +1,11 @@
-# For a fresh machine: `make demo` (no torch), `make test` (everything), `make docs` (the site).
+# For a fresh machine: `make demo` (no torch), `make test` (everything), `make docs` (the site), `make web` (in the browser).
 PYTHON ?= python3
 DEMO := .venv/bin
 DEV := .venv-dev/bin
 # Choosing the exact PyTorch build keeps pip from fetching gigabytes of another.
 PIP_ARGS := --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint docs fuzz faults soak clean
+.PHONY: demo test lint docs web web-test fuzz faults soak clean
 
 demo: .venv/ready  ## track the recording that ships with the package
 	$(DEMO)/cadstn demo --out demo_out
@@ -31,6 +31,17 @@ docs: .venv-dev/ready  ## the documentation, into site/; a broken link or refere
 	$(DEV)/python docs/command_line.py > docs/reference/command-line.md
 	$(DEV)/zensical build --clean --strict
 
+web: .venv-dev/ready node_modules/ready  ## the page that tracks in the browser, into site/web; at PORT (8000)
+	$(DEV)/python docs/web.py site/web --serve $${PORT:-8000}
+
+web-test: .venv-dev/ready node_modules/ready  ## its tests, in Chromium (CHROMIUM=/usr/bin/chromium)
+	$(DEV)/python docs/web.py site/web
+	PYTHON=$(CURDIR)/$(DEV)/python node --test tests/web/
+
+node_modules/ready: package.json package-lock.json
+	npm ci --ignore-scripts --no-audit --no-fund
+	touch $@
+
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(DEMO)/python -m pip install $(PIP_ARGS) -e .
@@ -42,4 +53,4 @@ docs: .venv-dev/ready  ## the documentation, into site/; a broken link or refere
 	touch $@
 
 clean:  ## remove what the commands above made
-	rm -rf .venv .venv-dev demo_out site .cache
+	rm -rf .venv .venv-dev node_modules demo_out site .cache

@@ -214,7 +214,7 @@ def test_a_view_in_the_browser_stays_until_ctrl_c(
         waited.append(True)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("cadstn.cli.tracking._until_interrupted", interrupted)
+    monkeypatch.setattr("cadstn.cli.cameras._until_interrupted", interrupted)
     monkeypatch.setattr("webbrowser.open", lambda url: True)
     path = folder(tmp_path, units(frames))
     told = run("live", path, "--camera", NUMBERS, "--fast", "--view", "browser")

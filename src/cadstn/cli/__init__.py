@@ -14,12 +14,13 @@ import click
 
 from cadstn._version import __version__
 from cadstn.cli.bench import bench
+from cadstn.cli.cameras import doctor, live
 from cadstn.cli.data import data, synth
 from cadstn.cli.exporting import export
 from cadstn.cli.many import track_many
 from cadstn.cli.outputs import retarget
 from cadstn.cli.scoring import compare, predict, reproduce, score
-from cadstn.cli.tracking import demo, doctor, info, live, track
+from cadstn.cli.tracking import demo, info, track
 from cadstn.cli.training import ablate, bank, train
 from cadstn.cli.weights import weights
 from cadstn.errors import CadstnError, Stopped, printable

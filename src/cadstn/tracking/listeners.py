@@ -17,6 +17,7 @@ from cadstn.geometry.plausible import describe_scene
 from cadstn.geometry.skeleton import Skeleton
 from cadstn.tracking.live import JsonLines, Tracked
 from cadstn.tracking.rerun_view import RerunView
+from cadstn.tracking.serve import PageView
 from cadstn.tracking.video import VideoFile
 from cadstn.tracking.views import Image, overlay
 from cadstn.tracking.window import PlainWindow
@@ -53,10 +54,11 @@ class Listeners:
         convention: order of the joints in the lines, see `cadstn.tracking.conventions`.
         view: one of `VIEWS`, or None.
         pose: whether the lines hold angles, gesture and wrist, see `JsonLines`.
+        serve: address and port at which a page shows the frames, see `PageView`; None for no page.
 
     Attributes:
         written: the files that were made.
-        url: where a browser finds the view; None unless it is one for a browser.
+        url: where a browser finds the page or the view; None unless one is for a browser.
 
     Raises:
         CadstnError: if the folder cannot be made or written to, the view does not start, or the
@@ -71,6 +73,7 @@ class Listeners:
         convention: str = "hand21",
         view: str | None = None,
         pose: bool = False,
+        serve: tuple[str, int] | None = None,
     ) -> None:
         self._skeleton, self._out = skeleton, out
         self._video: VideoFile | None = None
@@ -88,28 +91,31 @@ class Listeners:
             if emit is not None:
                 lines.append(JsonLines(emit, skeleton, convention, pose=pose))
             self._lines = lines
-            self._view: _View | None = None
+            self._views: list[_View] = []
+            if serve is not None:
+                self._views.append(PageView(skeleton, *serve))
+                opened.callback(self._views[-1].close)
             if view is not None:
                 path = out / _VIEW if out is not None and view == "file" else None
-                self._view = _make_view(skeleton, view, path)
-                opened.callback(self._view.close)
+                self._views.append(_make_view(skeleton, view, path))
+                opened.callback(self._views[-1].close)
                 self.written += [path] if path is not None else []
             self._closing = opened.pop_all()
 
     @property
     def closed(self) -> bool:
         """Whether the user has closed the window, which requests the end."""
-        return self._view is not None and self._view.closed
+        return any(view.closed for view in self._views)
 
     @property
     def url(self) -> str | None:
         """See the class."""
-        return None if self._view is None else self._view.url
+        return next((view.url for view in self._views if view.url is not None), None)
 
     @property
     def full(self) -> bool:
         """Whether ``view.rrd`` has reached its size; depth is left out of it from then on."""
-        return bool(getattr(self._view, "full", False))
+        return any(getattr(view, "full", False) for view in self._views)
 
     def __call__(self, seen: Tracked) -> None:
         """Pass a frame on.
@@ -120,8 +126,8 @@ class Listeners:
         picture = cache(lambda: self._draw(seen))  # drawn once, and only if an output needs it
         for line in self._lines:
             line(seen)
-        if self._view is not None:
-            self._view(seen, picture)
+        for view in self._views:
+            view(seen, picture)
         if self._out is not None:
             self._film(seen, picture(), self._out / _VIDEO)
 

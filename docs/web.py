@@ -1,0 +1,80 @@
+"""Put the page that tracks in the browser together, and serve it: `make web`.
+
+The page is `src/cadstn/web`; beside it come onnxruntime-web, the whole tracker as one ONNX graph
+and the packaged recording. Any web server can serve the folder. This one adds the two headers with
+which browsers give WebAssembly threads.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import click
+
+ROOT = Path(__file__).resolve().parents[1]
+_LIBRARY = ROOT / "node_modules/onnxruntime-web/dist"
+#: onnxruntime-web's own names: for WebAssembly alone, and for WebGPU.
+_LIBRARY_FILES = (
+    "ort.wasm.min.mjs",
+    "ort-wasm-simd-threaded.mjs",
+    "ort-wasm-simd-threaded.wasm",
+    "ort.webgpu.min.mjs",
+    "ort-wasm-simd-threaded.asyncify.mjs",
+    "ort-wasm-simd-threaded.asyncify.wasm",
+)
+
+
+def build(out: Path, graph: Path | None) -> None:
+    """Write the page's folder; without a graph, export that of the package."""
+    package = ROOT / "src/cadstn"
+    shutil.rmtree(out, ignore_errors=True)
+    shutil.copytree(package / "web", out)
+    (out / "ort").mkdir()
+    for name in _LIBRARY_FILES:
+        shutil.copy(_LIBRARY / name, out / "ort")
+    with zipfile.ZipFile(out / "demo.zip", "w") as archive:  # PNGs do not get smaller
+        for file in (*sorted((package / "demo").glob("*.png")), package / "demo/camera.json"):
+            archive.write(file, file.name)
+    if graph is not None:
+        shutil.copy(graph, out / "hand.onnx")
+    else:
+        command = [sys.executable, "-m", "cadstn.cli", "export", "--whole", str(out / "hand.onnx")]
+        subprocess.run(command, check=True)
+
+
+class _Handler(SimpleHTTPRequestHandler):
+    extensions_map = {**SimpleHTTPRequestHandler.extensions_map, ".mjs": "text/javascript"}  # noqa: RUF012
+
+    def end_headers(self) -> None:
+        self.send_header("Cross-Origin-Opener-Policy", "same-origin")
+        self.send_header("Cross-Origin-Embedder-Policy", "require-corp")
+        self.send_header("Cache-Control", "no-cache")
+        super().end_headers()
+
+    log_message: Callable[..., None] = lambda *_: None
+
+
+@click.command()
+@click.argument("out", type=click.Path(path_type=Path), default=ROOT / "site/web")
+@click.option("--graph", type=click.Path(path_type=Path, exists=True), help="An exported graph.")
+@click.option("--serve", type=int, help="Serve the folder at this port of 127.0.0.1, until Ctrl-C.")
+def main(out: Path, graph: Path | None, serve: int | None) -> None:
+    """Build the page into OUT."""
+    build(out, graph)
+    size = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
+    click.echo(f"wrote {out} ({size / 1e6:.0f} MB)")
+    if serve is not None:
+        server = ThreadingHTTPServer(("127.0.0.1", serve), partial(_Handler, directory=str(out)))
+        click.echo(f"open http://127.0.0.1:{server.server_port}/", err=True)
+        server.serve_forever()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,229 @@
+"""Commands of cameras: live, doctor."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from pathlib import Path
+from typing import Any, NoReturn, TextIO
+
+import click
+
+from cadstn.cli.outputs import target_options, targets
+from cadstn.cli.shared import CAMERA_HELP, SCALE_HELP, scaled_camera
+from cadstn.errors import CadstnError
+
+
+@click.command()
+@click.argument("source", default="realsense")
+@click.option("--camera", help=CAMERA_HELP)
+@click.option("--scale", type=click.FloatRange(0, min_open=True), help=SCALE_HELP)
+@click.option("--weights", type=click.Path(path_type=Path), help="A network of your own (.onnx).")
+@click.option(
+    "--view", type=click.Choice(["window", "plain", "browser", "file"]), is_flag=False,
+    flag_value="window",
+    help="Show it: in rerun's window, or a plain one where rerun is not installed; always in a "
+    "plain one; in the browser; 'file' writes view.rrd to --out.",
+)  # fmt: skip
+@click.option(
+    "--serve", type=click.IntRange(0, 65535), is_flag=False, flag_value=8765, metavar="[PORT]",
+    help="Serve a page that shows it, at this port of this machine; 8765 where none is given.",
+)  # fmt: skip
+@click.option("--host", help="With --serve: listen at this address, not at 127.0.0.1 alone.")
+@click.option("--emit", type=click.Choice(["jsonl"]), help="One line a frame to standard output.")
+@click.option("--joints", default="hand21", type=click.Choice(["hand21", "openxr", "mano"]),
+              show_default=True, help="Order of the joints in --emit.")  # fmt: skip
+@click.option(
+    "--pose", is_flag=True,
+    help="Add joint angles, pinch, grasp, gesture and the wrist's pose to the lines.",
+)  # fmt: skip
+@target_options
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for joints.jsonl, live.webm.")
+@click.option("--seconds", type=click.FloatRange(0, min_open=True), help="Stop after so long.")
+@click.option("--smooth", default="none", show_default=True,
+              type=click.Choice(["none", "exponential", "one-euro"]),
+              help="See docs/speed.md for what each costs.")  # fmt: skip
+@click.option("--hands", default=1, show_default=True, type=click.IntRange(1, 4),
+              help="Follow so many hands; each is a line of its own in --emit.")  # fmt: skip
+@click.option(
+    "--fast", is_flag=True, help="Play a recording or a data set as fast as it is tracked."
+)
+@click.option("--loop", is_flag=True, help="Play a recording again and again, until Ctrl-C.")
+def live(
+    source: str,
+    camera: str | None,
+    scale: float | None,
+    weights: Path | None,
+    view: str | None,
+    serve: int | None,
+    host: str | None,
+    emit: str | None,
+    joints: str,
+    pose: bool,
+    out: Path | None,
+    seconds: float | None,
+    smooth: str,
+    hands: int,
+    fast: bool,
+    loop: bool,
+    **sending: Any,
+) -> None:
+    r"""Track a camera, or anything else that gives depth frames, as they come.
+
+    SOURCE is realsense, orbbec, luxonis, synthetic, demo, a recording, a RealSense .bag or .db3
+    file, or the folder of NYU, ICVL or MSRA15. Ctrl-C ends it, or a closed plain window; what was
+    written is whole. A view in the browser stays until Ctrl-C. Hands are searched from 0.15 to 2.5
+    m from the camera.
+
+    \b
+    cadstn live realsense --view
+    cadstn live demo --serve --loop
+    cadstn live demo --emit jsonl --seconds 5
+    cadstn live realsense --osc 127.0.0.1:9000
+    cadstn live my_recording --out result --smooth one-euro
+    """
+    from cadstn.io.recording import kind_of
+    from cadstn.tracking import Tracker, load_network
+    from cadstn.tracking.cameras import open_source
+    from cadstn.tracking.filters import make_filter
+    from cadstn.tracking.listeners import Listeners, StatusLine
+    from cadstn.tracking.live import Tally, track_source
+    from cadstn.tracking.serve import HOST
+
+    first: dict[str, str] = {}  # of each kind, and how many: a camera may run for days
+    count: Counter[str] = Counter()
+
+    def report(error: CadstnError) -> None:
+        kind = kind_of(error)
+        count[kind] += 1
+        if count[kind] == 1:
+            first[kind] = str(error)
+            click.echo(f"left out: {error}", err=True)
+
+    def warn(line: str) -> None:
+        click.echo(f"warning: {line}", err=True)
+
+    if host is not None and serve is None:
+        raise CadstnError("--host is of --serve", hint="give --serve as well")
+    at = None if serve is None else (host or HOST, serve)
+    full = False
+    status = None if view or emit or out else StatusLine(sys.stderr)
+    network = load_network(weights)
+    tracker = Tracker(network, hands=hands)
+    tally = Tally()
+    stdout = _own_stdout() if emit else nullcontext()
+    with _signals_end_it(), stdout as lines:
+        frames = open_source(
+            source, scaled_camera(source, camera, scale), real_time=not fast, loop=loop,
+            on_bad=lambda bad: report(bad.error),
+        )  # fmt: skip
+        with (
+            Listeners(network.skeleton, out, lines, joints, view, pose, at) as listeners,
+            targets(network, joints, pose, **sending) as sinks,
+        ):
+            if listeners.url is not None:
+                click.echo(f"open {listeners.url}", err=True)
+            try:
+                for seen in track_source(
+                    frames, tracker, smooth=lambda: make_filter(smooth), seconds=seconds,
+                    on_bad=report, on_warning=warn, tally=tally,
+                ):  # fmt: skip
+                    listeners(seen)
+                    for sink in sinks:
+                        sink(seen)
+                    if listeners.full and not full:
+                        full = True
+                        warn("view.rrd has reached its size: hands go on, depth is left out")
+                    if status is not None:
+                        status(seen)
+                    if listeners.closed:
+                        break
+                if listeners.url is not None and seconds is None:
+                    # What the browser shows comes from here, and ends with this process.
+                    click.echo(f"it has ended; {listeners.url} stays until Ctrl-C", err=True)
+                    _until_interrupted()
+            except KeyboardInterrupt:
+                pass
+            finally:
+                click.echo(tally.line(), err=True)
+                for kind, line in first.items():
+                    if count[kind] > 1:
+                        click.echo(f"left out: {count[kind]} frames, as {line}", err=True)
+                if (without := tally.no_hand()) is not None:
+                    click.echo(without, err=True)
+    for path in listeners.written:
+        click.echo(f"wrote {path}", err=True)
+
+
+@click.command()
+@click.option("--seconds", default=10.0, show_default=True, type=click.FloatRange(0),
+              help="Length of the self test; 0 for none.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def doctor(seconds: float, as_json: bool) -> None:
+    """Report what is installed and plugged in, and test it: paste this into a bug report."""
+    from cadstn.tracking.doctor import examine, report_lines
+
+    with _own_stdout() as stdout:
+        report = examine(seconds)
+        click.echo(json.dumps(report, indent=2) if as_json else "\n".join(report_lines(report)),
+                   file=stdout)  # fmt: skip
+
+
+def _until_interrupted() -> None:
+    """Wait for Ctrl-C, SIGTERM or a closed terminal."""
+    threading.Event().wait()
+
+
+@contextmanager
+def _own_stdout() -> Iterator[TextIO]:
+    """Standard output for our lines alone.
+
+    The cameras' libraries print to it past Python, which would break lines that others read; what
+    they print goes to standard error.
+    """
+    try:
+        sys.stdout.flush()
+        number = sys.stdout.fileno()
+    except (OSError, ValueError):  # a stream of Python's own, as in tests
+        yield sys.stdout
+        return
+    stdout = os.fdopen(os.dup(number), "w", encoding="utf-8")
+    os.dup2(2, number)
+    try:
+        yield stdout
+    finally:
+        os.dup2(stdout.fileno(), number)
+        with suppress(OSError):  # of a full disk or a closed pipe, reported when it was written
+            stdout.close()
+
+
+@contextmanager
+def _signals_end_it() -> Iterator[None]:
+    """Let SIGTERM and a closed terminal end it as Ctrl-C does: a video that is cut off is no file.
+
+    A signal that is ignored, as under nohup, stays so.
+    """
+
+    def end(number: int, frame: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():  # signals are its alone
+        yield
+        return
+    kinds = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {kind: signal.getsignal(kind) for kind in kinds}
+    try:
+        for kind in kinds:
+            if before[kind] == signal.SIG_DFL:
+                signal.signal(kind, end)
+        yield
+    finally:
+        for kind in kinds:
+            if before[kind] == signal.SIG_DFL:
+                signal.signal(kind, signal.SIG_DFL)

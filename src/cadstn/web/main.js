@@ -1,0 +1,165 @@
+/** The page: a recording that is tracked here, or frames that `cadstn live --serve` sends. */
+
+import { cameraOfText } from "./camera.js";
+import { DepthView } from "./depth_view.js";
+import { follow } from "./live.js";
+import { Problem } from "./problem.js";
+import { openFiles } from "./recording.js";
+import { RemoteTracker } from "./remote.js";
+import { HAND21 } from "./skeleton.js";
+import { SpaceView } from "./space_view.js";
+import { Stats } from "./stats.js";
+import { lacks } from "./tracker.js";
+
+const element = (id) => document.getElementById(id);
+const views = [new DepthView(element("depth")), new SpaceView(element("space"))];
+const stats = new Stats();
+const options = new URLSearchParams(location.search);
+let skeleton = HAND21;
+let playing = 0; // counts recordings: the loop of an older one ends
+
+function report(line, problem = false) {
+  element("status").textContent = line;
+  element("status").classList.toggle("problem", problem);
+}
+
+function reportError(error) {
+  if (!(error instanceof Problem)) console.error(error);
+  report(error instanceof Problem ? error.message : `It failed: ${error.message}`, true);
+}
+
+function draw(frame, hands) {
+  for (const view of views) view.draw(frame, hands, skeleton);
+}
+
+function show(frame, hands, tookMs, place) {
+  draw(frame, hands);
+  stats.add(tookMs, performance.now());
+  const found = hands.filter((hand) => hand.found);
+  element("took").textContent = `${stats.p50.toFixed(1)} ms`;
+  element("rate").textContent = Number.isNaN(stats.rate) ? "–" : stats.rate.toFixed(0);
+  element("hand").textContent = found.map(describe).join("; ") || "none";
+  element("frame").textContent = place;
+}
+
+function describe({ side, joints, presence }) {
+  const far = joints.reduce((sum, [, , z]) => sum + z, 0) / joints.length / 1000;
+  const sure = Number.isFinite(presence) ? `, presence ${presence.toFixed(2)}` : "";
+  return `${side}, ${far.toFixed(2)} m${sure}`;
+}
+
+const nextTask = () => new Promise((done) => {
+  const { port1, port2 } = new MessageChannel();
+  port1.onmessage = () => done(port1.close());
+  port2.postMessage(0);
+});
+const pause = (ms) => new Promise((done) => setTimeout(done, ms));
+
+/** Track a recording again and again, until another one plays. */
+async function play(recording, tracker) {
+  const mine = ++playing;
+  const { camera, length } = recording;
+  const read = async (index) => ({ ...(await recording.frame(index % length)), camera });
+  stats.clear();
+  let due = performance.now();
+  let frame = await read(0);
+  let tracked = tracker.step(frame, true);
+  for (let index = 0; ; index = (index + 1) % length) {
+    // The next frame is decoded, and this one drawn, while the worker tracks.
+    const next = await read(index + 1);
+    const { hands, tookMs } = await tracked;
+    due = Math.max(due + 1000 / camera.fps, performance.now());
+    if (element("fast").checked) await nextTask();
+    else await pause(due - performance.now());
+    while (element("pause").dataset.paused && mine === playing) await pause(50);
+    if (mine !== playing) return;
+    tracked = tracker.step(next, index + 1 === length);
+    show(frame, hands, tookMs, `${index + 1} of ${length}`);
+    frame = next;
+  }
+}
+
+/** Open files and play them as soon as the tracker is there. */
+async function open(files, tracker, loaded, title = null) {
+  try {
+    const text = element("camera").value.trim();
+    const read = [...files].map(async (file) => ({
+      name: file.name,
+      bytes: new Uint8Array(await file.arrayBuffer()),
+    }));
+    const recording = await openFiles(await Promise.all(read), text ? cameraOfText(text) : null);
+    draw({ ...(await recording.frame(0)), camera: recording.camera }, []);
+    element("backend").textContent = await loaded;
+    const name = title ?? (files.length === 1 ? files[0].name : `${files.length} files`);
+    report(`${name}: ${recording.length} frames. ${lacks()}`);
+    await play(recording, tracker);
+  } catch (error) {
+    reportError(error);
+  }
+}
+
+function listenForFiles(tracker, loaded) {
+  let last = [];
+  const take = (files) => {
+    last = [...files];
+    if (last.length) open(last, tracker, loaded);
+  };
+  element("files").addEventListener("change", ({ target }) => {
+    take(target.files);
+    target.value = ""; // so that the same file can be chosen again
+  });
+  element("camera").addEventListener("change", () => take(last));
+  element("controls").addEventListener("submit", (event) => event.preventDefault());
+  document.addEventListener("dragover", (event) => {
+    event.preventDefault();
+    document.body.classList.add("over");
+  });
+  document.addEventListener("dragleave", () => document.body.classList.remove("over"));
+  document.addEventListener("drop", (event) => {
+    event.preventDefault();
+    document.body.classList.remove("over");
+    take(event.dataTransfer.files);
+  });
+}
+
+async function trackHere() {
+  element("fast").checked = options.has("fast");
+  element("pause").addEventListener("click", ({ target }) => {
+    const paused = !target.dataset.paused;
+    target.dataset.paused = paused ? "yes" : "";
+    target.textContent = paused ? "Play" : "Pause";
+  });
+  const tracker = new RemoteTracker();
+  const here = (name) => new URL(name, location.href).href;
+  const threads = Number(options.get("threads")) || undefined;
+  const loaded = tracker.load(here("hand.onnx"), here("ort/"), { gpu: !options.has("wasm"), threads });
+  loaded.catch(() => {}); // it is reported where files are opened
+  listenForFiles(tracker, loaded);
+  const answer = await fetch("demo.zip");
+  const demo = { name: "demo.zip", arrayBuffer: () => answer.arrayBuffer() };
+  await open([demo], tracker, loaded, "The packaged recording");
+}
+
+function showLive() {
+  element("about").textContent = "Hands from depth, as 'cadstn live' tracks them.";
+  element("controls").remove();
+  element("backend").textContent = "cadstn live";
+  report("Connecting…");
+  let there = false;
+  follow(`ws://${location.host}/frames`, {
+    skeleton: (sent) => { skeleton = sent; },
+    frame: (frame, hands, about) => {
+      if (!there) report("Connected: frames come as they are tracked.");
+      there = true;
+      show(frame, hands, about.took_ms, `${about.frame}`);
+    },
+    away: () => {
+      there = false;
+      stats.clear();
+      report("'cadstn live' is not there any more; this page goes on when it is started again.", true);
+    },
+  });
+}
+
+if (options.has("live")) showLive();
+else trackHere().catch(reportError);

@@ -1,0 +1,134 @@
+/** The page's decoders agree with numpy and OpenCV, and refuse what is no depth in one sentence. */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { cameraOfJson, cameraOfText, toMm } from "../../src/cadstn/web/camera.js";
+import { readNpy } from "../../src/cadstn/web/npy.js";
+import { decodePng } from "../../src/cadstn/web/png.js";
+import { openFiles } from "../../src/cadstn/web/recording.js";
+import { members } from "../../src/cadstn/web/zip.js";
+import { demoFile, pngOf, python, ROOT } from "./helpers.mjs";
+
+const CAMERA = cameraOfText("285,285,160,120");
+const text = (value) => new TextEncoder().encode(value);
+
+test("a PNG of the packaged recording is what OpenCV reads", async () => {
+  const raw = python(
+    "import cv2, sys; sys.stdout.buffer.write(cv2.imread(sys.argv[1], -1).tobytes())",
+    `${ROOT}src/cadstn/demo/000075.png`,
+  );
+  const { width, height, units } = await decodePng(demoFile("000075.png"));
+  assert.deepEqual([width, height], [320, 240]);
+  assert.deepEqual(Buffer.from(units.buffer), raw);
+});
+
+test("every filter of PNG is undone", async () => {
+  const [width, height] = [9, 10];
+  const value = (row, column) => (row * 7919 + column * column * 523 + 77) & 0xffff;
+  const bytes = (row) =>
+    Array.from({ length: width }, (_, column) => [value(row, column) >> 8, value(row, column) & 255]).flat();
+  const rows = [];
+  for (let row = 0; row < height; row++) {
+    const [own, up] = [bytes(row), row ? bytes(row - 1) : new Array(2 * width).fill(0)];
+    rows.push(row % 5);
+    own.forEach((byte, i) => {
+      const [a, b, c] = [i < 2 ? 0 : own[i - 2], up[i], i < 2 ? 0 : up[i - 2]];
+      // The specification's words: of the three the nearest to a + b - c, in this order.
+      const nearest = [a, b, c].reduce((best, one) =>
+        Math.abs(one - (a + b - c)) < Math.abs(best - (a + b - c)) ? one : best);
+      rows.push((byte - [0, a, b, Math.floor((a + b) / 2), nearest][row % 5]) & 255);
+    });
+  }
+  const { units } = await decodePng(pngOf(width, height, rows, { parts: 3 }));
+  units.forEach((unit, i) => assert.equal(unit, value(Math.floor(i / width), i % width)));
+});
+
+test("a picture, a cut-off PNG and a damaged one are refused", async () => {
+  const whole = demoFile("000000.png");
+  await assert.rejects(decodePng(pngOf(2, 1, [0, 1, 2], { bits: 8 })), /one channel of 16 bits/);
+  await assert.rejects(decodePng(pngOf(1, 1, [0, 1, 2, 3], { bits: 8, colour: 2 })), /a picture/);
+  await assert.rejects(decodePng(pngOf(1, 2, [0, 1, 2])), /cut off/);
+  await assert.rejects(decodePng(pngOf(1, 1, [0, 1, 2, 0, 1, 2])), /more than its header/);
+  await assert.rejects(decodePng(pngOf(1, 1, [5, 1, 2])), /damaged/);
+  await assert.rejects(decodePng(pngOf(70000, 70000, [0])), /70000 x 70000/);
+  await assert.rejects(decodePng(whole.subarray(0, 3000)), /without pixels/);
+  await assert.rejects(decodePng(text("no PNG at all")), /no PNG/);
+  const damaged = whole.slice();
+  damaged.fill(0x55, 200, 4000);
+  await assert.rejects(decodePng(damaged), /damaged|cut off|more than/);
+});
+
+for (const saved of ["savez", "savez_compressed"]) {
+  test(`an .npz file of numpy.${saved} is read`, async () => {
+    const code = `
+import io, sys, numpy as np
+depth = (np.arange(3 * 4 * 5) * 997 % 65536).astype(np.uint16).reshape(3, 4, 5)
+camera = np.array('{"fx": 285.0, "fy": 280.5, "cx": 2, "cy": 1.5, "depth_unit_mm": 0.125, "fps": 60}')
+np.${saved}(sys.stdout.buffer, depth=depth, camera=camera, other=np.ones(3))`;
+    const bytes = new Uint8Array(python(code));
+    const recording = await openFiles([{ name: "a.npz", bytes }]);
+    assert.equal(recording.length, 3);
+    const { fx, fy, cx, cy, unitMm, fps } = recording.camera;
+    assert.deepEqual([fx, fy, cx, cy, unitMm, fps], [285, 280.5, 2, 1.5, 0.125, 60]);
+    const { width, height, depth } = await recording.frame(2);
+    assert.deepEqual([width, height], [5, 4]);
+    depth.forEach((mm, i) => assert.equal(mm, (((40 + i) * 997) % 65536) * 0.125));
+  });
+}
+
+test("arrays of other kinds are read as numbers, and what has no numbers is refused", async () => {
+  const array = (code) =>
+    readNpy(new Uint8Array(python(`import sys, io, numpy as np
+file = io.BytesIO(); np.save(file, ${code}); sys.stdout.buffer.write(file.getvalue())`)));
+  assert.deepEqual([...array("np.float64([[1.5, -2]])").data], [1.5, -2]);
+  assert.deepEqual(array("np.zeros((2, 3, 1), np.int32)").shape, [2, 3, 1]);
+  assert.deepEqual(array("np.array(['häl', 'lo😀'])").data, ["häl", "lo😀"]);
+  assert.throws(() => array("np.asfortranarray(np.ones((2, 3)))"), /Fortran/);
+  assert.throws(() => array("np.ones(2, '>f4')"), /big-endian/);
+  assert.throws(() => array("np.array([None])"), /unknown kind|kind O/);
+  assert.throws(() => readNpy(text("nothing")), /no .npy/);
+});
+
+test("a damaged archive is refused", async () => {
+  const bytes = new Uint8Array(
+    python("import sys, numpy as np; np.savez_compressed(sys.stdout.buffer, depth=np.ones((2, 3, 4)))"),
+  );
+  assert.throws(() => members(bytes.subarray(0, 100)), /cut off/);
+  const damaged = bytes.slice();
+  damaged.fill(0x55, 60, 120);
+  await assert.rejects(openFiles([{ name: "b.npz", bytes: damaged }], CAMERA), /b\.npz is not depth/);
+});
+
+test("PNGs come in the order of their numbers, with the camera.json beside them", async () => {
+  const unit = (value) => pngOf(1, 1, [0, 0, value]);
+  const files = [10, 9, 2].map((value) => ({ name: `frame-${value}.png`, bytes: unit(value) }));
+  const json = { name: "camera.json", bytes: text('{"fx": 1, "fy": 1, "cx": 0, "cy": 0}') };
+  const recording = await openFiles([...files, json]);
+  const seen = [];
+  for (let i = 0; i < recording.length; i++) seen.push((await recording.frame(i)).depth[0]);
+  assert.deepEqual(seen, [2, 9, 10]);
+});
+
+test("what is no depth is named in one sentence", async () => {
+  const open = (name, bytes, camera = CAMERA) => openFiles([{ name, bytes }], camera);
+  await assert.rejects(open("notes.txt", text("hello")), /^Error: notes\.txt is not depth .*\.$/);
+  await assert.rejects(open("photo.png", pngOf(1, 1, [0, 1], { bits: 8 })), /photo\.png .* picture/);
+  await assert.rejects(openFiles([], CAMERA), /No file holds depth/);
+  await assert.rejects(open("0.png", demoFile("000000.png"), null), /without a camera/);
+  const joints = new Uint8Array(
+    python("import sys, numpy as np; np.savez(sys.stdout.buffer, a=np.ones(3), b=np.ones(3))"),
+  );
+  await assert.rejects(open("joints.npz", joints), /lacks the array 'depth'/);
+});
+
+test("cameras", () => {
+  assert.equal(cameraOfText("475, 475, 320,240,0.125").unitMm, 0.125);
+  assert.throws(() => cameraOfText("475,475,320"), /fx,fy,cx,cy/);
+  assert.throws(() => cameraOfText("0,475,320,240"), /above 0/);
+  assert.throws(() => cameraOfJson("{"), /no JSON/);
+  assert.throws(() => cameraOfJson('{"fx": 1}'), /lacks/);
+  assert.throws(() => cameraOfJson('{"fx":1,"fy":1,"cx":0,"cy":0,"distortion":[0.1]}'), /pinhole/);
+  const camera = { ...CAMERA, unitMm: 0.5, invalid: [7] };
+  assert.deepEqual([...toMm([0, 2, 7, 65535, NaN, -1], camera)], [0, 1, 0, 0, 0, 0]);
+});
