@@ -25,15 +25,17 @@ SHARED = Path(os.environ.get("CADSTN_SHARED", Path(__file__).parents[2].parent /
 
 #: Rounding differs between processors, and a threshold can turn it into more: in few frames.
 JOINTS_MM, PRESENT, FEW = 0.5, 0.02, 0.05
+#: Joints may differ by so much where another processor renders other frames.
+OTHER_MM = 10.0
 
 
-def check(seen: dict[str, Any], pinned: dict[str, Any]) -> None:
+def check(seen: dict[str, Any], pinned: dict[str, Any], joints_mm: float = JOINTS_MM) -> None:
     frames = len(pinned["how"])
     assert len(seen["how"]) == frames
     for key in ("how", "side", "runs"):
         other = sum(a != b for a, b in zip(seen[key], pinned[key], strict=True))
         assert other <= FEW * frames, f"{key} differs in {other} of {frames} frames"
-    for key, bound in (("present", PRESENT), ("joints_mm", JOINTS_MM), ("error_mm", JOINTS_MM)):
+    for key, bound in (("present", PRESENT), ("joints_mm", joints_mm), ("error_mm", joints_mm)):
         if key not in pinned:
             continue
         pairs = list(zip(seen[key], pinned[key], strict=True))
@@ -65,9 +67,11 @@ def test_a_file_of_an_older_release_works_as_it_did() -> None:
 def test_a_rendered_scene_is_seen_as_pinned(index: int) -> None:
     frames, truth = record.rendered(index)
     seen = record.pin(frames)
-    assert truth == PINS[f"rendered {index}"]["truth"]
+    pinned = PINS[f"rendered {index}"]
+    assert truth == pinned["truth"]
     assert seen["side"].count(truth) > 0.9 * len(frames)
-    check(seen, PINS[f"rendered {index}"])
+    same = record.checksum(frames) == pinned.get("frames")
+    check(seen, pinned, JOINTS_MM if same else OTHER_MM)
 
 
 @pytest.mark.skipif(not (SHARED / "real").is_dir(), reason="no ../shared/real beside the project")

@@ -39,6 +39,9 @@ _FACING = 0.1  # a cone's surface is seen where its normal is so much toward the
 _BONE_MM = 2.0
 _GIRTH_MM = 1.5
 _SUREST_MM = 1.5  # no joint is surer than this
+#: Share of an error scale that stays whatever was measured. The least squares' own covariance
+#: makes joints too sure: points share their errors, and some belong to another cone.
+_KEPT = 0.8
 _MEAN_PALM_MM = 95.0  # from the wrist to the middle knuckle
 
 #: Radii in mm at the joints and the tip of each digit, those of `cadstn.synth.shape`; and where the
@@ -106,7 +109,7 @@ def _bones() -> NDArray[np.float64]:
 
 
 def fit_hand(hand: Hand, depth_mm: DepthMm, camera: Camera) -> Hand:
-    """Move a hand's joints to where its surface was measured.
+    """Move a hand's joints to where its surface was measured; their error scales shrink by that.
 
     Args:
         hand: of `cadstn.tracking.observe`; one that is lost, has another skeleton than `HAND21` or
@@ -118,15 +121,19 @@ def fit_hand(hand: Hand, depth_mm: DepthMm, camera: Camera) -> Hand:
     if not hand.found or len(joints_mm) != len(HAND21) or not np.isfinite(scale_mm).all():
         return hand
     points_mm = _points(depth_mm, camera, joints_mm)
-    fitted = fit_joints(joints_mm, scale_mm, points_mm)
-    return replace(hand, joints_mm=fitted.astype(np.float32))
+    fitted, scale_mm = fit_joints(joints_mm, scale_mm, points_mm)
+    return replace(
+        hand,
+        joints_mm=fitted.astype(np.float32),
+        uncertainty_mm=np.asarray(scale_mm, np.float32),
+    )
 
 
 def fit_joints(
     joints_mm: NDArray[np.floating],
     scale_mm: NDArray[np.floating],
     points_mm: NDArray[np.floating],
-) -> NDArray[np.float64]:
+) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
     """Gauss-Newton steps from the joints that a network predicts.
 
     Args:
@@ -135,7 +142,8 @@ def fit_joints(
         points_mm: (N, 3) measured on the hand and around it.
 
     Returns:
-        Joints (21, 3) mm; the given ones where too few points lie near them.
+        Joints (21, 3) mm and their error scales (21,); the given ones where too few points lie near
+        them.
     """
     middle = np.asarray(joints_mm, np.float64).mean(0)
     prior = joints_mm - middle
@@ -150,15 +158,12 @@ def fit_joints(
         away, normal, share = _nearest(joints, points, size, girth)
         seen = (np.abs(away) < _GATE_MM) & ((normal * toward).sum(1) > _FACING)
         if np.count_nonzero(seen) < _FEWEST:
-            return np.asarray(joints_mm, np.float64)
+            return joints_mm, scale_mm
         away, normal, share = away[seen], normal[seen], share[seen]
         weight = _weights(away) * (_POINTS / len(points))
         # Of a point's distance, by the joints and by the girth.
-        slope = np.empty((len(away), count + 1))
-        np.multiply(
-            share[:, :, None], -normal[:, None], out=slope[:, :-1].reshape(-1, *prior.shape)
-        )
-        slope[:, -1] = -1
+        moves = (share[:, :, None] * -normal[:, None]).reshape(-1, count)
+        slope = np.concatenate([moves, np.full((len(moves), 1), -1.0)], 1)
         weighted = slope * weight[:, None]
         matrix, force = weighted.T @ slope, weighted.T @ away
         step = (joints - prior).ravel()
@@ -169,10 +174,12 @@ def fit_joints(
         along = (bones[:, :, None] * (apart / now[:, None])[:, None]).reshape(len(bones), -1)
         matrix[:-1, :-1] += along.T @ along / _BONE_MM**2
         force[:-1] += along.T @ (now - length) / _BONE_MM**2
-        change = np.linalg.solve(matrix, force)
+        covariance = np.linalg.inv(matrix)
+        change = covariance @ force
         joints = joints - change[:-1].reshape(joints.shape)
         girth -= float(change[-1])
-    return np.asarray(joints + middle, np.float64)
+    left = np.sqrt((np.diag(covariance)[:-1] * sure).reshape(-1, 3).mean(1))
+    return joints + middle, scale_mm * (_KEPT + (1 - _KEPT) * left)
 
 
 def _nearest(
