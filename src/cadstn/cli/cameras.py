@@ -16,7 +16,7 @@ from typing import Any, NoReturn, TextIO
 import click
 
 from cadstn.cli.outputs import target_options, targets
-from cadstn.cli.shared import CAMERA_HELP, SCALE_HELP, scaled_camera
+from cadstn.cli.shared import CAMERA_HELP, FIT, SCALE_HELP, scaled_camera
 from cadstn.errors import CadstnError
 
 
@@ -51,6 +51,7 @@ from cadstn.errors import CadstnError
               help="See docs/speed.md for what each costs.")  # fmt: skip
 @click.option("--hands", default=1, show_default=True, type=click.IntRange(1, 4),
               help="Follow so many hands; each is a line of its own in --emit.")  # fmt: skip
+@FIT
 @click.option(
     "--fast", is_flag=True, help="Play a recording or a data set as fast as it is tracked."
 )
@@ -70,6 +71,7 @@ def live(
     seconds: float | None,
     smooth: str,
     hands: int,
+    fit: bool,
     fast: bool,
     loop: bool,
     **sending: Any,
@@ -115,7 +117,7 @@ def live(
     full = False
     status = None if view or emit or out else StatusLine(sys.stderr)
     network = load_network(weights)
-    tracker = Tracker(network, hands=hands)
+    tracker = Tracker(network, hands=hands, fit=fit)
     tally = Tally()
     stdout = _own_stdout() if emit else nullcontext()
     with _signals_end_it(), stdout as lines:

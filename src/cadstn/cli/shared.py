@@ -24,6 +24,10 @@ DEVICE = click.option("--device", default="cpu", show_default=True, help="cpu, c
 SETTINGS = click.option(
     "--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Override a field."
 )
+FIT = click.option(
+    "--fit/--no-fit", default=True, show_default=True,
+    help="Move joints to where the hand's surface was measured.",
+)  # fmt: skip
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 CAMERA_HELP = (

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cadstn.cli.shared import CAMERA_HELP, SCALE_HELP, scaled_camera
+from cadstn.cli.shared import CAMERA_HELP, FIT, SCALE_HELP, scaled_camera
 
 if TYPE_CHECKING:
     from cadstn.io import BadFrame, Recording
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 @click.option(
     "--threads", type=click.IntRange(1), help="Of the network; all processors, 4 at most."
 )
+@FIT
 @click.option("--video/--no-video", default=True, show_default=True, help="Write the overlay.")
 def track(
     path: Path,
@@ -47,6 +48,7 @@ def track(
     every: int,
     hands: int,
     threads: int | None,
+    fit: bool,
     video: bool,
 ) -> None:
     r"""Track the hands in a recording.
@@ -69,7 +71,7 @@ def track(
     recording = open_recording(path, scaled_camera(path, camera, scale), pattern=pattern)
     if start or end is not None or every > 1:
         recording = part_of(recording, start, end, every)
-    _track(recording, out, Tracker(weights, hands=hands, threads=threads), video)
+    _track(recording, out, Tracker(weights, hands=hands, threads=threads, fit=fit), video)
 
 
 @click.command()
