@@ -147,5 +147,18 @@ def _detector(data: bytes, threads: int | None) -> Detector:
 def _shipped_detector(threads: int | None) -> Detector:
     """The detector of the weights that ship, for files of 0.1.0, which have none."""
     with shipped_weights() as path:
-        about = _session(path, ["cpu"], 1)[0].get_modelmeta().custom_metadata_map
-    return _detector(base64.b64decode(about[DETECTOR_KEY]), threads)
+        return _detector(carried_detector(path), threads)
+
+
+def carried_detector(path: Path) -> bytes:
+    """The ONNX file of the detector that exported weights carry.
+
+    Raises:
+        CadstnError: if they are no exported network, or carry none.
+    """
+    if not path.is_file():
+        raise CadstnError("no such weights file", where=path, hint=_HINT)
+    about = _session(path, ["cpu"], 1)[0].get_modelmeta().custom_metadata_map
+    if DETECTOR_KEY not in about:
+        raise CadstnError("carries no detector", where=path, hint="give a run, or 'shipped'")
+    return base64.b64decode(about[DETECTOR_KEY])
