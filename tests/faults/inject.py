@@ -7,6 +7,7 @@ changes a disk (an open for writing, a rename, a removal, a folder made) or an f
 from __future__ import annotations
 
 import errno
+import importlib
 import json
 import os
 import signal
@@ -72,9 +73,8 @@ def _child(order: dict[str, Any], real: Any) -> None:
 
 
 def main() -> None:
-    import cv2  # noqa: F401
-    import onnxruntime  # noqa: F401
-
+    for name in ("cv2", "onnxruntime", *sys.argv[1:]):  # once, and not in every child
+        importlib.import_module(name)
     sys.addaudithook(_hook)
     print("ready", flush=True)
     for line in sys.stdin:
