@@ -229,6 +229,7 @@ def open_bank(path: Path, mode: Literal["c", "r+"] = "c") -> Bank:
     # What a header's fields of other types raise, among them text that slices like a list.
     except (
         OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError,
+        CadstnError,
     ) as error:  # fmt: skip
         why = str(error) or type(error).__name__
         raise CadstnError(
