@@ -54,6 +54,8 @@ def check_network(session: Any) -> None:
             )
         if not np.isfinite(value).all():
             raise CadstnError(f"network's {name} of an empty crop is not finite", hint=_HINT)
+    # A hand's first frame is run in two views at once.
+    _run(session, names, {n: np.repeat(v, 2, axis=0) if v.ndim else v for n, v in feed.items()})
 
 
 def check_detector(session: Any) -> None:

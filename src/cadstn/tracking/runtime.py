@@ -99,8 +99,9 @@ def _session(source: Path | bytes, providers: list[str], threads: int | None) ->
         # A provider whose library is missing is silently left out by onnxruntime.
         if session.get_providers()[0] == PROVIDERS[name] or len(providers) == 1:
             return session, name
-    where = "its detector" if isinstance(source, bytes) else source
-    raise CadstnError(f"not an ONNX network ({errors[-1]})", where=where, hint=_HINT)
+    if isinstance(source, bytes):
+        raise CadstnError(f"its detector is not an ONNX network ({errors[-1]})", hint=_HINT)
+    raise CadstnError(f"not an ONNX network ({errors[-1]})", where=source, hint=_HINT)
 
 
 def _processors() -> int:
