@@ -20,9 +20,10 @@ import cadstn
 from cadstn.cli import cli
 out = pathlib.Path(tempfile.mkdtemp())
 lines = []
-if find_spec("rerun"):  # from its second start on its viewer would send usage data
+traced = len(sys.argv) > 1
+if traced and find_spec("rerun"):  # from its second start on its viewer would send usage data
     lines += 2 * [["live", "demo", "--fast", "--view", "browser", "--seconds", "0.5"]]
-if find_spec("torch"):
+if traced and find_spec("torch"):
     tiny = ["net.size=16", "net.slices=2", "net.channels=[2,4,4]", "net.width=8", "spatial.steps=1",
             "spatial.batch=2", "validation_frames=2"]
     words = [word for text in tiny for word in ("--set", text)]
@@ -43,7 +44,7 @@ assert "onnxruntime" in sys.modules
 def run(home: Path, *command: str, **variables: str) -> str:
     environment = {**os.environ, "HOME": str(home), "BROWSER": "true", **variables}
     done = subprocess.run(
-        [*command, sys.executable, "-c", _USE],
+        [*command, sys.executable, "-c", _USE, *(["traced"] if command else [])],
         env=environment,
         capture_output=True,
         text=True,

@@ -81,7 +81,7 @@ class RerunView:
         self._path = path
         self._largest_bytes = LARGEST_BYTES if largest_bytes is None else largest_bytes
         self._server: subprocess.Popen[bytes] | None = None
-        self._settings = TemporaryDirectory(prefix="cadstn-rerun-", ignore_cleanup_errors=True)
+        self._settings: TemporaryDirectory[str] | None = None
         self.url: str | None = None
         self.full = False
         if way == "window":
@@ -99,6 +99,7 @@ class RerunView:
                 self._open_window()
         except (OSError, RuntimeError) as error:
             self._end_server()
+            self._forget_settings()
             why = " ".join(str(error).split())[:120]
             raise CadstnError(
                 f"rerun does not start ({why})", where=path, hint="--view plain, or --out DIR"
@@ -197,6 +198,7 @@ class RerunView:
 
     def _start(self, *arguments: str) -> None:
         command = [_viewer(), "--bind", HOST, *arguments]
+        self._settings = TemporaryDirectory(prefix="cadstn-rerun-", ignore_cleanup_errors=True)
         environment = {**os.environ, "XDG_CONFIG_HOME": _silent(self._settings.name)}
         self._server = subprocess.Popen(
             command, env=environment, start_new_session=True,
@@ -223,6 +225,12 @@ class RerunView:
                 self._server.wait(timeout=5)
             self._server = None
 
+    def _forget_settings(self) -> None:
+        """Remove the viewer's settings, which it has read when it listens."""
+        if self._settings is not None:
+            self._settings.cleanup()
+            self._settings = None
+
     def close(self) -> None:
         """Write out what is still waiting."""
         # A viewer that its user has closed takes nothing: that is no error.
@@ -230,7 +238,7 @@ class RerunView:
             self._stream.flush(timeout_sec=self._wait_s)
         self._stream.disconnect()
         self._end_server()
-        self._settings.cleanup()
+        self._forget_settings()
 
 
 def _layout() -> Any:
