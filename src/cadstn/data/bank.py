@@ -214,7 +214,8 @@ def open_bank(path: Path, mode: Literal["c", "r+"] = "c") -> Bank:
             made.
     """
     if not path.is_file():
-        raise CadstnError("no such bank", where=path)
+        what = "no bank but a folder or device" if path.exists() else "no such bank"
+        raise CadstnError(what, where=path, hint="give the file of a bank")
     try:
         header, start = _header(path)
         about = header["__metadata__"]
