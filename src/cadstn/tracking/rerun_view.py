@@ -182,8 +182,8 @@ class RerunView:
         self._frames += 1  # a source that drops frames may skip any index
         if self._path is not None and self._frames % _CHECK_EVERY == 1:
             with suppress(OSError):
-                share = self._path.stat().st_size / self._largest_bytes
-                self.full, self._ended = share > 1, share > _HANDS_SHARE
+                size, most = self._path.stat().st_size, self._largest_bytes
+                self.full, self._ended = size > most, size > _HANDS_SHARE * most
 
     def _serve(self) -> str:
         """Start a server of rerun's own for a browser, and open one."""
