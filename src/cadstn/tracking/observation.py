@@ -42,9 +42,9 @@ _CANDIDATE = 0.1
 #: logarithm of its mean error scale in mm: a logistic regression on the choosing scenes of
 #: `cadstn.bench.alarms`. So much of it a new hand needs: chosen there (LOG.md).
 _SCORE, _PRESENCE, _SCALE, _BIAS = 0.83, 0.47, -3.17, 6.94
-_SURE = 1.6
+_SURE = 0.0
 #: A hand that was followed a frame ago, and is detected so near: it needs less.
-_AGAIN, _AGAIN_MM = 0.0, 250.0
+_AGAIN, _AGAIN_MM = -1.6, 250.0
 #: Presence that a hand must keep to be followed.
 _STILL_SURE = 0.7
 #: Of a network that predicts no presence: share of joints that must have surface at their place.
