@@ -27,9 +27,11 @@ lint: .venv-dev/ready  ## style and types
 	$(DEV)/ruff format --check .
 	$(DEV)/mypy
 
-docs: .venv-dev/ready  ## the documentation, into site/; a broken link or reference is an error
+# Without npm the site's link to the page in the browser leads to docs/web/index.html, which names it.
+docs: .venv-dev/ready $(if $(shell command -v npm),node_modules/ready)  ## the documentation, into site/; a broken link or reference is an error
 	$(DEV)/python docs/command_line.py > docs/reference/command-line.md
 	$(DEV)/zensical build --clean --strict
+	$(if $(shell command -v npm),$(DEV)/python docs/web.py site/web)
 
 web: .venv-dev/ready node_modules/ready  ## the page that tracks in the browser, into site/web; at PORT (8000)
 	$(DEV)/python docs/web.py site/web --serve $${PORT:-8000}

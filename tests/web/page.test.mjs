@@ -28,7 +28,7 @@ after(async () => {
 });
 
 /** Open the page; the test fails on any error in its console. */
-async function open(t, address = `${site.url}?wasm`, options = {}) {
+async function open(t, address = site.url, options = {}) {
   const page = await browser.newPage(options);
   const errors = [];
   page.on("console", (message) => message.type() === "error" && errors.push(message.text()));
@@ -105,7 +105,7 @@ print(json.dumps(hands))`;
 
 test("it starts and plays the packaged recording", { skip }, async (t) => {
   const start = performance.now();
-  const page = await open(t, `${site.url}?wasm&fast${process.env.CADSTN_WEB_OPTIONS ?? ""}`);
+  const page = await open(t, `${site.url}?fast${process.env.CADSTN_WEB_OPTIONS ?? ""}`);
   await tracked(page);
   const started = performance.now() - start;
   await page.waitForFunction(() => /^(149|150) /.test(document.getElementById("frame").textContent), null, WAIT);
@@ -171,7 +171,7 @@ np.savez_compressed(sys.stdout.buffer, depth=depth, camera=np.array(demo.camera.
 test("without threads it tracks on one, and tells so", { skip }, async (t) => {
   const plain = await serve(false);
   t.after(() => plain.close());
-  const page = await open(t, `${plain.url}?wasm`);
+  const page = await open(t, plain.url);
   await tracked(page);
   assert.match(await text(page, "status"), /no threads on this page, so it runs on one thread\.$/);
   assert.equal(await text(page, "backend"), "WASM, 1 thread");
@@ -182,13 +182,13 @@ test("without SIMD it names what is missing", { skip }, async (t) => {
     const answer = await route.fetch();
     await route.fulfill({ response: answer, body: `WebAssembly.validate = () => false;\n${await answer.text()}` });
   });
-  const page = await open(t, `${site.url}?wasm`, { prepare });
+  const page = await open(t, site.url, { prepare });
   await status(page, "This browser's WebAssembly has no SIMD, which the tracker needs; a newer browser has it.");
 });
 
 test("without the graph it tells how to get it", { skip }, async (t) => {
   const prepare = (page) => page.context().route("**/hand.onnx", (route) => route.fulfill({ status: 404 }));
-  const page = await open(t, `${site.url}?wasm`, { prepare, errors: true });
+  const page = await open(t, site.url, { prepare, errors: true });
   await status(page, "The tracker's file is not here: 'make web' builds this page with it.");
 });
 
@@ -233,7 +233,7 @@ test("live frames are shown, a server that goes is named, and one that comes bac
 });
 
 test("it fits a narrow window", { skip }, async (t) => {
-  const page = await open(t, `${site.url}?wasm`, { viewport: { width: 360, height: 740 } });
+  const page = await open(t, site.url, { viewport: { width: 360, height: 740 } });
   await tracked(page);
   assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 360);
   if (process.env.CADSTN_WEB_SHOTS) writeFileSync(`${process.env.CADSTN_WEB_SHOTS}/narrow.png`, await page.screenshot({ fullPage: true }));

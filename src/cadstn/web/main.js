@@ -132,7 +132,7 @@ async function trackHere() {
   const tracker = new RemoteTracker();
   const here = (name) => new URL(name, location.href).href;
   const threads = Number(options.get("threads")) || undefined;
-  const loaded = tracker.load(here("hand.onnx"), here("ort/"), { gpu: !options.has("wasm"), threads });
+  const loaded = tracker.load(here("hand.onnx"), here("ort/"), { gpu: options.has("webgpu"), threads });
   loaded.catch(() => {}); // it is reported where files are opened
   listenForFiles(tracker, loaded);
   const answer = await fetch("demo.zip");

@@ -35,7 +35,7 @@ export class Tracker {
     const backends = gpu && (await navigator.gpu?.requestAdapter()) ? ["webgpu", "wasm"] : ["wasm"];
     for (const backend of backends) {
       try {
-        return await Tracker.on(backend, await bytes, library, threads);
+        return await Tracker.on(backend, bytes, library, threads);
       } catch (error) {
         if (backend === "wasm") throw error;
       }
@@ -43,14 +43,14 @@ export class Tracker {
   }
 
   static async on(backend, bytes, library, threads) {
-    const ort = await import(`${library}ort.${backend}.min.mjs`);
+    const [ort, graph] = await Promise.all([import(`${library}ort.${backend}.min.mjs`), bytes]);
     ort.env.wasm.wasmPaths = library;
     // Two processors are most often one core, and threads that wait for each other's share of one
     // take longer than a single thread.
     const cores = Math.max(1, navigator.hardwareConcurrency >> 1);
     ort.env.wasm.numThreads = lacks() ? 1 : Math.min(threads, cores);
     ort.env.logLevel = "error";
-    const session = await ort.InferenceSession.create(bytes, { executionProviders: [backend] });
+    const session = await ort.InferenceSession.create(graph, { executionProviders: [backend] });
     return new Tracker(ort, session, backend);
   }
 
