@@ -112,7 +112,7 @@ def run(g: Graph, parts: Parts, scene: Scene, before: Value, c: Carried) -> Carr
     right = (track.frames > 0.0) | ~seen.changed
     placed = right & (length(g, seen.center - c["center"]) < source._WELL_PLACED_MM)
     sure = _sure(g, c["job"], presence, seen.out["spread"], parts) >= _least(
-        g, c["job"], before.take(c["place"]).reshape(-1), parts
+        g, c["job"], before.take(c["place"]).reshape(-1), c["seen"].any(), parts
     )
     still_sure = presence >= source._STILL_SURE
     ok = seen.front & ((settle & sure) | (~settle & still_sure))
@@ -196,12 +196,13 @@ def _sure(g: Graph, job: Value, presence: Value, spread: Value, parts: Parts) ->
     )
 
 
-def _least(g: Graph, job: Value, before: Value, parts: Parts) -> Value:
-    """What a candidate needs: less near to where a hand was followed a frame ago."""
+def _least(g: Graph, job: Value, before: Value, seen: Value, parts: Parts) -> Value:
+    """What a candidate needs: less where a hand was a frame ago, more if another is seen."""
     track = unpacked(before, parts.bones)
     away = length(g, track.center - job.take([0, 1, 2]))
     near = (track.followed > 0.0) & (away < source._AGAIN_MM)
-    return g.where(near, g.constant([source._AGAIN], DOUBLE), source._SURE)
+    new = g.where(seen, g.constant([source._MORE], DOUBLE), source._SURE)
+    return g.where(near, g.constant([source._AGAIN], DOUBLE), new)
 
 
 def _jumped(parts: Parts, track: TrackRow, memory: Value, seen: Seen) -> Value:

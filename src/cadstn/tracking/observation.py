@@ -43,6 +43,8 @@ _CANDIDATE = 0.1
 #: `cadstn.bench.alarms`. So much of it a new hand needs: chosen there (LOG.md).
 _SCORE, _PRESENCE, _SCALE, _BIAS = 0.83, 0.47, -3.17, 6.94
 _SURE = 0.0
+#: And so much where another hand is seen already: none of 1,000 choosing scenes announces one.
+_MORE = 1.1
 #: A hand that was followed a frame ago, and is detected so near: it needs less.
 _AGAIN, _AGAIN_MM = -1.6, 250.0
 #: Presence that a hand must keep to be followed.
@@ -152,7 +154,9 @@ def _acquire(
             side = "left" if track.view.left_logit > 0 else "right"
             place = min(free, key=lambda k: state.tracks[k].side != side)
         near = _away(state.tracks[place].center_mm, detection.center_mm) < _AGAIN_MM
-        most, least = min(left, MOST_RUNS) - runs, _AGAIN if near else _SURE
+        first = all(one is None for one in seen)
+        least = _AGAIN if near else _SURE if first else _MORE
+        most = min(left, MOST_RUNS) - runs
         tried = _settle(network, track, frame, center_mm, detection.score, most, least)
         left -= runs + tried.runs
         refused = [one for one in refused if one is not known]
