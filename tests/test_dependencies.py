@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from cadstn.tracking.doctor import PACKAGES
+
 ROOT = Path(__file__).resolve().parents[1]
 #: Words of a licence that a package with our MIT licence may depend on without a condition on us.
 PERMISSIVE = re.compile(r"MIT|BSD|Apache|PSF|Python Software Foundation", re.IGNORECASE)
@@ -28,6 +30,27 @@ def test_lowest_versions_are_those_of_the_project() -> None:
     assert lowest.keys() == bounds().keys()
     for name, version in bounds().items():
         assert re.fullmatch(rf"{re.escape(version)}(\.0)*(\.\d+)?", lowest[name]), name
+
+
+def extras() -> dict[str, list[str]]:
+    """What each extra brings, by name; those for work on the project itself left out."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return {
+        extra: [re.split(r"[^\w.-]", need)[0] for need in needs]
+        for extra, needs in project["optional-dependencies"].items()
+        if extra not in ("dev", "docs")
+    }
+
+
+def test_doctor_names_every_package() -> None:
+    brought = {package for needs in extras().values() for package in needs}
+    assert bounds().keys() | brought <= set(PACKAGES)
+
+
+@pytest.mark.parametrize("extra", sorted(extras()))
+def test_extras_are_on_the_page_of_the_install(extra: str) -> None:
+    page = (ROOT / "docs/start/install.md").read_text(encoding="utf-8")
+    assert re.search(rf"^\|[^|]*`{extra}`", page, re.MULTILINE), extra
 
 
 def required() -> set[str]:

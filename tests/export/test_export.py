@@ -16,6 +16,7 @@ from cadstn.errors import CadstnError
 from cadstn.export import export_onnx, round_to_half
 from cadstn.io.hashes import BLANK_STAMP, STAMP_KEY, check_stamp
 from cadstn.models import Cadstn, NetConfig
+from cadstn.tracking.runtime import carried_detector, shipped_weights
 
 SIZES = NetConfig(joints=3, size=32, slices=4, channels=(8, 16, 32), width=256, hidden=192)
 METADATA = {"licence": "MIT", "joints": '["wrist", "thumb", "index"]', "note": "Größe"}
@@ -245,3 +246,15 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(
         export_onnx(made(), path, {})
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_can_carry_the_detector_of_another(tmp_path: Path, full: Path) -> None:
+    with shipped_weights() as shipped:
+        carried = carried_detector(shipped)
+    path = tmp_path / "hand.onnx"
+    export_onnx(made(), path, METADATA, detector=carried)
+    assert carried_detector(path) == carried
+    with pytest.raises(CadstnError, match="carries no detector"):
+        carried_detector(full)
+    with pytest.raises(CadstnError, match="no such weights file"):
+        carried_detector(tmp_path / "none.onnx")

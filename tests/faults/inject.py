@@ -7,6 +7,7 @@ changes a disk (an open for writing, a rename, a removal, a folder made) or an f
 from __future__ import annotations
 
 import errno
+import importlib
 import json
 import os
 import signal
@@ -43,8 +44,7 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 def _child(order: dict[str, Any], real: Any) -> None:
-    from cadstn.cli import cli
-    from cadstn.errors import CadstnError
+    from cadstn.cli import main
 
     null = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(null, 1)
@@ -57,24 +57,22 @@ def _child(order: dict[str, Any], real: Any) -> None:
         real(handle)
 
     os.__dict__["fsync"] = fsync
-    code = 0
+    sys.argv = ["cadstn", *order["command"]]
+    code = 99
     try:
-        cli(order["command"], standalone_mode=False)
-    except CadstnError as error:
-        print(f"error: {error}", flush=True)
-        code = 2
+        main()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 99
     except BaseException:
         traceback.print_exc()
-        code = 99
     sys.stdout.flush()
     _STATE["on"] = False
     os._exit(50 if code == 0 and _STATE["at"] >= _STATE["seen"] else code)
 
 
 def main() -> None:
-    import cv2  # noqa: F401
-    import onnxruntime  # noqa: F401
-
+    for name in ("cv2", "onnxruntime", *sys.argv[1:]):  # once, and not in every child
+        importlib.import_module(name)
     sys.addaudithook(_hook)
     print("ready", flush=True)
     for line in sys.stdin:

@@ -33,9 +33,21 @@ Run = Callable[[Path, list[str], int, bool], tuple[int, str]]
 @pytest.fixture(scope="module")
 def run() -> Iterator[Run]:
     """Runs a command that fails, or is killed, at a step; gives its exit code and output."""
+    yield from runs()
+
+
+@pytest.fixture(scope="module")
+def run_torch() -> Iterator[Run]:
+    """The same of commands that need torch, which takes seconds to import."""
+    pytest.importorskip("torch")
+    yield from runs("torch", "cadstn.train", "cadstn.export", "cadstn.reproduce", "cadstn.synth")
+
+
+def runs(*modules: str) -> Iterator[Run]:
+    """Start the process that runs commands, with modules imported before."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(
-        [sys.executable, "-W", "ignore", str(Path(__file__).with_name("inject.py"))],
+        [sys.executable, "-W", "ignore", str(Path(__file__).with_name("inject.py")), *modules],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -177,6 +189,132 @@ def test_synth_goes_on_after_every_step(run: Run, tmp_path: Path, kill: bool) ->
             break
     else:
         pytest.fail("never got through")
+
+
+TINY = [
+    "net.size=16", "net.slices=2", "net.channels=[2,4,4]", "net.width=8", "net.hidden=8", "clip=2",
+    "validation_frames=4", "spatial.steps=2", "temporal.steps=2", "fusion.steps=2",
+    "spatial.batch=4", "temporal.batch=4", "fusion.batch=4",
+]  # fmt: skip
+
+
+def setting_options(*more: str) -> list[str]:
+    return [word for text in (*TINY, *more) for word in ("--set", text)]
+
+
+@pytest.fixture(scope="module")
+def prepared(run_torch: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bank, a finished run on it and a small data set, which other commands read."""
+    folder = tmp_path_factory.mktemp("prepared")
+    bank = ["bank", str(folder / "a.bank"), "--clips", "4", "--frames", "2", "--kind", "tiny"]
+    train = ["train", "tiny", "--data", str(folder / "a.bank"), "--out", str(folder / "run")]
+    for command in (bank + setting_options(), train + setting_options()):
+        code, text = run_torch(folder, command, -1, False)
+        assert code == 0, text
+    return folder
+
+
+def outputs(root: Path) -> dict[str, str]:
+    """Hashes of what a command wrote, but for what differs by itself: times and rates in logs."""
+    return {
+        name: digest
+        for name, digest in snapshot(root).items()
+        if not name.endswith((".tmp", ".part", ".jsonl")) and "tensorboard" not in name
+    }
+
+
+#: Commands that write one file: their words, the file, and whether they replace one.
+REPLACING = {
+    "export": (["export", "{in}/run"], "hand.onnx", True),
+    "bank": (["bank", "--clips", "2", "--frames", "2", "--kind", "tiny", *setting_options()],
+             "b.bank", False),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kill", [False, True], ids=["full disk", "killed"])
+@pytest.mark.parametrize("name", REPLACING)
+def test_a_file_is_old_or_new(
+    run_torch: Run, prepared: Path, tmp_path: Path, name: str, kill: bool
+) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    words, file, replaces = REPLACING[name]
+    command = [word.replace("{in}", str(prepared)) for word in words]
+    out = root / file
+    command += ["--out", str(out)] if name == "export" else [str(out)]
+    code, text = run_torch(root, command, -1, False)
+    assert code == 0, text
+    new = outputs(root)
+    old = {file: hashlib.sha256(b"old").hexdigest()} if replaces else {}
+    for at in steps(2):
+        out.unlink()
+        if replaces:
+            out.write_bytes(b"old")
+        code, text = run_torch(root, command, at, kill)
+        if code == _THROUGH:
+            break
+        assert outputs(root) in (old, new), f"mixed at step {at}"
+        if not kill and code != 0:
+            assert code == 2, text
+            assert text.splitlines()[-1].startswith("error: "), text
+            assert leftovers(root) == []
+        out.touch()
+    else:
+        pytest.fail("never got through")
+    assert outputs(root) == new
+    assert leftovers(root) == []
+
+
+@pytest.mark.parametrize("kill", [False, True], ids=["full disk", "killed"])
+def test_training_goes_on_after_every_step(
+    run_torch: Run, prepared: Path, tmp_path: Path, kill: bool
+) -> None:
+    command = ["train", "tiny", "--data", str(prepared / "a.bank"), *setting_options()]
+    whole = {name: h for name, h in outputs(prepared / "run").items() if "checkpoint" not in name}
+    for at in steps(3):
+        root = tmp_path / f"root{at}"
+        root.mkdir()
+        order = [*command, "--out", str(root / "run")]
+        code, text = run_torch(root, order, at, kill)
+        through = code == _THROUGH
+        if not through:
+            assert code in ((-signal.SIGKILL,) if kill else (0, 2)), text
+            code, text = run_torch(root, order, -1, False)
+            assert code == 0, f"after step {at}: {text}"
+        held = {n: h for n, h in outputs(root / "run").items() if "checkpoint" not in n}
+        assert held == whole, f"other weights after a fault at step {at}"
+        text = (root / "run" / "log.jsonl").read_text()
+        lines = [json.loads(line) for line in text.splitlines()]
+        places = [(line["stage"], line["step"]) for line in lines]
+        assert len(set(places)) == len(places), f"lines twice after step {at}"
+        assert leftovers(root) == []
+        shutil.rmtree(root)
+        if through:
+            break
+    else:
+        pytest.fail("never got through")
+
+
+@pytest.mark.parametrize("kill", [False, True], ids=["full disk", "killed"])
+def test_live(run: Run, clip: Path, tmp_path: Path, kill: bool) -> None:
+    root = tmp_path / "root"
+    out = root / "out"
+    out.mkdir(parents=True)
+    command = ["live", str(clip), "--fast", "--out", str(out)]
+    old = "old lines\n"
+    for at in steps(2):
+        (out / "joints.jsonl").write_text(old)
+        code, text = run(root, command, at, kill)
+        lines = (out / "joints.jsonl").read_text()
+        if code == _THROUGH:
+            break
+        assert code in ((-signal.SIGKILL,) if kill else (0, 2)), text
+        assert "Traceback" not in text
+        assert lines == old or len([json.loads(line) for line in lines.splitlines()]) == 3
+    else:
+        pytest.fail("never got through")
+    assert len([json.loads(line) for line in lines.splitlines()]) == 3  # what they hold comes first
+    assert sorted(path.name for path in out.iterdir()) == ["joints.jsonl", "live.webm"]
 
 
 def small_disk(folder: Path, kilobytes: int) -> bool:

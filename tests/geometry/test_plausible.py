@@ -322,3 +322,7 @@ def test_describe_scene() -> None:
     assert fourfold.startswith("nearest surface 2.")
     assert "(0.5" in fourfold
     assert "if the unit is a quarter, 0.25 mm for 1)" in fourfold
+    fifth = describe_scene((scene(700, 1000) / 5).astype(np.float32))
+    assert "(0.7" in fifth
+    assert "m if the unit is four times, 1 mm for 0.25)" in fifth
+    assert "if the unit" not in line

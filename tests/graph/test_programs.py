@@ -41,7 +41,7 @@ def tracks(program: list[str], arguments: list[str]) -> None:
     done = subprocess.run([*program, *arguments], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     lines = [line.split() for line in done.stdout.splitlines()]
-    recording, tracker = open_recording(str(resources.files("cadstn") / "demo")), Tracker()
+    recording, tracker = open_recording(str(resources.files("cadstn") / "demo")), Tracker(fit=False)
     assert len(lines) == FRAMES
     for number, (frame, line) in enumerate(zip(recording, lines, strict=False)):
         hand = tracker.update(frame.depth, frame.camera)

@@ -8,10 +8,13 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+import cadstn
 from cadstn.errors import CadstnError
 from cadstn.geometry.camera import Camera
 from cadstn.io import open_recording
+from cadstn.tracking.cameras import open_source
 
 pytest.importorskip("rosbags")
 from rosbags.rosbag1 import Writer as Writer1
@@ -23,8 +26,24 @@ IMAGE = "sensor_msgs/msg/Image"
 TOPIC = "/device_0/sensor_0/Depth_0/image/data"
 
 
-def write(path: Path, kind: str = "16UC1", *, unit: float | None = None, info: bool = True) -> Path:
-    """A bag of three frames 0.1 s apart, as a camera's node or RealSense writes it."""
+def write(
+    path: Path,
+    kind: str = "16UC1",
+    *,
+    unit: float | None = None,
+    info: bool = True,
+    units: NDArray[np.uint16] = UNITS,
+    topic: str = TOPIC,
+    also: dict[str, str] | None = None,
+    lens: tuple[float, ...] = (0.0,) * 5,
+    model: str = "plumb_bob",
+    focal: float = 50.0,
+) -> Path:
+    """A bag of frames 0.1 s apart, as a camera's node or RealSense writes it.
+
+    ``also`` are more topics of depth and their kinds.
+    """
+    _, height, width = units.shape
     old = path.suffix == ".bag"
     store = get_typestore(Stores.ROS1_NOETIC if old else Stores.ROS2_HUMBLE)
     types = store.types
@@ -47,33 +66,40 @@ def write(path: Path, kind: str = "16UC1", *, unit: float | None = None, info: b
             return types["std_msgs/msg/Header"](stamp=stamp, frame_id="", **sequence)
 
         connections: dict[str, Any] = {}
-        for index, units in enumerate(UNITS):
+
+        def depth(topic: str, kind: str, time_s: float, frame: NDArray[np.uint16]) -> None:
+            if kind == "compressedDepth":
+                png = b"\0" * 12 + cv2.imencode(".png", frame)[1].tobytes()
+                packed = {"header": header(time_s), "format": "16UC1; compressedDepth png"}
+                data = np.frombuffer(png, np.uint8)
+                send(topic, "sensor_msgs/msg/CompressedImage", time_s, **packed, data=data)
+                return
+            values = (frame / 1000).astype("<f4") if kind == "32FC1" else frame.astype("<u2")
+            raw = values.view(np.uint8).reshape(height, -1)
+            rows = np.pad(raw, ((0, 0), (0, 8)))  # rows are padded
+            image = {"header": header(time_s), "height": height, "width": width}
+            image |= {"is_bigendian": 0, "encoding": kind, "step": rows.shape[1]}
+            send(topic, IMAGE, time_s, **image, data=rows.ravel())
+
+        for index, frame in enumerate(units):
             time_s = 100 + 0.1 * index
             image = {"header": header(time_s), "height": 6, "width": 8, "is_bigendian": 0}
             black = np.zeros(144, np.uint8)
             send("/color/image", IMAGE, time_s, **image, encoding="rgb8", step=24, data=black)
-            if kind == "compressedDepth":
-                png = b"\0" * 12 + cv2.imencode(".png", units)[1].tobytes()
-                packed = {"header": header(time_s), "format": "16UC1; compressedDepth png"}
-                data = np.frombuffer(png, np.uint8)
-                send(TOPIC, "sensor_msgs/msg/CompressedImage", time_s, **packed, data=data)
-            else:
-                depth = units / np.float32(1000) if kind == "32FC1" else units
-                rows = np.zeros((6, 40), np.uint8)  # rows are padded
-                raw = (
-                    depth.astype("<f4" if kind == "32FC1" else "<u2").view(np.uint8).reshape(6, -1)
-                )
-                rows[:, : raw.shape[1]] = raw
-                send(TOPIC, IMAGE, time_s, **image, encoding=kind, step=40, data=rows.ravel())
+            for name, encoding in ({topic: kind} | (also or {})).items():
+                depth(name, encoding, time_s, frame)
             if info:
                 roi = types["sensor_msgs/msg/RegionOfInterest"](0, 0, 0, 0, False)
-                k = np.array([50.0, 0, 4, 0, 51, 3, 0, 0, 1])
-                values = (np.zeros(5), k, np.eye(3).ravel(), np.zeros(12))
+                k = np.array([focal, 0, 4, 0, 51, 3, 0, 0, 1])
+                p = np.array([60.0, 0, 5, 0, 0, 61, 4, 0, 0, 0, 1, 0])
+                values = (np.array(lens), k, np.eye(3).ravel(), p)
                 letters = dict(zip("DKRP" if old else "dkrp", values, strict=True))
-                about = {"header": header(time_s), "height": 6, "width": 8, "roi": roi}
-                about |= {"distortion_model": "plumb_bob", "binning_x": 0, "binning_y": 0}
-                topic = "/device_0/sensor_0/Depth_0/image/camera_info"
-                send(topic, "sensor_msgs/msg/CameraInfo", time_s, **about, **letters)
+                about = {"header": header(time_s), "height": height, "width": width, "roi": roi}
+                about |= {"distortion_model": model, "binning_x": 0, "binning_y": 0}
+                beside = "/device_0/sensor_0/Depth_0/image/camera_info"
+                if topic != TOPIC:
+                    beside = topic.rsplit("/", 1)[0] + "/camera_info"
+                send(beside, "sensor_msgs/msg/CameraInfo", time_s, **about, **letters)
         if unit is not None:
             send("/device_0/sensor_0/option/Depth_Units/value", "std_msgs/msg/Float32", 100.0,
                  data=unit)  # fmt: skip
@@ -139,3 +165,68 @@ def test_damaged(tmp_path: Path, name: str) -> None:
     file.write_bytes(b"no bag at all" * 99)
     with pytest.raises(CadstnError, match="not a readable ROS bag"):
         open_recording(path)
+
+
+def test_the_same_images_compressed_as_well(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.bag", also={f"{TOPIC}/compressedDepth": "compressedDepth"})
+    np.testing.assert_array_equal(next(iter(open_recording(path))).depth, UNITS[0])
+
+
+def test_one_of_several_topics_is_chosen(tmp_path: Path) -> None:
+    aligned = "/camera/aligned_depth_to_color/image_raw"
+    path = write(tmp_path / "a", "32FC1", also={aligned: "16UC1"})
+    with pytest.raises(CadstnError, match=f"2 topics .*--pattern {aligned}"):
+        open_recording(path)
+    assert len(open_recording(path, pattern=TOPIC)) == 3
+    found = open_recording(path, "50,50,4,3", pattern="*aligned*")
+    np.testing.assert_array_equal(next(iter(found)).depth, UNITS[0])
+    with pytest.raises(CadstnError, match=r"0 topics .* match '/no'"):
+        open_recording(path, pattern="/no")
+    with open_source(str(path), pattern=TOPIC) as frames:
+        assert len(list(frames)) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "model", "count"),
+    [
+        ("plumb_bob", 5, "brown-conrady", 5),
+        ("rational_polynomial", 8, "brown-conrady", 8),
+        ("equidistant", 4, "kannala-brandt", 4),
+        ("Inverse Brown Conrady", 5, "inverse-brown-conrady", 5),
+        ("Kannala Brandt4", 5, "kannala-brandt", 4),
+    ],
+)
+def test_the_lens_is_undone(tmp_path: Path, name: str, given: int, model: str, count: int) -> None:
+    lens = tuple(0.01 * (index + 1) for index in range(given))
+    for path in (tmp_path / "a.bag", tmp_path / "a"):
+        camera = open_recording(write(path, lens=lens, model=name)).camera
+        assert (camera.distortion, camera.distortion_model) == (lens[:count], model)
+
+
+def test_a_rectified_image_is_a_pinholes(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.bag", topic="/camera/depth/image_rect", lens=(0.1,) * 5)
+    assert open_recording(path).camera == Camera(60.0, 61.0, 5.0, 4.0, 8, 6, fps=10.0)
+
+
+def test_a_lens_or_matrix_that_is_not_known(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.bag", lens=(0.1,) * 5, model="ftheta")
+    with pytest.raises(CadstnError, match="distortion model is 'ftheta'"):
+        open_recording(path)
+    assert open_recording(path, "50,50,4,3").camera.fx == 50
+    path = write(tmp_path / "b.bag", focal=0.0)
+    with pytest.raises(CadstnError, match="lacks a CameraInfo"):
+        open_recording(path)
+    assert open_recording(path, "50,50,4,3").camera.fx == 50
+
+
+@pytest.mark.parametrize("name", ["a.bag", "a"])
+def test_a_hand_in_a_bag_is_followed(tmp_path: Path, name: str) -> None:
+    demo = open_recording(Path(cadstn.__file__).parent / "demo")
+    units = np.stack([frame.depth for frame, _ in zip(demo, range(5), strict=False)])
+    path = write(tmp_path / name, units=units.astype(np.uint16))
+    tracker = cadstn.Tracker()
+    for frame in open_recording(path, "285,285,160,120"):
+        hand = tracker.update(frame.depth, frame.camera, frame.time_s)
+        assert demo.truth_xyz_mm is not None
+        error_mm = np.linalg.norm(hand.joints_mm - demo.truth_xyz_mm[frame.index], axis=1)
+        assert error_mm.mean() < 12

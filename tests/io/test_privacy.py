@@ -15,10 +15,22 @@ import pytest
 _LOCAL = re.compile(r'AF_UNIX|AF_NETLINK|inet_addr\("127\.0\.0\.1"\)|"::1"')
 _USE = """
 import sys, tempfile, pathlib
+from importlib.util import find_spec
 import cadstn
 from cadstn.cli import cli
 out = pathlib.Path(tempfile.mkdtemp())
+lines = []
+traced = len(sys.argv) > 1
+if traced and find_spec("rerun"):  # from its second start on its viewer would send usage data
+    lines += 2 * [["live", "demo", "--fast", "--view", "browser", "--seconds", "0.5"]]
+if traced and find_spec("torch"):
+    tiny = ["net.size=16", "net.slices=2", "net.channels=[2,4,4]", "net.width=8", "spatial.steps=1",
+            "spatial.batch=2", "validation_frames=2"]
+    words = [word for text in tiny for word in ("--set", text)]
+    lines += [["train", "spatial.rendered.tiny", "--out", str(out / "run"), *words]]
 for line in (
+    *lines,
+    ["track", str(pathlib.Path(cadstn.__file__).parent / "demo"), "--out", str(out / "track")],
     ["demo", "--out", str(out / "demo")],
     ["live", "demo", "--fast", "--emit", "jsonl", "--out", str(out / "live")],
     ["doctor", "--seconds", "0"],
@@ -30,9 +42,9 @@ assert "onnxruntime" in sys.modules
 
 
 def run(home: Path, *command: str, **variables: str) -> str:
-    environment = {**os.environ, "HOME": str(home), **variables}
+    environment = {**os.environ, "HOME": str(home), "BROWSER": "true", **variables}
     done = subprocess.run(
-        [*command, sys.executable, "-c", _USE],
+        [*command, sys.executable, "-c", _USE, *(["traced"] if command else [])],
         env=environment,
         capture_output=True,
         text=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -9,6 +10,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
@@ -187,6 +190,63 @@ def test_shards_are_whole_skipped_and_a_data_set(tmp_path: Path) -> None:
         render_shards(None, out, shards=2, frames=3, seed=5)
     with pytest.raises(CadstnError, match="is not empty"):
         render_shards(None, tmp_path, shards=2, frames=3, seed=5)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_a_shard_whose_worker_is_killed_is_ended_by_another(tmp_path: Path) -> None:
+    """With the workers of a scheduler that was started by hand."""
+    pytest.importorskip("torch")
+    from cadstn.synth.write import write_synthetic
+
+    address = tmp_path / "scheduler.json"
+    listen = ("--host", "127.0.0.1", "--no-dashboard", "--scheduler-file", address)
+    worker = ("worker", "--no-nanny", "--nthreads", "1", *listen)
+    part = tmp_path / "set/shard-000000.part"
+    with ExitStack() as started:
+        started.enter_context(dask("scheduler", "--port", "0", *listen))
+        first = started.enter_context(dask(*worker))
+        until(address.is_file)
+        at = json.loads(address.read_text())["address"]
+        command = ("synth", "set", "--shards", 1, "--frames", 10, "--seed", 5)
+        process = run(tmp_path, *command, "--scheduler", at)
+        started.callback(process.kill)
+        until((part / "000000.png").is_file)
+        first.kill()
+        first.wait()
+        assert part.is_dir()
+        started.enter_context(dask(*worker))
+        code, text = ended(process)
+    assert code == 0, text
+    assert "1 shards done, 0 there already, 0 failed; 10 frames" in text
+    out = tmp_path / "set"
+    kept = ["shard-000000", "shards.json", "shards.parquet"]
+    assert sorted(path.name for path in out.iterdir()) == kept
+    write_synthetic(tmp_path / "one", frames=10, seed=5)
+    files = {path.name for path in (tmp_path / "one").iterdir()}
+    assert files == {path.name for path in (out / kept[0]).iterdir()}
+    for file in files:
+        assert (out / kept[0] / file).read_bytes() == (tmp_path / "one" / file).read_bytes()
+
+
+@contextmanager
+def dask(kind: str, *arguments: object) -> Iterator[subprocess.Popen[bytes]]:
+    """A scheduler or a worker, started by hand."""
+    command = [sys.executable, "-m", f"distributed.cli.dask_{kind}", *map(str, arguments)]
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    ) as process:  # fmt: skip
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def until(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + 240
+    while not true():
+        assert time.monotonic() < end, "nothing came of it"
+        time.sleep(0.005)
 
 
 def test_no_scheduler_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

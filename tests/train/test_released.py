@@ -11,7 +11,7 @@ import torch
 from click.testing import CliRunner
 
 from cadstn.cli import cli
-from cadstn.cli.training import Clock, _line
+from cadstn.cli.clock import Clock, progress_line
 from cadstn.data.bank import Bank
 from cadstn.errors import CadstnError
 from cadstn.train import BankSource, Progress
@@ -185,7 +185,7 @@ def test_time_left_counts_the_images_to_come() -> None:
     assert clock.done(progress) == 70_000
     assert clock.left_s(progress) == pytest.approx(90_000 * 128 / 200)
     assert "16.0 h for the 90,000 steps left, at 200 images/s" in clock.estimate(progress)
-    line = _line((progress, clock.left_s(progress)))
+    line = progress_line((progress, clock.left_s(progress)))
     assert line == "temporal 10000/60000  loss 0.500  200 images/s  16.0 h left"
     assert "nan" not in line
 

@@ -23,7 +23,9 @@ from cadstn.synth.raster import camera_view
 from cadstn.synth.whole import FOUND, HEIGHT, WIDTH, measured, place_labels, sample_whole
 from cadstn.tracking import Hand, Network, Tracker
 
-_SEED = (5, 31)  # no frame of it is trained on or chosen by
+#: No frame of it is trained on or chosen by. Release 0.1.0 and its successor were measured on
+#: (5, 31).
+_SEED = (7, 31)
 _CHOOSING = (6, 31)
 _STILL = 4  # frames a scene is still for
 _AT_ONCE = 16

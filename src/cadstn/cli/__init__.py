@@ -77,6 +77,9 @@ def main() -> None:
     except BrokenPipeError:  # whoever read the output has enough of it
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(1)
+    except OSError as error:  # of libraries that write by themselves, and of what no room names
+        where = "" if error.filename is None else f"{error.filename}: "
+        _end(f"error: {where}{error.strerror or error}; check permissions and the space left")
     else:
         sys.exit(code if isinstance(code, int) else 0)
 

@@ -16,7 +16,7 @@ from typing import Any, NoReturn, TextIO
 import click
 
 from cadstn.cli.outputs import target_options, targets
-from cadstn.cli.shared import CAMERA_HELP, FIT, SCALE_HELP, scaled_camera
+from cadstn.cli.shared import CAMERA_HELP, FIT, PATTERN, SCALE_HELP, scaled_camera
 from cadstn.errors import CadstnError
 
 
@@ -24,6 +24,7 @@ from cadstn.errors import CadstnError
 @click.argument("source", default="realsense")
 @click.option("--camera", help=CAMERA_HELP)
 @click.option("--scale", type=click.FloatRange(0, min_open=True), help=SCALE_HELP)
+@PATTERN
 @click.option("--weights", type=click.Path(path_type=Path), help="A network of your own (.onnx).")
 @click.option(
     "--view", type=click.Choice(["window", "plain", "browser", "file"]), is_flag=False,
@@ -60,6 +61,7 @@ def live(
     source: str,
     camera: str | None,
     scale: float | None,
+    pattern: str | None,
     weights: Path | None,
     view: str | None,
     serve: int | None,
@@ -122,8 +124,8 @@ def live(
     stdout = _own_stdout() if emit else nullcontext()
     with _signals_end_it(), stdout as lines:
         frames = open_source(
-            source, scaled_camera(source, camera, scale), real_time=not fast, loop=loop,
-            on_bad=lambda bad: report(bad.error),
+            source, scaled_camera(source, camera, scale), pattern=pattern,
+            real_time=not fast, loop=loop, on_bad=lambda bad: report(bad.error),
         )  # fmt: skip
         with (
             Listeners(network.skeleton, out, lines, joints, view, pose, at) as listeners,

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from cadstn._version import __version__
-from cadstn.cli.shared import begun, need_train
+from cadstn.cli.shared import begun, need_train, weights_at
 from cadstn.errors import CadstnError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from cadstn.train import Start
 
 
@@ -25,8 +28,9 @@ if TYPE_CHECKING:
     help="Mix in a share of other compact weights: an exported .onnx that is not int8, or shipped.",
 )  # fmt: skip
 @click.option(
-    "--detector", metavar="RUN",
-    help="The detector that the file carries: a run of 'cadstn train detector'. Without one a "
+    "--detector", metavar="RUN|WEIGHTS",
+    help="The detector that the file carries: a run of 'cadstn train detector', or that of an "
+    "exported .onnx or of shipped. Without one a "
     "tracker takes the package's.",
 )  # fmt: skip
 @click.option(
@@ -75,7 +79,6 @@ def export(
         )  # fmt: skip
     need_train("cadstn export")
     from cadstn.export import export_onnx
-    from cadstn.export.detector_file import read_detector
     from cadstn.train import load_model
     from cadstn.train.recipes import STAGES
 
@@ -94,11 +97,22 @@ def export(
         about["blend"] = f"{weights.name} {share:g}"
     if spread != 1:
         about["spread"] = f"{spread:g}"
-    weights_of = None if detector is None else read_detector(Path(detector))
+    carried = None if detector is None else _carried(detector)
     export_onnx(
-        model, out, about, half=half, int8=int8, blend=mixed, spread=spread, detector=weights_of
+        model, out, about, half=half, int8=int8, blend=mixed, spread=spread, detector=carried
     )
     click.echo(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB)")
+
+
+def _carried(detector: str) -> Mapping[str, Tensor] | bytes:
+    """The detector of a run, or of weights that carry one."""
+    from cadstn.export.detector_file import read_detector
+    from cadstn.tracking.runtime import carried_detector
+
+    if detector != "shipped" and Path(detector).suffix != ".onnx":
+        return read_detector(Path(detector))
+    with weights_at(detector) as path:
+        return carried_detector(path)
 
 
 def _export_whole(path: Path, weights: Path | None, hands: int, uint16: bool) -> None:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cadstn.cli.shared import CAMERA_HELP, SCALE_HELP, scaled_camera
+from cadstn.cli.shared import CAMERA_HELP, PATTERN, SCALE_HELP, scaled_camera
 from cadstn.errors import CadstnError
 
 if TYPE_CHECKING:
+    from cadstn.geometry.camera import Camera
     from cadstn.io import BadFrame
     from cadstn.tracking.live import Tracked
     from cadstn.tracking.network import Network
@@ -97,6 +98,7 @@ def _lerobot(folder: Path, network: Network, task: str | None) -> LeRobotWriter:
 @click.option("--base-frame", metavar="NAME", help="Name of that frame.  [default: base]")
 @click.option("--camera", help=CAMERA_HELP)
 @click.option("--scale", type=click.FloatRange(0, min_open=True), help=SCALE_HELP)
+@PATTERN
 @click.option("--weights", type=click.Path(path_type=Path), help="A network of your own (.onnx).")
 def retarget(
     path: Path,
@@ -107,6 +109,7 @@ def retarget(
     base_frame: str | None,
     camera: str | None,
     scale: float | None,
+    pattern: str | None,
     weights: Path | None,
 ) -> None:
     r"""Write the joint values of a robot hand that follows the hand in a recording.
@@ -128,7 +131,7 @@ def retarget(
     if path.suffix == ".npz" and _holds_joints(path):
         followed = read_tracked_hand(path)
     else:
-        followed = _tracked(path, camera, scale, weights)
+        followed = _tracked(path, scaled_camera(path, camera, scale), pattern, weights)
     frame = "camera" if transform is None else base_frame or "base"
     with click.progressbar(length=len(followed.names), label="solving", file=sys.stderr) as bar:
         robot = write_robot_csv(
@@ -152,13 +155,13 @@ def _holds_joints(path: Path) -> bool:
 
 
 def _tracked(
-    path: Path, camera: str | None, scale: float | None, weights: Path | None
+    path: Path, camera: Camera | str | None, pattern: str | None, weights: Path | None
 ) -> Sequence21:
     from cadstn.io import open_recording, summed_up
     from cadstn.tracking import Tracker
     from cadstn.tracking.outputs.robot_csv import tracked_hand
 
-    recording = open_recording(path, scaled_camera(path, camera, scale))
+    recording = open_recording(path, camera, pattern=pattern)
     bad: list[BadFrame] = []
     with click.progressbar(length=len(recording), label="tracking", file=sys.stderr) as bar:
         followed = tracked_hand(recording, Tracker(weights), bad.append, lambda: bar.update(1))

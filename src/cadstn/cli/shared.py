@@ -28,6 +28,10 @@ FIT = click.option(
     "--fit/--no-fit", default=True, show_default=True,
     help="Move joints to where the hand's surface was measured.",
 )  # fmt: skip
+PATTERN = click.option(
+    "--pattern",
+    help="Which files of a folder are depth, such as '*/depth/*.png', or which topic of a bag.",
+)
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 CAMERA_HELP = (

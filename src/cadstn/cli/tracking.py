@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cadstn.cli.shared import CAMERA_HELP, FIT, SCALE_HELP, scaled_camera
+from cadstn.cli.shared import AS_JSON, CAMERA_HELP, FIT, PATTERN, SCALE_HELP, scaled_camera
 
 if TYPE_CHECKING:
     from cadstn.io import BadFrame, Recording
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.option("--camera", help=CAMERA_HELP)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write to.")
 @click.option("--weights", type=click.Path(path_type=Path), help="A network of your own (.onnx).")
-@click.option("--pattern", help="Which files of a folder are depth, such as '*/depth/*.png'.")
+@PATTERN
 @click.option("--scale", type=click.FloatRange(0, min_open=True), help=SCALE_HELP)
 @click.option("--start", default=0, show_default=True, type=click.IntRange(0),
               help="First frame, counted from 0.")  # fmt: skip
@@ -94,12 +94,15 @@ def demo(out: Path, hands: int) -> None:
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--camera", help=CAMERA_HELP)
 @click.option("--scale", type=click.FloatRange(0, min_open=True), help=SCALE_HELP)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def info(path: Path, camera: str | None, scale: float | None, as_json: bool) -> None:
+@PATTERN
+@AS_JSON
+def info(
+    path: Path, camera: str | None, scale: float | None, pattern: str | None, as_json: bool
+) -> None:
     """Describe a recording: frames, size, camera, depths, truth, and what cannot be right."""
     from cadstn.io import describe, open_recording
 
-    about = describe(open_recording(path, scaled_camera(path, camera, scale)))
+    about = describe(open_recording(path, scaled_camera(path, camera, scale), pattern=pattern))
     if as_json:
         click.echo(json.dumps(about, indent=2))
         return

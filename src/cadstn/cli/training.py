@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from cadstn.cli.clock import FIRST_ESTIMATE, Clock, advance, progress_line
 from cadstn.cli.shared import begun, need_train, weights_at
 from cadstn.errors import CadstnError, Stopped
 
 if TYPE_CHECKING:
     from cadstn.train import Progress, Source
-    from cadstn.train.recipes import Plan, Recipe
+    from cadstn.train.recipes import Recipe
 
 
 @click.command()
@@ -95,7 +95,7 @@ def train(
     with click.progressbar(
         length=clock.steps,
         file=sys.stderr,
-        item_show_func=_line,
+        item_show_func=progress_line,
         hidden=not ranks.first,
         show_eta=False,
     ) as bar:
@@ -103,7 +103,7 @@ def train(
 
         def watch(progress: Progress) -> None:
             nonlocal done
-            if progress.step == _FIRST_ESTIMATE[chosen.step_mode] and ranks.first:
+            if progress.step == FIRST_ESTIMATE[chosen.step_mode] and ranks.first:
                 _say(clock.estimate(progress))
             now = clock.done(progress)
             bar.update(now - done, (progress, clock.left_s(progress)))
@@ -201,9 +201,9 @@ def ablate(
         total = sum(chosen.plan(stage).steps for stage in ("baseline", "sliced", *chosen.stages))
         label = f"seed {seed}"
         with click.progressbar(
-            length=total, label=label, file=sys.stderr, item_show_func=_line
+            length=total, label=label, file=sys.stderr, item_show_func=progress_line
         ) as bar:
-            watch = partial(_advance, bar)
+            watch = partial(advance, bar)
             folder = out / f"seed-{seed}"
             results.append(run(chosen, *banks, folder, device=device, watch=watch, tell=_say))
     click.echo(format_tables(results))
@@ -346,53 +346,6 @@ def setting(text: str) -> tuple[str, Any]:
         raise CadstnError(f"--set {name} ({error})", hint="write --set FIELD=VALUE") from None
 
 
-#: Steps after which the first estimate of the time is printed; a compiled one's first are slow.
-_FIRST_ESTIMATE = {"eager": 20, "compiled": 200, "captured": 200}
-
-
-class Clock:
-    """How long a training will take, by the speed that it has.
-
-    Stages yet to come are counted at the speed of the one that runs, in images: of the paper's the
-    temporal one is up to 2.5 times as fast as the spatial one.
-    """
-
-    def __init__(self, recipe: Recipe) -> None:
-        plans = {stage: recipe.plan(stage) for stage in recipe.stages}
-        self._plans = plans
-        self.steps = sum(plan.steps for plan in plans.values())
-
-    def done(self, progress: Progress) -> int:
-        """Steps of all stages so far."""
-        return self._sum_before(progress.stage, lambda plan: plan.steps) + progress.step
-
-    def left_s(self, progress: Progress) -> float:
-        """Seconds that are left."""
-        whole = sum(plan.steps * plan.batch for plan in self._plans.values())
-        before = self._sum_before(progress.stage, lambda plan: plan.steps * plan.batch)
-        images = whole - before - progress.step * self._plans[progress.stage].batch
-        return images / max(progress.images_per_s, 1e-9)
-
-    def estimate(self, progress: Progress) -> str:
-        """Describe what is to come, in one line."""
-        return (
-            f"\nestimate: {duration(self.left_s(progress))} for the "
-            f"{self.steps - self.done(progress):,} steps left, at {progress.images_per_s:.0f} "
-            "images/s"
-        )
-
-    def _sum_before(self, stage: str, of: Callable[[Plan], int]) -> int:
-        stages = list(self._plans)
-        return sum(of(self._plans[other]) for other in stages[: stages.index(stage)])
-
-
-def duration(seconds: float) -> str:
-    """Seconds in words of two digits: 40 s, 12 min, 3.2 h."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
-
-
 def _recipe_of(name: str, data: str, fields: dict[str, Any]) -> Recipe:
     """The recipe that a command line names, with no sample read."""
     from cadstn.train.recipes import override, recipe
@@ -407,10 +360,6 @@ def _recipe_of(name: str, data: str, fields: dict[str, Any]) -> Recipe:
     return override(recipe(name, there), fields)
 
 
-def _advance(bar: Any, progress: Progress) -> None:
-    bar.update(1, (progress, None))
-
-
 def _say(line: str) -> None:
     click.echo(line, err=True)
 
@@ -418,17 +367,3 @@ def _say(line: str) -> None:
 def _rendering(done: int, total: int, what: str = "rendering") -> None:
     end = "\n" if done == total else ""
     click.echo(f"\r{what} {done} of {total} frames{end}", nl=False, err=True)
-
-
-def _line(item: tuple[Progress, float | None] | None) -> str | None:
-    """What the bar shows beside the steps."""
-    if item is None:
-        return None
-    progress, left_s = item
-    parts = [f"{progress.stage} {progress.step}/{progress.steps}", f"loss {progress.loss:.3f}"]
-    if progress.error_mm is not None:
-        parts.append(f"{progress.error_mm:.1f} mm")
-    parts.append(f"{progress.images_per_s:.0f} images/s")
-    if left_s is not None:
-        parts.append(f"{duration(left_s)} left")
-    return "  ".join(parts)

@@ -214,7 +214,8 @@ def open_bank(path: Path, mode: Literal["c", "r+"] = "c") -> Bank:
             made.
     """
     if not path.is_file():
-        raise CadstnError("no such bank", where=path)
+        what = "no bank but a folder or device" if path.exists() else "no such bank"
+        raise CadstnError(what, where=path, hint="give the file of a bank")
     try:
         header, start = _header(path)
         about = header["__metadata__"]
@@ -226,7 +227,11 @@ def open_bank(path: Path, mode: Literal["c", "r+"] = "c") -> Bank:
             name: np.memmap(path, _DTYPES[dtype], mode, start + first, shape)
             for name, (dtype, first, shape) in _entries(header, path.stat().st_size - start).items()
         }
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
+    # What a header's fields of other types raise, among them text that slices like a list.
+    except (
+        OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError,
+        CadstnError,
+    ) as error:  # fmt: skip
         why = str(error) or type(error).__name__
         raise CadstnError(
             f"not a whole bank of crops ({why})", where=path, hint="delete it, it is remade"

@@ -25,6 +25,8 @@ FORMATS: tuple[Format, ...] = ("uvd", "xyz")
 
 # No depth sensor measures nearer: a smaller number is in metres.
 _NEAREST_MM = 20.0
+# No camera sees so far, in mm, nor has so many pixels.
+_FARTHEST_MM = 1e6
 # No joint is farther than this from another joint of its hand.
 _HAND_MM = 250.0
 # A joint that never leaves the camera's axis is the root that the others are relative to.
@@ -56,6 +58,12 @@ def check_ranges(
     found = table[~np.isnan(table[:, 0, 0])]
     if not len(found):
         return
+    if (most := float(np.abs(found).max())) > _FARTHEST_MM:
+        raise CadstnError(
+            f"holds the number {most:.3g}",
+            where=path,
+            hint="no joint is so far away: give px and mm, frames without a hand as nan",
+        )
     zeros = np.flatnonzero((table == 0).all(axis=(1, 2)))
     if len(zeros):
         raise CadstnError(

@@ -22,7 +22,7 @@ from cadstn.export.detector_file import detector_graph
 from cadstn.export.forms import FORMS, Extras, Form
 from cadstn.export.half import round_to_half, store_as_half
 from cadstn.io.hashes import BLANK_STAMP, STAMP_KEY, stamp_file
-from cadstn.io.whole import whole_file
+from cadstn.io.whole import whole_file, writing
 from cadstn.models import Cadstn, Compact
 from cadstn.models.detector import MULTIPLE
 from cadstn.tracking.detector import DETECTOR_KEY
@@ -40,7 +40,7 @@ def export_onnx(
     int8: bool = False,
     blend: tuple[Mapping[str, Mapping[str, Tensor]], float] | None = None,
     spread: float = 1.0,
-    detector: Mapping[str, Tensor] | None = None,
+    detector: Mapping[str, Tensor] | bytes | None = None,
 ) -> None:
     """Write the streaming step of `model` as one self-contained ONNX file.
 
@@ -66,7 +66,8 @@ def export_onnx(
         spread: factor of the error scale that compact networks predict for each joint: one number
             chosen on held-out frames calibrates it (Guo et al., ICML 2017, do so with logits).
         detector: weights of the detector that the file carries, as a graph of its own in base 64
-            under "detector"; stored as float16. Without one a tracker takes that of the package.
+            under "detector" and stored as float16; or that graph, as another file carries it.
+            Without one a tracker takes that of the package.
 
     Raises:
         CadstnError: `metadata` has the key "config" or holds something other than strings, or a
@@ -85,9 +86,10 @@ def export_onnx(
     step = form.step(model, extras, half=half)
     proto = _written(step, form, model, half=half, int8=int8)
     if detector is not None:
-        properties[DETECTOR_KEY] = base64.b64encode(detector_file(detector)).decode()
+        carried = detector if isinstance(detector, bytes) else detector_file(detector)
+        properties[DETECTOR_KEY] = base64.b64encode(carried).decode()
     helper.set_model_props(proto, {**properties, STAMP_KEY: BLANK_STAMP})
-    with whole_file(path) as temporary:
+    with whole_file(path) as temporary, writing(path):
         temporary.write_bytes(proto.SerializeToString())
         stamp_file(temporary)
 

@@ -304,6 +304,8 @@ class Camera:
                 f"frame is {width}x{height} where the camera is {self.width}x{self.height}",
                 hint=hint,
             )
+        if (self.width, self.height) == (width, height):
+            return self
         return replace(self, width=width, height=height)
 
     def to_json(self) -> str:

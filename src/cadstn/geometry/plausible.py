@@ -19,6 +19,8 @@ from cadstn.geometry.plausible_camera import implausible_camera
 REACH_MM = (150.0, 2500.0)
 #: Nothing nearer than this is unusual for a scene with a hand.
 FAR_HAND_MM = 1200.0
+#: Nor is a scene whose middle is so near.
+_NEAR_SCENE_MM = 300.0
 #: Units that depth images come in, millimetres a step.
 _UNITS_MM = (0.1, 0.125, 0.2, 0.25, 0.5, 1.0, 1000.0)
 #: Smaller frames, along an edge, show too little of a hand.
@@ -172,6 +174,8 @@ def describe_scene(depth_mm: DepthMm, refused: str = "") -> str:
     seen = f"nearest surface {quantiles[0] / 1000:.2f} m, middle {quantiles[1] / 1000:.2f} m"
     if quantiles[0] > FAR_HAND_MM:  # steps of 0.25 mm that are read as 1 mm put hands here
         seen += f" ({quantiles[0] / 4000:.2f} m if the unit is a quarter, 0.25 mm for 1)"
+    elif quantiles[1] < _NEAR_SCENE_MM:  # steps of 1 mm that are read as 0.25 mm
+        seen += f" ({quantiles[1] / 250:.2f} m if the unit is four times, 1 mm for 0.25)"
     return f"{seen}; {reach}" + (f"; {refused}" if refused else "")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +21,16 @@ _INFO = "sensor_msgs/msg/CameraInfo"
 _PNG = b"\x89PNG"
 _ENCODINGS = {"16UC1": "u2", "mono16": "u2", "32FC1": "f4"}
 _MAX_FRAMES = 10_000_000
+#: Lens models by the names of ROS and of librealsense, and how many coefficients count.
+_LENSES = {
+    "plumb_bob": ("brown-conrady", 5),
+    "rational_polynomial": ("brown-conrady", 8),
+    "equidistant": ("kannala-brandt", 4),
+    "brown conrady": ("brown-conrady", 5),
+    "modified brown conrady": ("brown-conrady", 5),
+    "inverse brown conrady": ("inverse-brown-conrady", 5),
+    "kannala brandt4": ("kannala-brandt", 4),
+}
 
 
 class Bag(NamedTuple):
@@ -53,8 +64,13 @@ def is_bag(path: Path) -> bool:
     return path.suffix.lower() in BAGS or (path / "metadata.yaml").is_file()
 
 
-def open_bag(path: Path) -> Bag:
+def open_bag(path: Path, pattern: str | None = None, *, own_camera: bool = True) -> Bag:
     """Find the depth images of a bag.
+
+    Args:
+        path: the file or folder.
+        pattern: which topic they are in, where there are several; may hold ``*``.
+        own_camera: read its CameraInfo; not where another camera is given.
 
     Raises:
         CadstnError: if ``rosbags`` is missing, the file is damaged, or it holds no depth images,
@@ -63,16 +79,7 @@ def open_bag(path: Path) -> Bag:
     with _told(path), _opened(path) as reader:
         images = [c for c in reader.connections if c.msgtype in (_IMAGE, _PACKED) and c.msgcount]
         kinds = {c.topic: _encoding(reader, c) for c in images}
-        known = (*_ENCODINGS, "compressedDepth")
-        topics = sorted(topic for topic, kind in kinds.items() if kind in known)
-        named = [topic for topic in topics if "depth" in topic.lower()] or topics
-        if len(named) != 1:
-            held = ", ".join(f"{topic} ({kind})" for topic, kind in kinds.items()) or "none"
-            raise CadstnError(
-                f"{len(named)} topics of depth images among: {held}",
-                hint="record one topic of 16UC1 or 32FC1 images",
-            )
-        (topic,) = named
+        topic = _depth_topic(kinds, pattern)
         times = []
         for connection, stamp, data in reader.messages([c for c in images if c.topic == topic]):
             header = reader.deserialize(data, connection.msgtype).header.stamp
@@ -80,8 +87,28 @@ def open_bag(path: Path) -> Bag:
             times.append(own if own > 0 else 1e-9 * stamp)
             if len(times) > _MAX_FRAMES:
                 raise ValueError(f"more than {_MAX_FRAMES} frames")
-        camera = _camera(reader, topic, np.array(times))
+        camera = _camera(reader, topic, np.array(times)) if own_camera else None
         return Bag(path, topic, np.array(times) - times[0], camera, _unit_mm(reader, topic))
+
+
+def _depth_topic(kinds: dict[str, str], pattern: str | None) -> str:
+    """The topic of depth among those of images, each with its encoding."""
+    known = (*_ENCODINGS, "compressedDepth")
+    topics = sorted(topic for topic, kind in kinds.items() if kind in known)
+    if pattern is None:
+        chosen = [topic for topic in topics if "depth" in topic.lower()] or topics
+    else:
+        chosen = [topic for topic in topics if fnmatchcase(topic, pattern)]
+    # A whole camera's topics hold the same images once more, compressed.
+    chosen = [t for t in chosen if not any(t.startswith(f"{plain}/") for plain in chosen)]
+    if len(chosen) == 1:
+        return chosen[0]
+    held = ", ".join(f"{topic} ({kind})" for topic, kind in kinds.items()) or "none"
+    meant = "" if pattern is None else f" that match '{pattern}'"
+    hint = "record one topic of 16UC1 or 32FC1 images"
+    if topics:
+        hint = f"choose one: --pattern {(chosen or topics)[0]}"
+    raise CadstnError(f"{len(chosen)} topics of depth images{meant} among: {held}", hint=hint)
 
 
 def _opened(path: Path) -> Any:
@@ -167,14 +194,31 @@ def _camera(reader: Any, topic: str, times: NDArray[np.float64]) -> Camera | Non
             break
         for _, _, data in reader.messages([connection]):
             info = reader.deserialize(data, connection.msgtype)
-            k = info.k if hasattr(info, "k") else info.K
             spacing = np.median(np.diff(times)) if len(times) > 1 else 0.0
             fps = round(float(1 / spacing), 3) if spacing > 0 else 30.0
-            return Camera(
-                float(k[0]), float(k[4]), float(k[2]), float(k[5]), int(info.width),
-                int(info.height), fps=fps,
-            )  # fmt: skip
+            return _of_info(info, fps, rectified="rect" in topic[len(root) :])
     return None
+
+
+def _of_info(info: Any, fps: float, *, rectified: bool) -> Camera | None:
+    """The camera of a CameraInfo, whose letters are capitals in ROS 1; None if uncalibrated.
+
+    ``K`` and ``D`` are of the lens's own image. A rectified one is a pinhole's, with ``P``.
+    """
+    d, k, p = (getattr(info, name if hasattr(info, name) else name.upper()) for name in "dkp")
+    fx, cx, fy, cy = k[0], k[2], k[4], k[5]
+    if rectified and p[0] > 0:
+        fx, cx, fy, cy = p[0], p[2], p[5], p[6]
+    if not fx > 0:
+        return None
+    name = str(info.distortion_model)
+    model, count = _LENSES.get(name.lower(), (name, len(d)))
+    bent = not rectified and np.any(d)
+    return Camera(
+        float(fx), float(fy), float(cx), float(cy), int(info.width), int(info.height), fps=fps,
+        distortion=tuple(float(value) for value in d[:count]) if bent else (),
+        distortion_model=model if bent else "brown-conrady",
+    )  # fmt: skip
 
 
 def _unit_mm(reader: Any, topic: str) -> float:

@@ -54,6 +54,42 @@ def check_network(session: Any) -> None:
             )
         if not np.isfinite(value).all():
             raise CadstnError(f"network's {name} of an empty crop is not finite", hint=_HINT)
+    # A hand's first frame is run in two views at once.
+    _run(session, names, {n: np.repeat(v, 2, axis=0) if v.ndim else v for n, v in feed.items()})
+
+
+def check_detector(session: Any) -> None:
+    """Check inputs, outputs and values of a detector on an empty frame.
+
+    Args:
+        session: onnxruntime's, of the detector that a file of `cadstn export` holds.
+
+    Raises:
+        CadstnError: if an input or output is missing or of another shape, it fails or takes over
+            20 s, or finds what is not finite.
+    """
+    feed = {"depth": np.zeros((1, 32, 32), np.float32), "focal": np.array([40], np.float32)}
+    names = {item.name for item in session.get_inputs()}
+    if names != set(feed) or "hands" not in {item.name for item in session.get_outputs()}:
+        raise CadstnError("network whose detector has other inputs or outputs", hint=_HINT)
+    (hands,) = _run(session, ["hands"], feed)
+    if hands.dtype != np.float32 or hands.ndim != 3 or hands.shape[::2] != (1, 8):
+        raise CadstnError(f"detector's hands are {hands.dtype} of {hands.shape}", hint=_HINT)
+    if not np.isfinite(hands).all():
+        raise CadstnError("detector's hands of an empty frame are not finite", hint=_HINT)
+
+
+def run_network(session: Any, names: list[str], feed: Mapping[str, NDArray[Any]]) -> Any:
+    """Run a session; raises CadstnError where onnxruntime fails, as a damaged network may."""
+    try:
+        return session.run(names, feed)
+    except Exception as error:  # onnxruntime's own errors share no public base class
+        raise _failed(error) from None
+
+
+def _failed(error: Exception) -> CadstnError:
+    why = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+    return CadstnError(f"network does not run ({why})", hint=_HINT)
 
 
 def _sizes(about: Mapping[str, str]) -> _Sizes:
@@ -117,7 +153,6 @@ def _run(session: Any, names: list[str], feed: dict[str, NDArray[Any]]) -> Any:
     try:
         return session.run(names, feed, options)
     except Exception as error:  # onnxruntime's own errors share no public base class
-        why = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise CadstnError(f"network does not run ({why})", hint=_HINT) from None
+        raise _failed(error) from None
     finally:
         late.cancel()

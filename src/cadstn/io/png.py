@@ -7,6 +7,7 @@ after their checksums, their place and their length were found right.
 
 from __future__ import annotations
 
+import struct
 import zlib
 from typing import NamedTuple
 
@@ -20,6 +21,8 @@ _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
 #: Where the seven passes of an interlaced image begin, and their steps: x, y, dx, dy.
 _PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2),
            (0, 1, 1, 2))  # fmt: skip
+#: Bytes that one block of a zlib stream can hold uncompressed.
+_MOST_STORED = 0xFFFF
 #: Larger than any depth sensor's image; checked before anything is allocated.
 MAX_PIXELS = 1 << 25
 
@@ -85,10 +88,22 @@ def still_image(data: bytes) -> bytes:
         if kind in (b"IHDR", b"PLTE"):
             kept.append(data[start:end])
         start = end
-    raw = _unpacked(header, b"".join(pixels))
-    # Stored, not packed again: the decoder only copies it.
-    kept += [_chunk(b"IDAT", zlib.compress(raw, 0)), _chunk(b"IEND", b"")]
+    raw, check = _unpacked(header, b"".join(pixels))
+    kept += [_chunk(b"IDAT", _stored(raw, check)), _chunk(b"IEND", b"")]
     return b"".join(kept)
+
+
+def _stored(raw: bytes, check: bytes) -> bytes:
+    """Pack without compression, so that the decoder only copies.
+
+    As ``zlib.compress(raw, 0)``, at a third of the time: the checksum is that of the packed pixels.
+    """
+    parts = [b"\x78\x01"]
+    for start in range(0, len(raw), _MOST_STORED):
+        part = raw[start : start + _MOST_STORED]
+        last = start + _MOST_STORED >= len(raw)
+        parts += [struct.pack("<BHH", last, len(part), len(part) ^ 0xFFFF), part]
+    return b"".join([*parts, check])
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
@@ -107,8 +122,11 @@ def _check_chunk(kind: bytes, before: bytes, has_pixels: bool) -> None:
         raise CadstnError(f"PNG whose {kind.decode()} chunks are out of order", hint=_HINT)
 
 
-def _unpacked(header: PngHeader, packed: bytes) -> bytes:
-    """Unpack pixels that fill the image, no more and no less, with a known filter in every row."""
+def _unpacked(header: PngHeader, packed: bytes) -> tuple[bytes, bytes]:
+    """Unpack pixels that fill the image, no more and no less, with a known filter in every row.
+
+    Returns them and their checksum as the last bytes of zlib's format.
+    """
     shapes = [(header.width, header.height)]
     if header.interlaced:
         shapes = [
@@ -134,4 +152,5 @@ def _unpacked(header: PngHeader, packed: bytes) -> bytes:
         if int(filters.max()) > 4:
             raise CadstnError("PNG without readable pixels", hint=_HINT)
         start += length * count
-    return raw
+    end = len(packed) - len(unpacking.unused_data)
+    return raw, packed[end - 4 : end]

@@ -40,7 +40,8 @@ def open_recording(
             ROS bag; or Azure Kinect's ``.mkv``. With NYU's camera only ``depth_1_*.png`` counts,
             if there.
         camera: instead of ``camera.json``: a camera, or text for `parse_camera`.
-        pattern: which files of a folder are depth images, such as ``*/depth/*.png``.
+        pattern: which files of a folder are depth images, such as ``*/depth/*.png``, or which
+            topic of a bag.
 
     Raises:
         CadstnError: naming the file, if it is missing, empty or no recording, its camera is
@@ -51,7 +52,7 @@ def open_recording(
     given = parse_camera(camera) if isinstance(camera, str) else camera
     with error_context(path):
         if is_bag(path):
-            return _open_bag(path, given)
+            return _open_bag(path, given, pattern)
         if path.is_dir():
             return _open_folder(path, given, pattern)
         if not path.exists():
@@ -159,8 +160,8 @@ def _of_array(path: Path, array: NDArray[Any], camera: Camera, labels: Labels) -
     return Recording(path, _sized(camera, len(units), read), names, *labels, read)
 
 
-def _open_bag(path: Path, given: Camera | None) -> Recording:
-    bag = open_bag(path)
+def _open_bag(path: Path, given: Camera | None, pattern: str | None) -> Recording:
+    bag = open_bag(path, pattern, own_camera=given is None)
     if given is None and bag.camera is None:
         raise _no_camera(path, f"a CameraInfo for {bag.topic}")
     camera = given or replace(bag.camera or Camera(1, 1, 0, 0), depth_unit_mm=bag.unit_mm)

@@ -70,7 +70,9 @@ def dask_client(workers: int | None = None, scheduler: str | None = None) -> Ite
         with (
             LocalCluster(
                 n_workers=workers or processors(), threads_per_worker=1, host="127.0.0.1",
-                protocol="tls://", security=Security.temporary(), dashboard_address=None,
+                protocol="tls://", security=Security.temporary(),
+                # None would be port 8787 of every address.
+                dashboard_address="127.0.0.1:0",
                 silence_logs=logging.CRITICAL, memory_limit=0,
             ) as cluster,
             Client(cluster, set_as_default=False) as client,

@@ -86,7 +86,7 @@ class Sizes:
         """
         plain = {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}
         trunk = plain.pop("trunk", PaperConfig.trunk)
-        if trunk not in CONFIGS:
+        if not isinstance(trunk, str) or trunk not in CONFIGS:
             raise CadstnError(
                 f"no trunk {trunk!r}",
                 where="NetConfig.trunk",

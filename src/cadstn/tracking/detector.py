@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from cadstn.geometry.arrays import as_depth_mm
 from cadstn.geometry.camera import Camera, DepthMm
+from cadstn.io.onnx_check import run_network
 
 DETECTOR_KEY = "detector"
 """Key of a file's metadata that holds the detector's own ONNX file, in base 64."""
@@ -65,10 +66,11 @@ class Detector:
         """
         small, stride = reduced(depth_mm)
         focal = np.array([(camera.fx + camera.fy) / 2 / stride], np.float32)
-        (found,) = self.session.run(["hands"], {"depth": small[None], "focal": focal})
+        (found,) = run_network(self.session, ["hands"], {"depth": small[None], "focal": focal})
         out = []
         for score, column, row, z_mm, size, right, down, _ in found[0].tolist():
-            if score < least or not NEAR_MM <= z_mm <= FAR_MM:
+            # So written, what is not a number is not found.
+            if not (score >= least and NEAR_MM <= z_mm <= FAR_MM):
                 continue
             uvd = (column * stride, row * stride, z_mm)
             center_mm = np.asarray(camera.to_xyz_mm(uvd), np.float64)

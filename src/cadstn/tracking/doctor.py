@@ -18,7 +18,9 @@ _LIBRARIES = {"realsense": "pyrealsense2", "orbbec": "pyorbbecsdk2", "luxonis": 
 #: What the base install needs, and what its extras bring.
 PACKAGES = (
     "numpy", "opencv-python-headless", "onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino",
-    "click", "torch", "scipy", "matplotlib", "rerun-sdk", "av", "pyrealsense2",
+    "click", "jinja2", "tabulate", "torch", "onnx", "onnxscript", "safetensors", "scipy", "anny",
+    "matplotlib", "tensorboard", "pandas", "distributed", "pyarrow", "cryptography", "rosbags",
+    "dexi-rs", "python-osc", "OpenEXR", "av", "rerun-sdk", "websockets", "pyrealsense2",
     "pyorbbecsdk2", "depthai",
 )  # fmt: skip
 

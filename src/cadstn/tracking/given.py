@@ -12,7 +12,7 @@ from cadstn.geometry.crop import Crop
 from cadstn.tracking.canonical import IDENTITY, HandView, ViewTransform, transformed_memory
 from cadstn.tracking.hand import Track
 from cadstn.tracking.network import Network, Step, StreamState, Wants
-from cadstn.tracking.observation import Prediction, predict, remember
+from cadstn.tracking.prediction import Prediction, predict, remember
 
 _ROUNDS = 2  # predictions of a first frame, until its view is right
 _ANGLES = 8

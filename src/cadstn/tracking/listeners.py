@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Protocol, Self, TextIO
 from cadstn.errors import CadstnError
 from cadstn.geometry.plausible import describe_scene
 from cadstn.geometry.skeleton import Skeleton
+from cadstn.io.whole import writing
 from cadstn.tracking.live import JsonLines, Tracked
 from cadstn.tracking.rerun_view import RerunView
 from cadstn.tracking.serve import PageView
@@ -45,7 +47,9 @@ class _View(Protocol):
 class Listeners:
     """Passes each tracked frame to every output of the request.
 
-    Files are valid whenever it ends: a line is written whole, the video is closed on the way out.
+    Files are written beside earlier ones, as ``joints.jsonl.part`` and ``live-part.webm``, and take
+    their names at the end. After a kill or on a full disk these hold what was written, and the
+    earlier ones stay.
 
     Args:
         skeleton: of the tracker.
@@ -78,6 +82,7 @@ class Listeners:
         self._skeleton, self._out = skeleton, out
         self._video: VideoFile | None = None
         self._dropped = 0
+        self._torn = False  # whether a line may have been written in part
         self.written: list[Path] = []
         if out is None and view == "file":
             raise CadstnError("--view file writes view.rrd", hint="say where: --out DIR")
@@ -124,12 +129,14 @@ class Listeners:
             CadstnError: if something cannot be written any more, such as on a full disk.
         """
         picture = cache(lambda: self._draw(seen))  # drawn once, and only if an output needs it
+        self._torn = True
         for line in self._lines:
             line(seen)
+        self._torn = False
         for view in self._views:
             view(seen, picture)
         if self._out is not None:
-            self._film(seen, picture(), self._out / _VIDEO)
+            self._film(seen, picture(), self._out / f"{_VIDEO}-part")
 
     def _draw(self, seen: Tracked) -> Image:
         frame = seen.frame
@@ -144,10 +151,7 @@ class Listeners:
             self._video = VideoFile(stem, frame.camera.fps, background=True)
             self._dropped = frame.dropped
         missed, self._dropped = frame.dropped - self._dropped, frame.dropped
-        first = self._video.path is None
         self._video.write(picture, 1 + min(max(missed, 0), _MOST_REPEATS))
-        if first and self._video.path is not None:
-            self.written.append(self._video.path)
 
     def __enter__(self) -> Self:
         return self
@@ -160,8 +164,33 @@ class Listeners:
     ) -> None:
         if self._video is not None:
             self._video.close()
-        with suppress(OSError):  # of a full disk, reported when the line was written
+        try:
             self._closing.close()
+        except OSError:  # of a full disk
+            self._torn = True
+        if self._out is None:
+            return
+        try:
+            self._put_in_place(self._out)
+        except CadstnError:
+            if kind is None:  # else the first error is reported
+                raise
+
+    def _put_in_place(self, out: Path) -> None:
+        """Give the files their names.
+
+        Raises:
+            CadstnError: if one could not be written; then it keeps the name of a part.
+        """
+        with writing(out):
+            if self._torn:
+                raise CadstnError(f"{_LINES} could not be written", hint="is the disk full?")
+            os.replace(out / f"{_LINES}.part", out / _LINES)
+            if self._video is not None and self._video.path is not None:
+                self._video.check()
+                path = out / f"{_VIDEO}{self._video.path.suffix}"
+                os.replace(self._video.path, path)
+                self.written.append(path)
 
 
 class StatusLine:
@@ -235,7 +264,7 @@ def _make_view(skeleton: Skeleton, view: str, path: Path | None) -> _View:
 def _opened(out: Path) -> TextIO:
     try:
         out.mkdir(parents=True, exist_ok=True)
-        return (out / _LINES).open("w", encoding="utf-8")
+        return (out / f"{_LINES}.part").open("w", encoding="utf-8")
     except OSError as error:
         raise CadstnError(
             f"cannot write ({error.strerror or error})", where=out, hint="another --out"

@@ -10,13 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cadstn.geometry.skeleton import KNUCKLES, Skeleton
+from cadstn.io.onnx_check import run_network
 
 if TYPE_CHECKING:
     from cadstn.tracking.detector import Detector
 
 Float32 = NDArray[np.float32]
+_OUTPUTS = ["joints", "w1", "h_next", "c_next"]
 _COMPACT_OUTPUTS = [
-    "joints", "w1", "h_next", "c_next", "before_next", "spatial", "spread", "present", "left",
+    *_OUTPUTS, "before_next", "spatial", "spread", "present", "left",
 ]  # fmt: skip
 
 WANTS_KEY = "wants"
@@ -112,6 +114,24 @@ class Wants:
             first="first" in inputs,
         )
 
+    def check(self, config: dict[str, Any]) -> None:
+        """Refuse fields of other types than their own, or that contradict the networks' sizes.
+
+        Raises:
+            TypeError, ValueError: naming the field.
+        """
+        for name, like in asdict(Wants(size=1, cube_mm=1.0, hidden=1)).items():
+            value = getattr(self, name)
+            if type(value) is not type(like) and not (name == "cube_mm" and type(value) is int):
+                raise TypeError(f"{name} is {value!r}")
+        for name in ("size", "hidden"):
+            if getattr(self, name) != config[name]:
+                raise ValueError(f"{name} is {getattr(self, name)}, and {config[name]}")
+        if self.compact != (config.get("trunk") == "residual"):
+            raise ValueError(f"compact is {self.compact}")
+        if not 1 <= self.cube_mm <= 10_000:
+            raise ValueError(f"cube_mm is {self.cube_mm}")
+
 
 @dataclass(frozen=True)
 class Network:
@@ -174,11 +194,11 @@ class Network:
         """
         feed = {"crops": crops, "h": state.h, "c": state.c}
         if not self.wants.compact:
-            joints, w1, h, c = self.session.run(["joints", "w1", "h_next", "c_next"], feed)
+            joints, w1, h, c = run_network(self.session, _OUTPUTS, feed)
             return Step(joints, w1, StreamState(h, c, state.before))
         feed["shift"] = np.zeros((len(crops), 3), np.float32) if shift is None else shift
         feed["before"] = state.before
         if self.wants.first:
             feed["first"] = np.array(False)
-        joints, w1, h, c, before, *rest = self.session.run(_COMPACT_OUTPUTS, feed)
+        joints, w1, h, c, before, *rest = run_network(self.session, _COMPACT_OUTPUTS, feed)
         return Step(joints, w1, StreamState(h, c, before), *rest)

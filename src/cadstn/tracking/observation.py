@@ -15,12 +15,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cadstn.geometry.crop import Crop, crop_cube
+from cadstn.geometry.crop import crop_cube
 from cadstn.tracking.bones import keep_size
 from cadstn.tracking.canonical import (
-    HandView,
     canonical_image,
-    center_shift,
     given_view,
     joints_to_mm,
     logit,
@@ -31,7 +29,8 @@ from cadstn.tracking.detector import Detection
 from cadstn.tracking.fit import fit_hand
 from cadstn.tracking.hand import Frame, Hand, Refused, State, Track, lost_hand
 from cadstn.tracking.holes import without_filled
-from cadstn.tracking.network import Network, Step
+from cadstn.tracking.network import Network
+from cadstn.tracking.prediction import Prediction, predict, remember
 from cadstn.tracking.support import surface_support
 
 MOST_RUNS = 2
@@ -43,9 +42,9 @@ _CANDIDATE = 0.1
 #: logarithm of its mean error scale in mm: a logistic regression on the choosing scenes of
 #: `cadstn.bench.alarms`. So much of it a new hand needs: chosen there (LOG.md).
 _SCORE, _PRESENCE, _SCALE, _BIAS = 0.83, 0.47, -3.17, 6.94
-_SURE = 1.6
+_SURE = 0.0
 #: A hand that was followed a frame ago, and is detected so near: it needs less.
-_AGAIN, _AGAIN_MM = 0.0, 250.0
+_AGAIN, _AGAIN_MM = -1.6, 250.0
 #: Presence that a hand must keep to be followed.
 _STILL_SURE = 0.7
 #: Of a network that predicts no presence: share of joints that must have surface at their place.
@@ -63,26 +62,6 @@ _LONGEST_WAIT = 16
 #: Between two hands, or a hand and a face, the one held out to the camera is meant: a candidate so
 #: much farther off counts a third.
 _BEHIND_MM = 300.0
-
-
-class Prediction(NamedTuple):
-    """What the network predicts of one crop.
-
-    Attributes:
-        joints_mm: (K, 3) camera frame.
-        out: the network's own outputs, of the canonical view.
-        crop: that it read.
-        shift: (3,) of the crop's center since the frame before, see `center_shift`.
-        view: its transform was this one's.
-        after: what is known of the view now, for the next frame.
-    """
-
-    joints_mm: NDArray[np.floating]
-    out: Step
-    crop: Crop
-    shift: NDArray[np.float32]
-    view: HandView
-    after: HandView
 
 
 #: A hand as it was seen in a frame, and its track after it.
@@ -137,29 +116,6 @@ def observe(network: Network, state: State, frame: Frame) -> tuple[tuple[Hand, .
         tracks=tuple(tracks), age=age, refused=refused, camera=frame.camera, hands=tuple(hands)
     )
     return after_all.hands, after_all
-
-
-def predict(network: Network, track: Track, crop: Crop) -> Prediction:
-    """Run the network on one crop, in the canonical view, with what the track remembers."""
-    transform = track.view.transform
-    shift = center_shift(track.crop_mm, crop, transform)
-    image = canonical_image(crop.image, transform)
-    out = network.step(image[None], track.memory, shift[None])
-    joints_mm = joints_to_mm(out.joints[0], crop, transform, uvd=network.wants.uvd)
-    after = updated_view(track.view, out.left, joints_mm, upright=network.wants.upright)
-    return Prediction(joints_mm, out, crop, shift, track.view, after)
-
-
-def remember(network: Network, track: Track, seen: Prediction) -> Track:
-    """What a track remembers after a prediction."""
-    memory = transformed_memory(seen.out.state, seen.view.transform, seen.after.transform)
-    return track._replace(
-        memory=memory,
-        center_mm=network.center_of(seen.joints_mm),
-        crop_mm=seen.crop.center_xyz_mm,
-        view=seen.after,
-        frames=track.frames + 1,
-    )
 
 
 def _follow(network: Network, track: Track, frame: Frame) -> Tried:

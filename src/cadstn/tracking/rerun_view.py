@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import quote
 
@@ -82,6 +84,7 @@ class RerunView:
         self._path = path
         self._largest_bytes = LARGEST_BYTES if largest_bytes is None else largest_bytes
         self._server: subprocess.Popen[bytes] | None = None
+        self._settings: TemporaryDirectory[str] | None = None
         self.url: str | None = None
         self.full, self._ended, self._frames = False, False, 0
         if way == "window":
@@ -99,6 +102,7 @@ class RerunView:
                 self._open_window()
         except (OSError, RuntimeError) as error:
             self._end_server()
+            self._forget_settings()
             why = " ".join(str(error).split())[:120]
             raise CadstnError(
                 f"rerun does not start ({why})", where=path, hint="--view plain, or --out DIR"
@@ -178,8 +182,8 @@ class RerunView:
         self._frames += 1  # a source that drops frames may skip any index
         if self._path is not None and self._frames % _CHECK_EVERY == 1:
             with suppress(OSError):
-                share = self._path.stat().st_size / self._largest_bytes
-                self.full, self._ended = share > 1, share > _HANDS_SHARE
+                size, most = self._path.stat().st_size, self._largest_bytes
+                self.full, self._ended = size > most, size > _HANDS_SHARE * most
 
     def _serve(self) -> str:
         """Start a server of rerun's own for a browser, and open one."""
@@ -201,9 +205,11 @@ class RerunView:
 
     def _start(self, *arguments: str) -> None:
         command = [_viewer(), "--bind", HOST, *arguments]
+        self._settings = TemporaryDirectory(prefix="cadstn-rerun-", ignore_cleanup_errors=True)
+        environment = {**os.environ, "XDG_CONFIG_HOME": _silent(self._settings.name)}
         self._server = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            start_new_session=True,
+            command, env=environment, start_new_session=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
 
     def _connect(self, port: int) -> None:
@@ -226,6 +232,12 @@ class RerunView:
                 self._server.wait(timeout=5)
             self._server = None
 
+    def _forget_settings(self) -> None:
+        """Remove the viewer's settings, which it has read when it listens."""
+        if self._settings is not None:
+            self._settings.cleanup()
+            self._settings = None
+
     def close(self) -> None:
         """Write out what is still waiting."""
         # A viewer that its user has closed takes nothing: that is no error.
@@ -233,6 +245,7 @@ class RerunView:
             self._stream.flush(timeout_sec=self._wait_s)
         self._stream.disconnect()
         self._end_server()
+        self._forget_settings()
 
 
 def _layout() -> Any:
@@ -283,6 +296,22 @@ def _viewer() -> str:
         if path.is_file():
             return str(path)
     raise RuntimeError(f"no viewer in {folder}")
+
+
+def _silent(folder: str) -> str:
+    """Write settings of rerun's viewer under which it sends no usage data; on Linux it reads them.
+
+    From its second start on it sends some, unless its settings have this switch; no variable has.
+    """
+    own = Path(folder) / "rerun"
+    own.mkdir(exist_ok=True)
+    file = own / "analytics.json"
+    settings = {  # a file without any of these is replaced by one that sends
+        "analytics_enabled": False, "analytics_id": "0" * 32, "metadata": {},
+        "config_file_path": str(file), "data_dir_path": str(own / "data"),
+    }  # fmt: skip
+    file.write_text(json.dumps(settings), encoding="utf-8")
+    return folder
 
 
 def _free_port(wanted: int) -> int:

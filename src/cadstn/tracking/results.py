@@ -170,7 +170,7 @@ def _track_into(
         video.close()
     video.check()
     if not cv2.imwrite(str(out / "contact.png"), contact_sheet(sheet)):
-        raise CadstnError("contact.png could not be written", where=out, hint="is the disk full?")
+        raise CadstnError("contact.png could not be written", hint="is the disk full?")
     for place, one_place in enumerate(places):
         _write_joints(one_place, out, hand_name(place))
     write_joints_uvd(out / "joints_uvd.txt", recording.camera.to_uvd(tracked.joints_xyz_mm))

@@ -14,7 +14,7 @@ from cadstn.errors import CadstnError, nearest_name
 from cadstn.geometry.skeleton import skeleton
 from cadstn.io.files import error_context
 from cadstn.io.hashes import check_stamp
-from cadstn.io.onnx_check import check_network
+from cadstn.io.onnx_check import check_detector, check_network
 from cadstn.tracking.detector import DETECTOR_KEY, Detector
 from cadstn.tracking.network import Network, Wants
 from cadstn.tracking.weights import path_of
@@ -100,8 +100,9 @@ def _session(source: Path | bytes, providers: list[str], threads: int | None) ->
         # A provider whose library is missing is silently left out by onnxruntime.
         if session.get_providers()[0] == PROVIDERS[name] or len(providers) == 1:
             return session, name
-    where = "its detector" if isinstance(source, bytes) else source
-    raise CadstnError(f"not an ONNX network ({errors[-1]})", where=where, hint=_HINT)
+    if isinstance(source, bytes):
+        raise CadstnError(f"its detector is not an ONNX network ({errors[-1]})", hint=_HINT)
+    raise CadstnError(f"not an ONNX network ({errors[-1]})", where=source, hint=_HINT)
 
 
 def _processors() -> int:
@@ -121,9 +122,14 @@ def _load(path: Path, providers: list[str], threads: int | None) -> Network:
     try:
         wants = Wants.of_file(about, {item.name for item in session.get_inputs()})
         joints = skeleton(about["skeleton"])
-        count = int(json.loads(about["config"])["joints"])
+        config = json.loads(about["config"])
+        count = int(config["joints"])
+        wants.check(config)
         data = None if detector is None else base64.b64decode(detector, validate=True)
-    except (KeyError, ValueError, TypeError, CadstnError) as error:
+    except (
+        LookupError, ValueError, TypeError, AttributeError, ArithmeticError, RecursionError,
+        CadstnError,
+    ) as error:  # fmt: skip
         raise CadstnError(
             f"an ONNX file, but its metadata is not cadstn's ({error})", where=path, hint=_HINT
         ) from None
@@ -135,17 +141,32 @@ def _load(path: Path, providers: list[str], threads: int | None) -> Network:
         )
     with error_context(path):
         check_network(session)
-    found = _shipped_detector(threads) if data is None else _detector(data, threads)
+        found = _shipped_detector(threads) if data is None else _detector(data, threads)
     return Network(session, joints, wants, about, provider, found, detector is not None)
 
 
 def _detector(data: bytes, threads: int | None) -> Detector:
     """The detector of a file; on the CPU, where so small a network is fastest."""
-    return Detector(_session(data, ["cpu"], threads)[0])
+    session = _session(data, ["cpu"], threads)[0]
+    check_detector(session)
+    return Detector(session)
 
 
 def _shipped_detector(threads: int | None) -> Detector:
     """The detector of the weights that ship, for files of 0.1.0, which have none."""
     with shipped_weights() as path:
-        about = _session(path, ["cpu"], 1)[0].get_modelmeta().custom_metadata_map
-    return _detector(base64.b64decode(about[DETECTOR_KEY]), threads)
+        return _detector(carried_detector(path), threads)
+
+
+def carried_detector(path: Path) -> bytes:
+    """The ONNX file of the detector that exported weights carry.
+
+    Raises:
+        CadstnError: if they are no exported network, or carry none.
+    """
+    if not path.is_file():
+        raise CadstnError("no such weights file", where=path, hint=_HINT)
+    about = _session(path, ["cpu"], 1)[0].get_modelmeta().custom_metadata_map
+    if DETECTOR_KEY not in about:
+        raise CadstnError("carries no detector", where=path, hint="give a run, or 'shipped'")
+    return base64.b64decode(about[DETECTOR_KEY])

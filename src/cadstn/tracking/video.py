@@ -103,7 +103,6 @@ class VideoFile:
         if held <= 0 or abs(held - self.frames) > 1:  # WebM counts by its duration
             raise CadstnError(
                 f"{self.path.name} could not be written ({held} of {self.frames} frames)",
-                where=self.path.parent,
                 hint="make room, or give another --out",
             )
 

@@ -21,6 +21,7 @@ from cadstn.models.detector import MULTIPLE, Detector, detector_input
 from cadstn.synth.whole import ABSENT, FOUND, UNSURE
 from cadstn.train.detector_loss import Target, detector_loss
 from cadstn.train.seeds import Use
+from cadstn.train.state import write_tensors
 from cadstn.train.whole_bank import WholeBank, whole_bank
 
 _TRAIN, _ORDER = Use.WHOLE, Use.WHOLE_ORDER
@@ -121,8 +122,6 @@ def train_detector(
     Raises:
         CadstnError: if the folder holds the training of another recipe.
     """
-    from safetensors.torch import save_file
-
     out.mkdir(parents=True, exist_ok=True)
     _same_recipe(out, recipe)
     make = {"workers": workers, "on_frames": on_frames}
@@ -165,8 +164,7 @@ def train_detector(
         if ended and step < steps:
             return None
     path = out / "detector.safetensors"
-    with whole_file(path) as temporary:
-        save_file({name: value.contiguous() for name, value in mean.items()}, temporary)
+    write_tensors(path, mean, {})
     return path
 
 
@@ -290,9 +288,17 @@ def _load(
     path = out / "detector.pt"
     if not path.exists():
         return 0
-    state = torch.load(path, weights_only=True)
-    model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
-    for name, value in state["mean"].items():
-        mean[name].copy_(value)
-    return int(state["step"])
+    try:
+        state = torch.load(path, weights_only=True)
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        for name, value in state["mean"].items():
+            mean[name].copy_(value)
+        return int(state["step"])
+    except Exception as error:  # torch raises errors of many kinds for what is no file of its own
+        why = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        raise CadstnError(
+            f"not a checkpoint of the detector ({why})",
+            where=path,
+            hint="delete it and train again",
+        ) from None

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from cadstn.errors import CadstnError
 from cadstn.models import Cadstn, Compact, inference_state
 from cadstn.train.family import Networks
 from cadstn.train.networks import assemble, family_of
 from cadstn.train.recipes import Recipe
-from cadstn.train.state import check_same, read_tensors
+from cadstn.train.state import check_same, read_tensors, recipe_of
+
+_HINT = "delete it and train again, or give the run that it was copied from"
 
 
 def load_networks(out: Path, stage: str) -> tuple[Networks, Recipe]:
@@ -24,14 +27,19 @@ def load_networks(out: Path, stage: str) -> tuple[Networks, Recipe]:
     path = out / f"{stage}.safetensors"
     _, about = read_tensors(path)
     check_same(path, about, about, stage)
-    recipe = Recipe.from_json(about["recipe"])
+    recipe = recipe_of(path, about)
     networks: Networks = {}
     for name in recipe.traits.needed(stage):
         path = out / f"{name}.safetensors"
         tensors, theirs = read_tensors(path)
         check_same(path, theirs, about, name)
         part = family_of(recipe).make(name, recipe, auxiliary=False)
-        part.load_state_dict(inference_state(tensors))
+        try:
+            part.load_state_dict(inference_state(tensors))
+        except (RuntimeError, KeyError) as error:  # of another shape, or missing
+            raise CadstnError(
+                f"not weights of its recipe ({str(error).splitlines()[0]})", where=path, hint=_HINT
+            ) from None
         networks[name] = part.eval()
     return networks, recipe
 

@@ -126,7 +126,7 @@ def resume(
             model.load_state_dict(_below("model", tensors))
             for name, optimizer in optimizers.items():
                 _restore(_below(name, tensors), optimizer)
-        except (KeyError, ValueError, IndexError, RuntimeError) as error:
+        except (LookupError, ValueError, RuntimeError) as error:
             raise CadstnError(
                 f"not a checkpoint of these networks ({error})", where=path, hint=_HINT
             ) from None
@@ -146,8 +146,13 @@ def _restore(tensors: Mapping[str, Tensor], optimizer: torch.optim.Optimizer) ->
         index, key = name.split(".", 1)
         moments.setdefault(int(index), {})[key] = value
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    if len({frozenset(own) for own in moments.values()}) > 1:
+        raise ValueError("its moments are not all there")
     for number, own in moments.items():
         for key, value in own.items():
+            # A step below 0 or a moment that is no number would spoil the weights, or overflow.
+            if not torch.isfinite(value).all() or (key == "step" and not value >= 0):
+                raise ValueError(f"its {key} of parameter {number} is out of range")
             if value.shape == parameters[number].shape:
                 # Laid out like the parameter: the fused Adam walks both by memory, not by index.
                 own[key] = torch.empty_like(parameters[number]).copy_(value)
@@ -200,9 +205,7 @@ def check_same(path: Path, theirs: Mapping[str, str], ours: Mapping[str, str], s
     """
     hint = "use another --out, or the recipe that this folder began with"
     # Through Recipe: fields of other versions are refused by name.
-    if "recipe" not in theirs:
-        raise CadstnError("names no recipe", where=path, hint="give a folder of 'cadstn train'")
-    their_fields = stage_fields(Recipe.from_json(theirs["recipe"]).to_json(), stage)
+    their_fields = stage_fields(recipe_of(path, theirs).to_json(), stage)
     our_fields = stage_fields(Recipe.from_json(ours["recipe"]).to_json(), stage)
     differ = _differences(their_fields, our_fields)
     if differ:
@@ -215,6 +218,24 @@ def check_same(path: Path, theirs: Mapping[str, str], ours: Mapping[str, str], s
                 where=path,
                 hint=f"use another --out, or {what} that this folder began with",
             )
+
+
+def recipe_of(path: Path, about: Mapping[str, str]) -> Recipe:
+    """The recipe that a file's weights were made by.
+
+    Args:
+        path: the file, which errors name.
+        about: the text beside its weights.
+
+    Raises:
+        CadstnError: if it names none, or one that is damaged.
+    """
+    if "recipe" not in about:
+        raise CadstnError("names no recipe", where=path, hint="give a folder of 'cadstn train'")
+    try:
+        return Recipe.from_json(about["recipe"])
+    except CadstnError as error:
+        raise CadstnError(error.what, where=path, hint=error.hint) from None
 
 
 def _short(fingerprint: str | None) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -29,6 +28,7 @@ def open_source(
     text: str,
     camera: Camera | str | None = None,
     *,
+    pattern: str | None = None,
     real_time: bool = False,
     loop: bool = False,
     on_bad: Callable[[BadFrame], None] = lambda bad: None,
@@ -39,6 +39,7 @@ def open_source(
         text: ``realsense``, ``orbbec``, ``luxonis``, ``synthetic``, ``demo``, or a path. A number
             after a colon is a RealSense's serial number, or the seed of the synthetic hand.
         camera: of a recording that has none, see `cadstn.geometry.camera.parse_camera`.
+        pattern: which files or topic of a recording are depth, see `cadstn.io.open_recording`.
         real_time: play a recording or a data set at its own speed, as if it were a camera.
         loop: play a recording for ever.
         on_bad: called with each frame of a recording or a data set that cannot be read.
@@ -72,21 +73,17 @@ def open_source(
         return RecordingSource(demo, real_time=real_time, loop=loop, on_bad=on_bad)
     if not path.exists():
         raise CadstnError("no such source", where=text, hint=_HINT)
-    if path.suffix in (".bag", ".db3"):
+    if path.suffix in (".bag", ".db3") and pattern is None:
         from cadstn.tracking.cameras.realsense import RealSenseFile
 
         try:
             return RealSenseFile(path)
-        except CadstnError as error:  # no library, or another maker's: rosbags reads all
+        except CadstnError:  # no library, or another maker's: rosbags reads all
             if find_spec("rosbags") is None or not path.is_file():
                 raise
-            with suppress(CadstnError):
-                bag = open_recording(path, camera)
-                return RecordingSource(bag, real_time=real_time, loop=loop, on_bad=on_bad)
-            raise error from None
-    if camera is None and path.is_dir() and _is_dataset(path):
+    if camera is None and pattern is None and path.is_dir() and _is_dataset(path):
         return DatasetSource(path, real_time=real_time, on_bad=on_bad)
-    recording = open_recording(path, camera)
+    recording = open_recording(path, camera, pattern=pattern)
     return RecordingSource(recording, real_time=real_time, loop=loop, on_bad=on_bad)
 
 

@@ -148,8 +148,8 @@ def follow(network: str, data: str) -> Recipe:
 
     It goes on from weights of `compact` or of the package: cubes at the knuckles of a hand that is
     tracked, in the canonical view; near and far hands, three in ten holding something; frames
-    without a hand, most of them mined by the detector (`cadstn.train.mined`); frames count by their
-    worst joint. For rendered hands.
+    without a hand, most of them, and some with one, mined where the tracker would try
+    (`cadstn.train.mined`); frames count by their worst joint. For rendered hands.
     """
     if data != "rendered":
         raise CadstnError(f"recipe follow is for rendered hands, not {data}", hint="use compact")
@@ -161,7 +161,7 @@ def follow(network: str, data: str) -> Recipe:
         spatial=Plan(steps=7_000, batch=64, learning_rate=5e-4),
         temporal=Plan(steps=600, batch=256, learning_rate=1e-3),
         fusion=Plan(steps=200, batch=256, learning_rate=1e-3),
-        hands=0.86,
+        hands=0.75,
         held=0.3,
         near_mm=170.0,
         far_mm=2400.0,

@@ -52,7 +52,7 @@ def _part(head: str, base: Any, changes: Mapping[str, Any]) -> Any:
     """One nested value with some of its fields replaced."""
     if isinstance(base, PaperConfig | CompactConfig):
         whole = {**base.to_dict(), **changes}
-        if whole["trunk"] in CONFIGS:
+        if isinstance(whole["trunk"], str) and whole["trunk"] in CONFIGS:
             own = field_names(CONFIGS[whole["trunk"]])
             for name in changes.keys() - {"trunk", *own}:
                 raise CadstnError(

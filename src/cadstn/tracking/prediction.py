@@ -1,0 +1,63 @@
+"""One run of a network on one crop, in the canonical view, and what a track remembers of it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cadstn.geometry.crop import Crop
+from cadstn.tracking.canonical import (
+    HandView,
+    canonical_image,
+    center_shift,
+    joints_to_mm,
+    transformed_memory,
+    updated_view,
+)
+from cadstn.tracking.hand import Track
+from cadstn.tracking.network import Network, Step
+
+
+class Prediction(NamedTuple):
+    """What the network predicts of one crop.
+
+    Attributes:
+        joints_mm: (K, 3) camera frame.
+        out: the network's own outputs, of the canonical view.
+        crop: that it read.
+        shift: (3,) of the crop's center since the frame before, see `center_shift`.
+        view: its transform was this one's.
+        after: what is known of the view now, for the next frame.
+    """
+
+    joints_mm: NDArray[np.floating]
+    out: Step
+    crop: Crop
+    shift: NDArray[np.float32]
+    view: HandView
+    after: HandView
+
+
+def predict(network: Network, track: Track, crop: Crop) -> Prediction:
+    """Run the network on one crop, in the canonical view, with what the track remembers."""
+    transform = track.view.transform
+    shift = center_shift(track.crop_mm, crop, transform)
+    image = canonical_image(crop.image, transform)
+    out = network.step(image[None], track.memory, shift[None])
+    joints_mm = joints_to_mm(out.joints[0], crop, transform, uvd=network.wants.uvd)
+    after = updated_view(track.view, out.left, joints_mm, upright=network.wants.upright)
+    return Prediction(joints_mm, out, crop, shift, track.view, after)
+
+
+def remember(network: Network, track: Track, seen: Prediction) -> Track:
+    """What a track remembers after a prediction."""
+    memory = transformed_memory(seen.out.state, seen.view.transform, seen.after.transform)
+    return track._replace(
+        memory=memory,
+        center_mm=network.center_of(seen.joints_mm),
+        crop_mm=seen.crop.center_xyz_mm,
+        view=seen.after,
+        frames=track.frames + 1,
+    )
