@@ -192,6 +192,11 @@ test("without the graph it tells how to get it", { skip }, async (t) => {
   await status(page, "The tracker's file is not here: 'make web' builds this page with it.");
 });
 
+test("opened from the file system it names what it needs", { skip }, async (t) => {
+  const page = await open(t, `file://${SITE}/index.html`, { errors: true });
+  await status(page, "This page needs a web server: 'make web' starts one.");
+});
+
 /** Start `cadstn live --serve`; gives its address once it listens. */
 async function live(t, port) {
   const options = { cwd: folder, env: { ...process.env, PYTHONPATH: `${ROOT}src` } };
