@@ -324,5 +324,5 @@ def test_describe_scene() -> None:
     assert "if the unit is a quarter, 0.25 mm for 1)" in fourfold
     fifth = describe_scene((scene(700, 1000) / 5).astype(np.float32))
     assert "(0.7" in fifth
-    assert "m if the unit is four times, 1 mm for 0.25)" in fifth
+    assert "m if a step is four times as long)" in fifth
     assert "if the unit" not in line

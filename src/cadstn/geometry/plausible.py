@@ -174,8 +174,8 @@ def describe_scene(depth_mm: DepthMm, refused: str = "") -> str:
     seen = f"nearest surface {quantiles[0] / 1000:.2f} m, middle {quantiles[1] / 1000:.2f} m"
     if quantiles[0] > FAR_HAND_MM:  # steps of 0.25 mm that are read as 1 mm put hands here
         seen += f" ({quantiles[0] / 4000:.2f} m if the unit is a quarter, 0.25 mm for 1)"
-    elif quantiles[1] < _NEAR_SCENE_MM:  # steps of 1 mm that are read as 0.25 mm
-        seen += f" ({quantiles[1] / 250:.2f} m if the unit is four times, 1 mm for 0.25)"
+    elif near / 4 < quantiles[1] < _NEAR_SCENE_MM:  # steps of 1 mm that are read as 0.25 mm
+        seen += f" ({quantiles[1] / 250:.2f} m if a step is four times as long)"
     return f"{seen}; {reach}" + (f"; {refused}" if refused else "")
 
 
