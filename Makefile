@@ -10,8 +10,8 @@ PIP_ARGS := --quiet --disable-pip-version-check -c constraints.txt
 demo: .venv/ready  ## track the recording that ships with the package
 	$(DEMO)/cadstn demo --out demo_out
 
-test: .venv-dev/ready  ## run all tests
-	$(DEV)/python -m pytest
+test: .venv-dev/ready  ## run all tests, in WORKERS (2) processes
+	$(DEV)/python -m pytest -n $${WORKERS:-2} --dist loadfile
 
 fuzz: .venv-dev/ready  ## each file reader on FUZZ broken files (some minutes for 1000)
 	CADSTN_FUZZ=$${FUZZ:-1000} $(DEV)/python -m pytest tests/fuzz
