@@ -196,6 +196,24 @@ class Frame(NamedTuple):
     time_s: float | None = None
 
 
+#: A hand as it was seen in a frame, and its track after it.
+Seen = tuple[Hand, Track]
+
+
+class Tried(NamedTuple):
+    """What came of looking for a hand at a place.
+
+    Attributes:
+        seen: the hand, None if there is none.
+        runs: of the network that it took.
+        reason: why there is none.
+    """
+
+    seen: Seen | None
+    runs: int = 0
+    reason: str = ""
+
+
 def as_frame(
     depth: Any, camera: Camera, time_s: float | None = None, unit: str | float | None = None
 ) -> Frame:

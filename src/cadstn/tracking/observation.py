@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +26,7 @@ from cadstn.tracking.canonical import (
 )
 from cadstn.tracking.detector import Detection
 from cadstn.tracking.fit import fit_hand
-from cadstn.tracking.hand import Frame, Hand, Refused, State, Track, lost_hand
+from cadstn.tracking.hand import Frame, Hand, Refused, Seen, State, Track, Tried, lost_hand
 from cadstn.tracking.holes import without_filled
 from cadstn.tracking.network import Network
 from cadstn.tracking.prediction import Prediction, predict, remember
@@ -64,24 +63,6 @@ _LONGEST_WAIT = 16
 #: Between two hands, or a hand and a face, the one held out to the camera is meant: a candidate so
 #: much farther off counts a third.
 _BEHIND_MM = 300.0
-
-
-#: A hand as it was seen in a frame, and its track after it.
-Seen = tuple[Hand, Track]
-
-
-class Tried(NamedTuple):
-    """What came of looking for a hand at a place.
-
-    Attributes:
-        seen: the hand, None if there is none.
-        runs: of the network that it took.
-        reason: why there is none.
-    """
-
-    seen: Seen | None
-    runs: int = 0
-    reason: str = ""
 
 
 def observe(network: Network, state: State, frame: Frame) -> tuple[tuple[Hand, ...], State]:
