@@ -20,7 +20,7 @@ from cadstn.io.folder import check_hashes, folder_target
 from cadstn.io.hashes import file_sha256
 from cadstn.many.cluster import run_jobs
 from cadstn.many.manifest import Entry
-from cadstn.many.table import Row, error_line, write_table
+from cadstn.many.table import Row, error_line, table_of
 from cadstn.tracking import Network, Tracker, load_network
 
 TABLE = "recordings.parquet"
@@ -97,17 +97,12 @@ def track_many(
     target = folder_target(out)
     network = None if weights is None else str(weights.resolve())
     jobs = [Job(entry, str(target), network, sha256, hands, video) for entry in entries]
-    rows: list[Row] = []
-    try:
-        for job, found in run_jobs(client, track_job, jobs):
-            name, path = job.entry.name, job.entry.path
-            row = Row(name, path, error=found) if isinstance(found, str) else found
-            rows.append(row)
-            on_row(row)
-    finally:  # of an interrupted run too
-        if rows:
-            write_table(target / TABLE, rows)
-    return sorted(rows, key=lambda row: row.name)
+    return table_of(
+        run_jobs(client, track_job, jobs),
+        lambda job, error: Row(job.entry.name, job.entry.path, error=error),
+        target / TABLE,
+        on_row,
+    )
 
 
 def track_job(job: Job) -> Row:

@@ -15,7 +15,7 @@ from cadstn.io.files import error_context
 from cadstn.io.folder import folder_target
 from cadstn.io.whole import write_text
 from cadstn.many.cluster import run_jobs
-from cadstn.many.table import Row, error_line, write_table
+from cadstn.many.table import Row, error_line, table_of
 
 TABLE = "shards.parquet"
 _BEGUN = "shards.json"
@@ -70,16 +70,12 @@ def render_shards(
     target = folder_target(out)
     _begin(target, {"frames": frames, "seed": seed, "held": held, "version": __version__})
     jobs = [Shard(str(target), number, frames, seed, held) for number in range(shards)]
-    rows: list[Row] = []
-    try:
-        for job, found in run_jobs(client, render_shard, jobs):
-            row = Row(job.name, error=found) if isinstance(found, str) else found
-            rows.append(row)
-            on_row(row)
-    finally:  # of an interrupted run too
-        if rows:
-            write_table(target / TABLE, rows)
-    return sorted(rows, key=lambda row: row.name)
+    return table_of(
+        run_jobs(client, render_shard, jobs),
+        lambda job, error: Row(job.name, error=error),
+        target / TABLE,
+        on_row,
+    )
 
 
 def _begin(path: Path, about: dict[str, Any]) -> None:

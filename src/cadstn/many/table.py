@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import TypeVar
 
 from cadstn.errors import CadstnError, printable
 from cadstn.io.whole import whole_file
+
+_Job = TypeVar("_Job")
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,35 @@ def error_line(error: Exception) -> str:
     """One line on what went wrong, short enough for a table."""
     line = str(error) if isinstance(error, CadstnError) else f"{type(error).__name__}: {error}"
     return printable(line)[:500]
+
+
+def table_of(
+    results: Iterable[tuple[_Job, Row | str]],
+    failed: Callable[[_Job, str], Row],
+    path: Path,
+    on_row: Callable[[Row], None],
+) -> list[Row]:
+    """Collect the rows of jobs as they end, and write them as a table, also when interrupted.
+
+    Args:
+        results: of `cadstn.many.cluster.run_jobs`.
+        failed: the row of a job that ended with this error.
+        path: the Parquet file.
+        on_row: called with each row.
+
+    Returns:
+        The rows in the order of their names.
+    """
+    rows: list[Row] = []
+    try:
+        for job, found in results:
+            row = failed(job, found) if isinstance(found, str) else found
+            rows.append(row)
+            on_row(row)
+    finally:
+        if rows:
+            write_table(path, rows)
+    return sorted(rows, key=lambda row: row.name)
 
 
 def write_table(path: Path, rows: Sequence[Row]) -> None:
