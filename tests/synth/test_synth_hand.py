@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from cadstn.geometry.convention import convert
+from cadstn.geometry.hand_shape import BONES_MM, DIGITS
 from cadstn.geometry.skeleton import HAND21
 from cadstn.synth.draws import Draws
 from cadstn.synth.hand import (
@@ -23,7 +24,7 @@ from cadstn.synth.hand import (
     forward,
 )
 from cadstn.synth.raster import View, cast
-from cadstn.synth.shape import BONES_MM, DIGITS, average_shape, sample_shape
+from cadstn.synth.shape import average_shape, sample_shape
 
 REST_DEG = dict(zip(FINGERS, (4.0, 0.0, -5.0, -11.0), strict=True))
 ARM = [i for i, part in enumerate(CONE_PARTS) if part in ("wrist", "forearm")]

@@ -7,18 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from cadstn.geometry.hand_shape import BONES_MM, DIGITS
 from cadstn.geometry.skeleton import HAND21
 from cadstn.synth.draws import Draws
 from cadstn.synth.hand import ANGLES, forward
-from cadstn.synth.shape import (
-    BONES_MM,
-    DIGITS,
-    Shape,
-    average_shape,
-    hand_breadth_mm,
-    hand_length_mm,
-    sample_shape,
-)
+from cadstn.synth.shape import Shape, average_shape, hand_breadth_mm, hand_length_mm, sample_shape
 
 COUNT = 10_000
 # Standard deviations of the bones in the radiographs (Buryanov & Kotiuk 2010), in mm.

@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 
 from cadstn import open_recording
 from cadstn.errors import CadstnError
-from cadstn.synth.shape import DIGIT_RADII_MM
+from cadstn.geometry.hand_shape import DIGIT_RADII_MM
 from cadstn.tracking import Tracker
 from cadstn.tracking.conventions import OPENXR26
 from cadstn.tracking.openxr import OpenXRHand, openxr_hand

@@ -15,9 +15,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from cadstn.geometry.hand_shape import FINGERS
 from cadstn.synth.draws import Draws
 from cadstn.synth.hand import CONE_PARTS, forward
-from cadstn.synth.shape import FINGERS, Shape, constant
+from cadstn.synth.shape import Shape, constant
 from cadstn.synth.solids import Solids, cone_distance_mm
 from cadstn.synth.surface import Cones
 from cadstn.synth.things import Thing

@@ -15,13 +15,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from cadstn.geometry.hand_shape import DIGITS
 from cadstn.synth.clearance import clamp_angles
 from cadstn.synth.closing import BALLS, balls, close_fingers, close_thumb, hand_links
 from cadstn.synth.contact import touch
 from cadstn.synth.draws import Draws
 from cadstn.synth.gestures import FINGER_STATES, SPREAD_DEG, THUMB_STATES, gesture
 from cadstn.synth.hand import ANGLES, CONE_PARTS, forward
-from cadstn.synth.shape import DIGITS, Shape, constant
+from cadstn.synth.shape import Shape, constant
 from cadstn.synth.solids import Solids, solid_cones
 from cadstn.synth.surface import Cones
 from cadstn.synth.surroundings import join

@@ -21,22 +21,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from cadstn.synth.draws import Draws
-
-FINGERS = ("index", "middle", "ring", "pinky")
-DIGITS = ("thumb", *FINGERS)
-
-#: Bones of a digit from its root in mm, rows in the order of `DIGITS`: proximal, middle and distal
-#: phalanx; of the thumb metacarpal, proximal and distal phalanx (Buryanov & Kotiuk 2010).
-BONES_MM = (
-    (46.22, 31.57, 21.67),
-    (39.78, 22.38, 15.82),
-    (44.63, 26.33, 17.40),
-    (41.37, 25.65, 17.30),
-    (32.74, 18.11, 15.96),
+from cadstn.geometry.hand_shape import (
+    BONES_MM,
+    DIGIT_RADII_MM,
+    DIGITS,
+    tip_reach,
 )
-#: Soft tissue beyond the last bone in mm, in the order of `DIGITS` (the same source).
-PULP_MM = (5.67, 3.84, 3.95, 3.95, 3.73)
+from cadstn.synth.draws import Draws
 
 #: Joints between metacarpal and finger, and between metacarpal and carpus, in the palm's frame; the
 #: lengths between them are the same source's metacarpals, less the round of their heads.
@@ -44,14 +35,6 @@ MCP_MM = ((26.0, 92.5, -3.0), (4.0, 95.0, -5.0), (-16.5, 88.5, -3.5), (-35.0, 78
 CMC_MM = ((13.0, 28.0, -2.0), (3.0, 31.0, -4.0), (-7.5, 30.0, -4.0), (-16.5, 28.0, -1.0))
 THUMB_CMC_MM = (22.0, 22.0, 8.0)
 
-#: Radii in mm at the three joints and at the tip of a digit, in the order of `DIGITS`.
-DIGIT_RADII_MM = (
-    (13.0, 11.6, 10.3, 8.8),
-    (10.9, 9.5, 8.2, 6.9),
-    (11.1, 9.7, 8.4, 7.0),
-    (10.5, 9.2, 8.0, 6.7),
-    (9.2, 8.0, 7.0, 5.9),
-)
 #: Flesh beside the heads of the outer metacarpals (index, little finger).
 EDGE_MM = (12.0, 11.5)
 
@@ -112,14 +95,6 @@ def average_shape(
 
     none = torch.zeros(count, 2, device=device)
     return Shape(ones(), ones(5, 3), ones(3), ones(5), ones(), none, ones() * left)
-
-
-def tip_reach(digit: int) -> float:
-    """Where the last ball of a digit lies between its last joint (0) and its tip (1).
-
-    The tip is the end of the last bone; the ball ends where the pulp does.
-    """
-    return 1 - (DIGIT_RADII_MM[digit][3] - PULP_MM[digit]) / BONES_MM[digit][2]
 
 
 def hand_length_mm(shape: Shape) -> Tensor:

@@ -14,7 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from cadstn.synth.shape import DIGIT_RADII_MM, DIGITS, FINGERS, Shape, tip_reach
+from cadstn.geometry.hand_shape import DIGIT_RADII_MM, DIGITS, FINGERS, tip_reach
+from cadstn.synth.shape import Shape
 
 
 class Cones(NamedTuple):

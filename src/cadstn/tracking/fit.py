@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cadstn.geometry.camera import Camera, DepthMm
+from cadstn.geometry.hand_shape import DIGIT_RADII_MM, DIGITS, tip_reach
 from cadstn.geometry.skeleton import HAND21, KNUCKLES, WRIST
 from cadstn.tracking.hand import Hand
 
@@ -44,15 +45,6 @@ _SUREST_MM = 1.5  # no joint is surer than this
 _KEPT = 0.8
 _MEAN_PALM_MM = 95.0  # from the wrist to the middle knuckle
 
-#: Radii in mm at the joints and the tip of each digit, those of `cadstn.synth.shape`; and where the
-#: last ball of a digit lies between its last joint (0) and its tip (1).
-_RADII_MM = {
-    "thumb": (13.0, 11.6, 10.3, 8.8, 0.86),
-    "index": (10.9, 9.5, 8.2, 6.9, 0.81),
-    "middle": (11.1, 9.7, 8.4, 7.0, 0.82),
-    "ring": (10.5, 9.2, 8.0, 6.7, 0.84),
-    "pinky": (9.2, 8.0, 7.0, 5.9, 0.86),
-}
 _MIDDLE = KNUCKLES[1]
 _SHORTEST_MM2 = 1e-6
 
@@ -73,10 +65,10 @@ class _Cones(NamedTuple):
 def _cones() -> _Cones:
     """Of the digits three each; the palm's metacarpals, the flesh between them and its edges."""
     rows: list[tuple[dict[int, float], dict[int, float], float, float]] = []
-    for finger, chain in HAND21.fingers.items():
-        *radii, reach = _RADII_MM[finger]
+    for row, (finger, radii) in enumerate(zip(DIGITS, DIGIT_RADII_MM, strict=True)):
+        chain = HAND21.fingers[finger]
         for i in range(3):
-            end, last = (reach, radii[3]) if i == 2 else (0.86, 0.95 * radii[i + 1])
+            end, last = (tip_reach(row), radii[3]) if i == 2 else (0.86, 0.95 * radii[i + 1])
             rows.append(({chain[i]: 1}, {chain[i]: 1 - end, chain[i + 1]: end}, radii[i], last))
     for knuckle, base, head in zip(
         KNUCKLES, (13.0, 13.5, 13.5, 12.5), (12.0, 12.0, 11.6, 11.5), strict=True
@@ -174,11 +166,10 @@ def fit_joints(
         along = (bones[:, :, None] * (apart / now[:, None])[:, None]).reshape(len(bones), -1)
         matrix[:-1, :-1] += along.T @ along / _BONE_MM**2
         force[:-1] += along.T @ (now - length) / _BONE_MM**2
-        covariance = np.linalg.inv(matrix)
-        change = covariance @ force
+        change = np.linalg.solve(matrix, force)
         joints = joints - change[:-1].reshape(joints.shape)
         girth -= float(change[-1])
-    left = np.sqrt((np.diag(covariance)[:-1] * sure).reshape(-1, 3).mean(1))
+    left = np.sqrt((np.diag(np.linalg.inv(matrix))[:-1] * sure).reshape(-1, 3).mean(1))
     return joints + middle, scale_mm * (_KEPT + (1 - _KEPT) * left)
 
 

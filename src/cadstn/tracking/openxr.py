@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cadstn.errors import CadstnError
+from cadstn.geometry.hand_shape import DIGIT_RADII_MM
 from cadstn.geometry.skeleton import HAND21
 from cadstn.tracking.angles import Array, quaternion_of, wrist_pose
 from cadstn.tracking.conventions import OPENXR26, to_convention
@@ -23,14 +24,11 @@ _DIGITS = tuple(
     tuple(i for i, joint in enumerate(OPENXR26) if joint.startswith(f"{finger}_"))
     for finger in ("thumb", "index", "middle", "ring", "little")
 )
-#: Radii in m of the simulator's mean hand (`cadstn.synth.shape`), from the root to the tip; where a
-#: finger's metacarpal begins, as at its knuckle. Palm and wrist: half of their thickness.
-_RADII_M = (
-    (0.0130, 0.0116, 0.0103, 0.0088),
-    (0.0109, 0.0109, 0.0095, 0.0082, 0.0069),
-    (0.0111, 0.0111, 0.0097, 0.0084, 0.0070),
-    (0.0105, 0.0105, 0.0092, 0.0080, 0.0067),
-    (0.0092, 0.0092, 0.0080, 0.0070, 0.0059),
+#: Radii in m from the root to the tip; where a finger's metacarpal begins, as at its knuckle. Palm
+#: and wrist: half of their thickness.
+_RADII_M = tuple(
+    tuple(radius / 1000 for radius in (radii if k == 0 else (radii[0], *radii)))
+    for k, radii in enumerate(DIGIT_RADII_MM)
 )
 _PALM_RADIUS_M = 0.013
 #: Where the thumb's nail points: so much to the thumb's side, and to the back of the hand; opposite
