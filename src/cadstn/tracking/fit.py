@@ -216,7 +216,8 @@ def _points(
 ) -> NDArray[np.float64]:
     """Some measured points (N, 3) mm around a hand's joints: every n-th pixel of every n-th row."""
     uvd = camera.to_uvd(joints_mm)
-    aside = _ASIDE_MM * camera.fx / float(np.median(joints_mm[:, 2]))
+    middle_mm = float(np.sort(joints_mm[:, 2])[len(joints_mm) // 2])  # np.median loads numpy.ma
+    aside = _ASIDE_MM * camera.fx / middle_mm
     height, width = depth_mm.shape
     u0, v0 = np.maximum(uvd[:, :2].min(0) - aside, 0).astype(int)
     u1, v1 = np.minimum(uvd[:, :2].max(0) + aside + 1, (width, height)).astype(int)

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from cadstn._version import __version__
 from cadstn.errors import CadstnError
-from cadstn.evaluate import score, write_joints_uvd
 from cadstn.geometry.plausible import StreamCheck, describe_scene
 from cadstn.geometry.skeleton import Skeleton
 from cadstn.io import BadFrame, Recording
 from cadstn.io.folder import whole_folder
+from cadstn.io.joints import write_joints_uvd
 from cadstn.io.text import csv_cell
 from cadstn.tracking import Hand, Tracker
 from cadstn.tracking.hand import refusals
@@ -290,6 +290,8 @@ def _summary(
     }
     truth = recording.truth_xyz_mm
     if truth is not None and recording.skeleton == tracked.skeleton and tracked.found.any():
+        from cadstn.evaluate import score
+
         # Frames whose truth is that there is no hand have no error; time breaks there.
         kept = np.flatnonzero(np.isfinite(truth).all((1, 2)))
         breaks = np.flatnonzero((np.diff(kept) > 1) | np.isin(kept[1:], recording.cuts)) + 1
