@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from cadstn._version import __version__
 from cadstn.errors import CadstnError
+from cadstn.geometry.arrays import quantiles
 from cadstn.geometry.plausible import StreamCheck, describe_scene
 from cadstn.geometry.skeleton import Skeleton
 from cadstn.io import BadFrame, Recording
@@ -262,7 +263,7 @@ def _summary(
     took_ms: list[float],
 ) -> dict[str, Any]:
     """Gather what a person wants to know first."""
-    p50, p99 = np.percentile(took_ms, [50, 99])
+    p50, p99 = quantiles(took_ms, (0.5, 0.99))
     first = next((i for i, state in enumerate(how) if state == "found"), None)
     place = None
     if first is not None:
@@ -282,7 +283,7 @@ def _summary(
         "first_found": place,
         "searches": how.count("found"),
         "sides": {side: int((tracked.side == side).sum()) for side in ("left", "right")},
-        "ms_per_frame": {"p50": round(float(p50), 2), "p99": round(float(p99), 2)},
+        "ms_per_frame": {"p50": round(p50, 2), "p99": round(p99, 2)},
         "skeleton": tracked.skeleton.name,
         "error": None,
         "cadstn": __version__,
