@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cadstn.bench.accuracy.follow import OTHER_MM, Bools, FloatArray, Followed
-from cadstn.evaluate.joints import lengths
+from cadstn.io.joints import lengths
 
 GOAL_MM = 30.0
 """A frame is good if every joint is this near."""
