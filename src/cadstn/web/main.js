@@ -11,6 +11,9 @@ import { SpaceView } from "./space_view.js";
 import { Stats } from "./stats.js";
 import { lacks } from "./tracker.js";
 
+/** Frames that are given to the worker at once: it has one to track while others are decoded and drawn. */
+const AHEAD = 4;
+
 const element = (id) => document.getElementById(id);
 const views = [new DepthView(element("depth")), new SpaceView(element("space"))];
 const stats = new Stats();
@@ -74,9 +77,9 @@ async function play(recording, tracker) {
     const frame = await read(index);
     return { frame, tracked: tracker.step(frame, index % length === 0) };
   };
-  // The worker always has a frame to track, while the next one is decoded and another one drawn.
-  const ahead = [await begin(0), await begin(1)];
+  const ahead = [];
   for (let index = 0; ; index++) {
+    while (ahead.length < AHEAD) ahead.push(await begin(index + ahead.length));
     const { frame, tracked } = ahead.shift();
     const { hands, tookMs } = await tracked;
     due = Math.max(due + 1000 / camera.fps, performance.now());
@@ -85,7 +88,6 @@ async function play(recording, tracker) {
     while (element("pause").dataset.paused && mine === playing) await pause(50);
     if (mine !== playing) return;
     show(frame, hands, tookMs, `${(index % length) + 1} of ${length}`);
-    ahead.push(await begin(index + 2));
   }
 }
 
