@@ -116,9 +116,9 @@ test("it starts and plays the packaged recording", { skip }, async (t) => {
     `${rate} frames a second, ${await text(page, "backend")}`);
   assert.match(await text(page, "status"), /packaged recording: 150 frames/);
   // As wanted on a machine that does nothing else; any other one is to be usable.
-  const [mostMs, least] = process.env.CADSTN_WEB_SPEED ? [2000, 60] : [30_000, 2];
-  assert.ok(started < mostMs, `first hand after ${started} ms`);
-  assert.ok(rate >= least, `${rate} frames a second`);
+  const alone = Boolean(process.env.CADSTN_WEB_SPEED);
+  assert.ok(started < (alone ? 2000 : 60_000), `first hand after ${started} ms`);
+  assert.ok(alone ? rate >= 60 : parseFloat(await text(page, "took")) < 2000, `${rate} frames a second`);
 });
 
 test("it pauses, and the view turns with the mouse", { skip }, async (t) => {
