@@ -148,7 +148,7 @@ def test_pixels_and_back() -> None:
         ((-9.0, 6.0, -10.0), 1.08, -140.0, True),
     ],
 )
-def test_recentred_image_is_the_image_of_the_recentred_cube(
+def test_recentered_image_is_the_image_of_the_recentered_cube(
     center: tuple[float, float, float],
     shift: tuple[float, ...],
     scale: float,

@@ -61,7 +61,7 @@ class View(NamedTuple):
 
 
 def crop_image(g: Graph, scene: Scene, center: Value, cube_mm: float, size: int) -> Value:
-    """`crop_cube`: (M, M) float32 around a center (3,)."""
+    """`crop_cube`: (M, M) float32 around a centre (3,)."""
     xy, z = center.split(2, 1)
     half = cube_mm / 2
     uv = xy * scene.focal / z + scene.middle
@@ -118,7 +118,7 @@ def center_of(joints: Value) -> Value:
 
 
 def center_shift(g: Graph, before: Value, center: Value, view: View, cube_mm: float) -> Value:
-    """`center_shift`: (3,) float32 between two centers of crops."""
+    """`center_shift`: (3,) float32 between two centres of crops."""
     (xy, z), (xy0, z0) = center.split(2, 1), before.split(2, 1)
     moved = view.matrix @ (xy - xy0 * z / z0)
     return (g.cat(moved, z - z0) / (cube_mm / 2)).cast(FLOAT)

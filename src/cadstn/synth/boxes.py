@@ -15,7 +15,7 @@ _NEAREST_MM = 120.0  # boxes with a corner nearer than this are left out
 
 
 class Grid(NamedTuple):
-    """Pixels of a small frame: pixel (row, column) looks along ((column - cx) / f, ...)."""
+    """Pixels of a small frame: pixel (row, column) sees along ((column - cx) / f, ...)."""
 
     focal_px: float
     cx: float

@@ -1,6 +1,6 @@
-"""Turns joints until fingers no longer pass through one another and through the palm.
+"""Rotates joints until fingers no longer pass through one another and through the palm.
 
-What is mended is what `cadstn.synth.contact` measures: the very cones that are rendered.
+What is removed is the contact that `cadstn.synth.contact` measures: of the cones that are rendered.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def _parted(angles: Tensor, depth: Tensor, pinch: Tensor) -> Tensor:
 def _moved_apart(
     angles: Tensor, shape: Shape, pinch: Tensor, depth: Tensor, slack_mm: float
 ) -> Tensor:
-    """Take one step, for the pairs that were nearest when all were looked at."""
+    """Take one step, for the pairs that were nearest when all were measured."""
     meeting = _tips(angles.device).expand(len(angles), -1)
     chosen = torch.cat([meeting, depth.topk(_CONTACTS, 1).indices], 1)
     found = touch(angles, shape, chosen)

@@ -79,7 +79,7 @@ LAYOUTS: dict[str, Layout] = {
 }
 
 #: NYU's cameras 2 and 3: their place in camera 1's frame, mm, and the turn about y and x in degrees
-#: from its axes to theirs. A rig of our own that looks at 0.75 m from both sides.
+#: from its axes to theirs. A rig of our own that points at 0.75 m from both sides.
 _RIG = (((0.0, 0.0, 0.0), 0.0, 0.0), ((450.0, -60.0, 210.0), -40.0, 4.0),
         ((-470.0, -40.0, 220.0), 41.0, 3.0))  # fmt: skip
 
@@ -136,7 +136,7 @@ def write_dataset(
 
 
 def plan(layout: str, train: int, test: int) -> list[Shot]:
-    """Say which shots a set has; a pure function of its arguments.
+    """List the shots of a set; a pure function of its arguments.
 
     NYU: one hand to train with, two others to test with. ICVL: ten recordings, each of another
     hand, and two of others. MSRA15: nine hands, up to 17 gestures each.

@@ -172,7 +172,7 @@ def _posed(
 def _shaded(
     angles: Tensor, shape: Shape, turn_deg: float | Tensor, thing: Thing | None = None
 ) -> list[Image]:
-    """Clean surfaces lit from the camera's side, as one would look at a plaster hand."""
+    """Clean surfaces lit from the camera's side, like a plaster hand."""
     cones, joints, solids = _posed(angles, shape, turn_deg, _DISTANCE_MM, thing)
     cube_mm = _PLASTER_CUBE_MM if thing is None else 1.2 * _PLASTER_CUBE_MM
     view = crop_view(joints.mean(1), cube_mm, _TILE)

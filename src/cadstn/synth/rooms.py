@@ -29,7 +29,7 @@ class Room:
 
     Attributes:
         cones: rows of a (3), b (3), radius at a, radius at b.
-        boxes: rows of center (3), half edges (3), axes (9, row by row).
+        boxes: rows of centre (3), half edges (3), axes (9, row by row).
         planes: rows of normal (3) and offset.
     """
 
@@ -110,7 +110,7 @@ def ball(room: Room, rng: Rng, at: Float) -> None:
 
 
 def plant(room: Room, rng: Rng, at: Float) -> None:
-    """A pot with thin stems and leaves, which look like fingers."""
+    """A pot with thin stems and leaves, which resemble fingers."""
     r, h = rng.uniform(40, 90), rng.uniform(60, 140)
     room.cone(at + [0, -r, 0], at + [0, -h, 0], r)
     for _ in range(rng.integers(4, 11)):

@@ -38,7 +38,7 @@ HANDS = 2
 NEAR_MM, FAR_MM = 170.0, 2800.0
 """How far hands are from the camera."""
 
-#: Whether a hand is to be found: 1 yes, 0 there is none, -1 too much of it is hidden to say.
+#: Whether a hand is to be found: 1 yes, 0 there is none, -1 too much of it is hidden to decide.
 FOUND, ABSENT, UNSURE = 1, 0, -1
 
 _LEAST_PX = 5.0  # length of a hand, wrist to middle knuckle twice, that can still be seen

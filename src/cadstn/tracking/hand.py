@@ -31,7 +31,7 @@ class Hand:
         joints_mm: (K, 3) float32, camera frame (x right, y down, z forward); NaN where lost.
         found: whether there is a hand.
         how: ``found`` (detected), ``followed`` (from the frame before) or ``lost``.
-        agreement: share of joints that have surface where a hand's skin would be.
+        agreement: surface support: the share of joints with measured depth at the skin above them.
         center_mm: (3,) center of the cube that the network read; NaN where lost.
         cube_mm: edge of that cube.
         temporal_weight: (K,) mean weight that fusion gave the temporal network; NaN where lost.
@@ -178,7 +178,7 @@ class State(NamedTuple):
         return State(tracks, detect_every, fit=fit)
 
     def again(self, network: Network) -> State:
-        """Forget everything but what the stream was asked for."""
+        """Forget everything but the settings of the stream."""
         return State.fresh(network, len(self.tracks), self.detect_every, fit=self.fit)
 
 
@@ -201,7 +201,7 @@ Seen = tuple[Hand, Track]
 
 
 class Tried(NamedTuple):
-    """What came of looking for a hand at a place.
+    """The result of one run of the network at a place.
 
     Attributes:
         seen: the hand, None if there is none.

@@ -85,7 +85,7 @@ class Listeners:
         self._torn = False  # whether a line may have been written in part
         self.written: list[Path] = []
         if out is None and view == "file":
-            raise CadstnError("--view file writes view.rrd", hint="say where: --out DIR")
+            raise CadstnError("--view file writes view.rrd", hint="add --out DIR")
         # If one of them fails, those before it are closed again.
         with ExitStack() as opened:
             lines: list[JsonLines] = []

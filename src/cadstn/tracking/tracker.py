@@ -52,7 +52,7 @@ def track_step(
     """
     before = state.hands[0].time_s if state.hands else None
     if time_s is not None:
-        # A frame is told from another of the same time by some of its pixels.
+        # A frame is distinguished from another of the same time by some of its pixels.
         pixels = zlib.crc32(depth_mm[::_STRIDE, ::_STRIDE].tobytes())
         if before is not None and time_s == before:
             if camera == state.camera and pixels == state.pixels:

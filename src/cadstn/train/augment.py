@@ -74,11 +74,11 @@ def augment(
     if how.edge:  # before anything turns: a picture's edges are upright
         turned = cut_off(turned, draws.fork("edge"), how.edge)
     if how.rotate_deg or how.scale or how.shift_mm or how.mirror or how.upright:
-        turned = _recentred(turned, recipe, draws)
+        turned = _recentered(turned, recipe, draws)
     return shake(turned, draws.fork("noise"), how.noise_mm) if how.noise_mm else turned
 
 
-def _recentred(batch: Batch, recipe: Recipe, draws: Draws) -> Batch:
+def _recentered(batch: Batch, recipe: Recipe, draws: Draws) -> Batch:
     """Turn, mirror, scale and move as much as a recipe sets."""
     how = recipe.augment
     most = torch.full_like(batch.cube_mm, math.radians(how.rotate_deg))

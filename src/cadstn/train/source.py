@@ -32,7 +32,7 @@ class Batch(NamedTuple):
         joints: (B, T, K, 3) relative to the crop's centre, in units of half a cube.
         centers_mm: (B, T, 3) centre of each crop's cube, camera frame.
         cube_mm: (B,) edge of the cube.
-        left: (B,) 1 for a left hand, 0 for a right one; None where the data does not say.
+        left: (B,) 1 for a left hand, 0 for a right one; None where the data does not hold it.
         present: (B,) 1 where there is a hand, 0 where there is none and the joints mean nothing;
             None where all show one.
         turn: (B, 2, 2) how the images were turned or mirrored, None for not at all: the centres

@@ -18,10 +18,10 @@ class RecordingSource(BaseSource):
     """A recording's frames, as fast as they are taken, or in its own time.
 
     Args:
-        recording: what to play; unreadable frames are told of and counted as dropped.
+        recording: what to play; unreadable frames are reported and counted as dropped.
         real_time: wait for each frame's time, as a camera would; then the source is live.
         loop: begin again at the end, with a cut; times go on.
-        on_bad: told of each frame that cannot be read.
+        on_bad: called with each frame that cannot be read.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class DatasetSource(BaseSource):
         path: its folder, see `cadstn.data.open_dataset`.
         split: one of its splits; None for ``test`` where there is one, and else for all there is.
         real_time: wait for each frame's time, as a camera would; then the source is live.
-        on_bad: told of each frame that cannot be read.
+        on_bad: called with each frame that cannot be read.
 
     Raises:
         CadstnError: if it is no data set, or has no such split.

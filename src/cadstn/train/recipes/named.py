@@ -1,8 +1,8 @@
 """The recipes: three words each, NETWORK.SET.KIND, and a function that returns the whole.
 
-`paper` is the text's (section IV-A3), `released` what the authors' network definitions say where
-they differ, `small` the paper's networks with small layers, `compact` and `follow` the shipped
-weights', `tiny` that of the tests.
+`paper` is the text's (section IV-A3), `released` the authors' network definitions where they
+differ, `small` the paper's networks with small layers, `compact` and `follow` the shipped weights',
+`tiny` that of the tests.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def paper(network: str, data: str) -> Recipe:
 
 
 def released(network: str, data: str) -> Recipe:
-    """Return what the authors' definitions say: half squared loss, weight decay, 260,000 steps.
+    """Return the authors' settings: half squared loss, weight decay, 260,000 steps.
 
     The temporal network takes convolutions and FC1 from the trained baseline and keeps them. On
     ICVL 300,000 steps, of the frames that the set's makers did not turn. MSRA, which they did not

@@ -207,7 +207,7 @@ class Recipe:
 
     @property
     def traits(self) -> Traits:
-        """What the family of its networks asks of it."""
+        """What the family of its networks requires of it."""
         return TRAITS[self.net.trunk]
 
     @property
