@@ -97,7 +97,7 @@ def export_onnx(
 def detector_file(weights: Mapping[str, Tensor]) -> bytes:
     """A trained detector as an ONNX file of its own, its convolutions stored in 16 bits.
 
-    Of 200 rendered frames half precision moved no center by more than 0.07 mm.
+    Of 200 rendered frames half precision moved no centre by more than 0.07 mm.
 
     Raises:
         CadstnError: if the weights are not a detector's.

@@ -34,7 +34,7 @@ class Detections(NamedTuple):
     Attributes:
         heat: (B, h, w) logit of a hand's centre (its knuckles' mean) in this cell.
         offset: (B, 2, h, w) of the centre from the cell's middle, in cells, right and down.
-        depth: (B, h, w) log of the center's depth over the cell's own, see `cell_depth`.
+        depth: (B, h, w) log of the centre's depth over the cell's own, see `cell_depth`.
         size: (B, h, w) log of the hand's length over the mean hand's.
         direction: (B, 2, h, w) where the knuckles lie from the wrist in the image, right and down,
             about of length 1, shorter where the hand points at the camera.

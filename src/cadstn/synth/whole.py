@@ -54,7 +54,7 @@ class Frames(NamedTuple):
 
     Attributes:
         depth_mm: (B, H, W) float32 mm, 0 where nothing was measured.
-        focal_px: (B,) of the small frame; its center is the image's.
+        focal_px: (B,) of the small frame; its centre is the image's.
         center_uvd: (B, 2, 3) column, row and depth in mm of each hand's knuckles' mean.
         direction: (B, 2, 2) where the knuckles' mean is seen from the wrist, a unit vector of
             x right, y down, times how much of its length is seen (0 where it points at the camera).

@@ -122,7 +122,7 @@ def center_shift(
     the new, as in training (`cadstn.train.uvd.shifts`).
 
     Args:
-        before_mm: (3,) the center before; None for no movement.
+        before_mm: (3,) the centre before; None for no movement.
         crop: of now.
         transform: of its image.
     """

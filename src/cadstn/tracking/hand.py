@@ -32,7 +32,7 @@ class Hand:
         found: whether there is a hand.
         how: ``found`` (detected), ``followed`` (from the frame before) or ``lost``.
         agreement: surface support: the share of joints with measured depth at the skin above them.
-        center_mm: (3,) center of the cube that the network read; NaN where lost.
+        center_mm: (3,) centre of the cube that the network read; NaN where lost.
         cube_mm: edge of that cube.
         temporal_weight: (K,) mean weight that fusion gave the temporal network; NaN where lost.
         confidence: (K,) 0 to 1, how much of the surface around each joint's place is where a
@@ -93,7 +93,7 @@ class Track(NamedTuple):
     Attributes:
         memory: of the temporal network.
         center_mm: (3,) where the next cube goes, None where no hand is followed.
-        crop_mm: (3,) center of the crop that the memory saw last, None when it saw none.
+        crop_mm: (3,) centre of the crop that the memory saw last, None when it saw none.
         view: how the hand is seen; the memory is of that view.
         frames: since the memory began.
         bones: what is known of the hand's size.

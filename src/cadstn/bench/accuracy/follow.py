@@ -114,7 +114,7 @@ class Followed:
         other_mm: (T, 3) middle of the second hand, which has no labels; NaN where there is none.
         joints_mm: (T, K, 3) the tracker's; NaN where lost.
         center_mm: (T, 3) of the tracker's last cube; NaN where lost.
-        true_center_mm: (T, 3) the cube's center by the true joints.
+        true_centre_mm: (T, 3) the cube's center by the true joints.
         scale_mm: (T, K) error scale that the tracker reports; NaN where it reports none.
         side: (T,) which hand it reports.
         given_mm: (T, K, 3) the network's prediction, its cube placed by the true joints.
