@@ -165,7 +165,11 @@ class Tracker:
         unit: str | float | None = None,
         check: bool = True,
     ) -> Hand:
-        """Track the next frame and return its first hand; see `update_all`."""
+        """Track the next frame and return its first hand.
+
+        Args and errors are those of `update_all`: ``depth`` is (H, W), floats in millimetres or
+        the sensor's own integers, 0 where nothing was measured; ``time_s`` is in seconds.
+        """
         return self.update_all(depth, camera, time_s, unit=unit, check=check)[0]
 
     def update_all(
