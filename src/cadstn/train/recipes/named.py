@@ -55,7 +55,7 @@ def released(network: str, data: str) -> Recipe:
     """Return the authors' settings: half squared loss, weight decay, 260,000 steps.
 
     The temporal network takes convolutions and FC1 from the trained baseline and keeps them. On
-    ICVL 300,000 steps, of the frames that the set's makers did not turn. MSRA, which they did not
+    ICVL 300,000 steps, of the frames that the set's makers did not rotate. MSRA, which they did not
     publish, like ICVL.
     """
     frame = Plan(steps=100_000)
@@ -116,7 +116,7 @@ def compact(network: str, data: str) -> Recipe:
     """Return the recipe of the shipped network for acquisition: two hours on two cores (LOG.md).
 
     Residual networks of `cadstn.models.compact`. Rendering takes a tenth of the time, since every
-    frame is seen about four times, turned and mirrored.
+    frame is seen about four times, rotated and mirrored.
     """
     return dataclasses.replace(
         paper(network, data),
