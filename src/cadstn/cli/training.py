@@ -111,14 +111,9 @@ def train(
 
         try:
             run(
-                chosen,
-                out,
-                source=source,
-                device=device,
-                start=going_on,
-                watch=watch,
+                chosen, out, source=source, device=device, start=going_on, watch=watch,
                 on_message=_say,
-            )
+            )  # fmt: skip
         finally:
             leave()
     if not ranks.first:

@@ -1,4 +1,4 @@
-"""Sources that need no device: recordings, the field's data sets, rendered hands."""
+"""Sources that need no device: recordings, published data sets, rendered hands."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class RecordingSource(BaseSource):
 
 
 class DatasetSource(BaseSource):
-    """The frames of a data set of the field, in order, at 30 a second; cuts are the set's shots.
+    """The frames of a published data set, in order, at 30 a second; cuts are the set's shots.
 
     Args:
         path: its folder, see `cadstn.data.open_dataset`.
