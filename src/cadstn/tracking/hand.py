@@ -252,7 +252,7 @@ def refusals(state: State) -> str:
     return f"{places} refused: {', '.join(some)}"
 
 
-def lost_hand(network: Network, time_s: float | None = None) -> Hand:
+def lost_hand(network: Network) -> Hand:
     """Return the hand of a frame without one."""
     count = len(network.skeleton)
     return Hand(
@@ -265,5 +265,4 @@ def lost_hand(network: Network, time_s: float | None = None) -> Hand:
         np.full(count, np.nan, np.float32),
         np.zeros(count, np.float32),
         np.full(count, np.nan, np.float32),
-        time_s=time_s,
     )
