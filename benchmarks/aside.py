@@ -3,7 +3,7 @@
     python benchmarks/aside.py [nyu=GROUNDTRUTH.txt icvl=GROUNDTRUTH.txt]
 
 A crop does not show in which direction from the camera its cube lies. A network that predicts where
-joints lie, instead of where they appear, puts a joint that lies deeper than the cube's center too
+joints lie, instead of where they appear, puts a joint that lies deeper than the cube's centre too
 near to the camera's axis. Mean over all joints, in mm: of 1,024 validation frames of `cadstn train
 compact`, and of the test frames of a data set (joints as u, v, d a line), cubes around the mean
 joint.

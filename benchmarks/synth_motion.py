@@ -46,7 +46,7 @@ def drawn_shots(motion: Motion, shape: Shape) -> list[Array]:
     frames = motion.angles.shape[1]
     spread = Shape(*(f.repeat_interleave(frames, 0) for f in shape))
     joints, _ = forward(motion.angles.flatten(0, 1), spread)
-    # The palm's middle is what travels and turns in place.
+    # The palm's middle is what travels and rotates in place.
     at = motion.position_mm.flatten(0, 1)[:, None]
     joints = (joints - joints.new_tensor([0.0, 75.0, 0.0])) @ motion.rotation.flatten(0, 1).mT + at
     return list(joints.view(-1, frames, 21, 3).double().numpy())

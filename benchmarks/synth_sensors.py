@@ -112,7 +112,9 @@ def rendered_views(real: Real, camera: Camera, z_mm: Array, seed: int) -> list[V
     apart = [SPREAD.get(name, 0.0) for name in ANGLES]
     angles = draws.uniform(len(ANGLES)) * torch.tensor(bend) + torch.tensor(apart)
     tilt, roll = draws.normal(2, std=0.3), draws.normal(std=0.5)
-    rotation = turn(tilt[:, 0], 0) @ turn(tilt[:, 1], 1) @ turn(roll, 2)
+    rotation = (
+        rotation_about(tilt[:, 0], 0) @ rotation_about(tilt[:, 1], 1) @ rotation_about(roll, 2)
+    )
     # Palm to the camera, or its back, fingers up.
     front = torch.diag(torch.tensor([1.0, -1.0, -1.0]))
     back = torch.diag(torch.tensor([-1.0, -1.0, 1.0]))
@@ -138,7 +140,7 @@ def rendered_views(real: Real, camera: Camera, z_mm: Array, seed: int) -> list[V
     ]
 
 
-def turn(angle: torch.Tensor, axis: int) -> torch.Tensor:
+def rotation_about(angle: torch.Tensor, axis: int) -> torch.Tensor:
     """Rotations (B, 3, 3) about a camera axis."""
     matrix = torch.eye(3).repeat(len(angle), 1, 1)
     i, j = (axis + 1) % 3, (axis + 2) % 3

@@ -1,9 +1,12 @@
-"""A camera, a data set and a metric are added as CONTRIBUTING.md shows it."""
+"""Cameras, a data set, a metric and a network are added as CONTRIBUTING.md shows it."""
 
 import importlib
 import re
+import sys
+from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -15,6 +18,8 @@ from cadstn.data.registry import READERS, Reader
 from cadstn.evaluate import METRICS, score
 from cadstn.evaluate.metrics import Metric
 from cadstn.geometry.presets import PRESETS, Preset
+from cadstn.tracking.cameras import CAMERAS, open_source
+from cadstn.tracking.cameras.frames import BaseSource, LiveFrame
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = {
@@ -47,6 +52,32 @@ def test_a_camera(monkeypatch: pytest.MonkeyPatch) -> None:
     assert set(cadstn.KNOWN_CAMERAS) == set(PRESETS)
     camera = cadstn.parse_camera(name)
     assert (camera.width, camera.height, camera.fx) == (640, 480, 612.0)
+
+
+def test_a_live_camera(monkeypatch: pytest.MonkeyPatch) -> None:
+    demo = cadstn.open_recording(str(resources.files("cadstn") / "demo"))
+
+    class Device:
+        intrinsics = (285.0, 285.0, 160.0, 120.0)
+
+        def __iter__(self) -> Iterator[Any]:
+            return ((frame.depth, frame.time_s) for frame in demo)
+
+    library = ModuleType("my_library")
+    library.open_first = Device  # type: ignore[attr-defined]
+    made: dict[str, Any] = {
+        "BaseSource": BaseSource, "Camera": cadstn.Camera, "Iterator": Iterator,
+        "LiveFrame": LiveFrame, "my_library": library,
+    }  # fmt: skip
+    exec(shown("Add a live camera"), made)
+    module = ModuleType("cadstn.tracking.cameras.mine")
+    module.Mine = made["Mine"]  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setitem(CAMERAS, "mine", ("mine", "Mine"))
+    with open_source("mine") as source:
+        assert source.live
+        frame = next(iter(source))
+    assert cadstn.Tracker().update(frame.depth_mm, frame.camera, frame.time_s).found
 
 
 def test_a_data_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -82,7 +113,7 @@ def test_a_metric(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_network_stands_in_four_registries() -> None:
-    pytest.importorskip("cadstn.train.family", reason="families are not split yet")
+    pytest.importorskip("torch")
     registries = (
         ("cadstn.models.config", "CONFIGS"), ("cadstn.train.networks", "FAMILIES"),
         ("cadstn.train.recipes.parts", "TRAITS"), ("cadstn.export.forms", "FORMS"),
@@ -94,3 +125,37 @@ def test_a_network_stands_in_four_registries() -> None:
         keys.append(set(getattr(importlib.import_module(module), name)))
     assert keys[0]
     assert all(some == keys[0] for some in keys)
+
+
+def test_a_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    from cadstn.export import export_onnx
+    from cadstn.export.forms import FORMS, CompactForm
+    from cadstn.models.config import CONFIGS, CompactConfig
+    from cadstn.train.compact import CompactFamily
+    from cadstn.train.networks import FAMILIES, assemble, build, stage_step
+    from cadstn.train.recipes import override, recipe
+    from cadstn.train.recipes.parts import TRAITS
+    from cadstn.train.source import Batch
+
+    made: dict[str, Any] = {
+        "CompactConfig": CompactConfig, "CompactFamily": CompactFamily, "CompactForm": CompactForm,
+        "CONFIGS": CONFIGS, "FAMILIES": FAMILIES, "FORMS": FORMS, "TRAITS": TRAITS,
+    }  # fmt: skip
+    for name in ("CONFIGS", "FAMILIES", "FORMS", "TRAITS"):
+        monkeypatch.setitem(made[name], "mine", None)  # taken out again after the test
+    exec(shown("Add a network"), made)
+    small = {"net.size": 32, "net.slices": 2, "net.channels": [4, 8], "net.blocks": [1, 1]}
+    small |= {"net.width": 8, "net.hidden": 8, "step_mode": "eager", "precision": "fp32"}
+    chosen = override(recipe("compact"), {"net.trunk": "mine", **small})
+    networks = build(chosen, "cpu")
+    joints = 0.1 * torch.ones(2, 3, 21, 3)
+    centers_mm = torch.tensor([0.0, 0.0, 500.0]).expand(2, 3, 3)
+    batch = Batch(torch.zeros(2, 3, 32, 32), joints, centers_mm, torch.full((2,), 250.0))
+    loss = stage_step(networks, "spatial", chosen)(batch, {})
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert 0.0 < float(loss.detach()) < 2.0
+    grads = [weight.grad for weight in networks["spatial"].parameters()]
+    assert any(grad is not None and grad.abs().sum() > 0 for grad in grads)
+    export_onnx(assemble(networks, chosen), tmp_path / "mine.onnx", {})
+    assert b'"trunk": "mine"' in (tmp_path / "mine.onnx").read_bytes()

@@ -34,7 +34,7 @@ def _from_bytes(text: str) -> bool:
 
 
 class CadstnError(Exception):
-    """A mistake in what the user gave, told in one line.
+    """A mistake in what the user gave, reported in one line.
 
     Args:
         what: what is wrong, with the offending value in it.
@@ -58,7 +58,7 @@ class CadstnError(Exception):
 
 
 def nearest_name(name: str, known: Iterable[str]) -> str:
-    """Say which known name comes nearest, as the hint of an unknown one.
+    """Return the nearest known name as the hint of an unknown one.
 
     >>> nearest_name("widht", ["width", "hidden"])
     "did you mean 'width'? known: hidden, width"
@@ -73,7 +73,7 @@ def nearest_name(name: str, known: Iterable[str]) -> str:
 
 
 class Stopped(Exception):  # noqa: N818  # not an error: SIGTERM was obeyed
-    """Training was asked to stop, has saved its state and can go on."""
+    """Training received a request to stop; its state is saved and it can resume."""
 
     def __init__(self, stage: str, step: int) -> None:
         super().__init__(f"stopped after step {step} of the {stage} stage")

@@ -86,7 +86,7 @@ def test_left_out_and_faulty_are_told(
     )
 
 
-def test_the_centre_is_measured_against_the_surface(make_icvl: Make) -> None:
+def test_the_center_is_measured_against_the_surface(make_icvl: Make) -> None:
     root, _, uvd = make_icvl("test")
     dataset = open_dataset(root, "test")
     flat = np.full((240, 320), 500, np.uint16)

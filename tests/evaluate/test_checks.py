@@ -67,17 +67,15 @@ def test_metres(tmp_path: Path) -> None:
     uvd = np.array(ICVL.camera.to_uvd(noisy()), np.float64) * (1, 1, 1e-3)
     said = refused(*files(tmp_path, uvd))
     assert "its d of 0.4" in said
-    assert "looks like metres, not mm" in said
+    assert "suggests metres, not mm" in said
     said = refused(*files(tmp_path, noisy() / 1000), "xyz")
-    assert "looks like metres" in said
+    assert "suggests metres" in said
     assert "write z, x and y in mm" in said
     # Neither a prediction nor a truth in .npz, with or without the other.
     np.savez(tmp_path / "a.npz", joints_xyz_mm=noisy() / 1000)
     np.savez(tmp_path / "b.npz", joints_xyz_mm=hands())
     for one, other in (("a", "b"), ("b", "a"), ("a", "a")):
-        with pytest.raises(
-            CadstnError, match=r"a\.npz: its z of 0\.4\d* in the middle looks like m"
-        ):
+        with pytest.raises(CadstnError, match=r"a\.npz: its z of 0\.4\d* in the middle suggests m"):
             score_files(tmp_path / f"{one}.npz", tmp_path / f"{other}.npz")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -114,7 +115,7 @@ def test_xyz_predictions_and_joint_names(tmp_path: Path) -> None:
 def test_own_recordings_have_numbered_or_given_joints(tmp_path: Path) -> None:
     files = npz_of(tmp_path, "a.npz", hand(5, 21)), npz_of(tmp_path, "b.npz", hand(5, 21))
     assert "\n  joint 20 " in score_files(*files)[1]
-    named = score_files(*files, skeleton=HAND21, centre="found")[1]
+    named = score_files(*files, skeleton=HAND21, center="found")[1]
     assert "\n  pinky_tip " in named
     assert "crop centre         found" in named
     with pytest.raises(CadstnError, match="scores of 21 joints where icvl16 has 16; give"):
@@ -123,7 +124,7 @@ def test_own_recordings_have_numbered_or_given_joints(tmp_path: Path) -> None:
 
 def test_format_needs_no_files() -> None:
     truth = hand(5)
-    text = format_scores(score(truth, truth), protocol("icvl"), centre="truth")
+    text = format_scores(score(truth, truth), protocol("icvl"), center="truth")
     assert "mean error             0.000 mm" in text
     assert "crop centre         truth" in text
 
@@ -144,3 +145,11 @@ def test_mistakes_name_the_file(tmp_path: Path) -> None:
         score_files(five, five, "nyc")
     with pytest.raises(CadstnError, match=r"none\.npz: no such file"):
         score_files(tmp_path / "none.npz", five)
+
+
+def test_the_crop_centre_goes_by_its_old_name_for_one_more_release() -> None:
+    truth = hand(5)
+    old: dict[str, Any] = {"centre": "truth"}
+    with pytest.warns(DeprecationWarning, match="centre= is now center="):
+        text = format_scores(score(truth, truth), protocol("icvl"), **old)
+    assert "crop centre         truth" in text

@@ -166,7 +166,7 @@ def test_numbers_that_must_be_positive(name: str, value: float) -> None:
 
 
 @pytest.mark.parametrize("name", ["cx", "cy"])
-def test_centre_must_be_finite(name: str) -> None:
+def test_center_must_be_finite(name: str) -> None:
     assert "camera centre is" in refused(changed, name, math.nan).what
 
 

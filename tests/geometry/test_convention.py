@@ -123,9 +123,9 @@ def depth_in_flesh(points: torch.Tensor, cones: Cones) -> torch.Tensor:
     """How far (B, K) points lie inside the deepest ball of any cone."""
     share = torch.linspace(0, 1, 41)
     a, b = cones.a.float(), cones.b.float()
-    centre = a[:, :, None] + share[:, None] * (b - a)[:, :, None]
+    center = a[:, :, None] + share[:, None] * (b - a)[:, :, None]
     radius = cones.ra.float()[..., None] + share * (cones.rb - cones.ra).float()[..., None]
-    away = torch.cdist(points, centre.flatten(1, 2))
+    away = torch.cdist(points, center.flatten(1, 2))
     return (radius.flatten(1)[:, None] - away).amax(-1)
 
 

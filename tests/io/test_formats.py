@@ -79,7 +79,7 @@ def test_a_folder_of_floats_in_mm_or_metres(tmp_path: Path, ending: str) -> None
     expected = np.where(np.isfinite(images), images, 0)
     np.testing.assert_array_equal(depths(save(tmp_path / "mm", ending, images)), expected)
     metres = save(tmp_path / "m", ending, images / 1000)
-    assert "the largest depth is 0.442 mm: metres?; say so with an m: --camera" in refused(metres)
+    assert "the largest depth is 0.442 mm: metres?; mark metres with an m" in refused(metres)
     camera = parse_camera(f"{CAMERA.fx},{CAMERA.fy},{CAMERA.cx},{CAMERA.cy},m")
     np.testing.assert_allclose(depths(metres, camera), expected, 1e-6)
     assert Camera.from_json(camera.to_json()) == camera
@@ -140,7 +140,7 @@ def test_a_pattern_says_what_is_depth(tmp_path: Path) -> None:
         )
     save(tmp_path / "mixed", ".pgm", UNITS)
     save(tmp_path / "mixed", ".npy", UNITS)
-    assert "say which are depth: --pattern '*.npy'" in refused(tmp_path / "mixed")
+    assert "name the depth files: --pattern '*.npy'" in refused(tmp_path / "mixed")
 
 
 def test_tum(tmp_path: Path) -> None:

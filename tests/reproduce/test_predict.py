@@ -36,7 +36,7 @@ class Echo:
         return Outputs(joints, joints, joints, w1), state + len(crops)
 
 
-def test_joints_come_back_in_mm_around_the_true_centre(small_icvl: Path) -> None:
+def test_joints_come_back_in_mm_around_the_true_center(small_icvl: Path) -> None:
     dataset = open_dataset(small_icvl, "test")
     seen: list[int] = []
     done = predict({"a": (Echo(), 8)}, dataset, "truth", on_frames=seen.append)["a"]
@@ -63,7 +63,7 @@ def test_windows_forget_and_shots_are_never_crossed(small_icvl: Path) -> None:
     assert odd.counts == [*range(1, 7)] * 3 + [1, 2] + [*range(1, 7)] * 3 + [1, 2]
 
 
-def test_the_found_centre_knows_nothing_of_the_truth(small_icvl: Path) -> None:
+def test_the_found_center_knows_nothing_of_the_truth(small_icvl: Path) -> None:
     dataset = open_dataset(small_icvl, "test")
     done = predict({"a": (Echo(center="mass"), 8)}, dataset, "found")["a"]
     off = np.linalg.norm(done.centers_mm - dataset.joints_xyz_mm.mean(1), axis=-1)
@@ -110,7 +110,7 @@ def test_written_and_read_again(small_icvl: Path, tmp_path: Path) -> None:
     write_predictions(tmp_path / "new" / "a.npz", done, dataset)
     write_predictions(tmp_path / "new" / "a.txt", done, dataset)
     back = read_predictions(tmp_path / "new" / "a.npz")
-    assert (back.key, back.cuts, back.centre, back.window) == (done.key, (20,), "truth", 8)
+    assert (back.key, back.cuts, back.center, back.window) == (done.key, (20,), "truth", 8)
     assert back.joints_xyz_mm == pytest.approx(done.joints_xyz_mm, abs=1e-3)
     assert back.w1 == pytest.approx(done.w1)
     # Three decimals of a pixel and of a millimetre.

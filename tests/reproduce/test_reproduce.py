@@ -99,7 +99,7 @@ def test_its_numbers_are_those_of_its_files(made: tuple[list[str], Path, str], s
              ("baseline", "sliced", "cadstn", "endless")}  # fmt: skip
     assert {path.stem for path in folder.iterdir()} == names
     truth = tmp_path / "truth.npz"
-    args = ["predict", str(out / "runs" / "icvl"), "--data", str(small_icvl), "--centre", "truth",
+    args = ["predict", str(out / "runs" / "icvl"), "--data", str(small_icvl), "--center", "truth",
             "--out", str(tmp_path / "again.txt"), "--truth", str(truth)]  # fmt: skip
     result = CliRunner().invoke(cli, args, catch_exceptions=False)
     scores, _ = score_files(folder / "truth-cadstn.txt", truth, "icvl")

@@ -29,7 +29,7 @@ def test_every_sheet_is_written_and_follows_from_the_seed(
 def test_an_open_hand_covers_more_than_a_fist() -> None:
     names = [n for n in ("five", "fist") if n in gesture_names()]
     angles = torch.stack([gesture(name) for name in names])
-    pictures = preview._shaded(angles, average_shape(2), turn_deg=20.0)
+    pictures = preview._shaded(angles, average_shape(2), yaw_deg=20.0)
     open_hand, fist = ((picture[..., 0] > 30).mean() for picture in pictures)
     assert open_hand > 1.2 * fist
 

@@ -46,8 +46,8 @@ def test_penetration_agrees_with_a_search_over_all_balls() -> None:
     def balls(which: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
         at = start[:, None] + (1 - start[:, None]) * s
         a, b, ra, rb = (field[:, which] for field in cones)
-        centre = a[:, :, None] + at[..., None] * (b - a)[:, :, None]
-        return centre, ra[..., None] + at * (rb - ra)[..., None]
+        center = a[:, :, None] + at[..., None] * (b - a)[:, :, None]
+        return center, ra[..., None] + at * (rb - ra)[..., None]
 
     x, r = balls(pairs.first, pairs.from_first)
     y, q = balls(pairs.second, pairs.from_second)

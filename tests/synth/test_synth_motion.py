@@ -19,7 +19,7 @@ from cadstn.synth.motion import (
     orientation,
     sample_motion,
     spline,
-    start_turn,
+    start_angles,
 )
 from cadstn.synth.shape import sample_shape
 
@@ -127,8 +127,8 @@ def test_speed_lies_in_the_band_of_real_recordings() -> None:
 
 
 def test_all_directions_are_seen_and_palms_and_backs_the_most() -> None:
-    turn = start_turn(Draws((1,), torch.arange(4000)))
-    rotation = orientation(*turn.unbind(-1))
+    euler = start_angles(Draws((1,), torch.arange(4000)))
+    rotation = orientation(*euler.unbind(-1))
     palm, fingers = rotation[..., 2], rotation[..., 1]
     assert (palm[:, 2] < -0.5).float().mean() > 0.25  # at the camera
     assert (palm[:, 2] > 0.5).float().mean() > 0.2  # away from it

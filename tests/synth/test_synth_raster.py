@@ -107,7 +107,7 @@ def test_random_cones_agree_with_the_oracle() -> None:
 # -- by hand ---------------------------------------------------------------------------------------
 
 
-def test_ray_through_the_centre_of_a_ball_meets_it_a_radius_earlier() -> None:
+def test_ray_through_the_center_of_a_ball_meets_it_a_radius_earlier() -> None:
     ball = cones_of(((0.0, 0.0, 500.0), (0.0, 0.0, 500.0), 10.0, 10.0))
     assert hit(ball) == pytest.approx(490, abs=1e-3)
 

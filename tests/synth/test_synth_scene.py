@@ -177,7 +177,7 @@ def test_same_motion_for_a_larger_hand_is_a_larger_hand() -> None:
     torch.testing.assert_close(spans[1], spans[0] * 1.1, rtol=1e-3, atol=1e-2)
 
 
-def test_centres_follow_the_frame_before() -> None:
+def test_centers_follow_the_frame_before() -> None:
     joints = torch.arange(5.0)[:, None, None] * torch.tensor([1000.0, 0.0, 0.0])
     joints = joints.expand(5, 21, 3).repeat(400, 1, 1)
     centers = sample_centers(draws(0), joints, 5).view(400, 5, 3)

@@ -5,7 +5,7 @@ import torch
 
 from cadstn.geometry.skeleton import KNUCKLES
 from cadstn.synth.boxes import Grid, draw_boxes
-from cadstn.synth.rooms import any_turn, sample_room
+from cadstn.synth.rooms import random_rotation, sample_room
 from cadstn.synth.whole import (
     ABSENT,
     FOUND,
@@ -79,7 +79,7 @@ def test_boxes_are_where_rays_meet_them() -> None:
     rng = np.random.default_rng(4)
     grid = Grid(120.0, 79.5, 59.5, 120, 160)
     for _ in range(12):
-        axes, half = any_turn(rng), rng.uniform(20, 200, 3)
+        axes, half = random_rotation(rng), rng.uniform(20, 200, 3)
         center = np.array([*rng.uniform(-200, 200, 2), rng.uniform(600, 1500)])
         row = np.concatenate([center, half, axes.ravel()])
         depth = draw_boxes(row[None], grid)

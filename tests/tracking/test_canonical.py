@@ -29,7 +29,7 @@ from cadstn.tracking.network import Step, StreamState, Wants
 from cadstn.tracking.tracker import Tracker
 
 CUBE = 250.0
-TURNS = [
+VIEWS = [
     ViewTransform(0.4),
     ViewTransform(-2.5, True),
     ViewTransform(math.pi),
@@ -45,8 +45,8 @@ def hand(degrees: float = 0.0, left: bool = False, lean: float = 0.0) -> NDArray
     joints[KNUCKLES] = up + np.outer([30, 10, -10, -30], [1, 0, 0])
     joints[:, 0] *= -1 if left else 1
     angle = math.radians(degrees)
-    turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
-    joints[:, :2] = joints[:, :2] @ turn.T
+    rotation = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    joints[:, :2] = joints[:, :2] @ rotation.T
     return joints
 
 
@@ -62,8 +62,8 @@ def frames() -> list[Frame]:
         return list(open_recording(path))
 
 
-@pytest.mark.parametrize("turn", TURNS)
-def test_training_and_tracking_turn_alike(turn: ViewTransform, frames: list[Frame]) -> None:
+@pytest.mark.parametrize("view", VIEWS)
+def test_training_and_tracking_transform_alike(view: ViewTransform, frames: list[Frame]) -> None:
     """Image and joints of a crop far off the axis, and back again."""
     torch = pytest.importorskip("torch")
     from cadstn.train.augment import recenter
@@ -80,13 +80,13 @@ def test_training_and_tracking_turn_alike(turn: ViewTransform, frames: list[Fram
         torch.from_numpy(crop.center_xyz_mm.astype(np.float32))[None, None],
         torch.tensor([CUBE]),
     )
-    matrix = torch.from_numpy(turn.matrix.astype(np.float32))[None]
-    turned = recenter(batch, torch.zeros(1, 3), torch.ones(1), matrix)
-    mine, theirs = canonical_image(crop.image, turn), turned.crops[0, 0].numpy()
+    matrix = torch.from_numpy(view.matrix.astype(np.float32))[None]
+    transformed = recenter(batch, torch.zeros(1, 3), torch.ones(1), matrix)
+    mine, theirs = canonical_image(crop.image, view), transformed.crops[0, 0].numpy()
     assert np.mean(np.abs(mine - theirs) < 0.01) > 0.985
     assert np.mean(np.abs(crop.image - theirs) < 0.01) < 0.9  # the test can fail
-    uvd = to_uvd(turned.joints, turned.centers_mm, turned.cube_mm)[0, 0].numpy()
-    back = joints_to_mm(uvd, crop, turn, uvd=True)
+    uvd = to_uvd(transformed.joints, transformed.centers_mm, transformed.cube_mm)[0, 0].numpy()
+    back = joints_to_mm(uvd, crop, view, uvd=True)
     np.testing.assert_allclose(back, frame.truth_xyz_mm, atol=0.01)
 
 
@@ -105,7 +105,7 @@ def test_a_view_that_is_not_turned_is_the_crop() -> None:
 @pytest.mark.parametrize("degrees", [0.0, 40.0, 179.0, -95.0])
 def test_the_next_view_is_upright_as_in_training(degrees: float, left: bool) -> None:
     torch = pytest.importorskip("torch")
-    from cadstn.train.augment import upright_turn
+    from cadstn.train.augment import upright_transform
     from cadstn.train.source import Batch
 
     center = np.array([120.0, -60.0, 500.0])
@@ -120,7 +120,7 @@ def test_the_next_view_is_upright_as_in_training(degrees: float, left: bool) -> 
         torch.tensor([CUBE]),
         torch.tensor([float(left)]),
     )
-    matrix, _ = upright_turn(batch)
+    matrix, _ = upright_transform(batch)
     # A view that is nearly upright already stays.
     if degrees or left:
         np.testing.assert_allclose(after.transform.matrix, matrix[0].numpy(), atol=0.02)
@@ -134,8 +134,8 @@ def test_a_view_stays_until_the_hand_has_turned_away() -> None:
     before = HandView(ViewTransform(math.radians(-40.0)), -3.0, 5)
     kept = updated_view(before, right, hand(43.0) + center, upright=True)
     assert kept.transform == before.transform
-    turned = updated_view(before, right, hand(55.0) + center, upright=True)
-    assert turned.transform.angle == pytest.approx(math.radians(-55.0), abs=0.02)
+    transformed = updated_view(before, right, hand(55.0) + center, upright=True)
+    assert transformed.transform.angle == pytest.approx(math.radians(-55.0), abs=0.02)
     # Of a hand that points nearly at the camera the way it points is hardly seen.
     kept = updated_view(before, right, hand(55.0, lean=1.3) + center, upright=True)
     assert kept.transform == before.transform
@@ -162,39 +162,39 @@ def test_which_hand_it_is_is_told_through_the_mirror() -> None:
     assert updated_view(long, np.array([0.9], np.float32), joints, upright=True).left_logit > 2
 
 
-@pytest.mark.parametrize("turn", TURNS)
-def test_memory_turns_with_the_view(turn: ViewTransform) -> None:
+@pytest.mark.parametrize("view", VIEWS)
+def test_memory_follows_the_view(view: ViewTransform) -> None:
     joints = np.random.default_rng(1).normal(0, 0.3, (21, 3))
     said = np.append(joints.ravel(), 1).astype(np.float32)[None]
     zeros = np.zeros((1, 4), np.float32)
     memory = StreamState(zeros, zeros, said)
     other = ViewTransform(1.0)
-    there = transformed_memory(memory, other, turn)
+    there = transformed_memory(memory, other, view)
     again = there.before[0, :-1].reshape(-1, 3)
-    # Straight, then turned: a point of one view is found in the other.
+    # Straight, then transformed: a point of one view is found in the other.
     straight = np.c_[joints[:, :2] @ other.matrix, joints[:, 2]]
-    np.testing.assert_allclose(again[:, :2], straight[:, :2] @ turn.matrix.T, atol=1e-6)
+    np.testing.assert_allclose(again[:, :2], straight[:, :2] @ view.matrix.T, atol=1e-6)
     np.testing.assert_allclose(again[:, 2], joints[:, 2], atol=1e-7)
     assert there.before[0, -1] == 1
-    back = transformed_memory(there, turn, other)
+    back = transformed_memory(there, view, other)
     np.testing.assert_allclose(back.before, said, atol=1e-6)
 
 
-@pytest.mark.parametrize("turn", TURNS)
-def test_training_and_tracking_count_shifts_alike(turn: ViewTransform) -> None:
+@pytest.mark.parametrize("view", VIEWS)
+def test_training_and_tracking_count_shifts_alike(view: ViewTransform) -> None:
     torch = pytest.importorskip("torch")
     from cadstn.train.compact import shifts_seen
     from cadstn.train.source import Batch
 
     before, now = (np.array([130.0, -60.0, 500.0]), np.array([140.0, -52.0, 520.0]))
     centers_mm = torch.from_numpy(np.stack([before, now]).astype(np.float32))[None]
-    matrix = torch.from_numpy(turn.matrix.astype(np.float32))[None]
+    matrix = torch.from_numpy(view.matrix.astype(np.float32))[None]
     nothing = torch.zeros(1, 2, 1, 3)
-    batch = Batch(nothing, nothing, centers_mm, torch.tensor([CUBE]), turn=matrix)
+    batch = Batch(nothing, nothing, centers_mm, torch.tensor([CUBE]), transform=matrix)
     theirs = shifts_seen(batch)[0].numpy()
     crop = crop_at((now[0], now[1], now[2]))
-    np.testing.assert_allclose(center_shift(before, crop, turn), theirs[1], atol=1e-6)
-    assert not center_shift(None, crop, turn).any()
+    np.testing.assert_allclose(center_shift(before, crop, view), theirs[1], atol=1e-6)
+    assert not center_shift(None, crop, view).any()
     assert not theirs[0].any()
     # Seen, it has moved less to the right than in space: it has gone away, too.
     assert center_shift(before, crop, IDENTITY)[0] < (now - before)[0] / (CUBE / 2)
@@ -272,7 +272,7 @@ def test_the_first_of_given_crops_is_read_upright(degrees: float, left: bool) ->
 @pytest.mark.parametrize("left", [False, True])
 @pytest.mark.parametrize("degrees", [0.0, 70.0, -150.0])
 def test_a_detected_hand_begins_upright(degrees: float, left: bool) -> None:
-    """The transform of a detection turns what points so to point up."""
+    """The transform of a detection rotates what points so to point up."""
     view = given_view(math.radians(degrees), left=left)
     pointing = np.array([math.sin(math.radians(degrees)), -math.cos(math.radians(degrees))])
     np.testing.assert_allclose(view.transform.matrix @ pointing, [0, -1], atol=1e-6)
@@ -285,7 +285,7 @@ def test_a_detected_hand_begins_upright(degrees: float, left: bool) -> None:
 def test_a_hand_is_followed_as_well_whichever_way_it_points(
     quarters: int, mirror: bool, frames: list[Frame]
 ) -> None:
-    """The demo's frames, turned and mirrored; their truth with them."""
+    """The demo's frames, rotated and mirrored; their truth with them."""
     tracker, errors, sides = Tracker(), [], []
     for frame in frames[4:40]:
         camera = frame.camera

@@ -114,8 +114,8 @@ def test_stages_without_augmentation_see_the_frames_as_they_are(
     source, rows = BankSource(toy_bank, recipe, "cpu"), torch.arange(8)
     same = source.clips(Stage.fusion, rows, 2).crops, plain.clips(Stage.fusion, rows, 2).crops
     assert torch.equal(*same)
-    turned = source.clips(Stage.temporal, rows, 2), plain.clips(Stage.temporal, rows, 2)
-    assert not torch.equal(turned[0].crops, turned[1].crops)
+    transformed = source.clips(Stage.temporal, rows, 2), plain.clips(Stage.temporal, rows, 2)
+    assert not torch.equal(transformed[0].crops, transformed[1].crops)
 
 
 def test_experts_drop_while_the_gate_trains(toy_bank: Bank, small: Small) -> None:

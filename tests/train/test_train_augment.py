@@ -15,7 +15,7 @@ from cadstn.synth.draws import Draws
 from cadstn.synth.hand import Cones
 from cadstn.synth.raster import cast, crop_view
 from cadstn.train.augment import (
-    _TURNS,
+    _TRANSFORMS,
     MISTAKEN,
     augment,
     cut_off,
@@ -25,7 +25,7 @@ from cadstn.train.augment import (
     rotation,
     shake,
     transform,
-    turn_codes,
+    transform_codes,
     upright,
 )
 from cadstn.train.compact import shifts_seen
@@ -83,17 +83,17 @@ def test_turned_image_is_the_image_of_the_turned_pose(
 ) -> None:
     """render(turn(pose)) = turn(render(pose)), labels of the former being those of the latter."""
     batch = batch_at(center)
-    turned = transform(batch, _TURNS[code : code + 1], torch.zeros(1, 2))
-    points = turned.joints[:, 0] * (CUBE / 2) + batch.centers_mm[:, 0, None]
+    transformed = transform(batch, _TRANSFORMS[code : code + 1], torch.zeros(1, 2))
+    points = transformed.joints[:, 0] * (CUBE / 2) + batch.centers_mm[:, 0, None]
     again = rendered(points, batch.centers_mm[:, 0], 14.0, batch.cube_mm)
     # A ball seen from aside is an ellipse, which a turn takes along and a turned ball does not.
-    assert agreement(turned.crops, again.crops) > (0.99 if center == AXIS else 0.975)
+    assert agreement(transformed.crops, again.crops) > (0.99 if center == AXIS else 0.975)
     if code:
         assert agreement(batch.crops, again.crops) < 0.95  # the test can fail
     # Depths are untouched, and around the axis the pose has only turned, but for the crop's shift.
-    assert torch.allclose(turned.joints[..., 2], batch.joints[..., 2], atol=1e-6)
+    assert torch.allclose(transformed.joints[..., 2], batch.joints[..., 2], atol=1e-6)
     if center == AXIS:
-        rigid = figure()[:, :2] @ _TURNS[code].mT
+        rigid = figure()[:, :2] @ _TRANSFORMS[code].mT
         shift_mm = 2.5 * 1.42 * CUBE / SIZE * 1.2  # up to twice 1.25 pixels, nearer is smaller
         assert float((points[0, :, :2] - rigid).norm(dim=-1).max()) < shift_mm
 
@@ -103,7 +103,7 @@ def test_quarter_turn_moves_pixels_exactly() -> None:
     options = [torch.rot90(batch.crops, -k, (2, 3)) for k in range(4)]
     options += [batch.crops.flip(3), batch.crops.flip(2)]
     for code, expected in enumerate(options):
-        found = resample(batch.crops, _TURNS[code : code + 1], torch.zeros(1, 2))
+        found = resample(batch.crops, _TRANSFORMS[code : code + 1], torch.zeros(1, 2))
         assert torch.equal(found, expected), code
 
 
@@ -148,7 +148,7 @@ def test_pixels_and_back() -> None:
         ((-9.0, 6.0, -10.0), 1.08, -140.0, True),
     ],
 )
-def test_recentred_image_is_the_image_of_the_recentred_cube(
+def test_recentered_image_is_the_image_of_the_recentered_cube(
     center: tuple[float, float, float],
     shift: tuple[float, ...],
     scale: float,
@@ -156,8 +156,8 @@ def test_recentred_image_is_the_image_of_the_recentred_cube(
     mirror: bool,
 ) -> None:
     batch = batch_at(center)
-    turn = rotation(torch.tensor([math.radians(degrees)])) @ mirroring(torch.tensor([mirror]))
-    moved = recenter(batch, torch.tensor([shift]), torch.tensor([scale]), turn)
+    matrix = rotation(torch.tensor([math.radians(degrees)])) @ mirroring(torch.tensor([mirror]))
+    moved = recenter(batch, torch.tensor([shift]), torch.tensor([scale]), matrix)
     assert (moved.centers_mm - batch.centers_mm)[0, 0].tolist() == pytest.approx(shift, abs=1e-3)
     assert float(moved.cube_mm) == pytest.approx(CUBE * scale)
     points = moved.joints[:, 0] * (moved.cube_mm / 2) + moved.centers_mm[:, 0, None]
@@ -184,13 +184,13 @@ def test_shaking_changes_surface_only_and_by_the_amount_asked() -> None:
 def test_turns_are_drawn_evenly_and_only_for_the_copies() -> None:
     items = torch.arange(5000)
     copy = items % 2 == 1
-    codes = turn_codes("paper", (3,), items, copy)
+    codes = transform_codes("paper", (3,), items, copy)
     assert not codes[~copy].any()
     counts = torch.bincount(codes[copy], minlength=6)
     assert counts[0] == 0
     assert counts[1:].min() > 400
-    assert set(turn_codes("released", (3,), items, copy)[copy].tolist()) == {1, 2, 3}
-    assert torch.equal(turn_codes("paper", (3,), items[7:9], copy[7:9]), codes[7:9])
+    assert set(transform_codes("released", (3,), items, copy)[copy].tolist()) == {1, 2, 3}
+    assert torch.equal(transform_codes("paper", (3,), items[7:9], copy[7:9]), codes[7:9])
 
 
 def test_the_picture_s_edge_hides_and_moves_nothing() -> None:
@@ -232,8 +232,8 @@ def hands(center: tuple[float, float, float], degrees: float, left: bool) -> Bat
     joints[WRIST] = torch.tensor([0.0, 45.0, 5.0])
     joints[KNUCKLES] = torch.stack([knuckle, torch.full((4,), -40.0), torch.zeros(4)], -1)
     joints[:, 0] *= -1 if left else 1
-    turn = torch.tensor([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
-    joints[:, :2] = joints[:, :2] @ turn.T
+    matrix = torch.tensor([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    joints[:, :2] = joints[:, :2] @ matrix.T
     points = joints[None] + torch.tensor(center)
     batch = rendered(points, torch.tensor([center]), 9.0, torch.tensor([CUBE]))
     return batch._replace(left=torch.tensor([float(left)]), present=torch.ones(1))
@@ -246,17 +246,17 @@ def test_upright_hands_are_right_and_point_up(
     center: tuple[float, float, float], degrees: float, left: bool
 ) -> None:
     batch = hands(center, degrees, left)
-    turned = upright(batch)
-    assert turned.left is not None
-    assert not turned.left.any()
-    pixels = to_pixels(turned.joints, turned.centers_mm, turned.cube_mm, SIZE)[0, 0]
+    transformed = upright(batch)
+    assert transformed.left is not None
+    assert not transformed.left.any()
+    pixels = to_pixels(transformed.joints, transformed.centers_mm, transformed.cube_mm, SIZE)[0, 0]
     across, down = (pixels[KNUCKLES].mean(0) - pixels[WRIST]).tolist()
     assert abs(across) < 0.01
     assert down < -20
     # The index finger's side is where a right hand has it.
     assert pixels[KNUCKLES[0], 0] - pixels[KNUCKLES[-1], 0] > 10
-    twice = upright(turned)
-    torch.testing.assert_close(twice.joints, turned.joints, atol=1e-4, rtol=0)
+    twice = upright(transformed)
+    torch.testing.assert_close(twice.joints, transformed.joints, atol=1e-4, rtol=0)
 
 
 def test_what_is_augmented_is_upright_by_the_share_asked_and_says_so_of_its_side() -> None:
@@ -285,14 +285,14 @@ def test_a_clip_s_shifts_turn_with_its_image() -> None:
     joints = ((still - centers_mm) / (CUBE / 2))[:, :, None]
     crops = torch.ones(1, 2, SIZE, SIZE)
     batch = Batch(crops, joints, centers_mm, torch.tensor([CUBE]), torch.ones(1))
-    turn = rotation(torch.tensor([0.7])) @ mirroring(torch.tensor([True]))
-    turned = recenter(batch, torch.zeros(1, 3), torch.ones(1), turn)
-    for clip in (batch, turned):
+    matrix = rotation(torch.tensor([0.7])) @ mirroring(torch.tensor([True]))
+    transformed = recenter(batch, torch.zeros(1, 3), torch.ones(1), matrix)
+    for clip in (batch, transformed):
         seen = to_uvd(clip.joints, clip.centers_mm, clip.cube_mm)[0, :, 0]
         # What nearness enlarges in between is left: 5 mm of 900.
         assert float((seen[0] - shifts_seen(clip)[0, 1] - seen[1]).norm()) < 0.002
-    wrong = shifts_seen(turned._replace(turn=None))[0, 1]
-    seen = to_uvd(turned.joints, turned.centers_mm, turned.cube_mm)[0, :, 0]
+    wrong = shifts_seen(transformed._replace(transform=None))[0, 1]
+    seen = to_uvd(transformed.joints, transformed.centers_mm, transformed.cube_mm)[0, :, 0]
     assert float((seen[0] - wrong - seen[1]).norm()) > 0.1
 
 

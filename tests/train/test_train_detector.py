@@ -37,7 +37,7 @@ def test_the_detector_is_small_and_any_size_goes_in() -> None:
 
 
 def perfect(target: Target, depth: torch.Tensor, focal: torch.Tensor) -> Detections:
-    """What a detector that knows the truth would give, up to the centers' exact heat."""
+    """What a detector that knows the truth would give, up to the centres' exact heat."""
     batch, height, width = len(depth), depth.shape[1] // STRIDE, depth.shape[2] // STRIDE
     maps = torch.zeros(batch, 7, height, width)
     heat = torch.full((batch, height, width), -9.0)

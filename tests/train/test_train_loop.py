@@ -404,15 +404,15 @@ def test_newest_two_checkpoints_are_kept_and_a_damaged_one_is_passed_over(
     kept = checkpoints(tmp_path / "a", "spatial")
     assert [int(path.name.split(".")[1]) for path in kept] == [6, 4]
     kept[0].write_bytes(kept[0].read_bytes()[:-50])
-    told: list[str] = []
+    messages: list[str] = []
     seen: list[int] = []
     trained = train(
-        recipe, tmp_path / "a", tell=told.append,
+        recipe, tmp_path / "a", on_message=messages.append,
         watch=lambda p: seen.append(p.step) if p.stage == "spatial" else None,
     )  # fmt: skip
     assert seen[0] == 5
-    assert len(told) == 1
-    assert kept[0].name in told[0]
+    assert len(messages) == 1
+    assert kept[0].name in messages[0]
     assert equal(states(trained), states(train(recipe, tmp_path / "b")))
 
 
@@ -456,9 +456,9 @@ def test_damaged_weights_are_told_in_one_line(tmp_path: Path, train: Any, small:
         (b"no weights", "not a safetensors file"),
     ):
         path.write_bytes(contents)
-        with pytest.raises(CadstnError, match=rf"spatial\.safetensors: {reason}") as told:
+        with pytest.raises(CadstnError, match=rf"spatial\.safetensors: {reason}") as error:
             train(small(), tmp_path)
-        assert "\n" not in str(told.value)
+        assert "\n" not in str(error.value)
 
 
 # -- what goes wrong -------------------------------------------------------------------------------
@@ -583,7 +583,7 @@ def test_progress_carries_the_last_validation(tmp_path: Path, train: Any, small:
     errors: list[Any] = []
     train(small(), tmp_path, checkpoint_every=2, watch=lambda p: errors.append(p.error_mm))
     assert errors[0] is None
-    assert errors[1] == errors[2] > 0  # measured at step 2, told until step 4
+    assert errors[1] == errors[2] > 0  # measured at step 2, reported until step 4
 
 
 def test_validation_error_is_the_mean_joint_error_of_held_out_frames(
@@ -619,15 +619,15 @@ def test_trains_where_nothing_can_be_validated(
     recipe = small(network="temporal", **values, **{"temporal.batch": 12, "fusion.batch": 12})
     source = BankSource(toy_bank, recipe, "cpu")
     assert not list(source.validation(100, recipe.clip))
-    told: list[str] = []
+    messages: list[str] = []
     errors: list[Any] = []
     train(
-        recipe, tmp_path, source=source, checkpoint_every=2, tell=told.append,
+        recipe, tmp_path, source=source, checkpoint_every=2, on_message=messages.append,
         watch=lambda p: errors.append(p.error_mm),
     )  # fmt: skip
     assert errors == [None] * 4
-    assert len(told) == 1
-    assert "temporal: not validated" in told[0]
+    assert len(messages) == 1
+    assert "temporal: not validated" in messages[0]
     lines = (tmp_path / "log.jsonl").read_text()
     assert "NaN" not in lines
     assert "error_mm" not in lines

@@ -67,9 +67,9 @@ def test_hands_are_validated_in_the_view_that_a_tracker_shows(toy_bank: Bank, sm
         assert one.left is not None
         assert two.left is not None
         assert not two.left.any()
-        turned = upright(one)
-        assert torch.equal(two.joints, turned.joints)
-        assert torch.equal(two.crops, turned.crops)
+        transformed = upright(one)
+        assert torch.equal(two.joints, transformed.joints)
+        assert torch.equal(two.crops, transformed.crops)
         assert not torch.equal(one.crops, two.crops)
 
 
@@ -120,13 +120,13 @@ def test_every_image_comes_once_as_it_is_and_once_turned(
     found = [{crop.numpy().tobytes() for crop in epoch} for epoch in epochs]
     assert found[0] == found[1]  # the copies are always the same
     assert images < found[0]
-    turned = [
+    transformed = [
         [torch.rot90(c, k).contiguous() for k in (1, 2, 3)] + [c.flip(1), c.flip(0)]
         for c in plain.clips(0, torch.arange(count), 1).crops[:, 0]
     ]
     used = set()
     for kind in range(5):
-        if any(options[kind].contiguous().numpy().tobytes() in found[0] for options in turned):
+        if any(options[kind].contiguous().numpy().tobytes() in found[0] for options in transformed):
             used.add(kind)
     assert used == set(range(kinds))
 

@@ -124,7 +124,7 @@ def compare(
     help="FILE.txt, K x (u v d) a line; or FILE.npz, with fusion weights and both predictions.",
 )  # fmt: skip
 @click.option(
-    "--centre", "--center", "centre", type=click.Choice(["truth", "found"]), required=True,
+    "--center", "--centre", "center", type=click.Choice(["truth", "found"]), required=True,
     help="Put crops where the truth is, as most papers do, or where the hand is found.",
 )  # fmt: skip
 @click.option("--network", help="cadstn, spatial, temporal, baseline or sliced, of a RUN.")
@@ -142,7 +142,7 @@ def predict(
     data: Path,
     split: str,
     out: Path,
-    centre: str,
+    center: str,
     network: str | None,
     window: int | None,
     truth: Path | None,
@@ -155,9 +155,9 @@ def predict(
     converted by documented rules.
 
     \b
-    cadstn predict runs/nyu --data data/nyu --centre truth --out ours.txt --truth truth.npz
+    cadstn predict runs/nyu --data data/nyu --center truth --out ours.txt --truth truth.npz
     cadstn score ours.txt truth.npz --set nyu
-    cadstn predict --data data/icvl --centre found --window 0 --out shipped.npz
+    cadstn predict --data data/icvl --center found --window 0 --out shipped.npz
     """
     import sys
 
@@ -176,7 +176,7 @@ def predict(
         done = predict_frames(
             {"it": (predictor, chosen)},
             dataset,
-            "truth" if centre == "truth" else "found",
+            "truth" if center == "truth" else "found",
             on_frames=bar.update,
         )["it"]
     write_predictions(out, done, dataset)
@@ -187,7 +187,7 @@ def predict(
     click.echo(
         f"{predictor.network} on {dataset.name} {split}: {scores.frames} frames, {scores.lost} "
         f"without a hand, mean error {scores.mean_error_mm:.2f} mm, acceleration error "
-        f"{scores.acceleration_error_mm_frame2:.2f} mm/frame^2 (centre {centre}, "
+        f"{scores.acceleration_error_mm_frame2:.2f} mm/frame^2 (centre {center}, "
         f"{len(dataset.scored)} joints, {len(done.cuts) + 1} shots, window {chosen})"
     )
     click.echo(f"wrote {out}" + (f" and {truth}" if truth else ""))

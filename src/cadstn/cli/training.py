@@ -110,7 +110,10 @@ def train(
             done = now
 
         try:
-            run(chosen, out, source=source, device=device, start=going_on, watch=watch, tell=_say)
+            run(
+                chosen, out, source=source, device=device, start=going_on, watch=watch,
+                on_message=_say,
+            )  # fmt: skip
         finally:
             leave()
     if not ranks.first:
@@ -205,7 +208,7 @@ def ablate(
         ) as bar:
             watch = partial(advance, bar)
             folder = out / f"seed-{seed}"
-            results.append(run(chosen, *banks, folder, device=device, watch=watch, tell=_say))
+            results.append(run(chosen, *banks, folder, device=device, watch=watch, on_message=_say))
     click.echo(format_tables(results))
 
 

@@ -232,15 +232,15 @@ class Dataset:
         return digest.hexdigest()
 
 
-def jump_starts(joints_xyz_mm: ArrayLike, jump_mm: float = JUMP_MM) -> NDArray[np.bool_]:
+def jump_starts(joints_xyz_mm: ArrayLike) -> NDArray[np.bool_]:
     """Find where a recording of joints (N, K, 3) is cut: (N,) bool; the first is always true.
 
-    A shot begins where the mean over joints of how far each moved exceeds ``jump_mm``. The way of
+    A shot begins where the mean over joints of how far each moved exceeds `JUMP_MM`. The way of
     the joints' mean would not do: at NYU's test frame 5722 it is 26 mm only.
     """
     joints = np.asarray(joints_xyz_mm, np.float64)
     way = np.linalg.norm(np.diff(joints, axis=0), axis=-1).mean(-1)
-    return np.concatenate([np.ones(min(len(joints), 1), bool), way > jump_mm])
+    return np.concatenate([np.ones(min(len(joints), 1), bool), way > JUMP_MM])
 
 
 def crop_joint(skeleton: Skeleton) -> int:

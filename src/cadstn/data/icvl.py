@@ -178,7 +178,7 @@ def _wrong(names: list[str], uvd: Joints) -> dict[str, str]:
 
 
 def _not_unpacked(folder: Path, names: list[str]) -> list[str]:
-    """Names in recordings whose folder is not there; one look-up a recording."""
+    """Names in recordings whose folder is not there; listed once a recording."""
     sequences = [name.rpartition("/")[0] for name in names]
     gone = {sequence for sequence in set(sequences) if not (folder / sequence).is_dir()}
     return [name for name, sequence in zip(names, sequences, strict=True) if sequence in gone]

@@ -31,7 +31,7 @@ class Reader:
 
     Attributes:
         name: what the command line and recipes call it.
-        recognised_by: how a folder of it looks, for people.
+        recognised_by: what a folder of it contains, for people.
         find: gives the splits in a folder itself, for training first; empty if it is no such set.
             Raises CadstnError for one that is half unpacked.
         open: opens one of these splits.

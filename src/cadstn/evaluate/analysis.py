@@ -165,7 +165,7 @@ def best_fixed_weight(
 
 
 def share_outside(
-    fused_xyz_mm: ArrayLike, one_xyz_mm: ArrayLike, other_xyz_mm: ArrayLike, slack_mm: float = 0.01
+    fused_xyz_mm: ArrayLike, one_xyz_mm: ArrayLike, other_xyz_mm: ArrayLike
 ) -> tuple[float, float]:
     """How far a fusion leaves the interval between its two experts, which eq. 6 cannot.
 
@@ -173,15 +173,15 @@ def share_outside(
         fused_xyz_mm: (N, K, 3).
         one_xyz_mm: (N, K, 3) of one expert.
         other_xyz_mm: (N, K, 3) of the other.
-        slack_mm: what rounding may do.
 
     Returns:
-        The share of the coordinates that lie farther outside, and the largest such distance in mm.
+        The share of the coordinates that lie outside by more than 0.01 mm, which is rounding, and
+        the largest such distance in mm.
     """
     experts = np.stack([np.asarray(one_xyz_mm, np.float64), np.asarray(other_xyz_mm, np.float64)])
     fused = np.asarray(fused_xyz_mm, np.float64)
     beyond = np.maximum(experts.min(0) - fused, fused - experts.max(0))
-    return float(np.mean(beyond > slack_mm)), float(beyond.max())
+    return float(np.mean(beyond > 0.01)), float(beyond.max())
 
 
 def _mean(values: FloatArray) -> float:

@@ -76,7 +76,7 @@ def check_ranges(
     size = float(np.abs(found[..., 2]).max())
     if size < _NEAREST_MM:
         raise CadstnError(
-            f"its {letter} of {depth:.3g} in the middle looks like metres, not mm",
+            f"its {letter} of {depth:.3g} in the middle suggests metres, not mm",
             where=path,
             hint=f"write {letter}{'' if letters == 'uvd' else ', x and y'} in mm: times 1000",
         )

@@ -31,7 +31,7 @@ class Entry:
         scores: see `Scores`.
         error: mean error with its 95 % interval.
         acceleration: acceleration error with its 95 % interval.
-        centre: ``truth``, ``found``, or ``not known``.
+        center: ``truth``, ``found``, or ``not known``.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Entry:
     scores: Scores
     error: Interval
     acceleration: Interval
-    centre: str = "not known"
+    center: str = "not known"
 
 
 @dataclass(frozen=True)
@@ -122,8 +122,8 @@ def compare_files(
     for source in sources:
         pred = read_joints(source.path, rules, source.fmt)
         check_pair(pred, true, rules)
-        centre = pred.notes.get("centre", "not known")
-        entries.append(make_entry(source.name, pred.xyz_mm, true.xyz_mm, rules, centre))
+        center = pred.notes.get("centre", "not known")
+        entries.append(make_entry(source.name, pred.xyz_mm, true.xyz_mm, rules, center))
     return Comparison(rules, true.xyz_mm, tuple(entries))
 
 
@@ -132,7 +132,7 @@ def make_entry(
     pred_xyz_mm: FloatArray,
     truth_xyz_mm: FloatArray,
     rules: Protocol,
-    centre: str = "not known",
+    center: str = "not known",
 ) -> Entry:
     """Score one method's joints (N, K, 3) against the first N frames of the truth."""
     truth = truth_xyz_mm[: len(pred_xyz_mm)]
@@ -144,7 +144,7 @@ def make_entry(
         scores=score(pred_xyz_mm, truth, rules.cuts, of=len(truth_xyz_mm)),
         error=bootstrap(errors.mean(axis=1), rules.cuts),
         acceleration=bootstrap(acceleration_errors(pred_xyz_mm, truth, rules.cuts), rules.cuts),
-        centre=centre,
+        center=center,
     )
 
 

@@ -96,7 +96,7 @@ def resampling_units(frames: int, cuts: Sequence[int]) -> Units:
     return Units(tuple(starts), frames, True, count)
 
 
-def bootstrap(values: ArrayLike, cuts: Sequence[int] = (), *, seed: int = 0) -> Interval:
+def bootstrap(values: ArrayLike, cuts: Sequence[int] = ()) -> Interval:
     """Mean over frames and its 95 % interval from 2,000 resamplings of shots.
 
     The interval of a difference between two methods comes from the frame-by-frame difference of
@@ -106,7 +106,6 @@ def bootstrap(values: ArrayLike, cuts: Sequence[int] = (), *, seed: int = 0) -> 
         values: (N,) one number a frame, or (S, N) for S trainings of one method that are resampled
             as well; NaN for a frame that does not count.
         cuts: as in `resampling_units`.
-        seed: of the resampling.
 
     Raises:
         CadstnError: if the values are not one number a frame.
@@ -125,7 +124,7 @@ def bootstrap(values: ArrayLike, cuts: Sequence[int] = (), *, seed: int = 0) -> 
     mean = float(sums.sum() / counts.sum())
     if sums.shape[1] < 2:
         return Interval(mean, math.nan, math.nan)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     often = _draws(rng, sums.shape[1])
     if len(runs) > 1:
         trainings = _draws(rng, len(runs))

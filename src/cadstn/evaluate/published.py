@@ -78,5 +78,5 @@ FREE_GATE = (
     "w1, was committed two days later. The gate before it gave two free weights a coordinate "
     "without a sigmoid: one times the temporal prediction plus the other times the spatial one. "
     "Equation 6 cannot leave the interval between its two experts. The printed 14.83 and 8.04 were "
-    "therefore most likely made with the free gate, and say little of equation 6's."
+    "therefore most likely made with the free gate, and give little evidence on equation 6's."
 )

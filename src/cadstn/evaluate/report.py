@@ -6,6 +6,7 @@ import math
 import os
 from typing import Literal, cast
 
+from cadstn._moved import renamed
 from cadstn.errors import CadstnError
 from cadstn.evaluate.checks import Format
 from cadstn.evaluate.metrics import METRICS, Scores, score
@@ -14,12 +15,13 @@ from cadstn.evaluate.protocol import Protocol, protocol
 from cadstn.geometry.skeleton import SKELETONS, Skeleton
 
 #: Which point the crops were centred on: the ground truth's, or one found in the image.
-Centre = Literal["truth", "found"]
+Center = Literal["truth", "found"]
 
 #: Above this mean error the file is likelier to be misread than to be that bad.
 _SUSPICIOUS_MM = 100.0
 
 
+@renamed("centre", "center")
 def score_files(
     pred_path: str | os.PathLike[str],
     truth_path: str | os.PathLike[str],
@@ -28,7 +30,7 @@ def score_files(
     *,
     truth_fmt: Format = "uvd",
     skeleton: Skeleton | None = None,
-    centre: Centre | None = None,
+    center: Center | None = None,
     camera: str | None = None,
 ) -> tuple[Scores, str]:
     """Score one file of predictions, anybody's or ours, against a file of truth.
@@ -43,7 +45,7 @@ def score_files(
         fmt: what a text prediction holds, ``uvd`` or ``xyz``.
         truth_fmt: the same of a text truth.
         skeleton: names the joints where there is no set; None takes the ``.npz`` file's own.
-        centre: which crop centre the prediction used, only for the text; None likewise.
+        center: which crop centre the prediction used, only for the text; None likewise.
         camera: instead of the set's, see `protocol`.
 
     Returns:
@@ -64,16 +66,17 @@ def score_files(
     known = {"truth": "truth", "found": "found"}.get(pred.notes.get("centre", ""))
     skeleton = skeleton or SKELETONS.get(pred.notes.get("skeleton", ""))
     return scores, format_scores(
-        scores, rules, skeleton=skeleton, centre=centre or cast("Centre | None", known)
+        scores, rules, skeleton=skeleton, center=center or cast("Center | None", known)
     )
 
 
+@renamed("centre", "center")
 def format_scores(
     scores: Scores,
     rules: Protocol | None = None,
     *,
     skeleton: Skeleton | None = None,
-    centre: Centre | None = None,
+    center: Center | None = None,
 ) -> str:
     """Lay scores out for the terminal, with the camera, joints and cuts they were made with.
 
@@ -81,7 +84,7 @@ def format_scores(
         scores: what to show.
         rules: the data set's protocol; None for recordings of one's own.
         skeleton: names the joints where ``rules`` is None; they are numbered without either.
-        centre: which crop centre the prediction used; None where it is not known.
+        center: which crop centre the prediction used; None where it is not known.
 
     Returns:
         Lines ended by newlines, each at most 100 characters wide.
@@ -92,7 +95,7 @@ def format_scores(
     names = _joint_names(scores, rules.skeleton if rules else skeleton)
     width = max(18, *(len(name) + 4 for name in names))
     rows = [
-        *_setting_rows(scores, rules, centre),
+        *_setting_rows(scores, rules, center),
         ("mean error", _number(scores.mean_error_mm, "mm")),
         ("median error", _number(scores.median_error_mm, "mm")),
         *((f"all within {mm} mm", f"{100 * a:8.1f} % of frames")
@@ -111,7 +114,7 @@ def format_scores(
 
 
 def _setting_rows(
-    scores: Scores, rules: Protocol | None, centre: Centre | None
+    scores: Scores, rules: Protocol | None, center: Center | None
 ) -> list[tuple[str, str]]:
     frames = f"{scores.frames} compared of {scores.of}, {scores.lost} lost"
     shots = f"{len(scores.cuts) + 1} shots" if scores.cuts else "1 shot"
@@ -124,7 +127,7 @@ def _setting_rows(
             ("joints", f"{len(rules.skeleton)}: {rules.joint_subset}"),
             *settings,
         ]
-    return [*settings, ("crop centre", centre or "not named by the file")]
+    return [*settings, ("crop centre", center or "not named by the file")]
 
 
 def _notes(scores: Scores, rules: Protocol | None) -> list[str]:

@@ -44,7 +44,7 @@ def rules_text(comparison: Comparison) -> Text:
         f"Rules of every number on {rules.title}: {len(comparison.truth_xyz_mm)} frames; "
         f"{len(rules.skeleton)} joints ({rules.joint_subset}); camera {rules.camera_text}; "
         f"{_plural(shots, 'shot')}{cut}, "
-        f"and nothing is measured across a cut; crop centre: {_centres(comparison)}. "
+        f"and nothing is measured across a cut; crop centre: {_centers(comparison)}. "
         f"Intervals are 95 % ones from {units}. Acceleration error: "
         "mean of |a_pred - a_true|, a = x[t-1] - 2 x[t] + x[t+1]; jitter: mean of |a_pred|."
     )
@@ -56,7 +56,7 @@ def short_note(comparison: Comparison) -> str:
     few = resampling_units(len(comparison.truth_xyz_mm), rules.cuts).few
     return (
         f"{rules.title}: {len(rules.skeleton)} joints, {rules.camera_text.split(',')[0]} px, "
-        f"{_plural(len(rules.cuts) + 1, 'shot')}, crop centre {_centres(comparison)}."
+        f"{_plural(len(rules.cuts) + 1, 'shot')}, crop centre {_centers(comparison)}."
         f"{' Too few shots: intervals are too narrow.' if few else ''}"
     )
 
@@ -245,8 +245,8 @@ def _method_row(entry: Entry, printed: float | None) -> tuple[str, ...]:
     )
 
 
-def _centres(comparison: Comparison) -> str:
-    return " and ".join(sorted({entry.centre for entry in comparison.entries}))
+def _centers(comparison: Comparison) -> str:
+    return " and ".join(sorted({entry.center for entry in comparison.entries}))
 
 
 def _plural(count: int, word: str) -> str:

@@ -43,7 +43,7 @@ class DetectorGraph(nn.Module):
         """
         out = self.model(detector_input(depth, focal))
         heat = out.heat.sigmoid()
-        # A center's neighbours are the same hand's.
+        # A centre's neighbours are the same hand's.
         most = functional.max_pool2d(heat[:, None], 3, 1, 1)[:, 0]
         heat = torch.where(heat < most, 0.0, heat)
         score, place = heat.flatten(1).topk(MOST, 1)

@@ -49,7 +49,7 @@ def export_onnx(
     network it also reads `shift` (B, 3), how far the crop's centre moved in half cubes, and
     `before` (B, 3K + 1), and returns `before_next`, `spatial` (B, K, 3), `spread` (B, K) in half
     cubes, and the probabilities `present` and `left` (B,); its joints are where they are seen, see
-    `cadstn.geometry.crop.Crop.uvd_to_mm`. Its recipe (`augment.upright`) tells whether its crops
+    `cadstn.geometry.crop.Crop.uvd_to_mm`. Its recipe (`augment.upright`) states whether its crops
     are to be made right hands that point up.
 
     Args:
@@ -97,7 +97,7 @@ def export_onnx(
 def detector_file(weights: Mapping[str, Tensor]) -> bytes:
     """A trained detector as an ONNX file of its own, its convolutions stored in 16 bits.
 
-    Of 200 rendered frames half precision moved no center by more than 0.07 mm.
+    Of 200 rendered frames half precision moved no centre by more than 0.07 mm.
 
     Raises:
         CadstnError: if the weights are not a detector's.

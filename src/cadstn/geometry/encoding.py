@@ -55,7 +55,7 @@ def unpack(raw: NDArray[Any], encoding: str) -> NDArray[np.uint16]:
 
 
 def check_unit(depth_unit_mm: float) -> None:
-    """Raise CadstnError for a unit that no depth image has, saying what was probably meant."""
+    """Raise CadstnError for a unit that no depth image has; the hint is what was probably meant."""
     if FINEST_MM <= depth_unit_mm <= COARSEST_MM:
         return
     if not 0 < depth_unit_mm < math.inf:
@@ -82,7 +82,7 @@ def check_red(raw: NDArray[np.uint8], most: float = 0.0) -> None:
         most: share of pixels that may be damaged: some of a stream, none of a file with checksums.
 
     Raises:
-        CadstnError: if it is not, saying whose packing it is where that is known.
+        CadstnError: if it is not; it names the packing where that is known.
     """
     red = np.count_nonzero(raw[..., 2])
     if red <= most * raw[..., 2].size:

@@ -139,10 +139,10 @@ class Camera:
             )
         matrix = matrix.reshape(3, 3)
         if not np.allclose(matrix[2], (0, 0, 1)):
-            turned = np.allclose(matrix[:, 2], (0, 0, 1))
+            transposed = np.allclose(matrix[:, 2], (0, 0, 1))
             raise CadstnError(
                 f"intrinsic matrix whose last row is {matrix[2].tolist()}",
-                hint="transpose it, K.T" if turned else "its last row is 0, 0, 1",
+                hint="transpose it, K.T" if transposed else "its last row is 0, 0, 1",
             )
         if abs(matrix[0, 1]) > 1e-3 * abs(matrix[0, 0]) or abs(matrix[1, 0]) > 1e-6:
             raise CadstnError(

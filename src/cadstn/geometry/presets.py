@@ -21,14 +21,12 @@ class Preset:
         product: what it is called, with its mode.
         camera: intrinsics, size and unit.
         source: where the numbers come from.
-        nominal: whether they are a data sheet's or another camera's, not measured with this one.
     """
 
     maker: str
     product: str
     camera: Camera
     source: str
-    nominal: bool = True
 
 
 _SOFTKINETIC = Camera(241.42, 241.42, 160.0, 120.0, 320, 240, invalid=(32001, 32002))
@@ -98,10 +96,9 @@ PRESETS: dict[str, Preset] = {
         "NYU hand pose data set (PrimeSense), packed as G * 256 + B",
         Camera(588.03, 587.07, 320.0, 240.0, 640, 480, encoding="nyu", invalid=(32001,)),
         "Tompson 2014 and the public evaluators",
-        nominal=False,
     ),
-    "icvl": Preset("ICVL", "ICVL hand posture data set", _SOFTKINETIC, _ICVL_SOURCE, nominal=False),
-    "msra": Preset("MSRA", "MSRA15 hand data set", _SOFTKINETIC, _ICVL_SOURCE, nominal=False),
+    "icvl": Preset("ICVL", "ICVL hand posture data set", _SOFTKINETIC, _ICVL_SOURCE),
+    "msra": Preset("MSRA", "MSRA15 hand data set", _SOFTKINETIC, _ICVL_SOURCE),
     "ds325": Preset("SoftKinetic", "DS325, 320x240", _SOFTKINETIC, _ICVL_SOURCE),
     "kinect1": Preset(
         "Microsoft",

@@ -7,7 +7,7 @@ the loop carries:
     again      (1,) whether a followed hand is in its second run
     place      (1,) of the hand that the next run is of
     left       (1,) runs that may still be made
-    track, memory, center   of the next run
+    track, memory, centre   of the next run
     job        (7,) of a candidate: place, score, wait if refused, direction
     candidates (8, 7) place, score, direction, whether it may still be tried; the best first
     refused    (R, 5) see `cadstn.graph.track.Remembered`

@@ -30,7 +30,7 @@ class TrackRow(NamedTuple):
         bones: likewise.
         frames, doubts: likewise.
         side: 0 unknown, 1 right, 2 left.
-        followed: whether there is a center; 0 or 1.
+        followed: whether there is a centre; 0 or 1.
         cropped: whether there is a crop.
         sized: whether there are bones.
     """

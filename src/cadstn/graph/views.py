@@ -61,7 +61,7 @@ class View(NamedTuple):
 
 
 def crop_image(g: Graph, scene: Scene, center: Value, cube_mm: float, size: int) -> Value:
-    """`crop_cube`: (M, M) float32 around a center (3,)."""
+    """`crop_cube`: (M, M) float32 around a centre (3,)."""
     xy, z = center.split(2, 1)
     half = cube_mm / 2
     uv = xy * scene.focal / z + scene.middle
@@ -118,7 +118,7 @@ def center_of(joints: Value) -> Value:
 
 
 def center_shift(g: Graph, before: Value, center: Value, view: View, cube_mm: float) -> Value:
-    """`center_shift`: (3,) float32 between two centers of crops."""
+    """`center_shift`: (3,) float32 between two centres of crops."""
     (xy, z), (xy0, z0) = center.split(2, 1), before.split(2, 1)
     moved = view.matrix @ (xy - xy0 * z / z0)
     return (g.cat(moved, z - z0) / (cube_mm / 2)).cast(FLOAT)
@@ -129,8 +129,8 @@ def transformed(g: Graph, before: Value, old: View, new: View, joints: int) -> V
     values, last = before.split(3 * joints, 1)
     uv, d = values.reshape(joints, 3).split(2, 1, axis=1)
     both = new.matrix @ g.op("Transpose", old.matrix, perm=[1, 0])
-    turned = uv.cast(DOUBLE) @ g.op("Transpose", both, perm=[1, 0])
-    return g.cat(g.cat(turned.cast(FLOAT), d, axis=1).reshape(-1), last)
+    rotated = uv.cast(DOUBLE) @ g.op("Transpose", both, perm=[1, 0])
+    return g.cat(g.cat(rotated.cast(FLOAT), d, axis=1).reshape(-1), last)
 
 
 def updated_view(g: Graph, before: View, left: Value, joints: Value) -> tuple[View, Value]:
@@ -195,8 +195,8 @@ def _next_transform(
     far = reach > 0.0
     cosine = g.where(far, -down / reach, 1.0)
     sine = g.where(far, across * (left * 2.0 - 1.0) / reach, 0.0)
-    turn = g.op("Abs", sine * before.cosine - cosine * before.sine)
+    sine_apart = g.op("Abs", sine * before.cosine - cosine * before.sine)
     alike = (1.0 + cosine * before.cosine + sine * before.sine).largest(1e-12)
-    away = g.op("Atan", (turn / alike).cast(FLOAT)).cast(DOUBLE) * 2.0
+    away = g.op("Atan", (sine_apart / alike).cast(FLOAT)).cast(DOUBLE) * 2.0
     little = away * seen.largest(canonical._LEAST_SEEN) < canonical._SLACK
     return cosine, sine, little & left.equals(before.mirror)

@@ -2,7 +2,7 @@
 
 A folder holds the frames, ``camera.json`` and, where the joints are known, ``truth.npz``. A folder
 of such folders is one recording as well, each of them a shot. A frame that cannot be read keeps its
-place and is told of, never replaced by its neighbour: every number about a recording counts on it.
+place and is reported, never replaced by its neighbour: every number about a recording counts on it.
 """
 
 from cadstn.io.describing import describe

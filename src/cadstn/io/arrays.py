@@ -1,6 +1,6 @@
 """Arrays in ``.npy`` and ``.npz`` files of strangers, and opening files that may be no files.
 
-NumPy allocates what a header claims before it looks at the data. Here a header must agree with the
+NumPy allocates what a header claims before it reads the data. Here a header must agree with the
 number of bytes that are there, these are limited, and nothing is unpickled.
 """
 
@@ -132,7 +132,7 @@ def read_array(file: IO[bytes], size: int) -> NDArray[Any]:
         raise ValueError(f"of {dtype}")
     count = math.prod(shape)
     if len(shape) > 8 or count < 0 or count * dtype.itemsize != size - file.tell():
-        raise ValueError(f"header says {dtype} of shape {shape}, which is not what it holds")
+        raise ValueError(f"header declares {dtype} of shape {shape}, which is not what it holds")
     held = bytearray(count * dtype.itemsize)
     view, place = memoryview(held), 0
     while place < len(held):

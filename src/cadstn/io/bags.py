@@ -52,7 +52,7 @@ class Bag(NamedTuple):
 
     def frames(self, first: int = 0) -> Iterator[NDArray[Any]]:
         """Raw frames (H, W) from an index on: uint16 units, or float32 metres."""
-        with _told(self.path), _opened(self.path) as reader:
+        with _bag_errors(self.path), _opened(self.path) as reader:
             chosen = [c for c in reader.connections if c.topic == self.topic]
             for index, (connection, _, data) in enumerate(reader.messages(chosen)):
                 if index >= first:
@@ -76,7 +76,7 @@ def open_bag(path: Path, pattern: str | None = None, *, own_camera: bool = True)
         CadstnError: if ``rosbags`` is missing, the file is damaged, or it holds no depth images,
             or several topics of them.
     """
-    with _told(path), _opened(path) as reader:
+    with _bag_errors(path), _opened(path) as reader:
         images = [c for c in reader.connections if c.msgtype in (_IMAGE, _PACKED) and c.msgcount]
         kinds = {c.topic: _encoding(reader, c) for c in images}
         topic = _depth_topic(kinds, pattern)
@@ -119,11 +119,11 @@ def _opened(path: Path) -> Any:
         raise CadstnError(
             f"a ROS bag needs rosbags ({cause})", where=path, hint="pip install 'cadstn[ros]'"
         ) from None
-    with _told(path):
+    with _bag_errors(path):
         return AnyReader([path], default_typestore=get_typestore(Stores.ROS2_HUMBLE))
 
 
-class _told:  # noqa: N801  # a context, named as the others
+class _bag_errors:  # noqa: N801  # a context, named as the others
     """Name the bag in errors; rosbags, sqlite and struct raise a dozen kinds on damaged ones."""
 
     def __init__(self, path: Path) -> None:

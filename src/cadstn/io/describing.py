@@ -12,7 +12,7 @@ from cadstn.io.recording import BadFrame, Recording
 
 
 def describe(recording: Recording) -> dict[str, Any]:
-    """Say what a recording holds, for ``cadstn info``; plain values, fit for JSON.
+    """Describe a recording, for ``cadstn info``; plain values, fit for JSON.
 
     Every frame is read, so that ``bad`` counts them all; ``depth_mm`` (nearest, p1, p50, p99) and
     ``invalid_share`` come from about twenty of them. ``warnings`` are lines about depth and a

@@ -1,4 +1,4 @@
-"""One frame of a recording in mm, and how errors of files are told."""
+"""One frame of a recording in mm, and how errors of files are reported."""
 
 from __future__ import annotations
 
@@ -115,6 +115,6 @@ def _from_floats(raw: NDArray[Any], camera: Camera) -> DepthMm:
     if 0 < most < _MOST_METRES:
         raise CadstnError(
             f"the largest depth is {most:.3g} mm: metres?",
-            hint="say so with an m: --camera fx,fy,cx,cy,m",
+            hint="mark metres with an m: --camera fx,fy,cx,cy,m",
         )
     return depth

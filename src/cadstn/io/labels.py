@@ -18,7 +18,7 @@ LABEL_KEYS = ("joints_xyz_mm", "skeleton", "cuts")
 
 
 class Labels(NamedTuple):
-    """What ``truth.npz`` says, in the order of `Recording`'s own fields."""
+    """The contents of ``truth.npz``, in the order of `Recording`'s own fields."""
 
     skeleton: Skeleton | None = None
     truth_xyz_mm: NDArray[np.float32] | None = None

@@ -72,13 +72,13 @@ def images_in(folder: Path) -> list[Path]:
         raise CadstnError(
             f"holds {' and '.join(kinds)} files",
             where=folder,
-            hint=f"say which are depth: --pattern '*{kinds[0]}'",
+            hint=f"name the depth files: --pattern '*{kinds[0]}'",
         )
     return [p for p in files if p.suffix.lower() == ".png"] if ".png" in kinds else files
 
 
 def depth_only(names: Sequence[str]) -> set[str]:
-    """Names that say depth, where some do and all others say colour, masks or the like."""
+    """Names that contain "depth", where some do and all others name colour, masks or the like."""
     depth = {name for name in names if _DEPTH.search(name)}
     others = set(names) - depth
     return depth if depth and all(_OTHER.search(name) for name in others) else set(names)

@@ -121,7 +121,7 @@ def _open_npz(path: Path, given: Camera | None) -> Recording:
 
 
 def _times(arrays: Arrays, frames: int) -> NDArray[np.float64] | None:
-    """Seconds of each frame, where a file says them."""
+    """Seconds of each frame, where a file holds them."""
     if "time_s" not in arrays:
         return None
     times_s = np.asarray(arrays["time_s"])
@@ -151,7 +151,7 @@ def _of_array(path: Path, array: NDArray[Any], camera: Camera, labels: Labels) -
     units = units if units.dtype.isnative else units.astype(units.dtype.newbyteorder("="))
 
     def read(index: int, camera: Camera) -> DepthMm:
-        # Raw units are stored as they are, whatever a PNG of this camera looks like.
+        # Raw units are stored as they are, whatever a PNG of this camera holds.
         with error_context(f"{path}, frame {index}"):
             return to_mm(units[index], _unpacked(camera))
 

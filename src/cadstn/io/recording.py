@@ -1,4 +1,4 @@
-"""A recording as its readers see it: frames in order, bad ones counted and told of."""
+"""A recording as its readers see it: frames in order, bad ones counted and reported."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Frame:
     Attributes:
         index: position in the recording, unreadable frames counted.
         name: its file, below the recording's folder; the number as text in an ``.npz`` file.
-        time_s: as the files say, or index / fps.
+        time_s: from the files, or index / fps.
         depth: (H, W) float32 mm, 0 where nothing was measured.
         camera: the recording's camera, with its size.
         cut: whether a shot begins here: a tracker must forget the hand it followed.
@@ -43,7 +43,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class BadFrame:
-    """A frame that cannot be read, and the one line that says why."""
+    """A frame that cannot be read, and the reason in one line."""
 
     index: int
     name: str
@@ -56,7 +56,7 @@ def kind_of(error: CadstnError) -> str:
 
 
 def summed_up(bad: Sequence[BadFrame], most: int = 5) -> list[str]:
-    """Say which frames were left out and why: a line for each kind of reason, not for each frame.
+    """Report which frames were left out and why: a line for each reason, not for each frame.
 
     Args:
         bad: frames that could not be read.
@@ -76,7 +76,7 @@ def summed_up(bad: Sequence[BadFrame], most: int = 5) -> list[str]:
 
 
 class BadFrameWarning(UserWarning):
-    """Told of each unreadable frame to those who did not ask to be told otherwise."""
+    """Warns of each unreadable frame where no ``on_bad`` was given."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,10 +87,10 @@ class Recording:
         path: the folder or file.
         camera: with its size.
         names: of all N frames, in order, unreadable ones counted.
-        skeleton: the convention of the truth; None if the file does not say.
+        skeleton: the convention of the truth; None if the file does not name it.
         truth_xyz_mm: (N, K, 3) float32 mm, all NaN in frames without a hand; None if unknown.
         cuts: indices of the first frames of all shots but the first.
-        times_s: (N,) of all frames, where the files say them; else index / fps.
+        times_s: (N,) of all frames, where the files hold them; else index / fps.
     """
 
     path: Path
@@ -117,7 +117,7 @@ class Recording:
         """Read one frame after the other, leaving out those that cannot be read.
 
         Args:
-            on_bad: told of each frame left out; without it each is a `BadFrameWarning`.
+            on_bad: called with each frame left out; without it each is a `BadFrameWarning`.
 
         Raises:
             CadstnError: the first bad frame's, at the end, if there was no good one.

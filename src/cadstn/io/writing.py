@@ -86,7 +86,7 @@ def _write_folder(folder: Path, frames: _Frames, labels: Arrays, path: Path) -> 
     with error_context(path):
         folder.mkdir()
     count = 0
-    for units, camera in frames:  # not told of: the caller's code runs here, its errors are its own
+    for units, camera in frames:  # outside error_context: the caller's code runs here
         with error_context(path):
             write_png(folder / f"{count:06d}.png", units, camera)
         count += 1

@@ -3,7 +3,7 @@
 A frame reduced to some 160x120 pixels goes in as four channels that do not depend on the camera:
 the size of a pixel on its surface (depth over focal length, which gives scale), whether anything
 was measured, and the surface's slopes. A convolutional network with skips, as in U-Net
-(Ronneberger et al., MICCAI 2015), gives a quarter-size map of hand centers and, at every cell, what
+(Ronneberger et al., MICCAI 2015), gives a quarter-size map of hand centres and, at every cell, what
 a hand there would be like, as CenterNet does (Zhou et al., "Objects as Points", 2019).
 """
 
@@ -23,7 +23,7 @@ MULTIPLE = 32
 
 _WIDTHS = (16, 24, 40, 64, 64)
 _HEAD = 32
-_PRIOR = -4.0  # logit of a hand's center in a cell: rare
+_PRIOR = -4.0  # logit of a hand's centre in a cell: rare
 _SLOPE = 0.25
 _PIXEL_MM = 4.0  # a pixel's size on a surface at half a metre
 
@@ -32,9 +32,9 @@ class Detections(NamedTuple):
     """What the detector gives for B frames at every cell of the (h, w) map.
 
     Attributes:
-        heat: (B, h, w) logit of a hand's center (its knuckles' mean) in this cell.
-        offset: (B, 2, h, w) of the center from the cell's middle, in cells, right and down.
-        depth: (B, h, w) log of the center's depth over the cell's own, see `cell_depth`.
+        heat: (B, h, w) logit of a hand's centre (its knuckles' mean) in this cell.
+        offset: (B, 2, h, w) of the centre from the cell's middle, in cells, right and down.
+        depth: (B, h, w) log of the centre's depth over the cell's own, see `cell_depth`.
         size: (B, h, w) log of the hand's length over the mean hand's.
         direction: (B, 2, h, w) where the knuckles lie from the wrist in the image, right and down,
             about of length 1, shorter where the hand points at the camera.

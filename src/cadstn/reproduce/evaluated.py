@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from cadstn.data.dataset import Dataset
 from cadstn.evaluate import PROTOCOLS, Protocol
 from cadstn.evaluate.compare import Comparison, Entry, make_entry
-from cadstn.evaluate.report import Centre
+from cadstn.evaluate.report import Center
 from cadstn.geometry.skeleton import Skeleton, skeleton
 from cadstn.reproduce.predict import Predictions
 from cadstn.reproduce.training import Trained
 
 FloatArray = NDArray[np.float64]
-CENTRES: tuple[Centre, ...] = ("truth", "found")
+CENTERS: tuple[Center, ...] = ("truth", "found")
 
 #: What tables call the networks; their order is table IV's.
 NAMES = {
@@ -40,7 +40,7 @@ class Fold:
     train: Dataset
     test: Dataset
     trained: Trained
-    predictions: dict[Centre, dict[str, Predictions]]
+    predictions: dict[Center, dict[str, Predictions]]
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,8 @@ class Evaluated:
     rules: Protocol
     published_test: bool
     rendered: bool
-    networks: dict[Centre, Comparison]
-    endless: dict[Centre, Entry]
+    networks: dict[Center, Comparison]
+    endless: dict[Center, Entry]
     hidden: NDArray[np.int8]
     w1: FloatArray | None
     w1_skeleton: Skeleton
@@ -78,14 +78,14 @@ def evaluate(folds: Sequence[Fold], *, rendered: bool = False) -> Evaluated:
     scored = list(folds[0].test.scored)
     truth = np.concatenate([fold.test.joints_xyz_mm[:, scored] for fold in folds])
     networks, endless = {}, {}
-    for centre in CENTRES:
-        joints = _joints_by_name(folds, centre)
-        last = make_entry("CADSTN, endless", joints.pop(ENDLESS), truth, rules, centre)
-        endless[centre] = last
-        networks[centre] = Comparison(
+    for center in CENTERS:
+        joints = _joints_by_name(folds, center)
+        last = make_entry("CADSTN, endless", joints.pop(ENDLESS), truth, rules, center)
+        endless[center] = last
+        networks[center] = Comparison(
             rules,
             truth,
-            tuple(make_entry(NAMES[name], joints[name], truth, rules, centre) for name in NAMES),
+            tuple(make_entry(NAMES[name], joints[name], truth, rules, center) for name in NAMES),
         )
     whole = [fold.predictions["truth"]["cadstn"] for fold in folds]
     weights = [part.w1 for part in whole if part.w1 is not None]
@@ -134,11 +134,11 @@ def _subset(dataset: Dataset) -> str:
     return f"labels {', '.join(map(str, dataset.scored))} of {len(dataset.skeleton)}"
 
 
-def _joints_by_name(folds: Sequence[Fold], centre: Centre) -> dict[str, FloatArray]:
+def _joints_by_name(folds: Sequence[Fold], center: Center) -> dict[str, FloatArray]:
     """Joints (N, K, 3) of the five networks and of the endless one, folds in a row."""
     found: dict[str, list[FloatArray]] = {name: [] for name in (*NAMES, ENDLESS)}
     for fold in folds:
-        parts = fold.predictions[centre]
+        parts = fold.predictions[center]
         for name, predictions in parts.items():
             found[name].append(predictions.joints_xyz_mm)
         for part, joints in parts["cadstn"].parts_xyz_mm.items():

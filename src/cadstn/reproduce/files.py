@@ -12,7 +12,7 @@ from cadstn.data.dataset import Dataset
 from cadstn.errors import CadstnError
 from cadstn.evaluate import write_joints_uvd
 from cadstn.evaluate.predictions import read_joints_npz, read_npz_notes
-from cadstn.evaluate.report import Centre
+from cadstn.evaluate.report import Center
 from cadstn.geometry.skeleton import skeleton
 from cadstn.io.whole import write_npz
 from cadstn.reproduce.predict import Predictions
@@ -84,7 +84,7 @@ def read_predictions(path: Path) -> Predictions:
             network=str(archive["network"]),
             skeleton=skeleton(notes["skeleton"]),
             joints_xyz_mm=joints,
-            centre=cast(Centre, notes["centre"]),
+            center=cast(Center, notes["centre"]),
             window=int(archive["window"]),
             cuts=notes["cuts"],
             key=str(archive["key"]),
@@ -101,7 +101,7 @@ def _write_npz(path: Path, p: Predictions) -> None:
         "joints_xyz_mm": p.joints_xyz_mm.astype(np.float32),
         "skeleton": p.skeleton.name,
         "joint_names": np.array(p.skeleton.joints),
-        "centre": p.centre,
+        "centre": p.center,
         "window": p.window,
         "cuts": np.array(p.cuts, np.int64),
         "network": p.network,

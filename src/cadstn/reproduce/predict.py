@@ -19,7 +19,7 @@ from cadstn.data.bank import RENDERED_CENTERS, CropRule, crop_sample, mass_cente
 from cadstn.data.dataset import Dataset, Sample
 from cadstn.errors import CadstnError
 from cadstn.evaluate.analysis import hidden_joints
-from cadstn.evaluate.report import Centre
+from cadstn.evaluate.report import Center
 from cadstn.geometry.convention import convert
 from cadstn.geometry.crop import Crop, crop_cube
 from cadstn.geometry.skeleton import HAND21, NYU14_OF_36, Skeleton
@@ -38,7 +38,7 @@ class Predictions:
         network: see `Predictor`.
         skeleton: of the joints.
         joints_xyz_mm: (N, K, 3) camera frame, NaN in frames without a hand.
-        centre: which crop centre was used.
+        center: which crop centre was used.
         window: frames after which the temporal network forgets; 0 for never within a shot.
         cuts: frames that begin a new shot.
         key: names data, weights, centre and window: another one means other predictions.
@@ -53,7 +53,7 @@ class Predictions:
     network: str
     skeleton: Skeleton
     joints_xyz_mm: FloatArray
-    centre: Centre
+    center: Center
     window: int
     cuts: tuple[int, ...]
     key: str
@@ -67,7 +67,7 @@ class Predictions:
 def predict(
     predictors: dict[str, tuple[Predictor, int]],
     dataset: Dataset,
-    centre: Centre,
+    center: Center,
     *,
     on_frames: Callable[[int], None] = lambda count: None,
 ) -> dict[str, Predictions]:
@@ -76,7 +76,7 @@ def predict(
     Args:
         predictors: name -> the network and its window, 0 for none.
         dataset: the split.
-        centre: where crops are put.
+        center: where crops are put.
         on_frames: called with how many more frames are done.
 
     Returns:
@@ -94,7 +94,7 @@ def predict(
     for predictor, _ in predictors.values():
         _check_joints(predictor.skeleton, dataset)
     rule = next(iter(rules.values()))
-    if centre == "found":
+    if center == "found":
         tracked = {
             name: _tracked(predictor.loaded, window, dataset, on_frames)
             for name, (predictor, window) in predictors.items()
@@ -103,20 +103,20 @@ def predict(
         if tracked:
             return {
                 name: replace(
-                    result, key=prediction_key(*predictors[name], dataset, centre)
+                    result, key=prediction_key(*predictors[name], dataset, center)
                 )
                 for name, result in tracked.items()
             } | (
                 predict(
                     {n: p for n, p in predictors.items() if n not in tracked},
-                    dataset, centre, on_frames=on_frames,
+                    dataset, center, on_frames=on_frames,
                 )
                 if len(tracked) < len(predictors)
                 else {}
             )  # fmt: skip
     count, scored = len(dataset), list(dataset.scored)
     truth = dataset.joints_xyz_mm[:, scored]
-    finder = Tracker() if centre == "found" else None
+    finder = Tracker() if center == "found" else None
     centers = np.full((count, 3), np.nan)
     hidden = np.empty((count, len(scored)), np.int8)
     raw: dict[str, dict[str, FloatArray]] = {name: {} for name in predictors}
@@ -146,10 +146,10 @@ def predict(
             network=predictor.network,
             skeleton=dataset.scored_skeleton,
             joints_xyz_mm=_as_scored(raw[name]["joints"], predictor.skeleton, dataset),
-            centre=centre,
+            center=center,
             window=window,
             cuts=cuts,
-            key=prediction_key(predictor, window, dataset, centre),
+            key=prediction_key(predictor, window, dataset, center),
             centers_mm=centers,
             hidden=hidden,
             parts_xyz_mm={
@@ -164,9 +164,9 @@ def predict(
     }
 
 
-def prediction_key(predictor: Predictor, window: int, dataset: Dataset, centre: Centre) -> str:
+def prediction_key(predictor: Predictor, window: int, dataset: Dataset, center: Center) -> str:
     """Name everything that predictions depend on."""
-    return f"{predictor.key[:16]} {dataset.fingerprint()[:16]} {centre} {window}"
+    return f"{predictor.key[:16]} {dataset.fingerprint()[:16]} {center} {window}"
 
 
 def _spans(dataset: Dataset, windows: set[int]) -> Iterator[tuple[int, int, bool]]:
@@ -233,7 +233,7 @@ def _tracked(
         network="cadstn",
         skeleton=dataset.scored_skeleton,
         joints_xyz_mm=_as_scored(joints, network.skeleton, dataset),
-        centre="found",
+        center="found",
         window=window,
         cuts=tuple(int(start) for start in dataset.shots()[1:]),
         key="",

@@ -15,8 +15,8 @@ from cadstn.data import Dataset, find_dataset, open_dataset
 from cadstn.errors import CadstnError
 from cadstn.evaluate.ablation import seeds_table
 from cadstn.evaluate.page import Block, Heading, Text, write_page
-from cadstn.evaluate.report import Centre
-from cadstn.reproduce.evaluated import CENTRES, ENDLESS, Evaluated, Fold, evaluate, rules_of
+from cadstn.evaluate.report import Center
+from cadstn.reproduce.evaluated import CENTERS, ENDLESS, Evaluated, Fold, evaluate, rules_of
 from cadstn.reproduce.files import read_predictions, write_predictions
 from cadstn.reproduce.overview import (
     data_table,
@@ -157,34 +157,34 @@ def _train(
 
 def _predict(
     trained: Trained, dataset: Dataset, folder: Path, device: str, watch: Watcher
-) -> dict[Centre, dict[str, Predictions]]:
+) -> dict[Center, dict[str, Predictions]]:
     """Predict with every network and centre, or read what an earlier call predicted."""
-    done: dict[Centre, dict[str, Predictions]] = {}
+    done: dict[Center, dict[str, Predictions]] = {}
     loaded = {name: load_predictor(trained.folder, name, device) for name in TRAINED}
     wanted: dict[str, tuple[Predictor, int]] = {
         name: (predictor, predictor.clip) for name, predictor in loaded.items()
     }
     wanted[ENDLESS] = (loaded["cadstn"], 0)
-    for centre in CENTRES:
+    for center in CENTERS:
         kept = {
             name: old
             for name, (predictor, window) in wanted.items()
-            if (old := _kept(folder / f"{centre}-{name}.npz")) is not None
-            and old.key == prediction_key(predictor, window, dataset, centre)
+            if (old := _kept(folder / f"{center}-{name}.npz")) is not None
+            and old.key == prediction_key(predictor, window, dataset, center)
         }
         if len(kept) < len(wanted):
             count = 0
 
-            def frames(more: int, centre: Centre = centre) -> None:
+            def frames(more: int, center: Center = center) -> None:
                 nonlocal count
                 count += more
-                watch(f"{dataset.name} {dataset.split}: centre {centre}", count, len(dataset))
+                watch(f"{dataset.name} {dataset.split}: centre {center}", count, len(dataset))
 
-            kept = predict(wanted, dataset, centre, on_frames=frames)
+            kept = predict(wanted, dataset, center, on_frames=frames)
             for name, predictions in kept.items():
                 for ending in (".npz",) if dataset.several_cameras else (".txt", ".npz"):
-                    write_predictions(folder / f"{centre}-{name}{ending}", predictions, dataset)
-        done[centre] = kept
+                    write_predictions(folder / f"{center}-{name}{ending}", predictions, dataset)
+        done[center] = kept
     return done
 
 

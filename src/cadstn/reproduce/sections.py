@@ -28,7 +28,7 @@ from cadstn.evaluate.sections import (
     short_note,
 )
 from cadstn.io.joints import FloatArray
-from cadstn.reproduce.evaluated import CENTRES, Evaluated
+from cadstn.reproduce.evaluated import CENTERS, Evaluated
 from cadstn.reproduce.pictures import (
     clearest_frame,
     example_frames,
@@ -78,18 +78,18 @@ def set_blocks(found: Evaluated, published: Path | None = None) -> list[Block]:
     blocks += authors_blocks(every) if found.published_test else []
     blocks += fusion_bars(truth, chosen=found.fixed_weight)
     blocks += _fusion_weights(found)
-    blocks.append(centres_table(found))
+    blocks.append(centers_table(found))
     blocks += motion(truth)
     blocks += _visibility(found)
     return [*blocks, *_hands(found)]
 
 
-def centres_table(found: Evaluated) -> Table:
+def centers_table(found: Evaluated) -> Table:
     """Error with the centre from truth and with the centre found, and with endless memory."""
     names = [entry.name for entry in found.networks["truth"].entries]
     rows = []
     for name in (*names, found.endless["truth"].name):
-        by_truth, by_found = (_entry(found, centre, name) for centre in CENTRES)
+        by_truth, by_found = (_entry(found, center, name) for center in CENTERS)
         gap = difference(by_found, by_truth, found.rules.cuts)
         rows.append((
             name,
@@ -112,9 +112,9 @@ def centres_table(found: Evaluated) -> Table:
     )  # fmt: skip
 
 
-def _entry(found: Evaluated, centre: str, name: str) -> Entry:
-    centre_ = next(known for known in CENTRES if known == centre)
-    return found.networks[centre_].get(name) or found.endless[centre_]
+def _entry(found: Evaluated, center: str, name: str) -> Entry:
+    center_ = next(known for known in CENTERS if known == center)
+    return found.networks[center_].get(name) or found.endless[center_]
 
 
 def _training_text(found: Evaluated) -> Text:

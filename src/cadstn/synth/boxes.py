@@ -15,7 +15,7 @@ _NEAREST_MM = 120.0  # boxes with a corner nearer than this are left out
 
 
 class Grid(NamedTuple):
-    """Pixels of a small frame: pixel (row, column) looks along ((column - cx) / f, ...)."""
+    """Pixels of a small frame: pixel (row, column) sees along ((column - cx) / f, ...)."""
 
     focal_px: float
     cx: float
@@ -37,7 +37,7 @@ def draw_boxes(boxes: Float, grid: Grid) -> NDArray[np.float32]:
             for side in (-1.0, 1.0):
                 middle = center + side * edges[axis]
                 if side * (axes[axis] @ middle) >= 0:
-                    continue  # turned away
+                    continue  # facing away
                 _draw_face(nearness, middle, one, two, side * axes[axis], grid)
     with np.errstate(divide="ignore"):
         return np.float32(1) / nearness

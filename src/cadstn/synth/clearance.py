@@ -1,6 +1,6 @@
-"""Turns joints until fingers no longer pass through one another and through the palm.
+"""Rotates joints until fingers no longer pass through one another and through the palm.
 
-What is mended is what `cadstn.synth.contact` measures: the very cones that are rendered.
+What is removed is the contact that `cadstn.synth.contact` measures: of the cones that are rendered.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def opened(angles: Tensor) -> Tensor:
 
 
 def resolve(angles: Tensor, shape: Shape, pinch: Tensor) -> Tensor:
-    """Turn the joints as little as needed for digits to be clear of one another and of the palm.
+    """Rotate the joints as little as needed for digits to be clear of one another and of the palm.
 
     Each of a fixed number of steps makes the deepest contacts linear in the angles and finds the
     smallest change of angles that ends them: a small quadratic programme, solved through its dual
@@ -86,7 +86,7 @@ def _parted(angles: Tensor, depth: Tensor, pinch: Tensor) -> Tensor:
 def _moved_apart(
     angles: Tensor, shape: Shape, pinch: Tensor, depth: Tensor, slack_mm: float
 ) -> Tensor:
-    """Take one step, for the pairs that were nearest when all were looked at."""
+    """Take one step, for the pairs that were nearest when all were measured."""
     meeting = _tips(angles.device).expand(len(angles), -1)
     chosen = torch.cat([meeting, depth.topk(_CONTACTS, 1).indices], 1)
     found = touch(angles, shape, chosen)
@@ -147,7 +147,7 @@ def _hinges(angles: Tensor, joints: Tensor, left: Tensor) -> tuple[Tensor, Tenso
     lift = torch.stack([radial.cos(), -radial.sin(), nil])
     root = torch.stack([nil, nil, -one[:, 0]])
     points = joints.permute(2, 0, 1)
-    # Axes turn with the joints of a left hand only after these are mirrored to a right one's.
+    # Axes move with the joints of a left hand only after these are mirrored to a right one's.
     points = torch.cat([points[:1] * mirror[:, None], points[1:]])
     bone = points[..., 2] - points[..., 1]
     across = constant(THUMB_ACROSS, bone)[:, None].expand_as(bone)
@@ -157,7 +157,7 @@ def _hinges(angles: Tensor, joints: Tensor, left: Tensor) -> tuple[Tensor, Tenso
     return axes, points[..., _PIVOTS]
 
 
-#: The joint about which each of the 20 angles turns, among MediaPipe's 21.
+#: The joint about which each of the 20 angles rotates, among MediaPipe's 21.
 _PIVOTS = [j for mcp in (5, 9, 13, 17) for j in (mcp, mcp, mcp + 1, mcp + 2)] + [1, 1, 2, 3]
 
 
@@ -176,10 +176,10 @@ def _levers(angles: Tensor, found: Touch, left: Tensor, chosen: Tensor) -> Tenso
     normal = (x - y) / norm(x - y).clamp(min=1e-3)
     axes, pivots = _hinges(angles, found.joints, left)
     moment = cross(pivots, axes)
-    turned = [cross(point, normal) for point in (x, y)]
+    levers = [cross(point, normal) for point in (x, y)]
     # A point x moves along n by n . (h x (x - P)) = h . (x x n) + n . (P x h).
     shared = dot(normal[..., None], moment[:, :, None])
-    one, two = (shared + dot(turn[..., None], axes[:, :, None]) for turn in turned)
+    one, two = (shared + dot(lever[..., None], axes[:, :, None]) for lever in levers)
     moves_first, moves_second = _moved(angles.device)
     return one * moves_first[chosen] - two * moves_second[chosen]
 

@@ -1,7 +1,7 @@
 """Digits that close until they touch: the fingers first, then the thumb.
 
 By conservative advancement (Mirtich, "Impulse-based dynamic simulation of rigid body systems",
-1996): no joint ever turns farther than the nearest ball of its digit is away from the thing, over
+1996): no joint ever rotates farther than the nearest ball of its digit is away from the thing, over
 that ball's lever. A phalanx that touches stops its own joint and those before it; the joints beyond
 go on, and so fingers wrap.
 """
@@ -112,11 +112,11 @@ def _advanced(
     gap: Tensor,
     extra: Tensor | float,
 ) -> Tensor:
-    """Turn the joints of digits as far as they certainly can.
+    """Rotate the joints of digits as far as they certainly can.
 
     Args:
         progress: (G, D, 3) of the three joints, 0 to 1.
-        rate: (G, D, 3) radians that each turns in all.
+        rate: (G, D, 3) radians that each rotates in all.
         points: (G, D, 3, M, 3) balls of the three bones.
         pivots: (G, D, 3, 3) where the joints are.
         gap: (G, D, 3, M) mm between balls and things.

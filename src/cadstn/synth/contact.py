@@ -19,6 +19,7 @@ from cadstn.synth.hand import CONE_PARTS, CONE_SEGMENT, FINGERS, Cones, Shape, f
 #: is somewhat short of the phalanx's middle; the rest is the joint's round, our own estimate.
 WEB_SHARE = 0.5
 _PALM = ("palm", "thenar")
+_SWEEPS = 12
 
 
 class Pairs(NamedTuple):
@@ -68,7 +69,7 @@ def relevant_pairs(device: torch.device) -> Pairs:
     )
 
 
-def penetration_mm(cones: Cones, sweeps: int = 12) -> Tensor:
+def penetration_mm(cones: Cones) -> Tensor:
     """How deep relevant cones are in one another, to about 0.01 mm.
 
     The depth is the largest overlap ``r(s) + r(t) - |c(s) - c(t)|`` of any two balls, one of each
@@ -77,14 +78,13 @@ def penetration_mm(cones: Cones, sweeps: int = 12) -> Tensor:
 
     Args:
         cones: (B, P) of hands, as `cadstn.synth.hand.forward` gives them.
-        sweeps: how often to go to and fro.
 
     Returns:
         (B, Q) mm in the order of `relevant_pairs`, negative where there is a gap.
     """
     one, two = _both(cones)
     s, t = _nearest_axes(one, two)
-    for _ in range(sweeps):
+    for _ in range(_SWEEPS):
         s = _nearest_ball(one, two.at(t))
         t = _nearest_ball(two, one.at(s))
     return (one.radius(s) + two.radius(t) - norm(one.at(s) - two.at(t))).T

@@ -78,8 +78,8 @@ LAYOUTS: dict[str, Layout] = {
     "msra": Layout(msra.CAMERA, "ds325", _NEAR, "msra21"),
 }
 
-#: NYU's cameras 2 and 3: their place in camera 1's frame, mm, and the turn about y and x in degrees
-#: from its axes to theirs. A rig of our own that looks at 0.75 m from both sides.
+#: NYU's cameras 2 and 3: place in camera 1's frame, mm, and rotation about y and x in degrees from
+#: its axes to theirs. A rig of our own that points at 0.75 m from both sides.
 _RIG = (((0.0, 0.0, 0.0), 0.0, 0.0), ((450.0, -60.0, 210.0), -40.0, 4.0),
         ((-470.0, -40.0, 220.0), 41.0, 3.0))  # fmt: skip
 
@@ -136,7 +136,7 @@ def write_dataset(
 
 
 def plan(layout: str, train: int, test: int) -> list[Shot]:
-    """Say which shots a set has; a pure function of its arguments.
+    """List the shots of a set; a pure function of its arguments.
 
     NYU: one hand to train with, two others to test with. ICVL: ten recordings, each of another
     hand, and two of others. MSRA15: nine hands, up to 17 gestures each.
@@ -219,9 +219,9 @@ def _sequence(layout: Layout, shot: Shot, seed: int) -> Sequence:
 
 
 def camera_pose(view: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Where one of NYU's cameras stands: its place (3,) mm and the turn (3, 3) to its axes.
+    """Where one of NYU's cameras stands: its place (3,) mm and the rotation (3, 3) to its axes.
 
-    Both in camera 1's frame: a point x of it is ``turn @ (x - place)`` in the other's.
+    Both in camera 1's frame: a point x of it is ``rotation @ (x - place)`` in the other's.
     """
     place, yaw, pitch = _RIG[view]
     cy, sy = np.cos(np.radians(yaw)), np.sin(np.radians(yaw))
@@ -315,7 +315,7 @@ def _write_nyu_labels(folder: Path, xyz_mm: NDArray[np.float64]) -> None:
     """Joints in the frames of all three cameras, whether or not their pictures are there."""
     seen = []
     for view in range(3):
-        place, turn = camera_pose(view)
-        seen.append((xyz_mm - place) @ turn.T)
+        place, rotation = camera_pose(view)
+        seen.append((xyz_mm - place) @ rotation.T)
     xyz = np.stack(seen)
     nyu.write_labels(folder, np.asarray(nyu.CAMERA.to_uvd(xyz)), xyz)

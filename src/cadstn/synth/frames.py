@@ -123,16 +123,16 @@ class Sequence:
         return len(self.joints_xyz_mm)
 
     def seen_from(
-        self, place_mm: NDArray[np.float64], turn: NDArray[np.float64], name: str
+        self, place_mm: NDArray[np.float64], rotation: NDArray[np.float64], name: str
     ) -> Sequence:
         """Return the same hand at the same moments, as another camera of the same kind sees it.
 
         Args:
             place_mm: (3,) where it stands, in this camera's frame.
-            turn: (3, 3) from this camera's axes to its own.
+            rotation: (3, 3) from this camera's axes to its own.
             name: of its sensor's noise.
         """
-        place, axes = (torch.from_numpy(array).float() for array in (place_mm, turn))
+        place, axes = (torch.from_numpy(array).float() for array in (place_mm, rotation))
         scene, other = self._scene, copy.copy(self)
 
         def move(points: Tensor) -> Tensor:

@@ -130,7 +130,7 @@ GESTURES: dict[str, Gesture] = {
     "scissors": Gesture("EEDD", "opposed", -0.2),
     "mouse": Gesture("SRSS", "relaxed", 0.3),
     # letters of the American manual alphabet; C is large_cylinder, F ok, L two_thumb, S fist,
-    # V victory; P and Q are K and G turned down; R's crossed fingers are beyond these angles
+    # V victory; P and Q are K and G pointing down; R's crossed fingers are beyond these angles
     "letter_a": Gesture("FFFF", "side"),
     "letter_b": Gesture("EEEE", "across", -0.5),
     "letter_d": Gesture("EOOO", "opposed", -0.2, "m"),

@@ -118,8 +118,8 @@ def over_time(draws: Draws, grasps: Grasps, frames: int, fps: float) -> Tensor:
     """Angles (G, frames, 20) of digits that hold on, some fingers leaving and coming back."""
     beat, phase = draws.uniform(4, low=0.2, high=1.2), draws.uniform(4)
     time_s = torch.arange(frames, device=draws.device)[:, None] / fps
-    turn = 2 * math.pi * (beat[:, None] * time_s + phase[:, None])
-    lift = grasps.lift[:, None] * (0.5 - 0.5 * turn.cos())
+    angle = 2 * math.pi * (beat[:, None] * time_s + phase[:, None])
+    lift = grasps.lift[:, None] * (0.5 - 0.5 * angle.cos())
     return lifted(grasps.angles[:, None].expand(-1, frames, -1), lift)
 
 
@@ -241,9 +241,9 @@ def _placed(
     flat = torch.tensor([name in ("box", "phone") for name in KINDS], device=draws.device)[kind]
     y = torch.where(flat, edge, reach)
     x = knuckles[:, 0] + draws.normal(std=7)
-    turn = 0.2 + draws.normal(std=0.22) + math.pi * draws.chance(0.5)
+    angle = 0.2 + draws.normal(std=0.22) + math.pi * draws.chance(0.5)
     one, zero = torch.ones_like(x), torch.zeros_like(x)
-    cos, sin = turn.cos(), turn.sin()
+    cos, sin = angle.cos(), angle.sin()
     across = torch.stack([cos, -sin, zero, sin, cos, zero, zero, zero, one], -1).view(-1, 3, 3)
     on_palm = torch.stack([x, y, one * _FAR_MM], -1)
 

@@ -68,7 +68,7 @@ def forward(angles: Tensor, shape: Shape) -> tuple[Tensor, Cones]:
 
     Args:
         angles: (B, 22) radians in the order of `ANGLES`. ``flex``, ``pip``, ``dip`` bend a finger
-            towards the palm; ``splay`` turns it towards the thumb; ``thumb_radial`` opens the thumb
+            towards the palm; ``splay`` moves it towards the thumb; ``thumb_radial`` opens the thumb
             away from the index, ``thumb_palmar`` lifts it out of the palm's plane; ``wrist_flex``
             bends the hand towards its palm, ``wrist_side`` towards the thumb.
         shape: the hand's shape, B of them.
@@ -126,7 +126,7 @@ def finger_chains(angles: Tensor, shape: Shape) -> tuple[Tensor, Tensor, Tensor,
 
 
 def _flexed(vector: Tensor, angle: Tensor) -> Tensor:
-    """Turn vectors (..., 3) about x, from y to z, by (...) radians."""
+    """Rotate vectors (..., 3) about x, from y to z, by (...) radians."""
     x, y, z = vector.unbind(-1)
     cos, sin = angle.cos(), angle.sin()
     return torch.stack([x, y * cos - z * sin, y * sin + z * cos], -1)

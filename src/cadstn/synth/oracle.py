@@ -85,16 +85,16 @@ class Solids:
         return depth, grazing
 
 
-def cast_slowly(cones: Cones, view: View, planes: object = None, row: int = 0) -> tuple[
+def cast_slowly(cones: Cones, view: View, planes: object = None) -> tuple[
     Array, NDArray[np.bool_]
 ]:  # fmt: skip
-    """Cast one image of a batch, pixel by pixel.
+    """Cast the first image of a batch, pixel by pixel.
 
     Returns:
         depth (height, width) in mm, ``inf`` where nothing is hit; and where a ray grazes.
     """
-    solids = Solids(cones, planes, row)
-    x0, y0, step_x, step_y = (float(field[row]) for field in view[:4])
+    solids = Solids(cones, planes)
+    x0, y0, step_x, step_y = (float(field[0]) for field in view[:4])
     depth = np.empty((view.height, view.width))
     grazing = np.empty((view.height, view.width), bool)
     for i in range(view.height):

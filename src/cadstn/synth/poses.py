@@ -1,7 +1,7 @@
 """Hand poses drawn at random: gestures with variation, blends of them, and free ones.
 
 Everything is a pure function of the `Draws` it is given. Shares and spreads are our own choices;
-the limits are `cadstn.synth.hand.LIMITS_DEG`. Contact is not looked at here, see
+the limits are `cadstn.synth.hand.LIMITS_DEG`. Contact is not considered here, see
 `cadstn.synth.clearance`.
 """
 

@@ -67,7 +67,7 @@ def gesture_sheet(seed: int) -> Image:
     del seed  # the vocabulary is the same for every seed
     names = gesture_names()
     angles = torch.stack([gesture(name) for name in names])
-    pictures = _shaded(angles, average_shape(len(names)), turn_deg=25.0)
+    pictures = _shaded(angles, average_shape(len(names)), yaw_deg=25.0)
     return contact_sheet([_titled(p, n) for p, n in zip(pictures, names, strict=True)], 11, 140)
 
 
@@ -76,7 +76,7 @@ def shape_sheet(seed: int) -> Image:
     count = 10
     shape = sample_shape(Draws((seed,), torch.arange(count)))
     angles = gesture("relaxed")[None].repeat(count, 1)
-    views = [_shaded(angles, shape, turn_deg=turn) for turn in (20.0, 90.0, 165.0)]
+    views = [_shaded(angles, shape, yaw_deg=yaw) for yaw in (20.0, 90.0, 165.0)]
     return contact_sheet([picture for row in views for picture in row], count, 180)
 
 
@@ -91,8 +91,8 @@ def grasp_sheet(seed: int) -> Image:
     names, shown = list(KINDS), Shape(*(field[rows] for field in shape))
     angles = torch.nn.functional.pad(grasps.angles[rows], (0, len(ANGLES) - 20))
     views = [
-        _shaded(angles, shown, turn * (1 - 2 * shown.left), grasps.thing.pick(rows))
-        for turn in (25.0, 95.0)
+        _shaded(angles, shown, yaw * (1 - 2 * shown.left), grasps.thing.pick(rows))
+        for yaw in (25.0, 95.0)
     ]
     pictures = []
     for row, (palm, side) in zip(rows.tolist(), zip(*views, strict=True), strict=True):
@@ -147,15 +147,15 @@ def motion_sheet(seed: int) -> Image:
 def _posed(
     angles: Tensor,
     shape: Shape,
-    turn_deg: float | Tensor,
+    yaw_deg: float | Tensor,
     distance_mm: float,
     thing: Thing | None = None,
 ) -> tuple[Cones, Tensor, Solids | None]:
     """Hands held upright before the camera: cones, joints and solids in its frame."""
     joints, cones = forward(angles, shape)
     count = len(angles)
-    turn = (torch.zeros(count) + turn_deg).deg2rad()
-    rotation = orientation(turn, torch.full_like(turn, -0.15), torch.zeros_like(turn))
+    yaw = (torch.zeros(count) + yaw_deg).deg2rad()
+    rotation = orientation(yaw, torch.full_like(yaw, -0.15), torch.zeros_like(yaw))
     middle = joints.mean(1, keepdim=True)
     place = torch.tensor([0.0, 0.0, distance_mm])
 
@@ -170,10 +170,10 @@ def _posed(
 
 
 def _shaded(
-    angles: Tensor, shape: Shape, turn_deg: float | Tensor, thing: Thing | None = None
+    angles: Tensor, shape: Shape, yaw_deg: float | Tensor, thing: Thing | None = None
 ) -> list[Image]:
-    """Clean surfaces lit from the camera's side, as one would look at a plaster hand."""
-    cones, joints, solids = _posed(angles, shape, turn_deg, _DISTANCE_MM, thing)
+    """Clean surfaces lit from the camera's side, like a plaster hand."""
+    cones, joints, solids = _posed(angles, shape, yaw_deg, _DISTANCE_MM, thing)
     cube_mm = _PLASTER_CUBE_MM if thing is None else 1.2 * _PLASTER_CUBE_MM
     view = crop_view(joints.mean(1), cube_mm, _TILE)
     depth = cast(cones, view, solids=solids)

@@ -30,7 +30,7 @@ _BIG = 1e9
 
 
 class View(NamedTuple):
-    """A grid of rays: pixel (i, j) looks along ``(x0 + j * step_x, y0 + i * step_y, 1)``.
+    """A grid of rays: pixel (i, j) sees along ``(x0 + j * step_x, y0 + i * step_y, 1)``.
 
     ``x0``, ``y0``, ``step_x``, ``step_y`` are (B,); ``height``, ``width`` are in pixels.
     """

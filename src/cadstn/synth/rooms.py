@@ -29,7 +29,7 @@ class Room:
 
     Attributes:
         cones: rows of a (3), b (3), radius at a, radius at b.
-        boxes: rows of center (3), half edges (3), axes (9, row by row).
+        boxes: rows of centre (3), half edges (3), axes (9, row by row).
         planes: rows of normal (3) and offset.
     """
 
@@ -62,13 +62,13 @@ class Room:
 
 
 def yaw(angle: float) -> Float:
-    """(3, 3) turn about the vertical."""
+    """(3, 3) rotation about the vertical."""
     c, s = math.cos(angle), math.sin(angle)
     return np.array([[c, 0.0, s], [0.0, 1.0, 0.0], [-s, 0.0, c]])
 
 
-def any_turn(rng: Rng) -> Float:
-    """(3, 3) a turn, evenly among all."""
+def random_rotation(rng: Rng) -> Float:
+    """(3, 3) rotation, uniform over all."""
     q = rng.normal(size=4)
     w, x, y, z = q / np.linalg.norm(q)
     return np.array(
@@ -110,7 +110,7 @@ def ball(room: Room, rng: Rng, at: Float) -> None:
 
 
 def plant(room: Room, rng: Rng, at: Float) -> None:
-    """A pot with thin stems and leaves, which look like fingers."""
+    """A pot with thin stems and leaves, which resemble fingers."""
     r, h = rng.uniform(40, 90), rng.uniform(60, 140)
     room.cone(at + [0, -r, 0], at + [0, -h, 0], r)
     for _ in range(rng.integers(4, 11)):
@@ -144,13 +144,15 @@ def cable(room: Room, rng: Rng, at: Float) -> None:
 
 def bars(room: Room, rng: Rng, at: Float) -> None:
     """Parallel bars: a rack, a comb, cutlery in a cup, pens; like fingers side by side."""
-    turn = any_turn(rng)
+    rotation = random_rotation(rng)
     r, gap, long = rng.uniform(4, 14), rng.uniform(1.2, 2.6), rng.uniform(60, 220)
     for k in range(rng.integers(2, 7)):
-        a = at + turn @ [k * gap * 2 * r, 0, 0]
-        room.cone(a, a + turn @ [0, long * rng.uniform(0.8, 1.1), 0], r)
+        a = at + rotation @ [k * gap * 2 * r, 0, 0]
+        room.cone(a, a + rotation @ [0, long * rng.uniform(0.8, 1.1), 0], r)
     if rng.random() < 0.5:
-        room.box(at + turn @ [2 * gap * r, -20, 0], np.array([5 * gap * r, 50, 2 * r]), turn.T)
+        room.box(
+            at + rotation @ [2 * gap * r, -20, 0], np.array([5 * gap * r, 50, 2 * r]), rotation.T
+        )
 
 
 def carton(room: Room, rng: Rng, at: Float) -> None:
@@ -184,45 +186,49 @@ OBJECTS: tuple[Callable[[Room, Rng, Float], None], ...] = (
 
 def table(room: Room, rng: Rng, at: Float) -> None:
     """A table with legs and things on it; ``at`` lies on the floor."""
-    turn = yaw(rng.uniform(0, math.tau))
+    rotation = yaw(rng.uniform(0, math.tau))
     wide, deep, high = rng.uniform(500, 1800), rng.uniform(400, 900), rng.uniform(400, 800)
     top = at + [0, -high, 0]
-    room.box(top + [0, 12.0, 0], np.array([wide, 24, deep]), turn.T)
+    room.box(top + [0, 12.0, 0], np.array([wide, 24, deep]), rotation.T)
     for x in (-0.46, 0.46):
         for z in (-0.46, 0.46):
-            leg = at + turn @ [x * wide, 0, z * deep]
+            leg = at + rotation @ [x * wide, 0, z * deep]
             room.cone(leg, leg + [0, -high, 0], rng.uniform(14, 32))
     for _ in range(rng.integers(0, 7)):
-        place = top + turn @ [rng.uniform(-0.45, 0.45) * wide, 0, rng.uniform(-0.45, 0.45) * deep]
+        place = top + rotation @ [
+            rng.uniform(-0.45, 0.45) * wide,
+            0,
+            rng.uniform(-0.45, 0.45) * deep,
+        ]
         OBJECTS[rng.integers(len(OBJECTS))](room, rng, place)
 
 
 def chair(room: Room, rng: Rng, at: Float) -> None:
     """A chair whose back has slats with slits between."""
-    turn = yaw(rng.uniform(0, math.tau))
+    rotation = yaw(rng.uniform(0, math.tau))
     wide, high = rng.uniform(380, 560), rng.uniform(400, 520)
-    room.box(at + [0, -high, 0], np.array([wide, 40, wide]), turn.T)
+    room.box(at + [0, -high, 0], np.array([wide, 40, wide]), rotation.T)
     for x in (-0.45, 0.45):
         for z in (-0.45, 0.45):
-            leg = at + turn @ [x * wide, 0, z * wide]
+            leg = at + rotation @ [x * wide, 0, z * wide]
             room.cone(leg, leg + [0, -high, 0], rng.uniform(12, 24))
     slats, tall = rng.integers(1, 7), rng.uniform(300, 600)
     share = rng.uniform(0.35, 0.9)
     for k in range(slats):
         x = ((k + 0.5) / slats - 0.5) * wide
-        middle = at + turn @ [x, 0, -0.46 * wide] + [0, -high - tall / 2, 0]
-        room.box(middle, np.array([wide / slats * share, tall, 22]), turn.T)
+        middle = at + rotation @ [x, 0, -0.46 * wide] + [0, -high - tall / 2, 0]
+        room.box(middle, np.array([wide / slats * share, tall, 22]), rotation.T)
 
 
 def shelf(room: Room, rng: Rng, at: Float) -> None:
     """Shelves full of cartons and bottles."""
-    turn = yaw(rng.uniform(-0.6, 0.6))
+    rotation = yaw(rng.uniform(-0.6, 0.6))
     wide = rng.uniform(500, 1400)
     for level in np.cumsum(rng.uniform(220, 380, rng.integers(2, 5))):
         place = at + [0, -level, 0]
-        room.box(place, np.array([wide, 20, 280]), turn.T)
+        room.box(place, np.array([wide, 20, 280]), rotation.T)
         for _ in range(rng.integers(1, 5)):
-            spot = place + turn @ [rng.uniform(-0.45, 0.45) * wide, -10, rng.uniform(-80, 80)]
+            spot = place + rotation @ [rng.uniform(-0.45, 0.45) * wide, -10, rng.uniform(-80, 80)]
             (carton, bottle, mug, ball)[rng.integers(4)](room, rng, spot)
 
 
@@ -278,21 +284,21 @@ def person(room: Room, rng: Rng, head: Float, facing: Float) -> None:
 
 def bare_limb(room: Room, rng: Rng, at: Float) -> None:
     """An arm without its hand: forearm and upper arm, bent, the wrist's end out of sight behind."""
-    turn = any_turn(rng)
+    rotation = random_rotation(rng)
     upper, fore = rng.uniform(200, 320), rng.uniform(180, 260)
     bend = rng.uniform(0.2, 2.4)
-    elbow_end = at + turn @ [upper, 0, 0]
-    wrist_end = at + turn @ [fore * math.cos(bend), fore * math.sin(bend), 0]
+    elbow_end = at + rotation @ [upper, 0, 0]
+    wrist_end = at + rotation @ [fore * math.cos(bend), fore * math.sin(bend), 0]
     room.cone(at, elbow_end, rng.uniform(32, 44), rng.uniform(40, 62))
     room.cone(at, wrist_end, rng.uniform(32, 42), rng.uniform(26, 34))
 
 
 def foot(room: Room, rng: Rng, at: Float) -> None:
     """A foot and its shin."""
-    turn = yaw(rng.uniform(0, math.tau))
-    heel, toe = at + turn @ [0, -35, 0], at + turn @ [0, -25, 170]
+    rotation = yaw(rng.uniform(0, math.tau))
+    heel, toe = at + rotation @ [0, -35, 0], at + rotation @ [0, -25, 170]
     room.cone(heel, toe, 34, 24)
-    room.cone(heel + [0, -20, 0], heel + [0, -350, 0] + turn @ [0, 0, -60], 36, 55)
+    room.cone(heel + [0, -20, 0], heel + [0, -350, 0] + rotation @ [0, 0, -60], 36, 55)
 
 
 def sample_room(rng: Rng) -> Room:
@@ -328,7 +334,7 @@ def sample_room(rng: Rng) -> Room:
     tilt = np.array([[1.0, 0, 0], [0, c, s], [0, -s, c]])
     level = np.array([[math.cos(roll), -math.sin(roll), 0], [math.sin(roll), math.cos(roll), 0],
                       [0.0, 0, 1]])  # fmt: skip
-    # The camera turns about a point in the scene, so that what was drawn stays in view.
+    # The camera rotates about a point in the scene, so that what was drawn stays in view.
     pivot = np.array([0.0, 0.0, min(back, 1500.0) * 0.5])
-    turn = level @ tilt
-    return world.moved(turn, pivot - turn @ pivot)
+    rotation = level @ tilt
+    return world.moved(rotation, pivot - rotation @ pivot)

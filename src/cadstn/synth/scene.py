@@ -29,7 +29,7 @@ from cadstn.synth.surroundings import (
 )
 
 PALM_MIDDLE_MM = 75.0
-"""From the wrist to what travels and turns in place, along the palm's y."""
+"""From the wrist to what travels and rotates in place, along the palm's y."""
 
 SECOND = 0.15
 """Chance of a second hand."""

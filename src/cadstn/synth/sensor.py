@@ -44,7 +44,7 @@ def degrade(
     angle_per_pixel: Tensor,
     compiled: bool = False,
 ) -> Tensor:
-    """Make clean depth look measured.
+    """Make clean depth like measured depth.
 
     Args:
         depth_mm: (B, H, W) mm, ``inf`` where nothing was hit.
@@ -154,7 +154,7 @@ def _look(
     reach: Tensor,
     spread: Tensor,
 ) -> _Looked:
-    """Look up the depth where each sensor pixel aims, and left, right, above and below of it.
+    """Read the depth where each sensor pixel aims, and left, right, above and below of it.
 
     Args:
         clean: (B, H + 2 m, W + 2 m) mm.

@@ -85,16 +85,14 @@ class Shape(NamedTuple):
     left: Tensor
 
 
-def average_shape(
-    count: int = 1, *, left: float = 0.0, device: torch.device | str = "cpu"
-) -> Shape:
-    """Return ``count`` average adult hands with bare arms, right or left."""
+def average_shape(count: int = 1) -> Shape:
+    """Return ``count`` average adult right hands with bare arms."""
 
     def ones(*shape: int) -> Tensor:
-        return torch.ones(count, *shape, device=device)
+        return torch.ones(count, *shape)
 
-    none = torch.zeros(count, 2, device=device)
-    return Shape(ones(), ones(5, 3), ones(3), ones(5), ones(), none, ones() * left)
+    none = torch.zeros(count, 2)
+    return Shape(ones(), ones(5, 3), ones(3), ones(5), ones(), none, torch.zeros(count))
 
 
 def hand_length_mm(shape: Shape) -> Tensor:

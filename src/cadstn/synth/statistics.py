@@ -159,7 +159,7 @@ def lost_edges(depth_mm: DepthMm, mask: Mask) -> tuple[float, float, float, floa
         right; of pixels with a depth between hand and background; and how many mm farther the
         outline reads than three pixels inside. NaN if fewer than 20 walks arrive.
     """
-    # Turned four times by a quarter, up, right and down come to lie on the left.
+    # Rotated four times by a right angle, up, right and down come to lie on the left.
     walks = [_walk(np.rot90(depth_mm, k), np.rot90(mask, k)) for k in range(4)]
     together = np.concatenate(walks)
     nan = float("nan")

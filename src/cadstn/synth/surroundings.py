@@ -39,7 +39,7 @@ def hide(cones: Cones, there: Tensor) -> Cones:
 
 
 def swing_arm(arm: Cones, wrist: Tensor) -> Cones:
-    """Turn an arm about the wrist where it would come straight at the camera and hide its hand.
+    """Swing an arm about the wrist where it would come straight at the camera and hide its hand.
 
     Args:
         arm: (B, 4) cones of wrist and forearm, the forearm's two last.
@@ -51,17 +51,17 @@ def swing_arm(arm: Cones, wrist: Tensor) -> Cones:
     # An arm exactly along the ray has no side of its own: it then goes down.
     aside = down + towards * ray + ray.new_tensor([0.0, 1e-3, 0.0])
     aside = normalize(aside - (aside * ray).sum(-1, keepdim=True) * ray, dim=-1)
-    turned = aside * (1 - _TOWARDS**2) ** 0.5 - _TOWARDS * ray
-    new = torch.where(towards > _TOWARDS, turned, down)
+    swung = aside * (1 - _TOWARDS**2) ** 0.5 - _TOWARDS * ray
+    new = torch.where(towards > _TOWARDS, swung, down)
 
-    def turn(points: Tensor) -> Tensor:
+    def rotate(points: Tensor) -> Tensor:
         away = points - wrist[:, None]
         along = (away * down[:, None]).sum(-1, keepdim=True)
         beside = away - along * down[:, None]
         beside = beside - (beside * new[:, None]).sum(-1, keepdim=True) * new[:, None]
         return wrist[:, None] + along * new[:, None] + beside
 
-    return arm._replace(a=turn(arm.a), b=turn(arm.b))
+    return arm._replace(a=rotate(arm.a), b=rotate(arm.b))
 
 
 def upper_arm(arm: Cones) -> Cones:
@@ -108,7 +108,7 @@ def sample_person(
     behind = torch.stack([start[:, :1] + aside, start[:, 1:2] + height, farthest + back], -1)
     # Facing the camera, the left shoulder is to the right in the image.
     outward = torch.stack([(2 * left - 1) * (chest_r + 20), 0 * left - 40, 0 * left - 40], -1)
-    flip = outward.new_tensor([1.0, -1.0, -1.0])  # to the other shoulder: x alone turns round
+    flip = outward.new_tensor([1.0, -1.0, -1.0])  # to the other shoulder: x alone changes its sign
     swayed = (shoulder + shoulder.mean(1, keepdim=True)) / 2
     own = swayed - outward[:, None]
     clear = farthest + (chest_r + draws.uniform(low=20, high=400))[:, None]
@@ -138,7 +138,7 @@ def sample_planes(draws: Draws, cones: Cones, frames: int) -> Tensor:
         are not there have an infinite offset.
     """
     wall = draws.normal(3, std=0.25) * cones.a.new_tensor([1.0, 1.0, 0.0])
-    # From a table seen straight from above to one whose edge is almost turned to the camera.
+    # From a table seen straight from above to one that the camera sees almost edge on.
     tilt, roll = draws.uniform(low=0.1, high=1.45), draws.normal(std=0.25)
     table = torch.stack([tilt.sin() * roll.sin(), -tilt.sin() * roll.cos(), -tilt.cos()], -1)
     normal = torch.stack([wall - wall.new_tensor([0.0, 0.0, 1.0]), table], 1)

@@ -62,7 +62,7 @@ class Kind(NamedTuple):
         weight: how often it occurs.
         radius, back, front, wide: least and most of the drawn numbers in mm.
         rods, blocks: what it is made of.
-        spin: least and most it is turned about its long axis, in radians.
+        spin: least and most it is rotated about its long axis, in radians.
     """
 
     grasp: str
@@ -178,14 +178,14 @@ class Thing(NamedTuple):
         return Thing(Cones(*(field[which] for field in self.rods)), self.blocks.rows(which))
 
     def moved(self, rotation: Tensor, place: Tensor) -> Thing:
-        """Return them turned by (B, 3, 3) and then moved by (B, 3)."""
-        turn = rotation.mT
+        """Return them rotated by (B, 3, 3) and then moved by (B, 3)."""
+        transposed = rotation.mT
 
         def put(points: Tensor) -> Tensor:
-            return points @ turn + place[:, None]
+            return points @ transposed + place[:, None]
 
         rods = self.rods._replace(a=put(self.rods.a), b=put(self.rods.b))
-        axes = (self.blocks.axes.flatten(1, 2) @ turn).view_as(self.blocks.axes)
+        axes = (self.blocks.axes.flatten(1, 2) @ transposed).view_as(self.blocks.axes)
         return Thing(rods, self.blocks._replace(center=put(self.blocks.center), axes=axes))
 
     def mirrored(self, left: Tensor) -> Thing:
@@ -280,7 +280,7 @@ def sample_things(draws: Draws, kind: Tensor) -> Held:
     solids = Solids(blocks[..., :3], axes, blocks[..., 3:], table.round[kind])
     one, zero = torch.ones_like(spin), torch.zeros_like(spin)
     cos, sin = spin.cos(), spin.sin()
-    turn = torch.stack([one, zero, zero, zero, cos, -sin, zero, sin, cos], -1).view(-1, 3, 3)
-    # What lies between pads is turned by how it is held.
-    turned = Thing(cones, solids).moved(turn, torch.zeros_like(numbers[:, :3]))
-    return Held(turned, kind, numbers)
+    rotation = torch.stack([one, zero, zero, zero, cos, -sin, zero, sin, cos], -1).view(-1, 3, 3)
+    # What lies between pads is rotated by how it is held.
+    rotated = Thing(cones, solids).moved(rotation, torch.zeros_like(numbers[:, :3]))
+    return Held(rotated, kind, numbers)

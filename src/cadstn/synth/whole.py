@@ -38,7 +38,7 @@ HANDS = 2
 NEAR_MM, FAR_MM = 170.0, 2800.0
 """How far hands are from the camera."""
 
-#: Whether a hand is to be found: 1 yes, 0 there is none, -1 too much of it is hidden to say.
+#: Whether a hand is to be found: 1 yes, 0 there is none, -1 too much of it is hidden to decide.
 FOUND, ABSENT, UNSURE = 1, 0, -1
 
 _LEAST_PX = 5.0  # length of a hand, wrist to middle knuckle twice, that can still be seen
@@ -54,7 +54,7 @@ class Frames(NamedTuple):
 
     Attributes:
         depth_mm: (B, H, W) float32 mm, 0 where nothing was measured.
-        focal_px: (B,) of the small frame; its center is the image's.
+        focal_px: (B,) of the small frame; its centre is the image's.
         center_uvd: (B, 2, 3) column, row and depth in mm of each hand's knuckles' mean.
         direction: (B, 2, 2) where the knuckles' mean is seen from the wrist, a unit vector of
             x right, y down, times how much of its length is seen (0 where it points at the camera).

@@ -7,7 +7,7 @@ right-handed for either hand. Angles are in degrees and alike for both hands.
 
 Of each finger, with the bone from the wrist to its knuckle as the direction at rest:
 
-- flexion of its knuckle (MCP): how far the first bone turns towards the palm; negative bent back;
+- flexion of its knuckle (MCP): how far the first bone rotates towards the palm; negative bent back;
 - abduction of its knuckle: how far that bone leaves the plane of bending, away from the middle
   finger; of the middle finger, towards the thumb;
 - flexion of the two further joints (PIP, DIP): the angle between the bones on either side, positive
@@ -74,7 +74,7 @@ class HandAngles(NamedTuple):
 
 
 class WristPose(NamedTuple):
-    """Where a hand is and how it is turned, in the camera frame (x right, y down, z forward).
+    """Where a hand is and how it is oriented, in the camera frame (x right, y down, z forward).
 
     Attributes:
         position_mm: (3,) the wrist.
@@ -132,7 +132,7 @@ def hand_angles(joints_mm: NDArray[Any], side: str) -> HandAngles:
 
 
 def wrist_pose(joints_mm: NDArray[Any], side: str) -> WristPose:
-    """Return where the wrist is and how the palm is turned.
+    """Return where the wrist is and how the palm is oriented.
 
     Args:
         joints_mm: (21, 3) in MediaPipe's order, camera frame; NaN where lost.
@@ -219,6 +219,6 @@ def _between(one: Array, other: Array) -> Array:
 
 
 def _bend(before: Array, after: Array, axis: Array) -> Array:
-    """Degrees between bones, positive where the turn is about the axis."""
+    """Degrees between bones, positive where the rotation is about the axis."""
     way = (np.cross(before, after) * axis).sum(-1)
     return np.asarray(_between(before, after) * np.where(way < 0, -1.0, 1.0))

@@ -28,7 +28,7 @@ _LEAST_SEEN = 0.05
 #: Share that one frame's handedness has in the average over frames.
 _SIDE_NEWS = 0.1
 #: Of the upright hands of training one in twenty is a left one (`cadstn.train.augment.MISTAKEN`):
-#: so much speaks for a right one before anything is seen.
+#: the prior odds of a right one.
 _RIGHT_LOGIT = math.log(19.0)
 #: A handedness that is assumed counts as much as this many frames' average of such log-odds.
 _GIVEN_FRAMES, _GIVEN_LOGIT = 2, 2.0
@@ -76,7 +76,7 @@ class HandView(NamedTuple):
 
 
 def canonical_image(image: NDArray[np.float32], transform: ViewTransform) -> NDArray[np.float32]:
-    """Rotate a crop's image (M, M) around where its cube's center is seen; +1 where nothing is.
+    """Rotate a crop's image (M, M) around where its cube's centre is seen; +1 where nothing is.
 
     Nearest neighbour, as in training (`cadstn.train.augment.resample`).
     """
@@ -116,13 +116,13 @@ def joints_to_mm(
 def center_shift(
     before_mm: FloatArray | None, crop: Crop, transform: ViewTransform
 ) -> NDArray[np.float32]:
-    """How far a crop's center has moved, (3,) in half cubes, along the transformed image's axes.
+    """How far a crop's centre has moved, (3,) in half cubes, along the transformed image's axes.
 
-    Along the image by what the old center's direction and the new one's are apart at the depth of
+    Along the image by what the old centre's direction and the new one's are apart at the depth of
     the new, as in training (`cadstn.train.uvd.shifts`).
 
     Args:
-        before_mm: (3,) the center before; None for no movement.
+        before_mm: (3,) the centre before; None for no movement.
         crop: of now.
         transform: of its image.
     """

@@ -86,11 +86,11 @@ class Clock:
 
 
 class StepCheck:
-    """Tells once of a stream whose times cannot be seconds that go forward."""
+    """Warns once of a stream whose times cannot be seconds that go forward."""
 
     #: No camera's frames are so far apart, seconds.
     SLOW_S = 5.0
-    #: Steps in a row before it speaks.
+    #: Steps in a row before it warns.
     STEPS = 3
 
     def __init__(self) -> None:

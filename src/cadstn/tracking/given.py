@@ -43,7 +43,7 @@ def predict_given(
     """Predict the next crop of a stream whose cubes are given.
 
     Of a stream's first crop nobody knows which way its hand points: the network reads it rotated by
-    eighths of a turn and mirrored, and the view with the smallest error scale is taken.
+    multiples of 45 degrees and mirrored, and the view with the smallest error scale is taken.
 
     Args:
         network: see `cadstn.tracking.load_network`.

@@ -31,8 +31,8 @@ class Hand:
         joints_mm: (K, 3) float32, camera frame (x right, y down, z forward); NaN where lost.
         found: whether there is a hand.
         how: ``found`` (detected), ``followed`` (from the frame before) or ``lost``.
-        agreement: share of joints that have surface where a hand's skin would be.
-        center_mm: (3,) center of the cube that the network read; NaN where lost.
+        agreement: surface support: the share of joints with measured depth at the skin above them.
+        center_mm: (3,) centre of the cube that the network read; NaN where lost.
         cube_mm: edge of that cube.
         temporal_weight: (K,) mean weight that fusion gave the temporal network; NaN where lost.
         confidence: (K,) 0 to 1, how much of the surface around each joint's place is where a
@@ -93,7 +93,7 @@ class Track(NamedTuple):
     Attributes:
         memory: of the temporal network.
         center_mm: (3,) where the next cube goes, None where no hand is followed.
-        crop_mm: (3,) center of the crop that the memory saw last, None when it saw none.
+        crop_mm: (3,) centre of the crop that the memory saw last, None when it saw none.
         view: how the hand is seen; the memory is of that view.
         frames: since the memory began.
         bones: what is known of the hand's size.
@@ -178,7 +178,7 @@ class State(NamedTuple):
         return State(tracks, detect_every, fit=fit)
 
     def again(self, network: Network) -> State:
-        """Forget everything but what the stream was asked for."""
+        """Forget everything but the settings of the stream."""
         return State.fresh(network, len(self.tracks), self.detect_every, fit=self.fit)
 
 
@@ -201,7 +201,7 @@ Seen = tuple[Hand, Track]
 
 
 class Tried(NamedTuple):
-    """What came of looking for a hand at a place.
+    """The result of one run of the network at a place.
 
     Attributes:
         seen: the hand, None if there is none.
@@ -252,7 +252,7 @@ def refusals(state: State) -> str:
     return f"{places} refused: {', '.join(some)}"
 
 
-def lost_hand(network: Network, time_s: float | None = None) -> Hand:
+def lost_hand(network: Network) -> Hand:
     """Return the hand of a frame without one."""
     count = len(network.skeleton)
     return Hand(
@@ -265,5 +265,4 @@ def lost_hand(network: Network, time_s: float | None = None) -> Hand:
         np.full(count, np.nan, np.float32),
         np.zeros(count, np.float32),
         np.full(count, np.nan, np.float32),
-        time_s=time_s,
     )

@@ -10,7 +10,6 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from shutil import get_terminal_size
-from types import TracebackType
 from typing import Protocol, Self, TextIO
 
 from cadstn.errors import CadstnError
@@ -85,7 +84,7 @@ class Listeners:
         self._torn = False  # whether a line may have been written in part
         self.written: list[Path] = []
         if out is None and view == "file":
-            raise CadstnError("--view file writes view.rrd", hint="say where: --out DIR")
+            raise CadstnError("--view file writes view.rrd", hint="add --out DIR")
         # If one of them fails, those before it are closed again.
         with ExitStack() as opened:
             lines: list[JsonLines] = []
@@ -156,12 +155,7 @@ class Listeners:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._video is not None:
             self._video.close()
         try:
@@ -173,7 +167,7 @@ class Listeners:
         try:
             self._put_in_place(self._out)
         except CadstnError:
-            if kind is None:  # else the first error is reported
+            if not any(error):  # else the first error is reported
                 raise
 
     def _put_in_place(self, out: Path) -> None:

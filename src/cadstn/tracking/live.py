@@ -101,7 +101,6 @@ def track_source(
     *,
     smooth: Callable[[], Filter] = Unfiltered,
     seconds: float | None = None,
-    most: int | None = None,
     on_bad: Callable[[CadstnError], None] = lambda error: None,
     on_warning: Callable[[str], None] = lambda line: None,
     tally: Tally | None = None,
@@ -118,7 +117,6 @@ def track_source(
         tracker: holds the network; begins anew.
         smooth: makes a filter, one for each hand; see `cadstn.tracking.filters`.
         seconds: stop after so long.
-        most: stop after so many frames.
         on_bad: called with each frame that is left out.
         on_warning: called once with a line on depth, cameras, hands or times that cannot be right.
         tally: counts, kept up to date.
@@ -173,8 +171,6 @@ def track_source(
             tally.found += any(hand.found for hand in hands)
             tally.took_ms.append(took_ms)
             yield Tracked(frame, hands, took_ms, tally.bad, refused)
-            if most is not None and tally.frames >= most:
-                return
             if seconds is not None and time.monotonic() - began >= seconds:
                 return
 

@@ -42,7 +42,7 @@ class Step(NamedTuple):
     """What the network predicts of a batch of crops.
 
     Attributes:
-        joints: (B, K, 3) relative to each crop's center, in half cubes: where they lie, or where
+        joints: (B, K, 3) relative to each crop's centre, in half cubes: where they lie, or where
             they are seen if `Wants.uvd`.
         w1: (B, K, 3) weight of the temporal prediction (eq. 6).
         state: for the next step.
@@ -189,7 +189,7 @@ class Network:
         Args:
             crops: (B, M, M).
             state: what the frames before left.
-            shift: (B, 3) how far each crop's center has moved since, in half cubes; None for not
+            shift: (B, 3) how far each crop's centre has moved since, in half cubes; None for not
                 at all.
         """
         feed = {"crops": crops, "h": state.h, "c": state.c}

@@ -2,7 +2,7 @@
 
 Of extension XR_EXT_hand_tracking (OpenXR 1.0): metres; -Z points along the bone to the fingertip,
 +Y out of the back of the hand or of the nail, +X to the right of both; a tip is oriented as the
-joint before it. The axes of the space are x right, y up, z backward: the camera's, turned about x.
+joint before it. The axes of the space are x right, y up, z backward: the camera's, rotated about x.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from cadstn.geometry.skeleton import HAND21
 from cadstn.tracking.angles import Array, quaternion_of, wrist_pose
 from cadstn.tracking.conventions import OPENXR26, to_convention
 
-#: Camera (x right, y down, z forward) to OpenXR's axes: a half turn about x.
+#: Camera (x right, y down, z forward) to OpenXR's axes: a rotation by 180 degrees about x.
 _AXES = np.array([1.0, -1.0, -1.0])
 _DIGITS = tuple(
     tuple(i for i, joint in enumerate(OPENXR26) if joint.startswith(f"{finger}_"))

@@ -27,7 +27,7 @@ class Prediction(NamedTuple):
         joints_mm: (K, 3) camera frame.
         out: the network's own outputs, of the canonical view.
         crop: that it read.
-        shift: (3,) of the crop's center since the frame before, see `center_shift`.
+        shift: (3,) of the crop's centre since the frame before, see `center_shift`.
         view: its transform was this one's.
         after: what is known of the view now, for the next frame.
     """

@@ -26,7 +26,6 @@ from cadstn.tracking.live import Tracked
 from cadstn.tracking.views import Image
 from cadstn.tracking.window import need_display
 
-WAYS = ("window", "browser", "file")
 #: Where rerun listens: on this machine alone. Its own functions listen on every interface.
 HOST = "127.0.0.1"
 #: Depth is shown at most so wide, or a minute of it would be a gigabyte.

@@ -231,7 +231,7 @@ def _write_joints(tracked: Tracked, out: Path, stem: str) -> None:
         time_s=tracked.time_s,
         joint_names=np.array(names),
         skeleton=np.array(tracked.skeleton.name),
-        centre=np.array("found"),
+        centre=np.array("found"),  # the name in the file
         frames=np.array(tracked.names),
     )
     with (out / f"{stem}.csv").open("w", newline="", encoding="utf-8") as file:

@@ -40,7 +40,7 @@ class PageView:
 
     A browser that is slow gets the newest frame when it is ready for one. What a request names is
     looked up among the page's files and never made a path. Pages of other origins get no frames:
-    the origin must be the address that was asked for, and that must be this machine's ``host``,
+    the origin must be the address that was requested, and that must be this machine's ``host``,
     ``localhost`` or a number, so that a name which is made to lead here does not pass either.
 
     Args:

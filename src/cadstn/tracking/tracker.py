@@ -52,7 +52,7 @@ def track_step(
     """
     before = state.hands[0].time_s if state.hands else None
     if time_s is not None:
-        # A frame is told from another of the same time by some of its pixels.
+        # A frame is distinguished from another of the same time by some of its pixels.
         pixels = zlib.crc32(depth_mm[::_STRIDE, ::_STRIDE].tobytes())
         if before is not None and time_s == before:
             if camera == state.camera and pixels == state.pixels:
@@ -165,7 +165,11 @@ class Tracker:
         unit: str | float | None = None,
         check: bool = True,
     ) -> Hand:
-        """Track the next frame and return its first hand; see `update_all`."""
+        """Track the next frame and return its first hand.
+
+        Args and errors are those of `update_all`: ``depth`` is (H, W), floats in millimetres or
+        the sensor's own integers, 0 where nothing was measured; ``time_s`` is in seconds.
+        """
         return self.update_all(depth, camera, time_s, unit=unit, check=check)[0]
 
     def update_all(

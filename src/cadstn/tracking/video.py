@@ -25,7 +25,7 @@ from cadstn.tracking.views import Image
 
 #: OpenCV's file endings and codecs, the first that opens is taken.
 FORMATS = ((".webm", "VP80"), (".mp4", "mp4v"))
-#: Of libvpx: its fastest VP9 with a constant quality, chosen by looking at lines and letters.
+#: Of libvpx: its fastest VP9 with a constant quality, chosen by eye on lines and letters.
 _VP9 = {"deadline": "realtime", "cpu-used": "8", "crf": "36", "b": "0", "threads": "1"}
 _SHARE = 0.75
 _WAITING = 8  # pictures; a tracker that is faster than the encoder waits for it

@@ -46,7 +46,7 @@ def ablate(
     *,
     device: str = "cpu",
     watch: Callable[[Progress], None] = lambda progress: None,
-    tell: Callable[[str], None] = lambda line: None,
+    on_message: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
     """Train the five networks with one recipe and score them on a test bank; goes on if stopped.
 
@@ -59,7 +59,7 @@ def ablate(
             ``ablation.json``.
         device: where to train.
         watch: called after every step.
-        tell: called with what a user should know.
+        on_message: called with each message for the user.
 
     Returns:
         What ``ablation.json`` holds.
@@ -77,7 +77,9 @@ def ablate(
     for part in _PARTS:
         chosen = replace(recipe, network=part)
         source = BankSource(train_bank, chosen, device)
-        networks |= train(chosen, out, source=source, device=device, watch=watch, tell=tell)
+        networks |= train(
+            chosen, out, source=source, device=device, watch=watch, on_message=on_message
+        )
     held_out = np.isin(train_bank.shots, held_out_shots(train_bank.shots, recipe.holdout))
     choosing = _predictions(networks, train_bank, np.flatnonzero(held_out), recipe, device)
     testing = _predictions(networks, test_bank, np.arange(len(test_bank)), recipe, device)

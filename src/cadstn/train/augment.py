@@ -1,4 +1,4 @@
-"""Crops turned, scaled and moved on the device, and their labels with them, exactly.
+"""Crops rotated, scaled and moved on the device, and their labels with them, exactly.
 
 An affine map of the image plane belongs to a map of space that keeps every point's depth: a pixel
 shows the direction x/z, y/z from the camera, so a point goes where its new pixel points to, at the
@@ -23,8 +23,8 @@ from cadstn.train.uvd import direction, from_pixels, to_pixels
 if TYPE_CHECKING:
     from cadstn.train.source import Batch
 
-# Turns by 0, 90, 180 and 270 degrees, then flips left-right and upside-down.
-_TURNS = torch.tensor(
+# Rotations by 0, 90, 180 and 270 degrees, then flips left-right and upside-down.
+_TRANSFORMS = torch.tensor(
     [
         [[1, 0], [0, 1]], [[0, -1], [1, 0]], [[-1, 0], [0, -1]], [[0, 1], [-1, 0]],
         [[-1, 0], [0, 1]], [[1, 0], [0, -1]],
@@ -39,17 +39,17 @@ MISTAKEN = 0.05
 """Share of the upright hands that are left ones in spite of it."""
 
 
-def turn_codes(turns: str, seed: tuple[int, ...], items: Tensor, copy: Tensor) -> Tensor:
-    """How each item's extra copy is turned: the same way whenever it comes up.
+def transform_codes(turns: str, seed: tuple[int, ...], items: Tensor, copy: Tensor) -> Tensor:
+    """How each item's extra copy is rotated or flipped: the same way whenever it comes up.
 
     Args:
-        turns: ``none``, ``paper`` (90, 180, 270 degrees, two flips) or ``released`` (turns alone).
+        turns: ``none``, ``paper`` (90, 180, 270 degrees, two flips) or ``released`` (no flips).
         seed: names the run.
         items: (B,) int64 number of the image or clip.
         copy: (B,) bool, whether this is the extra copy; the original stays as it is.
 
     Returns:
-        (B,) int64 into the six turns and flips, 0 for none.
+        (B,) int64 into the six rotations and flips, 0 for none.
     """
     kinds = {"none": 1, "paper": 5, "released": 3}[turns]
     drawn = 1 + Draws(seed, items).choice([1.0] * kinds)
@@ -59,65 +59,65 @@ def turn_codes(turns: str, seed: tuple[int, ...], items: Tensor, copy: Tensor) -
 def augment(
     batch: Batch, recipe: Recipe, seed: tuple[int, ...], rows: Tensor, codes: Tensor | None
 ) -> Batch:
-    """Turn, scale, move and shake a batch; all frames of a clip alike.
+    """Rotate, scale, move and shake a batch; all frames of a clip alike.
 
     Args:
         batch: crops with labels.
         recipe: sets how much.
         seed: names run and stage.
         rows: (B,) int64 sample numbers: draws are a function of them.
-        codes: (B,) fixed turns, as `turn_codes` gives; none for no turn.
+        codes: (B,) of `transform_codes`; None to leave all as they are.
     """
     how, device = recipe.augment, batch.crops.device
     draws = Draws(seed, rows.to(device))
-    turned = batch if codes is None else _turned(batch, codes.to(device))
-    if how.edge:  # before anything turns: a picture's edges are upright
-        turned = cut_off(turned, draws.fork("edge"), how.edge)
+    transformed = batch if codes is None else _transformed(batch, codes.to(device))
+    if how.edge:  # before any rotation: a picture's edges are upright
+        transformed = cut_off(transformed, draws.fork("edge"), how.edge)
     if how.rotate_deg or how.scale or how.shift_mm or how.mirror or how.upright:
-        turned = _recentred(turned, recipe, draws)
-    return shake(turned, draws.fork("noise"), how.noise_mm) if how.noise_mm else turned
+        transformed = _recentered(transformed, recipe, draws)
+    return shake(transformed, draws.fork("noise"), how.noise_mm) if how.noise_mm else transformed
 
 
-def _recentred(batch: Batch, recipe: Recipe, draws: Draws) -> Batch:
-    """Turn, mirror, scale and move as much as a recipe sets."""
+def _recentered(batch: Batch, recipe: Recipe, draws: Draws) -> Batch:
+    """Rotate, mirror, scale and move as much as a recipe sets."""
     how = recipe.augment
     most = torch.full_like(batch.cube_mm, math.radians(how.rotate_deg))
-    turn = mirroring(draws.fork("mirror").chance(0.5 if how.mirror else 0.0))
+    matrix = mirroring(draws.fork("mirror").chance(0.5 if how.mirror else 0.0))
     if how.upright:
-        own, sure = upright_turn(batch)
+        own, sure = upright_transform(batch)
         # A tracker can take one side for the other, and must see that it did.
         mistaken = mirroring(draws.fork("mistaken").chance(MISTAKEN))
         chosen = draws.fork("upright").chance(how.upright)
-        turn = torch.where(chosen[:, None, None], mistaken @ own, turn)
-        # How a hand that points at the camera is turned cannot be seen, nor predicted.
+        matrix = torch.where(chosen[:, None, None], mistaken @ own, matrix)
+        # The rotation of a hand that points at the camera cannot be seen, nor predicted.
         most = torch.where(chosen, most / sure.clamp(min=0.05), math.pi).clamp(max=math.pi)
     angle = draws.fork("rotate").uniform(low=-1.0, high=1.0) * most
     scale = draws.fork("scale").uniform(low=1 - how.scale, high=1 + how.scale)
     shift_mm = draws.fork("shift").normal(3, std=how.shift_mm)
-    return recenter(batch, shift_mm, scale, rotation(angle) @ turn)
+    return recenter(batch, shift_mm, scale, rotation(angle) @ matrix)
 
 
 def rotation(angle: Tensor) -> Tensor:
-    """Turns (B, 2, 2) of x right, y down, by angles (B,) in radians, clockwise in the image."""
+    """Rotations (B, 2, 2) of x right, y down, by angles (B,) in radians, clockwise in the image."""
     sine, cosine = angle.sin(), angle.cos()
     return torch.stack([cosine, -sine, sine, cosine], -1).view(-1, 2, 2)
 
 
 def mirroring(chosen: Tensor) -> Tensor:
-    """Turns (B, 2, 2) that swap left and right where chosen (B,) bool."""
+    """Transforms (B, 2, 2) that swap left and right where chosen (B,) bool."""
     across = 1.0 - 2.0 * chosen.float()
     return torch.diag_embed(torch.stack([across, torch.ones_like(across)], -1))
 
 
-def upright_turn(batch: Batch) -> tuple[Tensor, Tensor]:
+def upright_transform(batch: Batch) -> tuple[Tensor, Tensor]:
     """What makes hands right ones that point up, as `cadstn.tracking` shows them to the network.
 
     Args:
         batch: clips of left and right hands, joints of `cadstn.geometry.skeleton.HAND21`.
 
     Returns:
-        Turns (B, 2, 2) of the image, and how well one sees which way a hand points (B,): from 0
-        where it points at the camera to 1 where across.
+        Transforms (B, 2, 2) of the image, and how well one sees which way a hand points (B,): from
+        0 where it points at the camera to 1 where across.
     """
     size = batch.crops.shape[-1]
     pixels = to_pixels(batch.joints, batch.centers_mm, batch.cube_mm, size)
@@ -132,9 +132,9 @@ def upright_turn(batch: Batch) -> tuple[Tensor, Tensor]:
 
 
 def upright(batch: Batch) -> Batch:
-    """Turn clips of hands to where `upright_turn` has them."""
+    """Apply `upright_transform` to clips of hands."""
     ones = torch.ones_like(batch.cube_mm)
-    return recenter(batch, ones.new_zeros(len(ones), 3), ones, upright_turn(batch)[0])
+    return recenter(batch, ones.new_zeros(len(ones), 3), ones, upright_transform(batch)[0])
 
 
 def _ahead(joints: Tensor) -> Tensor:
@@ -142,14 +142,14 @@ def _ahead(joints: Tensor) -> Tensor:
     return joints[..., KNUCKLES, :].mean(-2) - joints[..., WRIST, :]
 
 
-def _turned(batch: Batch, codes: Tensor) -> Batch:
-    """Turn or flip each clip as its code (B,) in `_TURNS` has it; a flip makes left hands right."""
-    linear = _TURNS.to(codes.device)[codes]
-    turned = transform(batch, linear, torch.zeros(len(codes), 2, device=codes.device))
+def _transformed(batch: Batch, codes: Tensor) -> Batch:
+    """Rotate or flip each clip by its code (B,) in `_TRANSFORMS`; a flip makes left hands right."""
+    linear = _TRANSFORMS.to(codes.device)[codes]
+    transformed = transform(batch, linear, torch.zeros(len(codes), 2, device=codes.device))
     if batch.left is None:
-        return turned
+        return transformed
     flipped = codes >= _MIRRORED
-    return turned._replace(left=torch.where(flipped, 1 - batch.left, batch.left))
+    return transformed._replace(left=torch.where(flipped, 1 - batch.left, batch.left))
 
 
 def transform(batch: Batch, linear: Tensor, offset: Tensor) -> Batch:
@@ -166,16 +166,16 @@ def transform(batch: Batch, linear: Tensor, offset: Tensor) -> Batch:
     joints = from_pixels(
         pixel, batch.joints[..., 2], batch.centers_mm, batch.cube_mm, batch.crops.shape[-1]
     )
-    return batch._replace(crops=crops, joints=joints, turn=_after(batch, linear))
+    return batch._replace(crops=crops, joints=joints, transform=_after(batch, linear))
 
 
-def _after(batch: Batch, turn: Tensor) -> Tensor:
-    """How a batch is turned after one more turn."""
-    return turn if batch.turn is None else turn @ batch.turn
+def _after(batch: Batch, matrix: Tensor) -> Tensor:
+    """The transform of a batch after one more."""
+    return matrix if batch.transform is None else matrix @ batch.transform
 
 
-def recenter(batch: Batch, shift_mm: Tensor, scale: Tensor, turn: Tensor) -> Batch:
-    """Cut the cube elsewhere, larger or smaller, then turn the image around the new centre.
+def recenter(batch: Batch, shift_mm: Tensor, scale: Tensor, matrix: Tensor) -> Batch:
+    """Cut the cube elsewhere, larger or smaller, then transform the image around the new centre.
 
     What was outside the old crop is empty in the new one.
 
@@ -183,19 +183,19 @@ def recenter(batch: Batch, shift_mm: Tensor, scale: Tensor, turn: Tensor) -> Bat
         batch: crops with labels.
         shift_mm: (B, 3) of the cube's centre.
         scale: (B,) of the cube's edge.
-        turn: (B, 2, 2) turns, or mirrors, the image around the new centre; see `rotation`.
+        matrix: (B, 2, 2) rotates, or mirrors, the image around the new centre; see `rotation`.
     """
     size = batch.crops.shape[-1]
     centers_mm = batch.centers_mm + shift_mm[:, None]
     cube_mm = batch.cube_mm * scale
     old, new = (_pixels_per_unit(c, e, size)[..., None] for c, e in
                 ((batch.centers_mm, batch.cube_mm), (centers_mm, cube_mm)))  # fmt: skip
-    mirrored = turn[:, 0, 0] * turn[:, 1, 1] < turn[:, 0, 1] * turn[:, 1, 0]
-    turn = turn[:, None]
-    # q -> direction -> pixel of the new crop -> turned around where its centre is seen.
-    linear = turn * (new / old)[..., None]
+    mirrored = matrix[:, 0, 0] * matrix[:, 1, 1] < matrix[:, 0, 1] * matrix[:, 1, 0]
+    matrix = matrix[:, None]
+    # q -> direction -> pixel of the new crop -> transformed around where its centre is seen.
+    linear = matrix * (new / old)[..., None]
     moved = direction(batch.centers_mm) - direction(centers_mm)
-    carried = (turn @ (moved * new)[..., None])[..., 0]
+    carried = (matrix @ (moved * new)[..., None])[..., 0]
     offset = CENTER_PX - (linear @ _seen(linear))[..., 0] + carried
     crops = resample(
         batch.crops.flatten(0, 1)[:, None], linear.flatten(0, 1), offset.flatten(0, 1)
@@ -212,7 +212,7 @@ def recenter(batch: Batch, shift_mm: Tensor, scale: Tensor, turn: Tensor) -> Bat
     left = batch.left if batch.left is None else torch.where(mirrored, 1 - batch.left, batch.left)
     return batch._replace(
         crops=crops, joints=joints, centers_mm=centers_mm, cube_mm=cube_mm, left=left,
-        turn=_after(batch, turn[:, 0]),
+        transform=_after(batch, matrix[:, 0]),
     )  # fmt: skip
 
 

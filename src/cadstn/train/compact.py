@@ -118,9 +118,9 @@ class CompactFamily:
 def shifts_seen(batch: Batch) -> Tensor:
     """Motion of a batch's crops (B, T, 3), along their images' axes; see `shifts`."""
     moved = shifts(batch.centers_mm, batch.cube_mm)
-    if batch.turn is None:
+    if batch.transform is None:
         return moved
-    return torch.cat([moved[..., :2] @ batch.turn.mT, moved[..., 2:]], -1)
+    return torch.cat([moved[..., :2] @ batch.transform.mT, moved[..., 2:]], -1)
 
 
 def _run(networks: Networks, stage: str, batch: Batch) -> _Parts:

@@ -92,7 +92,7 @@ class Line(NamedTuple):
     def __str__(self) -> str:
         left = (self.steps - self.step) * self.step_s
         return (
-            f"step {self.step}/{self.steps}  loss {self.loss:.3f}  centers {self.centers:.3f}  "
+            f"step {self.step}/{self.steps}  loss {self.loss:.3f}  centres {self.centers:.3f}  "
             f"{1 / self.step_s:.1f} steps/s  {left / 60:.0f} min left"
         )
 

@@ -1,4 +1,4 @@
-"""What the detector is trained to give: maps of hand centers, and the loss (Zhou et al., 2019)."""
+"""What the detector is trained to give: maps of hand centres, and the loss (Zhou et al., 2019)."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from cadstn.models.detector import STRIDE, Detections, cell_depth
 from cadstn.synth.whole import FOUND, UNSURE
 
 _LENGTH_MM = 180.0  # of a hand: twice from the wrist to the middle knuckle
-_SIGMA = 0.12  # of a hand's length in the image: the width of its center on the map
+_SIGMA = 0.12  # of a hand's length in the image: the width of its centre on the map
 _LEAST_SIGMA = 0.7  # cells
-_NEAR = 1.5  # cells from the center in which a hand is described
+_NEAR = 1.5  # cells from the centre in which a hand is described
 _WEIGHTS = {"offset": 0.5, "depth": 3.0, "size": 1.0, "direction": 1.0, "left": 0.3}
 
 
@@ -31,7 +31,7 @@ class Target(NamedTuple):
 def detector_loss(
     out: Detections, target: Target, depth_mm: Tensor, focal_px: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Focal loss of centers, and what describes each hand around its center.
+    """Focal loss of centres, and what describes each hand around its centre.
 
     Args:
         out: of the detector.
@@ -40,7 +40,7 @@ def detector_loss(
         focal_px: (B,) of it.
 
     Returns:
-        The loss, and the part of it that is the centers' alone.
+        The loss, and the part of it that is the centres' alone.
     """
     height, width = out.heat.shape[1:]
     rows = torch.arange(height, device=out.heat.device).view(1, 1, -1, 1)

@@ -78,8 +78,8 @@ def stoppable() -> Iterator[threading.Event]:
 
 
 @contextlib.contextmanager
-def memory_told(recipe: Recipe, stage: str) -> Iterator[None]:
-    """Say in one line that a batch does not fit in memory."""
+def memory_errors(recipe: Recipe, stage: str) -> Iterator[None]:
+    """Report in one line a batch that does not fit in memory."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:

@@ -20,11 +20,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from cadstn._moved import renamed
 from cadstn._version import __version__
 from cadstn.errors import Stopped
 from cadstn.io.whole import write_json
 from cadstn.train.family import Networks, StageMasks
-from cadstn.train.guards import Losses, memory_told, stoppable
+from cadstn.train.guards import Losses, memory_errors, stoppable
 from cadstn.train.memory import keep_memory
 from cadstn.train.networks import build, family_of, predict, stage_step
 from cadstn.train.optimizers import optimizers
@@ -64,7 +65,7 @@ class _Run:
     start: Start | None
     checkpoint_every: int
     watch: Watcher
-    tell: Callable[[str], None]
+    on_message: Callable[[str], None]
     stop: threading.Event
 
     @property
@@ -77,6 +78,7 @@ class _Run:
         }
 
 
+@renamed("tell", "on_message")
 def train(
     recipe: Recipe,
     out: Path,
@@ -86,7 +88,7 @@ def train(
     start: Start | None = None,
     checkpoint_every: int = CHECKPOINT_EVERY,
     watch: Watcher = lambda progress: None,
-    tell: Callable[[str], None] = lambda line: None,
+    on_message: Callable[[str], None] = lambda line: None,
 ) -> Networks:
     """Train the stages of a recipe in order, going on from wherever ``out`` stands.
 
@@ -101,7 +103,7 @@ def train(
         start: weights to go on from; none begins with those that the seed decides.
         checkpoint_every: steps between checkpoints and validations.
         watch: called after every step.
-        tell: called with what a user should know, such as a damaged checkpoint passed over.
+        on_message: called with each message for the user, such as a damaged checkpoint passed over.
 
     Returns:
         The trained networks by stage, in evaluation mode.
@@ -117,7 +119,7 @@ def train(
     with stoppable() as stop:
         run = _Run(
             recipe, out, source or RenderedSource(recipe, device), device, ranks, start,
-            checkpoint_every, watch, tell, stop,
+            checkpoint_every, watch, on_message, stop,
         )  # fmt: skip
         networks = build(recipe, device)
         for stage in recipe.stages:
@@ -172,7 +174,7 @@ def _finish_stage(run: _Run, networks: Networks, stage: str) -> None:
         rows = torch.arange(_START_FRAMES // run.recipe.frames(stage))
         batch = run.source.clips(Stage[stage], rows, run.recipe.frames(stage))
         start_stage(networks[stage], stage, run.start, batch.crops.flatten(0, 1))
-    with memory_told(run.recipe, stage):
+    with memory_errors(run.recipe, stage):
         _train_stage(run, networks, stage)
     if run.ranks.first:
         state = networks[stage].state_dict()
@@ -187,7 +189,7 @@ def _train_stage(run: _Run, networks: Networks, stage: str) -> None:
     plan, frames = recipe.plan(stage), recipe.frames(stage)
     clips = plan.batch // frames
     changing = optimizers(part, stage, recipe, plan.learning_rate)
-    start = resume(run.out, stage, part, changing, run.about, run.tell)
+    start = resume(run.out, stage, part, changing, run.about, run.on_message)
     log = Log(run.out, stage, start) if ranks.first else None
     losses = Losses(run.out, stage, lag=0 if run.device == "cpu" else _LAG)
     ready(networks, stage)
@@ -218,7 +220,7 @@ def _train_stage(run: _Run, networks: Networks, stage: str) -> None:
                 networks, stage, recipe, run.source, wanted
             )
             if error_mm is None and step + 1 == plan.steps:
-                run.tell(
+                run.on_message(
                     f"{stage}: not validated, since no held-out recording has {recipe.clip} frames "
                     f"(holdout={recipe.holdout:g})"
                 )

@@ -1,7 +1,7 @@
 """Keep freed memory instead of giving it back: half of a training step's time on a CPU.
 
 glibc maps every large block anew from the kernel and returns it at once, and each fresh page costs
-a fault and 4 KiB of zeros. A training step frees and asks for the same hundreds of megabytes again.
+a fault and 4 KiB of zeros. A training step frees and takes the same hundreds of megabytes again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _DEFAULT = {_MMAP_MAX: 65536, _TRIM_THRESHOLD: 128 << 10, _TOP_PAD: 128 << 10,
 
 
 def keep_memory(keep: bool = True) -> bool:
-    """Tell the C library to keep freed memory for this process, or to go back to its defaults.
+    """Make the C library keep freed memory for this process, or to go back to its defaults.
 
     Returns:
         Whether it understood; only glibc does.

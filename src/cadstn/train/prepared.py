@@ -21,7 +21,7 @@ _CLIPS_SHARE = 4  # clips are for small stages: they hold a quarter as many fram
 
 
 class PreparedSource:
-    """Training frames from banks made when a stage first asks; validation is rendered anew.
+    """Training frames from banks made when a stage first needs them; validation is rendered anew.
 
     Args:
         recipe: names seed, crops, how many frames are prepared, and augmentation.
@@ -29,7 +29,7 @@ class PreparedSource:
         device: where samples go.
         workers: processes that render.
         mine: puts hard negatives among single frames, see `cadstn.train.mined`.
-        on_frames: told of the frames done and to do while a bank is made.
+        on_frames: called with the numbers of frames done and to do while a bank is made.
     """
 
     def __init__(

@@ -26,7 +26,7 @@ class Ranks:
 
     @property
     def first(self) -> bool:
-        """Whether this one writes files and speaks."""
+        """Whether this one writes files and reports progress."""
         return self.rank == 0
 
     def rows(self, step: int, batch: int) -> Tensor:
@@ -49,7 +49,7 @@ class Ranks:
         """Give every rank the first one's values."""
         if self.size > 1:
             for tensor in tensors:
-                # Channels-last weights are not contiguous, which a broadcast asks for.
+                # Channels-last weights are not contiguous, which a broadcast requires.
                 whole = tensor.detach().contiguous()
                 distributed.broadcast(whole, 0)
                 tensor.detach().copy_(whole)

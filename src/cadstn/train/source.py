@@ -17,7 +17,7 @@ from torch import Tensor
 from cadstn.data.bank import Bank
 from cadstn.errors import CadstnError
 from cadstn.synth.stream import sample_clips
-from cadstn.train.augment import augment, turn_codes, upright
+from cadstn.train.augment import augment, transform_codes, upright
 from cadstn.train.recipes import Plan, Recipe
 from cadstn.train.seeds import Stage, Use
 
@@ -32,11 +32,11 @@ class Batch(NamedTuple):
         joints: (B, T, K, 3) relative to the crop's centre, in units of half a cube.
         centers_mm: (B, T, 3) centre of each crop's cube, camera frame.
         cube_mm: (B,) edge of the cube.
-        left: (B,) 1 for a left hand, 0 for a right one; None where the data does not say.
+        left: (B,) 1 for a left hand, 0 for a right one; None where the data does not hold it.
         present: (B,) 1 where there is a hand, 0 where there is none and the joints mean nothing;
             None where all show one.
-        turn: (B, 2, 2) how the images were turned or mirrored, None for not at all: the centres
-            are where they were before.
+        transform: (B, 2, 2) how the images were rotated or mirrored, None for not at all; the
+            centres are where they were before.
     """
 
     crops: Tensor
@@ -45,7 +45,7 @@ class Batch(NamedTuple):
     cube_mm: Tensor
     left: Tensor | None = None
     present: Tensor | None = None
-    turn: Tensor | None = None
+    transform: Tensor | None = None
 
 
 class Source(Protocol):
@@ -161,12 +161,12 @@ class BankSource:
             for epoch in range(int(rows[0]) // count, int(rows[-1]) // count + 1):
                 mine = rows.div(count, rounding_mode="floor") == epoch
                 chosen[mine] = self._order(stage, epoch, count)[rows[mine] % count]
-        # The second half of the items are the turned or flipped copies, always the same way.
+        # The second half of the items are the rotated or flipped copies, always the same way.
         place, copy = chosen % len(starts), chosen >= len(starts)
         index = starts[place][:, None] + torch.arange(frames)
         batch = self._gather(index if self._joined is None else self._joined[index])
         if turns != "none" or (recipe.augment.continuous and plan.augment):
-            codes = turn_codes(turns, (recipe.seed, Use.AUGMENT), place, copy)
+            codes = transform_codes(turns, (recipe.seed, Use.AUGMENT), place, copy)
             batch = augment(batch, recipe, (recipe.seed, Use.AUGMENT, stage), rows, codes)
         return _clipped(batch, recipe)
 

@@ -96,7 +96,7 @@ def resume(
     model: torch.nn.Module,
     optimizers: Optimizers,
     about: Mapping[str, str],
-    tell: Callable[[str], None],
+    on_message: Callable[[str], None],
 ) -> int:
     """Restore a stage from its newest whole checkpoint and return the step to go on with.
 
@@ -106,7 +106,7 @@ def resume(
         model: takes the weights.
         optimizers: take their moments.
         about: names the recipe and the data, which must be the checkpoint's.
-        tell: called with every damaged checkpoint that is passed over.
+        on_message: called with every damaged checkpoint that is passed over.
 
     Returns:
         0 where there is no checkpoint.
@@ -118,7 +118,7 @@ def resume(
         try:
             tensors, theirs = read_tensors(path)
         except CadstnError as error:
-            tell(f"passed over: {path}: {error.what}")
+            on_message(f"passed over: {path}: {error.what}")
             continue
         check_same(path, theirs, about, stage)
         try:

@@ -129,7 +129,7 @@ def prediction_sheet(
         to_pixels(joints, batch.centers_mm, batch.cube_mm, size).flatten(0, 1).cpu().numpy()
         for joints in (batch.joints, predicted)
     ]
-    # One frame a clip first: neighbours in time look alike.
+    # One frame a clip first: neighbours in time are alike.
     frames = batch.crops.shape[1]
     order = sorted(range(batch.crops.shape[0] * frames), key=lambda i: (i % frames, i))[:_SHEET]
     crops = batch.crops.flatten(0, 1).cpu().numpy()

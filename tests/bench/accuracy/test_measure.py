@@ -124,7 +124,7 @@ def test_truth_is_without_error(tmp_path: Path) -> None:
 
 
 def test_an_offset_is_the_error(tmp_path: Path) -> None:
-    """20 mm to the side: the middle is off as well, motion is not, and a given center is right."""
+    """20 mm to the side: the middle is off as well, motion is not, and a given centre is right."""
     truth = a_hand()
     found = measure(
         [followed_as(tmp_path, truth, truth + np.array([0, 20.0, 0]), side="right", scale_mm=10)]

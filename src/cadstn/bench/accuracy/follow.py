@@ -1,4 +1,4 @@
-"""Rendered recordings as weights track them: with the center searched for, and with it given."""
+"""Rendered recordings as weights track them: with the centre searched for, and with it given."""
 
 from __future__ import annotations
 
@@ -98,10 +98,10 @@ class PredictsGiven(Protocol):
         """Forget everything."""
 
     def centers(self, joints_mm: NDArray[np.floating]) -> FloatArray:
-        """Cube centers (T, 3) that the network is trained for, of joints (T, K, 3)."""
+        """Cube centres (T, 3) that the network is trained for, of joints (T, K, 3)."""
 
     def predict(self, depth_mm: DepthMm, camera: Camera, center_mm: FloatArray) -> GivenPrediction:
-        """Predict the cube around a center (3,) mm in the next frame of the stream."""
+        """Predict the cube around a centre (3,) mm in the next frame of the stream."""
 
 
 class GivenPredictor:
@@ -121,11 +121,11 @@ class GivenPredictor:
         self.bones: Bones | None = None
 
     def centers(self, joints_mm: NDArray[np.floating]) -> FloatArray:
-        """Cube centers (T, 3) that the network is trained for, of joints (T, K, 3)."""
+        """Cube centres (T, 3) that the network is trained for, of joints (T, K, 3)."""
         return self.network.center_of(joints_mm)
 
     def predict(self, depth_mm: DepthMm, camera: Camera, center_mm: FloatArray) -> GivenPrediction:
-        """Predict the cube around a center (3,) mm in the next frame of the stream."""
+        """Predict the cube around a centre (3,) mm in the next frame of the stream."""
         cube_mm = self.network.cube_mm
         crop = crop_cube(depth_mm, camera, center_mm, cube_mm, self.network.size)
         step, self.track = predict_given(self.network, self.track, crop)
@@ -152,7 +152,7 @@ class Followed:
         other_mm: (T, 3) middle of the second hand, which has no labels; NaN where there is none.
         joints_mm: (T, K, 3) the tracker's; NaN where lost.
         center_mm: (T, 3) of the tracker's last cube; NaN where lost.
-        true_center_mm: (T, 3) the cube's center by the true joints.
+        true_centre_mm: (T, 3) the cube's center by the true joints.
         scale_mm: (T, K) error scale that the tracker reports; NaN where it reports none.
         side: (T,) which hand it reports.
         given_mm: (T, K, 3) the network's prediction, its cube placed by the true joints.
@@ -187,7 +187,7 @@ def follow(
     Args:
         one: the recording, with its truth.
         tracker: searches for the hand.
-        given: follows the same hand with the center given.
+        given: follows the same hand with the centre given.
         beside: predicts the tracker's own cubes again, for the spatial network alone: that one
             has no memory, so the stream does not matter.
         on_frame: called after each frame, for a progress bar.

@@ -78,10 +78,10 @@ def goals(report: Report) -> list[Goal]:
         ),
         Goal("a hand announced where there is none, %", percent(alarms.get("share")), 1, 0.1),
         Goal(
-            "center under 15 mm, % of frames", percent(errors.get("center_within_15mm")), 95,
+            "centre under 15 mm, % of frames", percent(errors.get("center_within_15mm")), 95,
             more=True, note="lost frames are not",
         ),
-        Goal("joints lose to a given center, mm", errors.get("loss_to_center_mm"), 1),
+        Goal("joints lose to a given centre, mm", errors.get("loss_to_center_mm"), 1),
         Goal(
             "joints of error scale 8 to 12 mm within 10 mm, %",
             percent(band.get("within_10mm")), None,

@@ -255,7 +255,7 @@ def _errors(rows: Rows, errors: FloatArray) -> dict[str, Any]:
 
 
 def _centers(rows: Rows, errors: FloatArray, found: Bools) -> dict[str, Any]:
-    """How far the hand's middle is, and what joints lose by it against a given center."""
+    """How far the hand's middle is, and what joints lose by it against a given centre."""
     off = lengths(rows.joints.mean(1) - rows.truth.mean(1))
     cube = lengths(rows.center - rows.true_center)
     given = np.where(rows.whole[:, None, None], rows.given, np.nan)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+_QUANTILE = 2 / 3
+
 
 def joint_distance(pred: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
     """Mean over joints of their distance: what equation 8 measures, of weighted clips.
@@ -34,10 +36,8 @@ def acceleration_distance(pred: Tensor, truth: Tensor, weight: Tensor) -> Tensor
     return total
 
 
-def quantile_loss(
-    spread: Tensor, distance: Tensor, weight: Tensor, quantile: float = 2 / 3
-) -> Tensor:
-    """Quantile loss: least where a share ``quantile`` of distances lies within their spread.
+def quantile_loss(spread: Tensor, distance: Tensor, weight: Tensor) -> Tensor:
+    """Quantile loss: least where two of three distances lie within their spread.
 
     Source: Koenker and Bassett 1978.
 
@@ -45,10 +45,9 @@ def quantile_loss(
         spread: (B, T, K) predicted.
         distance: (B, T, K) true, without gradient.
         weight: (B,) of the clips; their sum is 1.
-        quantile: the share.
     """
     beyond = distance - spread
-    loss = torch.maximum(quantile * beyond, (quantile - 1) * beyond)
+    loss = torch.maximum(_QUANTILE * beyond, (_QUANTILE - 1) * beyond)
     return (loss.mean((1, 2)) * weight).sum()
 
 

@@ -30,7 +30,7 @@ from cadstn.models.residual import Ascent, Normalised, Stage
 from cadstn.models.slices import slice_volume
 
 GRID_STAGE = 1
-"""The stage whose cells vote: an eighth of the crop's pixels in each direction."""
+"""The stage of the grid cells that predict offsets: an eighth of the crop's edge."""
 
 _VOTE_STD = 0.01
 _SHARPNESS = 4.0
@@ -92,7 +92,7 @@ class CompactOutputs(NamedTuple):
 
 
 class CompactSpatial(nn.Module):
-    """One frame: depth image and slices, fused in phi_0 (equation 2); joints from votes."""
+    """One frame: depth image and slices, fused in phi_0 (equation 2); joints from dense offsets."""
 
     def __init__(self, config: CompactConfig) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Sources that need no device: recordings, the field's data sets, rendered hands."""
+"""Sources that need no device: recordings, published data sets, rendered hands."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class RecordingSource(BaseSource):
     """A recording's frames, as fast as they are taken, or in its own time.
 
     Args:
-        recording: what to play; unreadable frames are told of and counted as dropped.
+        recording: what to play; unreadable frames are reported and counted as dropped.
         real_time: wait for each frame's time, as a camera would; then the source is live.
         loop: begin again at the end, with a cut; times go on.
-        on_bad: told of each frame that cannot be read.
+        on_bad: called with each frame that cannot be read.
     """
 
     def __init__(
@@ -57,13 +57,13 @@ class RecordingSource(BaseSource):
 
 
 class DatasetSource(BaseSource):
-    """The frames of a data set of the field, in order, at 30 a second; cuts are the set's shots.
+    """The frames of a published data set, in order, at 30 a second; cuts are the set's shots.
 
     Args:
         path: its folder, see `cadstn.data.open_dataset`.
         split: one of its splits; None for ``test`` where there is one, and else for all there is.
         real_time: wait for each frame's time, as a camera would; then the source is live.
-        on_bad: told of each frame that cannot be read.
+        on_bad: called with each frame that cannot be read.
 
     Raises:
         CadstnError: if it is no data set, or has no such split.

@@ -38,7 +38,7 @@ class Luxonis(BaseSource):
     """Stereo depth of the first OAK camera, in millimetres, with the device's own calibration.
 
     Args:
-        fps: frames a second to ask for.
+        fps: frames a second to request.
         rig: already at hand, such as one without a camera; None for that of the first camera.
 
     Raises:

@@ -14,8 +14,6 @@ from cadstn.errors import CadstnError
 from cadstn.geometry.camera import Camera
 from cadstn.tracking.cameras.frames import BaseSource, LiveFrame, needs
 
-#: What the library records to: ``.bag`` up to version 2.56, ``.db3`` since.
-RECORDINGS = (".bag", ".db3")
 _PLUG = "plug it into a USB 3 port; 'cadstn doctor' lists what is found"
 _POLL_S = 0.2
 #: librealsense's models of a depth stream, and how many of its coefficients they have.

@@ -35,7 +35,7 @@ class RobotHand:
         origin: the link that stands for the wrist.
         links: which link follows which joint of `HAND21`. The tips of index and middle finger and
             of the last finger are among them.
-        held: joints that stay at zero: those of a robot's wrist, which the arm turns.
+        held: joints that stay at zero: those of a robot's wrist, which the arm rotates.
         free: joints that are solved for; None for all that are not held.
     """
 
@@ -82,7 +82,7 @@ ROBOT_HANDS = {
 
 
 class Retargeter:
-    """Turns the joints of a person's hand into those of a robot's, frame by frame.
+    """Converts the joints of a person's hand into those of a robot's, frame by frame.
 
     Each solution begins at the last one and stays near it; there is no other smoothing.
 
@@ -94,7 +94,7 @@ class Retargeter:
     Attributes:
         joint_names: the J joints of the URDF.
         limits: (2, J) radians, the lowest and the highest value of each joint.
-        rotation: (3, 3) turns the palm's axes (`cadstn.tracking.angles`) into those of the URDF.
+        rotation: (3, 3) rotates the palm's axes (`cadstn.tracking.angles`) into those of the URDF.
 
     Raises:
         CadstnError: if dexi-rs is missing, the hand or the side is unknown, or the reach is none.
@@ -151,7 +151,7 @@ class Retargeter:
         return np.asarray(np.linalg.norm(away, axis=1) * 1000)
 
     def root_pose(self, joints_mm: NDArray[Any]) -> tuple[Array, Array]:
-        """Return where the robot's wrist is, (3,) mm, and how its URDF's axes are turned, (3, 3).
+        """Return where the robot's wrist is, (3,) mm, and the rotation of its URDF's axes, (3, 3).
 
         In the camera frame, such that the robot's fingers lie along the person's.
         """

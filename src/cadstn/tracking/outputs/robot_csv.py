@@ -129,7 +129,7 @@ def write_robot_csv(
         robot: a name of `cadstn.tracking.outputs.retarget.ROBOT_HANDS`.
         out: the file.
         side: None for the hand's own.
-        hand_eye: turns the wrist's pose into a base frame.
+        hand_eye: transforms the wrist's pose into a base frame.
         frame: name of that frame.
         on_frame: called after each frame.
 

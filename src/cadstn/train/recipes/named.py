@@ -1,8 +1,8 @@
 """The recipes: three words each, NETWORK.SET.KIND, and a function that returns the whole.
 
-`paper` is the text's (section IV-A3), `released` what the authors' network definitions say where
-they differ, `small` the paper's networks with small layers, `compact` and `follow` the shipped
-weights', `tiny` that of the tests.
+`paper` is the text's (section IV-A3), `released` the authors' network definitions where they
+differ, `small` the paper's networks with small layers, `compact` and `follow` the shipped weights',
+`tiny` that of the tests.
 """
 
 from __future__ import annotations
@@ -52,10 +52,10 @@ def paper(network: str, data: str) -> Recipe:
 
 
 def released(network: str, data: str) -> Recipe:
-    """Return what the authors' definitions say: half squared loss, weight decay, 260,000 steps.
+    """Return the authors' settings: half squared loss, weight decay, 260,000 steps.
 
     The temporal network takes convolutions and FC1 from the trained baseline and keeps them. On
-    ICVL 300,000 steps, of the frames that the set's makers did not turn. MSRA, which they did not
+    ICVL 300,000 steps, of the frames that the set's makers did not rotate. MSRA, which they did not
     publish, like ICVL.
     """
     frame = Plan(steps=100_000)
@@ -116,7 +116,7 @@ def compact(network: str, data: str) -> Recipe:
     """Return the recipe of the shipped network for acquisition: two hours on two cores (LOG.md).
 
     Residual networks of `cadstn.models.compact`. Rendering takes a tenth of the time, since every
-    frame is seen about four times, turned and mirrored.
+    frame is seen about four times, rotated and mirrored.
     """
     return dataclasses.replace(
         paper(network, data),

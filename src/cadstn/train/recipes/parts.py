@@ -17,7 +17,7 @@ ORDERS = ("shuffled", "windows")
 """Samples in a new random order every epoch, or one clip after another as they were recorded."""
 
 TURNS = ("none", "paper", "released")
-"""Fixed extra copies: quarter turns and flips (the text), or quarter turns alone (their files)."""
+"""Fixed extra copies: rotations by right angles and flips (the text), or no flips (their files)."""
 
 
 def choice(name: str, value: str, known: tuple[str, ...]) -> None:
@@ -83,14 +83,14 @@ class Augment:
     """What is done to crops on the device, labels moving along.
 
     Attributes:
-        turns: one of `TURNS`: the set holds every image twice, the second time turned or flipped.
-        rotate_deg: each clip is turned in the image by up to this much, evenly.
+        turns: one of `TURNS`: the set holds every image twice, the second time rotated or flipped.
+        rotate_deg: each clip is rotated in the image by up to this much, evenly.
         scale: its cube grows or shrinks by up to this share, evenly.
         shift_mm: its centre moves along each axis, by a Gauss curve of this standard deviation.
         noise_mm: each surface pixel's depth shakes, standard deviation.
         mirror: every second clip, by chance, is seen in a mirror: a left hand becomes a right one.
-        upright: share of clips turned so that the hand points up, and mirrored if it is a left
-            one, before ``rotate_deg`` turns them; the others are turned any way. For ``hand21``.
+        upright: share of clips rotated so that the hand points up, and mirrored if it is a left
+            one, before ``rotate_deg`` rotates them; the others get any angle. For ``hand21``.
         edge: share of clips that the edge of the picture cuts; beyond it nothing is seen.
     """
 

@@ -62,7 +62,7 @@ class Recipe:
         gate: the temporal prediction's weight at the start of the fusion stage.
         expert_dropout: whether the frozen networks' dropout goes on while fusion is trained.
         augment: what is done to the crops.
-        hands: share of rendered clips that show a hand; the others show what else a finder may
+        hands: share of rendered clips that show a hand; the others show what else a detector may
             take for one.
         held: share of rendered clips whose hand holds something.
         near_mm, far_mm: how far rendered hands are from the camera.
@@ -207,7 +207,7 @@ class Recipe:
 
     @property
     def traits(self) -> Traits:
-        """What the family of its networks asks of it."""
+        """What the family of its networks requires of it."""
         return TRAITS[self.net.trunk]
 
     @property
