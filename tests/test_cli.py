@@ -121,7 +121,6 @@ def test_no_size_or_rate_of_frames_ends_tracking(
             opened.release()
 
 
-
 def test_a_bad_frame_is_told_skipped_and_counted(clip: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken"
     shutil.copytree(clip, broken)

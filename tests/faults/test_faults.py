@@ -215,6 +215,8 @@ def prepared(run_torch: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for words in (
         ["bank", "{root}/a.bank", "--clips", "4", "--frames", "2", "--kind", "tiny", *SETTINGS],
         ["train", "tiny", "--data", "{root}/a.bank", "--out", "{root}/run", *SETTINGS],
+        ["synth", "{root}/hand", "--frames", "2"],
+        ["track", "{root}/hand", "--out", "{root}/t", "--no-video"],
         ["synth", "{root}/icvl", "--layout", "icvl", "--train", "20", "--test", "4"],
     ):
         code, text, _ = run_torch(folder, words, _NEVER, False)
@@ -263,8 +265,8 @@ CASES = {
     "export": Case(("export", "{in}/run", "--out", "{root}/hand.onnx"), old=("hand.onnx",)),
     "export --whole": Case(("export", "--whole", "{root}/a.onnx"), old=("a.onnx", "a.json"),
                            without=r"a\.json", few=1),
-    "retarget": Case(("retarget", "{clip}", "--hand", "leap", "--out", "{root}/a.csv"),
-                     old=("a.csv",), needs="dexi_rs"),
+    "retarget": Case(("retarget", "{in}/t/joints.npz", "--hand", "leap", "--out",
+                      "{root}/a.csv"), old=("a.csv",), needs="dexi_rs"),
     "live --lerobot": Case(("live", "{clip}", "--fast", "--lerobot", "{root}/set"),
                            needs="pyarrow"),
     "synth": Case(("synth", "{root}/a", "--frames", "2", "--seed", "3"),

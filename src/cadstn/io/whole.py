@@ -219,6 +219,11 @@ def remove(path: Path) -> None:
             path.unlink()
 
 
+def no_file(path: Path, what: str = "no such file") -> str:
+    """Say why a path is no file to read: what stands there, or that nothing does."""
+    return f"{kind_of(path)}, not a file" if path.exists() else what
+
+
 @contextmanager
 def writing(path: str | os.PathLike[str]) -> Iterator[None]:
     """Name the file in errors that do not name one, and turn the system's errors into ours."""

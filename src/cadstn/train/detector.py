@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cadstn.errors import CadstnError, nearest_name
+from cadstn.io.arrays import read_regular
 from cadstn.io.files import error_context
 from cadstn.io.whole import write_text
 from cadstn.models.detector import MULTIPLE, Detector, detector_input
@@ -267,7 +268,7 @@ def _average(mean: dict[str, Tensor], model: Detector, keep: float) -> None:
 def _same_recipe(out: Path, recipe: DetectorRecipe) -> None:
     path, text = out / "detector.json", json.dumps(asdict(recipe), sort_keys=True)
     with error_context(path):
-        if path.exists() and path.read_bytes() != text.encode():
+        if path.exists() and read_regular(path) != text.encode():
             raise CadstnError(
                 "a training of another recipe", hint="give another --out, or that recipe"
             )

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from cadstn.errors import CadstnError
 from cadstn.io.hashes import BLANK_STAMP, STAMP_KEY, check_stamp, stamp_file
-from cadstn.io.whole import whole_file
+from cadstn.io.whole import no_file, whole_file
 from cadstn.train.optimizers import Optimizers
 from cadstn.train.recipes import NETWORKS, STAGES, Recipe
 
@@ -49,7 +49,9 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             it was written.
     """
     if not path.is_file():
-        raise CadstnError("no such weights file", where=path, hint="train first: cadstn train")
+        raise CadstnError(
+            no_file(path, "no such weights file"), where=path, hint="train first: cadstn train"
+        )
     try:
         check_stamp(path, hint=_HINT)
         with safe_open(path, framework="pt") as file:
