@@ -100,6 +100,27 @@ def test_track_writes_all_that_it_promises(clip: Path, tmp_path: Path) -> None:
     assert summary["without_hand"] is None
 
 
+@pytest.mark.parametrize(("width", "height", "fps"), [(20_000, 8, 30.0), (8, 20_000, 1e5)])
+def test_no_size_or_rate_of_frames_ends_tracking(
+    tmp_path: Path, width: int, height: int, fps: float
+) -> None:
+    units = np.full((2, height, width), 600, np.uint16)
+    camera = Camera(300.0, 300.0, width / 2, height / 2, fps=fps)
+    write_recording(tmp_path / "clip", units, camera)
+    for words, video in (
+        (["track", str(tmp_path / "clip"), "--out", str(tmp_path / "a")], "overlay.webm"),
+        (["live", str(tmp_path / "clip"), "--fast", "--out", str(tmp_path / "b")], "live.webm"),
+    ):
+        done = CliRunner().invoke(cli, words, catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+        out = Path(words[-1])
+        assert ("no video: " in done.stderr) == (fps > 1000) == (not (out / video).exists())
+        if (out / video).exists():
+            opened = cv2.VideoCapture(str(out / video))
+            assert opened.get(cv2.CAP_PROP_FRAME_WIDTH) <= 0.75 * 5 * 480
+            opened.release()
+
+
 def test_a_bad_frame_is_told_skipped_and_counted(clip: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken"
     shutil.copytree(clip, broken)

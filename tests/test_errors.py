@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from cadstn.cli import cli
 from cadstn.errors import CadstnError, nearest_name, printable
+from cadstn.evaluate import write_joints_uvd
 from cadstn.evaluate.page import Heading, Table, Text, to_markdown
 from cadstn.io.text import csv_cell
 
@@ -52,6 +57,35 @@ def test_markdown_holds_no_html() -> None:
     evil = "<img src=x onerror=alert(1)>"
     table = Table(evil, ("a", evil), (("x", evil),), note=evil)
     assert "<img" not in to_markdown([Heading(evil, 2), Text(evil), table])
+
+
+def test_names_in_markdown_are_no_links_and_stay_in_their_cell() -> None:
+    evil = "![a](http://b/c.png)"
+    table = Table(evil, ("a", evil), ((evil, "x|y"), ("b\\|c", "d")), note=evil, strong=(0,))
+    text = to_markdown([Heading(evil, 2), Text(evil), table])
+    assert "](" not in text.replace("\\](", "")
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert [len(re.findall(r"(?<!\\)(?:\\\\)*\|", row)) for row in rows] == [3] * 4
+
+
+def test_the_name_of_a_file_is_text_in_every_report(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    name = "a<script>$\\frac|b\x1b[31m手"
+    rng = np.random.default_rng(1)
+    for stem in (name, "groundtruth"):
+        uvd = rng.normal((160, 120, 400), 5, (1596, 16, 3))
+        write_joints_uvd(tmp_path / f"{stem}.txt", uvd)
+    words = ["compare", "--set", "icvl", str(tmp_path / f"{name}.txt"), "--out", str(tmp_path)]
+    done = CliRunner().invoke(cli, words, color=True, catch_exceptions=False)
+    assert done.exit_code == 0
+    assert "\x1b" not in done.output
+    page, text = (
+        (tmp_path / f"compare-icvl.{end}").read_text(encoding="utf-8") for end in ("html", "md")
+    )
+    assert "<script" not in page
+    assert "a&lt;script&gt;$" in page
+    assert "<script" not in text
+    assert "\x1b" not in page + text
 
 
 def test_the_command_line_shows_no_control_characters(tmp_path: Path) -> None:

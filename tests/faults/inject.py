@@ -1,18 +1,23 @@
 """Run commands in forked children that fail or die at their N-th step on the disk.
 
-Started by `conftest.py`; speaks lines of JSON. A step is an event of Python's audit hooks that
-changes a disk (an open for writing, a rename, a removal, a folder made) or an fsync.
+Started by `test_faults.py`; speaks lines of JSON. A step is an event of Python's audit hooks that
+changes a disk (an open for writing, a rename, a removal, a folder made), an fsync, or a write of
+Python's own files, of which the first half still reaches the disk. What C libraries write by
+themselves is met by a real small disk instead.
 """
 
 from __future__ import annotations
 
+import builtins
 import errno
 import importlib
+import io
 import json
 import os
 import signal
 import sys
 import traceback
+from pathlib import Path
 from typing import Any
 
 _EVENTS = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncate", "os.link", "os.symlink"}
@@ -21,17 +26,25 @@ _STATE = {"on": False, "seen": 0, "at": -1, "kill": False}
 _ROOT = [""]
 
 
-def _step(path: object) -> None:
-    if not _STATE["on"] or not os.fsdecode(
-        path if isinstance(path, (str, bytes)) else ""
-    ).startswith(_ROOT[0]):
-        return
+def _is_step(path: object) -> bool:
+    """Count a step below the root; whether it is the one to fail at, if it does not kill."""
+    name = os.fsdecode(path) if isinstance(path, (str, bytes, os.PathLike)) else ""
+    if not _STATE["on"] or not name.startswith(_ROOT[0]):
+        return False
     seen = _STATE["seen"]
     _STATE["seen"] = seen + 1
-    if seen == _STATE["at"]:
-        if _STATE["kill"]:
-            os.kill(os.getpid(), signal.SIGKILL)
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    return seen == _STATE["at"]
+
+
+def _fail() -> None:
+    if _STATE["kill"]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _step(path: object) -> None:
+    if _is_step(path):
+        _fail()
 
 
 def _hook(event: str, arguments: tuple[Any, ...]) -> None:
@@ -41,6 +54,40 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
             _step(arguments[0])
     elif event in _EVENTS:
         _step(os.fspath(arguments[0]) if not isinstance(arguments[0], int) else "")
+
+
+class _Raw(io.FileIO):
+    """A file whose writes are steps."""
+
+    def write(self, data: Any) -> int:
+        if _is_step(self.name):
+            super().write(memoryview(data)[: len(data) // 2])
+            _fail()
+        return super().write(data)
+
+
+def _open(
+    file: Any,
+    mode: str = "r",
+    buffering: int = -1,
+    encoding: str | None = None,
+    errors: str | None = None,
+    newline: str | None = None,
+    *others: Any,
+    **more: Any,
+) -> Any:
+    """`open` whose files below the root count their writes."""
+    plain = isinstance(file, int) or not set(mode) & set("wax+") or buffering == 0
+    if plain or others or more or not os.fsdecode(file).startswith(_ROOT[0]):
+        return _OPEN(file, mode, buffering, encoding, errors, newline, *others, **more)
+    raw = _Raw(os.fspath(file), mode.replace("b", "").replace("t", ""))
+    binary = io.BufferedRandom(raw) if "+" in mode else io.BufferedWriter(raw)
+    if "b" in mode:
+        return binary
+    return io.TextIOWrapper(binary, encoding, errors, newline, buffering == 1)
+
+
+_OPEN = io.open
 
 
 def _child(order: dict[str, Any], real: Any) -> None:
@@ -57,6 +104,7 @@ def _child(order: dict[str, Any], real: Any) -> None:
         real(handle)
 
     os.__dict__["fsync"] = fsync
+    io.__dict__["open"] = builtins.__dict__["open"] = _open
     sys.argv = ["cadstn", *order["command"]]
     code = 99
     try:
@@ -67,7 +115,8 @@ def _child(order: dict[str, Any], real: Any) -> None:
         traceback.print_exc()
     sys.stdout.flush()
     _STATE["on"] = False
-    os._exit(50 if code == 0 and _STATE["at"] >= _STATE["seen"] else code)
+    Path(order["count"]).write_text(str(_STATE["seen"]))
+    os._exit(code)
 
 
 def main() -> None:

@@ -240,6 +240,16 @@ def test_where_webm_is_not_to_be_had(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert [p.name for p in tmp_path.iterdir()] == ["a.mp4"]
 
 
+@pytest.mark.parametrize("fps", [0.001, 14.985, 999.9, 1000.0, 1001.7, 1e5])
+def test_a_video_holds_its_frames_or_is_left_out(tmp_path: Path, fps: float) -> None:
+    video = VideoFile(tmp_path / "a", fps)
+    for k in range(12):
+        video.write(picture(k))
+    video.close()
+    video.check()
+    assert (video.path is None) == (fps > 1000)
+
+
 # --- the status line --------------------------------------------------------------------------
 
 

@@ -163,6 +163,8 @@ def live(
                     click.echo(without, err=True)
     for path in listeners.written:
         click.echo(f"wrote {path}", err=True)
+    if listeners.unfilmed:
+        click.echo("no video: no format takes so many frames a second", err=True)
 
 
 @click.command()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cadstn.cli.many import end_of_many, many_jobs, workers_options
-from cadstn.cli.shared import need_train
+from cadstn.cli.shared import MANY, need_train
 from cadstn.errors import CadstnError
 
 if TYPE_CHECKING:
@@ -25,11 +25,9 @@ if TYPE_CHECKING:
     type=click.Choice(["recording", "nyu", "icvl", "icvl-old", "msra"]),
     help="One recording, or a whole set with its labels as NYU, ICVL or MSRA15 has them.",
 )  # fmt: skip
-@click.option(
-    "--frames", type=click.IntRange(1), help="Of a recording (150) or of MSRA15's subjects (1000)."
-)
-@click.option("--train", type=click.IntRange(1), help="Frames to train with (NYU, ICVL; 1000).")
-@click.option("--test", type=click.IntRange(1), help="Frames to test with (NYU, ICVL; 300).")
+@click.option("--frames", type=MANY, help="Of a recording (150) or of MSRA15's subjects (1000).")
+@click.option("--train", type=MANY, help="Frames to train with (NYU, ICVL; 1000).")
+@click.option("--test", type=MANY, help="Frames to test with (NYU, ICVL; 300).")
 @click.option("--all-cameras", is_flag=True, help="NYU: render cameras 2 and 3 as well.")
 @click.option("--seed", default=0, show_default=True, help="All of it is a function of this.")
 @click.option(
@@ -39,7 +37,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Chance that the hand of a recording holds something.",
 )
-@click.option("--shards", type=click.IntRange(1),
+@click.option("--shards", type=MANY,
               help="So many recordings of --frames each, by many processes.")  # fmt: skip
 @workers_options
 @click.option("--preview", is_flag=True, help="Draw sheets of what would be made instead.")

@@ -10,7 +10,7 @@ import click
 
 from cadstn._version import __version__
 from cadstn.cli.shared import AS_JSON, DEVICE, SETTINGS, device_of, need_train
-from cadstn.errors import CadstnError
+from cadstn.errors import CadstnError, printable
 
 if TYPE_CHECKING:
     from cadstn.evaluate import Format
@@ -103,7 +103,7 @@ def compare(
     made += f" --camera {camera}, from " if camera else ", from "
     blocks = [
         Heading(title, 1),
-        Text(made + ", ".join(source.path.name for source in sources) + "."),
+        Text(made + ", ".join(printable(source.path.name) for source in sources) + "."),
         *comparison_blocks(comparison, quoted=comparison.published),
         *ablation_blocks(comparison),
     ]

@@ -15,6 +15,8 @@ from cadstn.geometry.camera import KNOWN_CAMERAS, Camera, parse_camera
 if TYPE_CHECKING:
     from cadstn.train import Start
 
+#: How many frames, clips or recordings: no more than memory has room for their numbers.
+MANY = click.IntRange(1, 10_000_000)
 #: Options that several commands have.
 WEIGHTS = click.option(
     "--weights", type=click.Path(path_type=Path), help="A network of your own (.onnx)."

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cadstn.cli.clock import FIRST_ESTIMATE, Clock, advance, progress_line
-from cadstn.cli.shared import begun, need_train, weights_at
+from cadstn.cli.shared import MANY, begun, need_train, weights_at
 from cadstn.errors import CadstnError, Stopped
 
 if TYPE_CHECKING:
@@ -125,8 +125,8 @@ def train(
 
 @click.command()
 @click.argument("path", type=click.Path(path_type=Path))
-@click.option("--clips", default=6_250, show_default=True, type=click.IntRange(1), help="Shots.")
-@click.option("--frames", default=16, show_default=True, type=click.IntRange(1), help="Of a shot.")
+@click.option("--clips", default=6_250, show_default=True, type=MANY, help="Shots.")
+@click.option("--frames", default=16, show_default=True, type=MANY, help="Of a shot.")
 @click.option("--seed", default=0, show_default=True, help="Other seeds, other hands and motions.")
 @click.option("--kind", default="small", show_default=True, help="Recipe whose crops it holds.")
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda, gpu or auto.")

@@ -186,23 +186,22 @@ def write_bank(
         at = end
     text = json.dumps(header).encode()
     text += b" " * (-(len(text) + 8) % 64)  # the arrays begin aligned
-    try:
-        with whole_file(path) as temporary:
+    with whole_file(path) as temporary:
+        try:
             with temporary.open("wb") as file:
                 file.write(len(text).to_bytes(8, "little") + text)
                 # Reserved at once: writing through a map into a full disk would kill the process.
                 os.posix_fallocate(file.fileno(), 0, 8 + len(text) + at)
-            bank = open_bank(temporary, "r+")
-            fill(bank)
-            for name in fields:
-                getattr(bank, name).flush()
-            stamp_file(temporary)
-    except OSError as error:
-        raise CadstnError(
-            f"cannot write a bank of {at / 1e9:.1f} GB ({error.strerror})",
-            where=path,
-            hint="free some space, or set CADSTN_CACHE to a larger disk",
-        ) from None
+        except OSError as error:
+            raise CadstnError(
+                f"cannot write a bank of {at / 1e9:.1f} GB ({error.strerror})",
+                hint="free some space, or set CADSTN_CACHE to a larger disk",
+            ) from None
+        bank = open_bank(temporary, "r+")
+        fill(bank)
+        for name in fields:
+            getattr(bank, name).flush()
+        stamp_file(temporary)
     return open_bank(path)
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from cadstn.data import msra, nyu
 from cadstn.data.dataset import Dataset, Sample
-from cadstn.errors import CadstnError
+from cadstn.errors import CadstnError, printable
 from cadstn.geometry.camera import DepthMm
 
 #: At most this many files of one kind are named; all of them are counted, and in the JSON.
@@ -170,7 +170,8 @@ def describe(report: Report) -> Iterator[str]:
     )
     yield (
         f"  {_count(sequences, 'sequence')}, {_count(len(subjects), 'subject')}"
-        f" ({', '.join(subjects[:NAMED])}{', ...' if len(subjects) > NAMED else ''}), "
+        f" ({', '.join(map(printable, subjects[:NAMED]))}"
+        f"{', ...' if len(subjects) > NAMED else ''}), "
         f"{_count(len(data.shots()), 'shot')} ({data.cut_rule})"
     )
     if report.behind_mm is not None:
@@ -186,7 +187,7 @@ def describe(report: Report) -> Iterator[str]:
         groups.setdefault((kind, re.sub(r"\d+", "N", what)), []).append(name)
     for (kind, reason), names in groups.items():
         more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-        yield f"  {kind}: {len(names)}, {reason}: {', '.join(names[:NAMED])}{more}"
+        yield f"  {kind}: {len(names)}, {reason}: {', '.join(map(printable, names[:NAMED]))}{more}"
     if not report.problems and not report.mismatch:
         yield "  nothing missing, nothing damaged"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cadstn.errors import CadstnError
+from cadstn.errors import CadstnError, printable
 from cadstn.evaluate.checks import FORMATS, Format
 from cadstn.evaluate.intervals import Interval, bootstrap
 from cadstn.evaluate.metrics import Scores, acceleration_errors, joint_errors_mm, score
@@ -91,7 +91,7 @@ def parse_source(text: str, fmt: Format = "uvd") -> Source:
     file, colon, ending = rest.rpartition(":")
     known = next((known for known in FORMATS if colon and ending == known), None)
     path = Path(file if known else rest)
-    return Source(name or method_name(path), path, known or fmt)
+    return Source(printable(name) or method_name(path), path, known or fmt)
 
 
 def compare_files(

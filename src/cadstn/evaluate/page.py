@@ -69,13 +69,13 @@ class Table:
 
     @property
     def markdown(self) -> str:
-        """The table for Markdown: strong rows in bold, bars escaped."""
-        rows = [
-            [f"**{cell}**" if cell and i in self.strong else cell for cell in row]
-            for i, row in enumerate(self.rows)
+        """The table for Markdown: strong rows in bold, cells escaped."""
+        header, *rows = [
+            [_plain(cell).replace("|", "\\|") for cell in row] for row in (self.header, *self.rows)
         ]
-        escaped = [[cell.replace("|", "\\|") for cell in row] for row in (self.header, *rows)]
-        return _tabulate(escaped[0], escaped[1:], "pipe")
+        for i in self.strong:
+            rows[i] = [f"**{cell}**" if cell else cell for cell in rows[i]]
+        return _tabulate(header, rows, "pipe")
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def to_text(blocks: Sequence[Block]) -> str:
 
 def to_markdown(blocks: Sequence[Block]) -> str:
     """Lay out as Markdown that names the pictures' files."""
-    return _plain(_render("page.md", blocks))
+    return _render("page.md", blocks)
 
 
 def to_html(blocks: Sequence[Block], title: str) -> str:
@@ -153,7 +153,8 @@ def write_page(folder: Path, name: str, blocks: Sequence[Block], title: str) -> 
 
 
 def _plain(text: str) -> str:
-    """Text in which Markdown finds no HTML: names of files and networks are strangers'."""
+    """Text in which Markdown finds no HTML, link or picture: names in it are strangers'."""
+    text = re.sub(r"\\|\](?=\()", r"\\\g<0>", text)
     return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", text)
 
 
@@ -168,6 +169,7 @@ def _render(template: str, blocks: Sequence[Block], title: str = "") -> str:
         keep_trailing_newline=True,
         undefined=StrictUndefined,
     )
+    environment.filters["plain"] = _plain
     headings = [block for block in blocks if isinstance(block, Heading) and block.level > 1]
     return environment.get_template(template).render(
         blocks=[(type(block).__name__, block) for block in blocks],

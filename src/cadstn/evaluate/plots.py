@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import math
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -238,7 +239,13 @@ def _legend_below(figure: Figure, axes: Axes) -> None:
 
 
 def _png(figure: Figure) -> bytes:
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)  # a "$" in the name of a file is no formula
     buffer = io.BytesIO()
-    # Without the version and time in it, the same numbers give the same file.
-    figure.savefig(buffer, format="png", metadata={"Software": None})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # of another script: a box
+        # Without the version and time in it, the same numbers give the same file.
+        figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()

@@ -21,6 +21,7 @@ from cadstn.io.arrays import load_npz, npz_names
 from cadstn.io.files import error_context
 from cadstn.io.folder import check_hashes
 from cadstn.io.joints import FloatArray, lost_frames
+from cadstn.io.whole import no_file
 
 #: The array of an ``.npz`` file that holds the joints.
 NPZ_KEY = "joints_xyz_mm"
@@ -161,4 +162,4 @@ def load_predictions(
 
 def _must_exist(path: Path) -> None:
     if not path.is_file():
-        raise CadstnError("no such file", where=path, hint="give a .txt or .npz file of joints")
+        raise CadstnError(no_file(path), where=path, hint="give a .txt or .npz file of joints")

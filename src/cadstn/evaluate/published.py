@@ -12,6 +12,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from cadstn.errors import printable
+
 
 def _published() -> dict[str, Any]:
     text = (resources.files("cadstn.evaluate") / "published.toml").read_text(encoding="utf-8")
@@ -41,7 +43,7 @@ def method_name(path: str | Path) -> str:
     ('Lie-X', 'mine')
     """
     stem = Path(path).stem
-    return str(_DATA["method_of_stem"].get(stem, stem))
+    return printable(str(_DATA["method_of_stem"].get(stem, stem)))
 
 
 def colour_of(name: str) -> str:

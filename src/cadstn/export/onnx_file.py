@@ -22,7 +22,7 @@ from cadstn.export.detector_file import detector_graph
 from cadstn.export.forms import FORMS, Extras, Form
 from cadstn.export.half import round_to_half, store_as_half
 from cadstn.io.hashes import BLANK_STAMP, STAMP_KEY, stamp_file
-from cadstn.io.whole import whole_file, writing
+from cadstn.io.whole import whole_file
 from cadstn.models import Cadstn, Compact
 from cadstn.models.detector import MULTIPLE
 from cadstn.tracking.detector import DETECTOR_KEY
@@ -89,7 +89,7 @@ def export_onnx(
         carried = detector if isinstance(detector, bytes) else detector_file(detector)
         properties[DETECTOR_KEY] = base64.b64encode(carried).decode()
     helper.set_model_props(proto, {**properties, STAMP_KEY: BLANK_STAMP})
-    with whole_file(path) as temporary, writing(path):
+    with whole_file(path) as temporary:
         temporary.write_bytes(proto.SerializeToString())
         stamp_file(temporary)
 

@@ -24,6 +24,7 @@ __all__ = [
 KNOWN_CAMERAS: dict[str, Camera] = {name: preset.camera for name, preset in PRESETS.items()}
 
 
+_MOST = 1 << 20  # characters of a camera.json
 #: Short names of products, each of one maker; modes that differ stay a choice of the user.
 ALIASES = {
     "azure": "azure-kinect-nfov",
@@ -77,9 +78,12 @@ def parse_camera(text: str) -> Camera:
         path = Path(text)
         try:
             if not path.is_file() and not path.is_dir():  # no pipe, which is waited for
-                raise CadstnError("no such camera file", where=path, hint=CAMERA_HINT)
+                what = "a pipe or device, not a file" if path.exists() else "no such camera file"
+                raise CadstnError(what, where=path, hint=CAMERA_HINT)
             with path.open(encoding="utf-8", errors="replace") as file:
-                content = file.read(1 << 20)
+                content = file.read(_MOST + 1)
+            if len(content) > _MOST:
+                raise CadstnError("more than a megabyte", where=path, hint=CAMERA_HINT)
         except OSError as error:
             raise CadstnError(
                 f"cannot read ({error.strerror or error})",

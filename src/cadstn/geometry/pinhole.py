@@ -30,6 +30,7 @@ DepthMm = NDArray[np.float32]
 _MOST, _LONGEST, _MOST_INVALID = 1e6, 65_536, 64
 #: A focal length of so few pixels is one over the image's size, or a matrix that nobody filled in.
 _NORMALIZED = 10.0
+_LARGEST_FACTOR = 1000.0
 
 
 @dataclass(frozen=True)
@@ -200,9 +201,9 @@ class Camera:
         159.5
 
         Raises:
-            CadstnError: if the factor is not a positive number.
+            CadstnError: if the factor is not a positive number, or no frame is so large.
         """
-        if not (math.isfinite(factor) and factor > 0):
+        if not 0 < factor <= _LARGEST_FACTOR:
             raise CadstnError(f"scale is {factor}", hint="give a positive number, such as 0.5")
         return self._scaled(factor, factor, round(self.width * factor), round(self.height * factor))
 

@@ -20,7 +20,7 @@ from cadstn.graph.step import Parts
 from cadstn.graph.track import read_state, state_length, write_state
 from cadstn.graph.views import Scene
 from cadstn.io.hashes import BLANK_STAMP, STAMP_KEY, check_stamp, file_sha256, stamp_file
-from cadstn.io.whole import whole_file, write_json
+from cadstn.io.whole import no_file, sync, whole_file, write_json
 from cadstn.tracking.detector import DETECTOR_KEY
 from cadstn.tracking.network import Wants
 from cadstn.tracking.runtime import shipped_weights
@@ -73,6 +73,8 @@ def write_whole(
     with whole_file(path) as temporary:
         temporary.write_bytes(model.SerializeToString())
         stamp_file(temporary)
+        sync(temporary)  # before the old description goes, which would not be the new graph's
+        path.with_suffix(".json").unlink(missing_ok=True)
     about["sha256"] = file_sha256(path)
     write_json(path.with_suffix(".json"), about, indent=2)
     return about
@@ -81,7 +83,7 @@ def write_whole(
 def _read(weights: Path, hands: int) -> tuple[Parts, str]:
     """The networks of a file, and its stamp."""
     if not weights.is_file():
-        raise CadstnError("no such weights file", where=weights, hint=_HINT)
+        raise CadstnError(no_file(weights, "no such weights file"), where=weights, hint=_HINT)
     check_stamp(weights, hint=_HINT)
     try:
         network = onnx.load(weights)

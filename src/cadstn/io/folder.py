@@ -13,11 +13,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cadstn.errors import CadstnError
+from cadstn.io.arrays import read_regular
 from cadstn.io.hashes import file_sha256
 from cadstn.io.whole import ACTIVE, kind_of, sweep, sync, sync_folder, temporary_of, writing
 
 #: Where the summary lists the hashes of the other files.
 FILES_KEY = "files"
+_MAX_BYTES = 1 << 26  # of a summary
 _RENAME_EXCHANGE = 2  # Linux, renameat2(2)
 _AT_CWD = -100
 
@@ -82,9 +84,9 @@ def check_hashes(file: Path, summary: str = "summary.json") -> None:
         CadstnError: naming the file.
     """
     try:
-        held = json.loads((file.parent / summary).read_text(encoding="utf-8"))
+        held = json.loads(read_regular(file.parent / summary, _MAX_BYTES))
         expected = held[FILES_KEY][file.name]
-    except (OSError, ValueError, RecursionError, KeyError, TypeError):
+    except (CadstnError, OSError, ValueError, RecursionError, KeyError, TypeError):
         return
     if expected != file_sha256(file):
         raise CadstnError(

@@ -41,7 +41,7 @@ def whole_file(path: str | os.PathLike[str], *, durable: bool = True) -> Iterato
 
     Raises:
         CadstnError: if ``path`` is a folder, a device or a link that leads nowhere, or the disk
-            is full.
+            is full, in the block as well.
     """
     path = Path(path)
     target = _file_target(path)
@@ -52,7 +52,8 @@ def whole_file(path: str | os.PathLike[str], *, durable: bool = True) -> Iterato
             sweep(target)
             temporary.touch(exist_ok=False)  # with the mode that the umask leaves
             mode = stat.S_IMODE((target if target.exists() else temporary).stat().st_mode)
-        yield temporary
+        with writing(path):  # the block only writes
+            yield temporary
         with writing(path):
             os.chmod(temporary, mode)  # some libraries make files for their owner alone
             if durable:
@@ -70,8 +71,8 @@ def whole_file(path: str | os.PathLike[str], *, durable: bool = True) -> Iterato
 def new_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a name beside a path at which nothing is, or nothing but an empty file or folder.
 
-    What the block made under that name, a file or a folder, is renamed at its end; after an error
-    nothing of it is left.
+    What the block made under that name, if anything, is renamed at its end; after an error nothing
+    of it is left.
 
     Raises:
         CadstnError: if something is at ``path``, or it cannot be written.
@@ -87,6 +88,8 @@ def new_path(path: str | os.PathLike[str]) -> Iterator[Path]:
             sweep(target)
         yield temporary
         with writing(path):
+            if not temporary.exists():
+                return
             if target.is_dir():
                 target.rmdir()  # empty; to rename onto it works on some systems only
             elif temporary.is_dir():
@@ -107,7 +110,7 @@ def is_taken(path: Path) -> bool:
 
 def write_bytes(path: str | os.PathLike[str], data: bytes, *, durable: bool = True) -> None:
     """Write a file whole or not at all; raises CadstnError naming it."""
-    with whole_file(path, durable=durable) as temporary, writing(path):
+    with whole_file(path, durable=durable) as temporary:
         temporary.write_bytes(data)
 
 
@@ -130,7 +133,7 @@ def write_with(
     path: str | os.PathLike[str], write: Callable[[BinaryIO], object], *, durable: bool = True
 ) -> None:
     """Write a file through a function that takes an open binary file, whole or not at all."""
-    with whole_file(path, durable=durable) as temporary, writing(path):  # noqa: SIM117
+    with whole_file(path, durable=durable) as temporary:  # noqa: SIM117
         with temporary.open("wb") as file:  # closed, and a full disk found, before the rename
             write(file)
 
@@ -214,6 +217,11 @@ def remove(path: Path) -> None:
     else:
         with suppress(OSError):
             path.unlink()
+
+
+def no_file(path: Path, what: str = "no such file") -> str:
+    """Say why a path is no file to read: what stands there, or that nothing does."""
+    return f"{kind_of(path)}, not a file" if path.exists() else what
 
 
 @contextmanager

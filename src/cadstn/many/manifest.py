@@ -12,6 +12,7 @@ from typing import Any
 
 from cadstn.errors import CadstnError, nearest_name
 from cadstn.geometry.arrays import UNITS_MM
+from cadstn.io.arrays import read_regular
 from cadstn.io.files import error_context
 
 _COLUMNS = ("path", "name", "camera", "unit")
@@ -54,7 +55,7 @@ def read_manifest(path: Path) -> list[Entry]:
     """
     with error_context(path):
         try:
-            text = path.read_text(encoding="utf-8-sig")
+            text = read_regular(path).decode("utf-8-sig")
         except UnicodeDecodeError:
             raise CadstnError("not a text file", hint="give a list of recordings") from None
     read = {".csv": _of_csv, ".jsonl": _of_json_lines}.get(path.suffix.lower(), _of_text)

@@ -16,6 +16,7 @@ from cadstn.errors import CadstnError
 from cadstn.geometry.arrays import UNITS_MM
 from cadstn.geometry.camera import Camera, parse_camera
 from cadstn.io import Recording, open_recording
+from cadstn.io.arrays import read_regular
 from cadstn.io.folder import check_hashes, folder_target
 from cadstn.io.hashes import file_sha256
 from cadstn.many.cluster import run_jobs
@@ -154,7 +155,7 @@ def _done(job: Job) -> Row | None:
     """Return the row of results that are there; None if they are not whole, or of another order."""
     joints = job.folder / "joints.npz"
     try:
-        summary = json.loads((job.folder / "summary.json").read_text(encoding="utf-8"))
+        summary = json.loads(read_regular(job.folder / "summary.json"))
         if summary["order"] != job.order or joints.name not in summary["files"]:
             return None
         check_hashes(joints)

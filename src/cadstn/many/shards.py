@@ -11,6 +11,7 @@ from typing import Any
 
 from cadstn._version import __version__
 from cadstn.errors import CadstnError
+from cadstn.io.arrays import read_regular
 from cadstn.io.files import error_context
 from cadstn.io.folder import folder_target
 from cadstn.io.whole import write_text
@@ -83,11 +84,11 @@ def _begin(path: Path, about: dict[str, Any]) -> None:
     text, note = json.dumps(about) + "\n", path / _BEGUN
     with error_context(path):
         path.mkdir(parents=True, exist_ok=True)
-        if not note.is_file():
+        if not note.exists():
             if any(path.iterdir()):
                 raise CadstnError("is not empty", hint="give a new folder")
             write_text(note, text)
-        elif (old := note.read_text(encoding="utf-8")) != text:
+        elif (old := read_regular(note).decode("utf-8", "replace")) != text:
             raise CadstnError(
                 f"was begun with other settings: {old.strip()[:200]}",
                 hint="give the same ones to go on, or another folder",

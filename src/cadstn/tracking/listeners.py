@@ -117,6 +117,11 @@ class Listeners:
         return next((view.url for view in self._views if view.url is not None), None)
 
     @property
+    def unfilmed(self) -> bool:
+        """Whether no video was written, because no format takes so many frames a second."""
+        return self._video is not None and self._video.path is None
+
+    @property
     def full(self) -> bool:
         """Whether ``view.rrd`` has reached its size; depth is left out of it from then on."""
         return any(getattr(view, "full", False) for view in self._views)

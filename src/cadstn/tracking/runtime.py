@@ -15,6 +15,7 @@ from cadstn.geometry.skeleton import skeleton
 from cadstn.io.files import error_context
 from cadstn.io.hashes import check_stamp
 from cadstn.io.onnx_check import check_detector, check_network
+from cadstn.io.whole import no_file
 from cadstn.tracking.detector import DETECTOR_KEY, Detector
 from cadstn.tracking.network import Network, Wants
 from cadstn.tracking.weights import path_of
@@ -114,7 +115,7 @@ def _processors() -> int:
 
 def _load(path: Path, providers: list[str], threads: int | None) -> Network:
     if not path.is_file():
-        raise CadstnError("no such weights file", where=path, hint=_HINT)
+        raise CadstnError(no_file(path, "no such weights file"), where=path, hint=_HINT)
     check_stamp(path, hint=_HINT)
     session, provider = _session(path, providers, threads)
     about = dict(session.get_modelmeta().custom_metadata_map)
@@ -165,7 +166,7 @@ def carried_detector(path: Path) -> bytes:
         CadstnError: if they are no exported network, or carry none.
     """
     if not path.is_file():
-        raise CadstnError("no such weights file", where=path, hint=_HINT)
+        raise CadstnError(no_file(path, "no such weights file"), where=path, hint=_HINT)
     about = _session(path, ["cpu"], 1)[0].get_modelmeta().custom_metadata_map
     if DETECTOR_KEY not in about:
         raise CadstnError("carries no detector", where=path, hint="give a run, or 'shipped'")

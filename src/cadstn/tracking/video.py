@@ -28,6 +28,7 @@ FORMATS = ((".webm", "VP80"), (".mp4", "mp4v"))
 #: Of libvpx: its fastest VP9 with a constant quality, chosen by eye on lines and letters.
 _VP9 = {"deadline": "realtime", "cpu-used": "8", "crf": "36", "b": "0", "threads": "1"}
 _SHARE = 0.75
+_FASTEST = 1000.0  # frames a second: WebM counts milliseconds
 _WAITING = 8  # pictures; a tracker that is faster than the encoder waits for it
 
 
@@ -106,6 +107,8 @@ class VideoFile:
             )
 
     def _opened(self) -> _Writer | None:
+        if self._fps > _FASTEST:
+            return None
         writer = _vp9(self._stem.with_suffix(".webm"), self._fps, self._size)
         if writer is not None:
             self.path = self._stem.with_suffix(".webm")

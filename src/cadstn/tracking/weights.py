@@ -15,6 +15,7 @@ from importlib import resources
 from pathlib import Path
 
 from cadstn.errors import CadstnError, nearest_name
+from cadstn.io.arrays import read_regular
 from cadstn.io.files import error_context
 from cadstn.io.hashes import check_stamp, file_sha256
 
@@ -93,7 +94,7 @@ def _index(folder: Path) -> list[Weights]:
     wanted = {field.name for field in fields(Weights)} - {"folder"}
     with error_context(path):
         try:
-            rows = json.loads(path.read_text(encoding="utf-8"))
+            rows = json.loads(read_regular(path))
         except (ValueError, RecursionError):
             rows = None
         if not isinstance(rows, list):

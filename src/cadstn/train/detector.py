@@ -16,17 +16,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cadstn.errors import CadstnError, nearest_name
-from cadstn.io.whole import whole_file, write_text
+from cadstn.io.arrays import read_regular
+from cadstn.io.files import error_context
+from cadstn.io.whole import write_text
 from cadstn.models.detector import MULTIPLE, Detector, detector_input
 from cadstn.synth.whole import ABSENT, FOUND, UNSURE
 from cadstn.train.detector_loss import Target, detector_loss
 from cadstn.train.seeds import Use
-from cadstn.train.state import write_tensors
+from cadstn.train.state import below, moments, read_tensors, restore, write_tensors
 from cadstn.train.whole_bank import WholeBank, whole_bank
 
 _TRAIN, _ORDER = Use.WHOLE, Use.WHOLE_ORDER
 _SAVE_EVERY = 250
 _REPORT_EVERY = 50
+_CHECKPOINT = "checkpoint.safetensors"
 
 
 @dataclass(frozen=True)
@@ -264,38 +267,37 @@ def _average(mean: dict[str, Tensor], model: Detector, keep: float) -> None:
 
 def _same_recipe(out: Path, recipe: DetectorRecipe) -> None:
     path, text = out / "detector.json", json.dumps(asdict(recipe), sort_keys=True)
-    if path.exists() and path.read_text() != text:
-        raise CadstnError(
-            "a training of another recipe", where=path, hint="give another --out, or that recipe"
-        )
+    with error_context(path):
+        if path.exists() and read_regular(path) != text.encode():
+            raise CadstnError(
+                "a training of another recipe", hint="give another --out, or that recipe"
+            )
     write_text(path, text)
 
 
 def _save(
     out: Path, model: Detector, optimizer: torch.optim.Optimizer, mean: dict[str, Tensor], step: int
 ) -> None:
-    state: dict[str, Any] = {
-        "model": model.state_dict(), "mean": mean, "optimizer": optimizer.state_dict(),
-        "step": step,
-    }  # fmt: skip
-    with whole_file(out / "detector.pt") as temporary:
-        torch.save(state, temporary)
+    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+    tensors |= {f"mean.{name}": value for name, value in mean.items()}
+    tensors |= moments("optimizer", optimizer)
+    write_tensors(out / _CHECKPOINT, tensors, {"step": str(step)})
 
 
 def _load(
     out: Path, model: Detector, optimizer: torch.optim.Optimizer, mean: dict[str, Tensor]
 ) -> int:
-    path = out / "detector.pt"
+    path = out / _CHECKPOINT
     if not path.exists():
         return 0
+    tensors, about = read_tensors(path)
     try:
-        state = torch.load(path, weights_only=True)
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        for name, value in state["mean"].items():
+        model.load_state_dict(below("model", tensors))
+        restore(below("optimizer", tensors), optimizer)
+        for name, value in below("mean", tensors).items():
             mean[name].copy_(value)
-        return int(state["step"])
-    except Exception as error:  # torch raises errors of many kinds for what is no file of its own
+        return int(about["step"])
+    except (LookupError, ValueError, RuntimeError) as error:
         why = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise CadstnError(
             f"not a checkpoint of the detector ({why})",

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from cadstn.errors import CadstnError
+from cadstn.io.whole import no_file
 from cadstn.models.residual import Normalised
 from cadstn.train.recipes import STAGES
 from cadstn.train.state import read_tensors
@@ -51,7 +52,7 @@ def read_start(path: Path) -> Start:
             raise CadstnError("holds no trained stage", where=path, hint=_HINT)
         return Start(_name(path, [file for file in files if file.is_file()]), tensors, False)
     if not path.is_file():
-        raise CadstnError("no such weights", where=path, hint=_HINT)
+        raise CadstnError(no_file(path, "no such weights"), where=path, hint=_HINT)
     return Start(_name(path, [path]), _exported(path), True)
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from cadstn.errors import CadstnError
 from cadstn.io.hashes import BLANK_STAMP, STAMP_KEY, check_stamp, stamp_file
-from cadstn.io.whole import whole_file
+from cadstn.io.whole import no_file, whole_file
 from cadstn.train.optimizers import Optimizers
 from cadstn.train.recipes import NETWORKS, STAGES, Recipe
 
@@ -30,16 +30,15 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str,
         CadstnError: if it cannot be written, for instance because the disk is full.
     """
     whole = {name: tensor.detach().contiguous().clone() for name, tensor in tensors.items()}
-    try:
-        with whole_file(path) as temporary:
+    with whole_file(path) as temporary:
+        try:
             save_file(whole, temporary, metadata={**about, STAMP_KEY: BLANK_STAMP})
-            stamp_file(temporary)
-    except (OSError, SafetensorError) as error:
-        raise CadstnError(
-            f"cannot be written ({error})",
-            where=path,
-            hint="make room and give the same command again; what was saved before is whole",
-        ) from None
+        except (OSError, SafetensorError) as error:
+            raise CadstnError(
+                f"cannot be written ({error})",
+                hint="make room and give the same command again; what was saved before is whole",
+            ) from None
+        stamp_file(temporary)
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -50,7 +49,9 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             it was written.
     """
     if not path.is_file():
-        raise CadstnError("no such weights file", where=path, hint="train first: cadstn train")
+        raise CadstnError(
+            no_file(path, "no such weights file"), where=path, hint="train first: cadstn train"
+        )
     try:
         check_stamp(path, hint=_HINT)
         with safe_open(path, framework="pt") as file:
@@ -82,8 +83,7 @@ def save_checkpoint(
     """
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     for name, optimizer in optimizers.items():
-        for index, values in optimizer.state_dict()["state"].items():
-            tensors |= {f"{name}.{index}.{key}": value for key, value in values.items()}
+        tensors |= moments(name, optimizer)
     path = out / f"{stage}.{step:08d}{_SUFFIX}"
     write_tensors(path, tensors, {**about, "step": str(step)})
     for old in checkpoints(out, stage)[_KEPT:]:
@@ -123,9 +123,9 @@ def resume(
         check_same(path, theirs, about, stage)
         try:
             step = int(theirs["step"])
-            model.load_state_dict(_below("model", tensors))
+            model.load_state_dict(below("model", tensors))
             for name, optimizer in optimizers.items():
-                _restore(_below(name, tensors), optimizer)
+                restore(below(name, tensors), optimizer)
         except (LookupError, ValueError, RuntimeError) as error:
             raise CadstnError(
                 f"not a checkpoint of these networks ({error})", where=path, hint=_HINT
@@ -134,21 +134,36 @@ def resume(
     return 0
 
 
-def _below(first: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def moments(name: str, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """An optimizer's tensors as ``NAME.INDEX.KEY``."""
+    return {
+        f"{name}.{index}.{key}": value
+        for index, values in optimizer.state_dict()["state"].items()
+        for key, value in values.items()
+    }
+
+
+def below(first: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors whose names begin with a word and a dot, by the rest of their names."""
     start = f"{first}."
     return {n.removeprefix(start): value for n, value in tensors.items() if n.startswith(start)}
 
 
-def _restore(tensors: Mapping[str, Tensor], optimizer: torch.optim.Optimizer) -> None:
-    moments: dict[int, dict[str, Tensor]] = {}
+def restore(tensors: Mapping[str, Tensor], optimizer: torch.optim.Optimizer) -> None:
+    """Give an optimizer its moments back, by ``INDEX.KEY``; raises ValueError for impossible ones.
+
+    Args:
+        tensors: of a checkpoint, see `moments`.
+        optimizer: takes them.
+    """
+    held: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         index, key = name.split(".", 1)
-        moments.setdefault(int(index), {})[key] = value
+        held.setdefault(int(index), {})[key] = value
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    if len({frozenset(own) for own in moments.values()}) > 1:
+    if len({frozenset(own) for own in held.values()}) > 1:
         raise ValueError("its moments are not all there")
-    for number, own in moments.items():
+    for number, own in held.items():
         for key, value in own.items():
             # A step below 0 or a moment that is no number would spoil the weights, or overflow.
             if not torch.isfinite(value).all() or (key == "step" and not value >= 0):
@@ -156,7 +171,7 @@ def _restore(tensors: Mapping[str, Tensor], optimizer: torch.optim.Optimizer) ->
             if value.shape == parameters[number].shape:
                 # Laid out like the parameter: the fused Adam walks both by memory, not by index.
                 own[key] = torch.empty_like(parameters[number]).copy_(value)
-    optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": held})
 
 
 _DESCRIPTIVE = ("name", "network", "data", "split", "validation_frames")

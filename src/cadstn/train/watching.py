@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cadstn.errors import CadstnError
 from cadstn.geometry.skeleton import skeleton
-from cadstn.io.whole import write_text
+from cadstn.io.whole import write_text, writing
 from cadstn.train.source import Batch
 from cadstn.train.uvd import to_pixels
 
@@ -58,7 +58,9 @@ class Log:
 
     def __init__(self, out: Path, stage: str, start: int) -> None:
         self._path = out / "log.jsonl"
-        self._board = _board(out / "tensorboard" / stage, start)
+        self._board: Any = None
+        with writing(self._path):
+            self._board = _board(out / "tensorboard" / stage, start)
         if self._path.is_file():
             lines = self._path.read_text(encoding="utf-8").splitlines(keepends=True)
             kept = [line for line in lines if _before(line, stage, start)]
@@ -80,32 +82,28 @@ class Log:
         }
         if progress.measured and progress.error_mm is not None:
             line["error_mm"] = round(progress.error_mm, 3)
-        try:
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
-        except OSError as error:
-            raise CadstnError(
-                f"cannot be written ({error.strerror})",
-                where=self._path,
-                hint="make room and give the same command again",
-            ) from None
+        with writing(self._path), self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
         if self._board and (progress.measured or progress.step % _CURVE_EVERY == 0):
             values = asdict(progress)
             names = ["loss", "learning_rate", "images_per_s"]
             names += ["error_mm"] if progress.measured and progress.error_mm is not None else []
-            for name in names:
-                self._board.add_scalar(name, values[name], progress.step)
+            with writing(self._path.with_name("tensorboard")):
+                for name in names:
+                    self._board.add_scalar(name, values[name], progress.step)
 
     def sheet(self, batch: Batch, predicted: Tensor, skeleton_name: str, step: int) -> None:
         """Add a sheet of predictions over depth, where TensorBoard is installed."""
         if self._board:
             image = prediction_sheet(batch, predicted, skeleton_name)
-            self._board.add_image("predictions", image, step, dataformats="HWC")
+            with writing(self._path.with_name("tensorboard")):
+                self._board.add_image("predictions", image, step, dataformats="HWC")
 
     def close(self) -> None:
         """Finish TensorBoard's files."""
         if self._board:
-            self._board.close()
+            with writing(self._path.with_name("tensorboard")):
+                self._board.close()
 
 
 def prediction_sheet(
@@ -163,11 +161,18 @@ def _before(line: str, stage: str, start: int) -> bool:
     return bool(entry["stage"] != stage or entry["step"] <= start)
 
 
+def _one_line(thrown: threading.ExceptHookArgs, default: Any = threading.excepthook) -> None:
+    """Print no trace of a full disk in TensorBoard's thread: the next call raises it again."""
+    if type(thrown.thread).__name__ != "_AsyncWriterThread" or thrown.exc_type is not OSError:
+        default(thrown)
+
+
 def _board(folder: Path, start: int) -> Any:
     """TensorBoard's writer, or none where it is not installed."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         return None
+    threading.excepthook = _one_line
     # Points of a killed run beyond the checkpoint are dropped, as in the log.
     return SummaryWriter(str(folder), purge_step=start + 1)

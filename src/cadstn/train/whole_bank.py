@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from cadstn.errors import CadstnError
+from cadstn.io.hashes import file_sha256
+from cadstn.io.whole import write_with
+from cadstn.io.workers import worker_pool
 from cadstn.synth.whole import Frames, sample_frames
 
 PART = 1024
 """Frames a part."""
 _AT_ONCE = 32
 _LARGEST_MM = 65534
+_HASH = "depth_sha256"  # among the labels
 
 
 class WholeBank(NamedTuple):
@@ -63,7 +65,8 @@ def whole_bank(
         on_frames: called with how many more frames are done.
 
     Raises:
-        CadstnError: if the folder holds frames of another seed.
+        CadstnError: if the folder holds frames of another seed or damaged ones, or the disk
+            is full.
     """
     folder.mkdir(parents=True, exist_ok=True)
     name = "-".join(map(str, seed))
@@ -72,14 +75,17 @@ def whole_bank(
             raise CadstnError("frames of another seed", where=path, hint="give another folder")
     part = min(PART, frames)
     numbers = range(-(-frames // part))
-    missing = [n for n in numbers if not _labels_of(folder, name, n).exists()]
+    missing = [
+        n
+        for n in numbers
+        if not (_labels_of(folder, name, n).exists() and _depth_of(folder, name, n).exists())
+    ]
     on_frames((len(numbers) - len(missing)) * part)
     if workers < 2 or len(missing) < 2:
         for number in missing:
             on_frames(_render_part(folder, seed, number, part, compiled))
     else:
-        fresh = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers, fresh, _one_thread) as pool:
+        with worker_pool(workers, _one_thread) as pool:
             jobs = [pool.submit(_render_part, folder, seed, n, part, compiled) for n in missing]
             for job in jobs:
                 on_frames(job.result())
@@ -110,23 +116,28 @@ def _render_part(
     fields = [np.concatenate(part) for part in zip(*batches, strict=True)]
     depth = fields[0].clip(0, _LARGEST_MM).round().astype(np.uint16)
     labels: dict[str, Any] = dict(zip(Frames._fields[1:], fields[1:], strict=True))
-    _write(_depth_of(folder, name, number), lambda file: np.save(file, depth))
-    _write(_labels_of(folder, name, number), lambda file: np.savez(file, **labels))
+    held = _depth_of(folder, name, number)
+    write_with(held, lambda file: np.save(file, depth))
+    labels[_HASH] = file_sha256(held)
+    write_with(_labels_of(folder, name, number), lambda file: np.savez(file, **labels))
     return count
-
-
-def _write(path: Path, write: Callable[[Any], None]) -> None:
-    work = path.with_suffix(f".{os.getpid()}.part")
-    with work.open("wb") as file:
-        write(file)
-    work.replace(path)
 
 
 def _opened(folder: Path, name: str, numbers: range) -> WholeBank:
     depths, labels = [], []
     for number in numbers:
-        depths.append(np.load(_depth_of(folder, name, number), mmap_mode="r"))
-        with np.load(_labels_of(folder, name, number)) as file:
-            labels.append([file[key] for key in Frames._fields[1:]])
+        path = _depth_of(folder, name, number)
+        try:
+            with np.load(_labels_of(folder, name, number), allow_pickle=False) as file:
+                labels.append([file[key] for key in Frames._fields[1:]])
+                if str(file[_HASH]) != file_sha256(path):
+                    raise ValueError("its contents are not those that were written")
+            depths.append(np.load(path, mmap_mode="r"))
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+            raise CadstnError(
+                f"damaged frames ({error})",
+                where=path,
+                hint="delete it and give the same command again",
+            ) from None
     joined = [np.concatenate(part) for part in zip(*labels, strict=True)]
     return WholeBank(tuple(depths), Frames(np.empty(0, np.float32), *joined))

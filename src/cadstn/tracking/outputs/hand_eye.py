@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from cadstn.errors import CadstnError
+from cadstn.io.arrays import read_regular
 from cadstn.io.files import error_context
 from cadstn.tracking.angles import Array
 
@@ -18,6 +19,7 @@ _HINT = (
     "from the camera frame to the base frame"
 )
 #: Calibrations are written with few digits; further off than this, it is no rotation.
+_MAX_BYTES = 1 << 20
 _TOLERANCE = 1e-3
 
 
@@ -46,7 +48,7 @@ def read_hand_eye(path: Path) -> HandEye:
     """
     with error_context(path):
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
+            values = json.loads(read_regular(path, _MAX_BYTES))
             matrix, unit = np.array(values["matrix"], np.float64), values["unit"]
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             what = f"lacks {error}" if isinstance(error, KeyError) else f"no transform ({error})"

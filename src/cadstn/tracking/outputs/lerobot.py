@@ -7,6 +7,7 @@ cut in the source begins a new episode.
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from cadstn.errors import CadstnError
 from cadstn.geometry.skeleton import Skeleton
 from cadstn.io.files import error_context
-from cadstn.io.whole import is_taken, write_json
+from cadstn.io.whole import new_path, remove, write_json
 from cadstn.tracking.live import Tracked
 from cadstn.tracking.outputs.lerobot_stats import ImageStats, stats_of
 
@@ -58,11 +59,11 @@ class LeRobotWriter:
                 f"LeRobot's data sets need pyarrow ({cause})", hint="pip install 'cadstn[lerobot]'"
             ) from None
         self._arrow, self._parquet = pyarrow, pyarrow.parquet
-        self._folder, self._skeleton, self._task = folder, skeleton, task
+        self._skeleton, self._task = skeleton, task
+        self._target, self._placing = folder, ExitStack()
+        self._folder = self._placing.enter_context(new_path(folder))
         with error_context(folder):
-            if is_taken(folder):
-                raise CadstnError("is already there", hint="give a new name, or delete it")
-            folder.mkdir(parents=True, exist_ok=True)
+            self._folder.mkdir()
         self._features: dict[str, Any] = {}
         self._shape = (0, 0)
         self._unit_mm, self._fps = 1.0, 0
@@ -82,7 +83,7 @@ class LeRobotWriter:
             self._begin(seen)
         if depth_mm.shape != self._shape:
             raise CadstnError(
-                f"frames of {depth_mm.shape} after {self._shape}", where=self._folder,
+                f"frames of {depth_mm.shape} after {self._shape}", where=self._target,
                 hint="a data set has one size",
             )  # fmt: skip
         if seen.frame.cut and self._kept:
@@ -115,11 +116,17 @@ class LeRobotWriter:
         self.close()
 
     def close(self) -> None:
-        """End the last episode and write ``meta``; of a session without a frame nothing is left."""
-        if self._kept:
-            self._end_episode()
-        if self._episodes:
-            self._write_meta()
+        """End the last episode, write ``meta`` and give the folder its name; again does nothing.
+
+        Of a session without a frame nothing is left.
+        """
+        with self._placing, error_context(self._target):
+            if self._kept:
+                self._end_episode()
+            if self._episodes:
+                self._write_meta()
+            else:
+                remove(self._folder)
         self._episodes = []
 
     def _begin(self, seen: Tracked) -> None:
@@ -179,7 +186,7 @@ class LeRobotWriter:
             plain = feature["dtype"] == "image"
             one = not plain and feature["shape"] == (1,)
             columns[name] = [v if plain else v[0].item() if one else v.tolist() for v in values]
-        with error_context(path):
+        with error_context(self._target):
             if self._file is None:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 self._file = self._parquet.ParquetWriter(path, self._schema())
@@ -188,7 +195,7 @@ class LeRobotWriter:
 
     def _end_episode(self) -> None:
         self._flush()
-        with error_context(self._folder):
+        with error_context(self._target):
             self._file.close()
         self._file = None
         start, number = len(self._all), len(self._episodes)
@@ -220,7 +227,7 @@ class LeRobotWriter:
 
     def _write_meta(self) -> None:
         pa, meta = self._arrow, self._folder / "meta"
-        with error_context(meta):
+        with error_context(self._target):
             episodes = meta / "episodes/chunk-000/file-000.parquet"
             episodes.parent.mkdir(parents=True)
             self._parquet.write_table(pa.Table.from_pylist(self._episodes), episodes)
