@@ -225,7 +225,7 @@ def test_score_of_npz_files(clip: Path, tmp_path: Path) -> None:
 def test_synth_is_a_function_of_its_seed(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     for name, seed in (("a", 3), ("b", 3), ("c", 4)):
-        result = run("synth", tmp_path / name, "--frames", 3, "--seed", seed)
+        result = run("synth", tmp_path / name, "--frames", 1, "--seed", seed)
         assert result.exit_code == 0, result.output
     a, b, c = (
         np.stack([f.depth for f in open_recording(tmp_path / name)]) for name in ("a", "b", "c")
@@ -244,9 +244,8 @@ def test_train_export_track(clip: Path, tmp_path: Path) -> None:
     arguments = ["train", "tiny", "--out", tmp_path / "run"]
     result = run(*arguments, *(a for s in sizes for a in ("--set", s)))
     assert result.exit_code == 0, result.output
-    for half in ((), ("--half",)):
-        result = run("export", tmp_path / "run", "--out", tmp_path / "hand.onnx", *half)
-        assert result.exit_code == 0, result.output
+    result = run("export", tmp_path / "run", "--out", tmp_path / "hand.onnx", "--half")
+    assert result.exit_code == 0, result.output
     result = run("track", clip, "--weights", tmp_path / "hand.onnx", "--out", tmp_path / "out")
     assert result.exit_code == 0, result.output
     wrong = run("train", "tiny", "--out", tmp_path / "x", "--set", "net.widht=3")

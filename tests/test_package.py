@@ -32,8 +32,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert wheel.name.startswith(f"cadstn-{cadstn.__version__}-py3-none-any")
     assert wheel.stat().st_size < 25e6
     environment = folder / "empty"
-    venv.create(environment, with_pip=True)
-    call(environment / "bin/python", "-m", "pip", "install", "-q", wheel)
+    venv.create(environment)
+    python = environment / "bin/python"
+    call(sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-compile", wheel)
     return environment
 
 

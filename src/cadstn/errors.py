@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 #: Longer lines are cut in the middle: a value of a damaged file may be megabytes long.
@@ -64,6 +63,8 @@ def nearest_name(name: str, known: Iterable[str]) -> str:
     >>> nearest_name("widht", ["width", "hidden"])
     "did you mean 'width'? known: hidden, width"
     """
+    import difflib
+
     names = sorted(known)
     # Longer names resemble none, and comparing them takes seconds.
     close = difflib.get_close_matches(name[:200], names, n=1)

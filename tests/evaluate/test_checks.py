@@ -9,10 +9,11 @@ import pytest
 from numpy.typing import NDArray
 
 from cadstn.errors import CadstnError
-from cadstn.evaluate.predictions import load_predictions, write_joints_uvd
+from cadstn.evaluate.predictions import load_predictions
 from cadstn.evaluate.protocol import protocol
 from cadstn.evaluate.report import score_files
 from cadstn.geometry.skeleton import ICVL16, MSRA21
+from cadstn.io.joints import write_joints_uvd
 
 ICVL = protocol("icvl")
 

@@ -20,7 +20,6 @@ from cadstn.evaluate import plots
 from cadstn.evaluate.ablation import ablation_blocks, networks_table, seeds_table
 from cadstn.evaluate.compare import Comparison, compare_files, make_entry, parse_source
 from cadstn.evaluate.page import Picture, Table, to_markdown, to_text
-from cadstn.evaluate.predictions import write_joints_uvd
 from cadstn.evaluate.protocol import protocol
 from cadstn.evaluate.published import (
     AUTHORS_LOG_MM,
@@ -32,6 +31,7 @@ from cadstn.evaluate.published import (
 )
 from cadstn.evaluate.sections import comparison_blocks, methods_table
 from cadstn.geometry.skeleton import ICVL16
+from cadstn.io.joints import write_joints_uvd
 
 AUTHORS = ("icvl_mix", "icvl_3D_and_depth", "icvl_lstm", "icvl_depth", "icvl_3D")
 

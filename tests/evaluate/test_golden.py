@@ -14,9 +14,10 @@ from click.testing import CliRunner
 from cadstn.cli import cli
 from cadstn.errors import CadstnError
 from cadstn.evaluate.metrics import METRICS, Metric, acceleration_error, jitter, mean_error_mm
-from cadstn.evaluate.predictions import load_predictions, write_joints_uvd
+from cadstn.evaluate.predictions import load_predictions
 from cadstn.evaluate.protocol import protocol
 from cadstn.evaluate.report import score_files
+from cadstn.io.joints import write_joints_uvd
 
 # (set, file, mean error as the file was scored before, frames it holds)
 PUBLISHED = [

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from cadstn.errors import CadstnError
-from cadstn.evaluate.joints import lost_frames
 from cadstn.evaluate.metrics import (
     Scores,
     acceleration_error,
@@ -24,6 +23,7 @@ from cadstn.evaluate.metrics import (
     per_joint_error_mm,
     score,
 )
+from cadstn.io.joints import lost_frames
 
 Array = NDArray[np.float64]
 

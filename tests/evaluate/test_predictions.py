@@ -17,9 +17,9 @@ from cadstn.evaluate.predictions import (
     load_predictions,
     read_joints_npz,
     read_joints_text,
-    write_joints_uvd,
 )
 from cadstn.evaluate.protocol import protocol
+from cadstn.io.joints import write_joints_uvd
 
 Array = NDArray[np.float64]
 

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from cadstn.errors import CadstnError
 from cadstn.evaluate.metrics import score
-from cadstn.evaluate.predictions import write_joints_uvd
 from cadstn.evaluate.protocol import protocol
 from cadstn.evaluate.report import format_scores, score_files
 from cadstn.geometry.skeleton import HAND21, ICVL16
+from cadstn.io.joints import write_joints_uvd
 
 Array = NDArray[np.float64]
 

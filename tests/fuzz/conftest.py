@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from cadstn.errors import CadstnError
 
-CASES = int(os.environ.get("CADSTN_FUZZ", "120"))
+CASES = int(os.environ.get("CADSTN_FUZZ", "40"))
 #: Values that are of no use as most fields.
 ODD: list[Any] = [
     None, True, False, 0, 1, -1, 3, 10**6, 10**19, int("9" * 400), 0.5, -0.0, 1e19, 1e308, 5e-324,

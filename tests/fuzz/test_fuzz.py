@@ -1,7 +1,7 @@
 """Each file reader on thousands of broken files: a value or one clear line, nothing else, in time.
 
 Hypothesis draws what is broken: bytes flipped, cut, repeated, inserted, numbers made huge. In CI
-all of it takes about half a minute; ``make fuzz`` sets ``CADSTN_FUZZ`` to the cases a reader. Every
+all of it takes about ten seconds; ``make fuzz`` sets ``CADSTN_FUZZ`` to the cases a reader. Every
 file that ever failed lies in `CORPUS` as the code that makes it.
 """
 

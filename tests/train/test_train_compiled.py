@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -27,6 +28,22 @@ MODES = [
 DROPS = {"net.dropout": 0.3, "net.dropout_recurrent": 0.5}
 
 
+@pytest.fixture
+def traced(monkeypatch: pytest.MonkeyPatch, device: str) -> None:
+    """Trace a step and its gradient, and run the graphs: C++ code for them takes minutes.
+
+    That the code is right too is tested once, with the networks that the package ships.
+    """
+    if device == "cpu":
+        whole = torch.compile
+
+        def compiled(step: Any, *, dynamic: bool, mode: str) -> Any:
+            return whole(step, dynamic=dynamic, backend="aot_eager")
+
+        monkeypatch.setattr(torch, "compile", compiled)
+
+
+@pytest.mark.usefixtures("traced")
 @pytest.mark.parametrize(("mode", "device"), MODES)
 @pytest.mark.parametrize("network", ["cadstn", "sliced"])
 def test_a_run_has_the_losses_of_the_eager_one(
@@ -45,6 +62,7 @@ def test_a_run_has_the_losses_of_the_eager_one(
     torch.testing.assert_close(fused, eager, rtol=1e-4, atol=0)
 
 
+@pytest.mark.usefixtures("traced")
 @pytest.mark.parametrize(("mode", "device"), MODES)
 def test_masks_are_new_every_step_and_a_function_of_the_sample(
     toy_bank: Bank, small: Small, mode: str, device: str

@@ -56,11 +56,13 @@ test("bones and colours are those of Python", () => {
 
 // Each frame begins with Python's state. A tracker left to itself meets near ties, which rounding
 // decides: then two builds of onnxruntime part ways in Python as well, and both are right.
-test("joints are those of onnxruntime in Python within 0.01 mm", { skip }, async (t) => {
+test("joints are those of the exported graph in Python within 0.01 mm", { skip }, async (t) => {
   const code = `
 import json, sys, numpy as np, onnxruntime
 from importlib import resources
+from cadstn.graph.file import write_whole
 from cadstn.io import open_recording
+write_whole(sys.argv[1])
 options = onnxruntime.SessionOptions(); options.intra_op_num_threads = 1
 session = onnxruntime.InferenceSession(sys.argv[1], options)
 names = [one.name for one in session.get_outputs()]
@@ -75,14 +77,14 @@ for frame in list(open_recording(resources.files("cadstn") / "demo"))[:int(sys.a
                   "joints": out["joints_mm"][0].tolist() if found else None})
     state = out["new_state"]
 print(json.dumps(hands))`;
-  const expected = JSON.parse(python(code, `${SITE}/hand.onnx`, String(FRAMES)));
+  const expected = JSON.parse(python(code, `${folder}/hand.onnx`, String(FRAMES)));
   const page = await open(t, `${site.url}style.css`, { errors: true });
   const states = expected.map(({ state }) => state.flat());
   const got = await page.evaluate(async (states) => {
     const [{ Tracker }, { openFiles }] = await Promise.all([import("/tracker.js"), import("/recording.js")]);
     const bytes = new Uint8Array(await (await fetch("/demo.zip")).arrayBuffer());
     const recording = await openFiles([{ name: "demo.zip", bytes }]);
-    const tracker = await Tracker.load("/hand.onnx", `${location.origin}/ort/`);
+    const tracker = await Tracker.load("/hand.onnx", `${location.origin}/ort/`, { optimised: true });
     const hands = [];
     for (const [i, state] of states.entries()) {
       tracker.state.data.set(state);
@@ -113,10 +115,10 @@ test("it starts and plays the packaged recording", { skip }, async (t) => {
   t.diagnostic(`first hand after ${started.toFixed(0)} ms; ${await text(page, "took")} a frame, ` +
     `${rate} frames a second, ${await text(page, "backend")}`);
   assert.match(await text(page, "status"), /packaged recording: 150 frames/);
-  if (process.env.CADSTN_WEB_SPEED) { // on a machine that does nothing else
-    assert.ok(started < 2000, `first hand after ${started} ms`);
-    assert.ok(rate >= 60, `${rate} frames a second`);
-  }
+  // As wanted on a machine that does nothing else; any other one is to be usable.
+  const alone = Boolean(process.env.CADSTN_WEB_SPEED);
+  assert.ok(started < (alone ? 2000 : 60_000), `first hand after ${started} ms`);
+  assert.ok(alone ? rate >= 60 : parseFloat(await text(page, "took")) < 2000, `${rate} frames a second`);
 });
 
 test("it pauses, and the view turns with the mouse", { skip }, async (t) => {

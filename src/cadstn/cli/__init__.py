@@ -8,25 +8,44 @@ from __future__ import annotations
 import io
 import os
 import sys
+from importlib import import_module
 from typing import NoReturn
 
 import click
 
 from cadstn._version import __version__
-from cadstn.cli.bench import bench
-from cadstn.cli.cameras import doctor, live
-from cadstn.cli.data import data, synth
-from cadstn.cli.exporting import export
-from cadstn.cli.many import track_many
-from cadstn.cli.outputs import retarget
-from cadstn.cli.scoring import compare, predict, reproduce, score
-from cadstn.cli.tracking import demo, info, track
-from cadstn.cli.training import ablate, bank, train
-from cadstn.cli.weights import weights
 from cadstn.errors import CadstnError, Stopped, printable
 
+#: The commands, and the module of each; it is imported when the command is used.
+COMMANDS = {
+    "ablate": "training", "bank": "training", "bench": "bench", "compare": "scoring",
+    "data": "data", "demo": "tracking", "doctor": "cameras", "export": "exporting",
+    "info": "tracking", "live": "cameras", "predict": "scoring", "reproduce": "scoring",
+    "retarget": "outputs", "score": "scoring", "synth": "data", "track": "tracking",
+    "track-many": "many", "train": "training", "weights": "weights",
+}  # fmt: skip
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+
+class _Commands(click.Group):
+    """`COMMANDS`, each imported when it is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        # Where there is none of the name, click suggests another: it must know all.
+        for name in [cmd_name] if cmd_name in COMMANDS else COMMANDS:
+            module = import_module(f"cadstn.cli.{COMMANDS[name]}")
+            command = getattr(module, name.replace("-", "_"))
+            _keep_lines(command)
+            self.add_command(command, name)
+        return super().get_command(ctx, cmd_name)
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(__version__)
 def cli() -> None:
     r"""3D hand pose from depth cameras.
@@ -39,13 +58,6 @@ def cli() -> None:
     cadstn live realsense --view                  # a camera, as it comes
     cadstn score PRED.txt TRUTH.txt --set nyu
     """
-
-
-for command in (
-    track, track_many, demo, info, live, retarget, doctor, synth, data, train, bank, ablate, export,
-    weights, bench, predict, score, compare, reproduce,
-):  # fmt: skip
-    cli.add_command(command)
 
 
 def _keep_lines(command: click.Command) -> None:

@@ -254,6 +254,32 @@ def alarms(
             click.echo(f"rendered scenes {what}: {counts.line()}")
 
 
+@bench.command("hands")
+@WEIGHTS
+@click.option("--clips", default=24, show_default=True, type=click.IntRange(1),
+              help="Rendered clips of 75 frames.")  # fmt: skip
+@click.option("--choosing", is_flag=True, help="Clips that thresholds are chosen on.")
+@THREADS
+def hands(weights: Path | None, clips: int, choosing: bool, threads: int | None) -> None:
+    r"""Track two hands that cross, leave the picture and come back (rendered; needs PyTorch).
+
+    How often both are found, hands that change places, how soon one that returns is seen, one hand
+    followed twice, hands where none is.
+
+    \b
+    cadstn bench hands
+    cadstn bench hands --clips 8 --choosing --weights hand.onnx
+    """
+    need_train("cadstn bench hands")
+    from cadstn.bench.hands import FRAMES, follow_two, two_hand_clips
+    from cadstn.tracking import load_network
+
+    network = load_network(weights, threads=threads)
+    with _bar("two hands", clips * FRAMES) as step:
+        counts = follow_two(network, two_hand_clips(clips, choosing=choosing), step)
+    click.echo("\n".join(counts.lines()))
+
+
 @contextmanager
 def _bar(name: str, length: int) -> Iterator[Callable[[], None]]:
     with click.progressbar(length=length, label=name, file=sys.stderr) as bar:

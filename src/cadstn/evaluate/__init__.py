@@ -1,7 +1,6 @@
 """Score predictions: metrics, the data sets' protocols, files in and a table out. NumPy only."""
 
 from cadstn.evaluate.checks import FORMATS, Format
-from cadstn.evaluate.joints import lost_frames
 from cadstn.evaluate.metrics import (
     ACCURACY_MM,
     METRICS,
@@ -19,10 +18,10 @@ from cadstn.evaluate.predictions import (
     load_predictions,
     read_joints_npz,
     read_joints_text,
-    write_joints_uvd,
 )
 from cadstn.evaluate.protocol import PROTOCOLS, Protocol, protocol
 from cadstn.evaluate.report import format_scores, score_files
+from cadstn.io.joints import lost_frames, write_joints_uvd
 
 __all__ = [
     "ACCURACY_MM",

@@ -17,7 +17,6 @@ from cadstn.evaluate.analysis import (
 )
 from cadstn.evaluate.compare import Comparison, Entry, difference, make_entry
 from cadstn.evaluate.intervals import bootstrap, resampling_units
-from cadstn.evaluate.joints import FloatArray
 from cadstn.evaluate.metrics import ACCURACY_MM
 from cadstn.evaluate.page import Block, Picture, Table, Text
 from cadstn.evaluate.published import (
@@ -29,6 +28,7 @@ from cadstn.evaluate.published import (
     authors_log_mm,
 )
 from cadstn.evaluate.sections import WITHIN, number_text, short_note
+from cadstn.io.joints import FloatArray
 
 _EMA_WEIGHTS = (0.9, 0.7)
 

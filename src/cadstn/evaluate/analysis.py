@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cadstn.evaluate.joints import FloatArray
 from cadstn.evaluate.metrics import joint_errors_mm
 from cadstn.geometry.camera import Camera, DepthMm
+from cadstn.io.joints import FloatArray
 
 #: Thresholds of the curves of figures 6 and 10, in mm.
 CURVE_MM: FloatArray = np.arange(0.0, 80.5, 0.5)

@@ -13,11 +13,11 @@ from typing import Any, Literal
 import numpy as np
 
 from cadstn.errors import CadstnError
-from cadstn.evaluate.joints import FloatArray
 from cadstn.evaluate.metrics import joint_errors_mm
 from cadstn.evaluate.protocol import Protocol
 from cadstn.geometry.camera import Camera
 from cadstn.geometry.skeleton import SKELETONS, Skeleton
+from cadstn.io.joints import FloatArray
 
 #: What the three numbers of a joint in a text file are: pixels and depth, or mm.
 Format = Literal["uvd", "xyz"]

@@ -11,11 +11,11 @@ import numpy as np
 from cadstn.errors import CadstnError
 from cadstn.evaluate.checks import FORMATS, Format
 from cadstn.evaluate.intervals import Interval, bootstrap
-from cadstn.evaluate.joints import FloatArray
 from cadstn.evaluate.metrics import Scores, acceleration_errors, joint_errors_mm, score
 from cadstn.evaluate.pairs import check_pair, read_joints, rules_of_truth
 from cadstn.evaluate.protocol import PROTOCOLS, Protocol
 from cadstn.evaluate.published import method_name
+from cadstn.io.joints import FloatArray
 
 _TRUTH_STEMS = ("groundtruth", "truth")
 

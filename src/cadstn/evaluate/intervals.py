@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cadstn.errors import CadstnError
-from cadstn.evaluate.joints import FloatArray
+from cadstn.io.joints import FloatArray
 
 #: With fewer shots the test is cut into this many stretches.
 LEAST_UNITS = 8

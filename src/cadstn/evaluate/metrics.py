@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cadstn.errors import CadstnError
-from cadstn.evaluate.joints import FloatArray, as_pair, as_prediction, lengths
+from cadstn.io.joints import FloatArray, as_pair, as_prediction, lengths
 
 #: Thresholds that ``score`` reports the accuracy at, in mm.
 ACCURACY_MM = (20, 30, 40)

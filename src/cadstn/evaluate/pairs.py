@@ -11,9 +11,9 @@ import numpy as np
 
 from cadstn.errors import CadstnError
 from cadstn.evaluate.checks import Format, check_reading
-from cadstn.evaluate.joints import FloatArray, lost_frames
 from cadstn.evaluate.predictions import load_predictions, read_npz_notes
 from cadstn.evaluate.protocol import Protocol
+from cadstn.io.joints import FloatArray, lost_frames
 
 
 @dataclass(frozen=True)

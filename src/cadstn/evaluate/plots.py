@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from cadstn.errors import CadstnError
 from cadstn.evaluate.analysis import CURVE_MM
-from cadstn.evaluate.joints import FloatArray
 from cadstn.evaluate.metrics import proportion_within
 from cadstn.evaluate.published import color_of, dash_of
 from cadstn.geometry.skeleton import Skeleton
+from cadstn.io.joints import FloatArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,17 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from cadstn.data.files import parse_numbers, read_lines
 from cadstn.errors import CadstnError, nearest_name
 from cadstn.evaluate.checks import FORMATS, Format, check_names, check_ranges
-from cadstn.evaluate.joints import FloatArray, lost_frames
 from cadstn.evaluate.protocol import Protocol
 from cadstn.io.arrays import load_npz, npz_names
 from cadstn.io.files import error_context
 from cadstn.io.folder import check_hashes
-from cadstn.io.whole import write_text
+from cadstn.io.joints import FloatArray, lost_frames
 
 #: The array of an ``.npz`` file that holds the joints.
 NPZ_KEY = "joints_xyz_mm"
@@ -49,28 +47,6 @@ def read_joints_text(path: str | os.PathLike[str], joints: int) -> FloatArray:
     )
     rows = read_lines(path, hint)
     return parse_numbers(path, rows, 3 * joints, hint=hint, lost=True).reshape(-1, joints, 3)
-
-
-def write_joints_uvd(path: str | os.PathLike[str], joints_uvd: ArrayLike) -> None:
-    """Write a text file: three decimals, a lost frame as a line of ``nan``.
-
-    The file appears whole or not at all: it is written under a temporary name and then renamed.
-
-    Args:
-        path: the file to write; one that exists is replaced.
-        joints_uvd: (N, K, 3) of u px, v px, d mm; NaN in all joints of a lost frame.
-
-    Raises:
-        CadstnError: if the shape is wrong, a value is infinite, a frame lost in part, or the file
-            cannot be written.
-    """
-    path = Path(path)
-    lost_frames(joints_uvd)  # refuses what the reader would refuse
-    table = np.asarray(joints_uvd, dtype=np.float64)
-    rows = table.reshape(len(table), -1)
-    line = " ".join(["%.3f"] * rows.shape[1]) + "\n"
-    text = "".join(line % tuple(row) for row in rows.tolist())
-    write_text(path, text)
 
 
 def read_joints_npz(path: str | os.PathLike[str]) -> FloatArray:

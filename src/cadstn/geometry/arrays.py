@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from cadstn.errors import CadstnError, nearest_name
 from cadstn.geometry.pinhole import Camera, DepthMm
@@ -64,6 +65,17 @@ def as_depth_mm(depth: Any, camera: Camera, unit: str | float | None = None) -> 
         return camera.depth_mm(array if packed else _steps(array))
     _refuse_metres(array)
     return camera.straightened(np.ascontiguousarray(array, np.float32))
+
+
+def quantiles(values: ArrayLike, shares: Sequence[float]) -> list[float]:
+    """Quantiles of some values, interpolated; NumPy's own load ``numpy.ma``, 30 ms of a start.
+
+    >>> quantiles([3, 1, 2], [0.0, 0.5, 0.75])
+    [1.0, 2.0, 2.5]
+    """
+    ordered = np.sort(values, axis=None)
+    found: list[float] = np.interp(shares, np.linspace(0, 1, ordered.size), ordered).tolist()
+    return found
 
 
 def require_camera(camera: Any) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -125,6 +124,8 @@ def nearest_camera(name: str) -> str | None:
     ('kinect2', 'ds325', None)
     >>> nearest_camera("d325")  # DS325 or D435
     """
+    import difflib
+
     text = _plain(name)
     begin = _letters(text)
     kin = [
@@ -136,13 +137,9 @@ def nearest_camera(name: str) -> str | None:
     if not close:
         return None
     others = [name for name in PRESETS if PRESETS[name].maker != PRESETS[close[0]].maker]
-    least = _likeness(close[0], text)
-    return None if any(_likeness(name, text) > least for name in others) else close[0]
-
-
-def _likeness(known: str, text: str) -> float:
     # In the order that get_close_matches compares in: the ratio depends on it.
-    return difflib.SequenceMatcher(None, known, text).ratio()
+    likeness = {n: difflib.SequenceMatcher(None, n, text).ratio() for n in (close[0], *others)}
+    return None if any(likeness[n] > likeness[close[0]] for n in others) else close[0]
 
 
 def _letters(name: str) -> str:

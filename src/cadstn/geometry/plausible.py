@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cadstn.errors import CadstnWarning
+from cadstn.geometry.arrays import quantiles
 from cadstn.geometry.pinhole import Camera, DepthMm
 from cadstn.geometry.plausible_camera import implausible_camera
 
@@ -44,7 +45,7 @@ def depth_quantiles(depth_mm: DepthMm) -> tuple[float, float, float] | None:
     some = some[np.isfinite(some) & (some > 0)]
     if not some.size:
         return None
-    near, middle, far = np.percentile(some, (0.5, 50, 99)).tolist()
+    near, middle, far = quantiles(some, (0.005, 0.5, 0.99))
     return near, middle, far
 
 
@@ -89,7 +90,7 @@ def implausible_bones(joints_mm: NDArray[np.floating], camera: Camera | None = N
     lengths = lengths[np.isfinite(lengths) & (lengths > _POINT_MM)]
     if not lengths.size:
         return None
-    length = float(np.median(lengths))
+    (length,) = quantiles(lengths, [0.5])
     if HAND_MM[0] <= length <= HAND_MM[1]:
         return None
     line = (

@@ -29,6 +29,7 @@ from cadstn.graph.step import (
     FOLLOW,
     SETTLE,
     Parts,
+    place_of,
     run,
 )
 from cadstn.graph.track import (
@@ -148,12 +149,13 @@ def _acquired(g: Graph, parts: Parts, scene: Scene, before: Remembered, c: Carri
     number = g.op("Range", g.constant(0, LONG), count, g.constant(1, LONG))
     kept = ~(number.equals(known.take(k)) & go)
     begin = c["left"] >= source.MOST_RUNS
-    place = free.first()
+    here = center.take(k).reshape(3)
+    place = place_of(g, before.rows, c["seen"], here, None, parts)
     old = unpacked(before.rows.take(place).reshape(-1), parts.bones)
     view = View(*(g.where(begin, a, b) for a, b in zip(identity_view(g), old.view, strict=True)))
     phase = g.where(begin, g.constant([BEGIN], LONG), SETTLE)
     next_wait = (begun_with.take(k).reshape(1) * 2.0).least(float(source._LONGEST_WAIT))
-    here, later = center.take(k).reshape(3), g.constant(list(range(_MOST_FOUND)), LONG) > k
+    later = g.constant(list(range(_MOST_FOUND)), LONG) > k
     alive = alive * later.cast(DOUBLE).reshape(-1, 1)
     return {
         **c,

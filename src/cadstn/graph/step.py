@@ -5,12 +5,13 @@ Mirrors `_settle`, `_begun` and `_hand` of `cadstn.tracking.observation`.
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 from cadstn.geometry.skeleton import Skeleton
 from cadstn.graph.bones import keep_size
 from cadstn.graph.builder import DOUBLE, FLOAT, LONG, Carried, Graph, Value
-from cadstn.graph.track import TrackRow, fresh_row, packed, side_at, unpacked
+from cadstn.graph.track import TrackRow, followed_at, fresh_row, packed, side_at, unpacked
 from cadstn.graph.views import (
     Scene,
     View,
@@ -135,7 +136,9 @@ def run(g: Graph, parts: Parts, scene: Scene, before: Value, c: Carried) -> Carr
         **tried,
         "phase": g.where(retry, FOLLOW, g.where(begin, g.constant([SETTLE], LONG), DONE)),
         "again": retry,
-        "place": g.where(begin, _place(g, before, c["seen"], side, parts), c["place"]),
+        "place": g.where(
+            begin, place_of(g, before, c["seen"], c["job"].take([0, 1, 2]), side, parts), c["place"]
+        ),
         "left": c["left"] - 1,
         "refused": g.cat(c["refused"], refused),
         "seen": c["seen"] | mine,
@@ -261,9 +264,14 @@ def _refusal(g: Graph, job: Value) -> Value:
     return g.cat(job.take([0, 1, 2]), wait, wait).reshape(1, 5)
 
 
-def _place(g: Graph, before: Value, seen: Value, side: Value, parts: Parts) -> Value:
-    """(1,) the place of a new hand: the first free one of its side, else the first free one."""
-    free = ~seen
-    sides = before.take(side_at(parts.bones), axis=1)
-    own = free & sides.equals(side)
-    return g.where(own.any(), own.first(), free.first())
+def place_of(
+    g: Graph, before: Value, seen: Value, center: Value, side: Value | None, parts: Parts
+) -> Value:
+    """The place of a new hand, see `_place` of the tracker: (1,)."""
+    tracks, sides = before.take([0, 1, 2], axis=1), before.take(side_at(parts.bones), axis=1)
+    followed = before.take(followed_at(parts.bones), axis=1) > 0.0
+    away = length(g, tracks - center.reshape(1, 3), 1)
+    rank = g.where(followed, away, source._AGAIN_MM).least(source._AGAIN_MM)
+    if side is not None:  # it decides among places that followed nothing near
+        rank = rank + (~sides.equals(side)).cast(DOUBLE)
+    return g.op("ArgMin", g.where(seen, math.inf, rank), dtype=LONG, axis=0)

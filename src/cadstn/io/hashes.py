@@ -11,7 +11,6 @@ import hashlib
 import mmap
 import os
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from cadstn.errors import CadstnError
@@ -86,12 +85,12 @@ def check_stamp(path: Path, *, hint: str) -> bool:
     if not path.stat().st_size:
         return False
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as held:
-        first, last = held.find(_BEFORE), held.find(_AFTER)
-        if first < 0 and last < 0:
+        first = held.find(_BEFORE)
+        if first < 0 and held.find(_AFTER) < 0:
             return False
         place = first + len(_BEFORE)
-        digest = held[place : place + 64]
-        if first < 0 or last != place + 64 or digest != _digest(held, place).encode("ascii"):
+        digest, last = held[place : place + 64], held[place + 64 : place + 64 + len(_AFTER)]
+        if first < 0 or last != _AFTER or digest != _digest(held, place).encode("ascii"):
             raise CadstnError(_DAMAGED, where=path, hint=hint)
     return True
 
@@ -101,14 +100,20 @@ def _digest(held: mmap.mmap, place: int) -> str:
     size = len(held)
 
     def block(start: int) -> bytes:
-        data = bytearray(held[start : start + _BLOCK])
-        for k in range(max(place, start), min(place + 64, start + len(data))):
-            data[k - start] = _ZEROS[0]
-        return hashlib.sha256(data).digest()
+        end = min(start + _BLOCK, size)
+        hole, after = (min(max(edge, start), end) for edge in (place, place + 64))
+        digest = hashlib.sha256()
+        with memoryview(held) as view:
+            digest.update(view[start:hole])
+            digest.update(_ZEROS[: after - hole])
+            digest.update(view[after:end])
+        return digest.digest()
 
     starts = range(0, size, _BLOCK)
     if len(starts) == 1:
         return hashlib.sha256(block(0)).hexdigest()
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         whole = hashlib.sha256()
         for digest in pool.map(block, starts):

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from cadstn.errors import CadstnError
 from cadstn.geometry.camera import Camera
 from cadstn.io.arrays import load_npy, read_regular
-from cadstn.io.decoder import decode
 from cadstn.io.png import MAX_PIXELS, PngHeader, read_header, still_image
 
 #: Endings of files that hold one depth image.
@@ -45,6 +44,8 @@ def read_image(file: Path, camera: Camera) -> NDArray[Any]:
         )
         if not data.startswith(starts):
             raise CadstnError(f"no {kind} image, it begins with {data[:8]!r}", hint=_HINT)
+        from cadstn.io.decoder import decode  # here, because it imports subprocess
+
         raw = decode(kind, data)
     return raw[..., 0] if raw.ndim == 3 and raw.shape[2] == 1 else raw
 

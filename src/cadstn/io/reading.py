@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
@@ -266,6 +265,8 @@ def _folder_labels(path: Path, shots: list[Path], counts: list[int]) -> Labels:
 
 
 def _no_camera(path: Path, lacking: str) -> CadstnError:
+    import shlex
+
     return CadstnError(
         f"lacks {lacking}",
         where=path,

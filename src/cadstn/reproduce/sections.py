@@ -15,7 +15,6 @@ from cadstn.evaluate.ablation import authors_blocks, fusion_bars, networks_table
 from cadstn.evaluate.analysis import error_by_visibility
 from cadstn.evaluate.checks import Format
 from cadstn.evaluate.compare import Entry, difference, make_entry
-from cadstn.evaluate.joints import FloatArray
 from cadstn.evaluate.page import Block, Heading, Picture, Table, Text
 from cadstn.evaluate.predictions import load_predictions
 from cadstn.evaluate.protocol import Protocol
@@ -28,6 +27,7 @@ from cadstn.evaluate.sections import (
     rules_text,
     short_note,
 )
+from cadstn.io.joints import FloatArray
 from cadstn.reproduce.evaluated import CENTERS, Evaluated
 from cadstn.reproduce.pictures import (
     clearest_frame,

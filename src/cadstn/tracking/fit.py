@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from cadstn.geometry.arrays import quantiles
 from cadstn.geometry.camera import Camera, DepthMm
 from cadstn.geometry.hand_shape import DIGIT_RADII_MM, DIGITS, tip_reach
 from cadstn.geometry.skeleton import HAND21, KNUCKLES, WRIST
@@ -216,7 +217,8 @@ def _points(
 ) -> NDArray[np.float64]:
     """Some measured points (N, 3) mm around a hand's joints: every n-th pixel of every n-th row."""
     uvd = camera.to_uvd(joints_mm)
-    aside = _ASIDE_MM * camera.fx / float(np.median(joints_mm[:, 2]))
+    (middle_mm,) = quantiles(joints_mm[:, 2], [0.5])
+    aside = _ASIDE_MM * camera.fx / middle_mm
     height, width = depth_mm.shape
     u0, v0 = np.maximum(uvd[:, :2].min(0) - aside, 0).astype(int)
     u1, v1 = np.minimum(uvd[:, :2].max(0) + aside + 1, (width, height)).astype(int)

@@ -12,6 +12,7 @@ from typing import Any, TextIO
 import numpy as np
 
 from cadstn.errors import CadstnError
+from cadstn.geometry.arrays import quantiles
 from cadstn.geometry.camera import DepthMm
 from cadstn.geometry.plausible import StreamCheck, describe_scene
 from cadstn.geometry.skeleton import HAND21, Skeleton
@@ -85,7 +86,7 @@ class Tally:
             ""
             if not self.took_ms
             else "; {:.1f} ms a frame (p50), {:.1f} ms (p99)".format(
-                *np.percentile(self.took_ms, [50, 99])
+                *quantiles(self.took_ms, (0.5, 0.99))
             )
         )
         return (

@@ -126,14 +126,13 @@ def _acquire(
         if known is not None and known.wait > 0:
             continue
         if left < MOST_RUNS:  # a hand that was followed until now: as it was seen
-            place = free[0]
+            place = _place(free, state.tracks, detection, None)
             before, center_mm, runs = state.tracks[place], detection.center_mm, 0
             track = before.begun(network, before.view)
         else:
             track, center_mm, runs = _begun(network, frame, detection)
-            # A hand that comes back has its old place: by its side, as far as that is known.
             side = "left" if track.view.left_logit > 0 else "right"
-            place = min(free, key=lambda k: state.tracks[k].side != side)
+            place = _place(free, state.tracks, detection, side)
         near = _away(state.tracks[place].center_mm, detection.center_mm) < _AGAIN_MM
         first = all(one is None for one in seen)
         least = _AGAIN if near else _SURE if first else _MORE
@@ -147,6 +146,21 @@ def _acquire(
             wait = 1 if known is None else min(2 * known.begun_with, _LONGEST_WAIT)
             refused.append(Refused(detection.center_mm, wait, wait, tried.reason))
     return seen, tuple(one for one in refused if one.wait > -_LONGEST_WAIT)
+
+
+def _place(
+    free: Sequence[int], tracks: Sequence[Track], detection: Detection, side: str | None
+) -> int:
+    """The place of a new hand: that which followed one near it a frame ago; else one of its side.
+
+    So a hand that comes back has its old place, as far as that is known.
+    """
+
+    def rank(k: int) -> float:
+        away_mm = min(_away(tracks[k].center_mm, detection.center_mm), _AGAIN_MM)
+        return away_mm + (side is not None and tracks[k].side != side)
+
+    return min(free, key=rank)
 
 
 def _begun(

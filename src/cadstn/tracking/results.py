@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 
 from cadstn._version import __version__
 from cadstn.errors import CadstnError
-from cadstn.evaluate import score, write_joints_uvd
+from cadstn.geometry.arrays import quantiles
 from cadstn.geometry.plausible import StreamCheck, describe_scene
 from cadstn.geometry.skeleton import Skeleton
 from cadstn.io import BadFrame, Recording
 from cadstn.io.folder import whole_folder
+from cadstn.io.joints import write_joints_uvd
 from cadstn.io.text import csv_cell
 from cadstn.tracking import Hand, Tracker
 from cadstn.tracking.hand import refusals
@@ -262,7 +263,7 @@ def _summary(
     took_ms: list[float],
 ) -> dict[str, Any]:
     """Gather what a person wants to know first."""
-    p50, p99 = np.percentile(took_ms, [50, 99])
+    p50, p99 = quantiles(took_ms, (0.5, 0.99))
     first = next((i for i, state in enumerate(how) if state == "found"), None)
     place = None
     if first is not None:
@@ -282,7 +283,7 @@ def _summary(
         "first_found": place,
         "searches": how.count("found"),
         "sides": {side: int((tracked.side == side).sum()) for side in ("left", "right")},
-        "ms_per_frame": {"p50": round(float(p50), 2), "p99": round(float(p99), 2)},
+        "ms_per_frame": {"p50": round(p50, 2), "p99": round(p99, 2)},
         "skeleton": tracked.skeleton.name,
         "error": None,
         "cadstn": __version__,
@@ -290,6 +291,8 @@ def _summary(
     }
     truth = recording.truth_xyz_mm
     if truth is not None and recording.skeleton == tracked.skeleton and tracked.found.any():
+        from cadstn.evaluate import score
+
         # Frames whose truth is that there is no hand have no error; time breaks there.
         kept = np.flatnonzero(np.isfinite(truth).all((1, 2)))
         breaks = np.flatnonzero((np.diff(kept) > 1) | np.isin(kept[1:], recording.cuts)) + 1

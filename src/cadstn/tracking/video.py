@@ -13,7 +13,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from fractions import Fraction
 from pathlib import Path
 from queue import Queue
 from typing import Any, Protocol
@@ -159,6 +158,8 @@ def _vp9(path: Path, fps: float, size: tuple[int, int]) -> _Writer | None:
         import av
     except ImportError:
         return None
+    from fractions import Fraction
+
     try:
         file = av.open(str(path), "w")
         rate = Fraction(fps).limit_denominator(1001)

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from cadstn.geometry.arrays import quantiles
 from cadstn.geometry.camera import Camera, DepthMm
 from cadstn.geometry.skeleton import Skeleton
 from cadstn.tracking.hand import Hand
@@ -92,7 +93,7 @@ def shade(depth_mm: DepthMm, center_mm: float | None = None) -> Image:
     depth_mm = np.nan_to_num(depth_mm, nan=0, posinf=0, neginf=0)
     measured = depth_mm > 0
     if center_mm is None:
-        near = float(np.percentile(depth_mm[measured], 1)) if measured.any() else 0.0
+        near = quantiles(depth_mm[measured], [0.01])[0] if measured.any() else 0.0
         far = near + 900.0
     else:
         near, far = center_mm - 130.0, center_mm + 170.0

@@ -49,12 +49,13 @@ function checked(camera) {
 /** Raw units to millimetres, 0 where nothing was measured. @returns {Float32Array} */
 export function toMm(units, camera) {
   const unit = Math.fround(camera.unitMm);
-  const none = new Set([65535, ...camera.invalid]);
+  const { invalid } = camera;
   const depth = new Float32Array(units.length);
   for (let i = 0; i < units.length; i++) {
     const value = units[i];
     // Not a number, below zero and without end are no distances either.
-    if (value > 0 && value < Infinity && !none.has(value)) depth[i] = value * unit;
+    const measured = value > 0 && value < Infinity && value !== 65535;
+    if (measured && !(invalid.length && invalid.includes(value))) depth[i] = value * unit;
   }
   return depth;
 }

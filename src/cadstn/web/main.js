@@ -11,11 +11,15 @@ import { SpaceView } from "./space_view.js";
 import { Stats } from "./stats.js";
 import { lacks } from "./tracker.js";
 
+/** Frames that are given to the worker at once: it has one to track while others are decoded and drawn. */
+const AHEAD = 4;
+
 const element = (id) => document.getElementById(id);
 const views = [new DepthView(element("depth")), new SpaceView(element("space"))];
 const stats = new Stats();
 const options = new URLSearchParams(location.search);
 let skeleton = HAND21;
+let next = null; // what is to be shown
 let playing = 0; // counts recordings: the loop of an older one ends
 
 function report(line, problem = false) {
@@ -32,9 +36,16 @@ function draw(frame, hands) {
   for (const view of views) view.draw(frame, hands, skeleton);
 }
 
-function show(frame, hands, tookMs, place) {
+/** Show a frame when the screen is next drawn; of several until then the last one. */
+function show(...shown) {
+  stats.add(shown[2], performance.now());
+  if (!next) requestAnimationFrame(() => showNow(...next));
+  next = shown;
+}
+
+function showNow(frame, hands, _, place) {
+  next = null;
   draw(frame, hands);
-  stats.add(tookMs, performance.now());
   const found = hands.filter((hand) => hand.found);
   element("took").textContent = `${stats.p50.toFixed(1)} ms`;
   element("rate").textContent = Number.isNaN(stats.rate) ? "–" : stats.rate.toFixed(0);
@@ -62,20 +73,21 @@ async function play(recording, tracker) {
   const read = async (index) => ({ ...(await recording.frame(index % length)), camera });
   stats.clear();
   let due = performance.now();
-  let frame = await read(0);
-  let tracked = tracker.step(frame, true);
-  for (let index = 0; ; index = (index + 1) % length) {
-    // The next frame is decoded, and this one drawn, while the worker tracks.
-    const next = await read(index + 1);
+  const begin = async (index) => {
+    const frame = await read(index);
+    return { frame, tracked: tracker.step(frame, index % length === 0) };
+  };
+  const ahead = [];
+  for (let index = 0; ; index++) {
+    while (ahead.length < AHEAD) ahead.push(await begin(index + ahead.length));
+    const { frame, tracked } = ahead.shift();
     const { hands, tookMs } = await tracked;
     due = Math.max(due + 1000 / camera.fps, performance.now());
     if (element("fast").checked) await nextTask();
     else await pause(due - performance.now());
     while (element("pause").dataset.paused && mine === playing) await pause(50);
     if (mine !== playing) return;
-    tracked = tracker.step(next, index + 1 === length);
-    show(frame, hands, tookMs, `${index + 1} of ${length}`);
-    frame = next;
+    show(frame, hands, tookMs, `${(index % length) + 1} of ${length}`);
   }
 }
 
@@ -132,7 +144,9 @@ async function trackHere() {
   const tracker = new RemoteTracker();
   const here = (name) => new URL(name, location.href).href;
   const threads = Number(options.get("threads")) || undefined;
-  const loaded = tracker.load(here("hand.onnx"), here("ort/"), { gpu: options.has("webgpu"), threads });
+  const loaded = tracker.load(here("hand.onnx"), here("ort/"), {
+    gpu: options.has("webgpu"), threads, optimised: true,
+  });
   loaded.catch(() => {}); // it is reported where files are opened
   listenForFiles(tracker, loaded);
   const answer = await fetch("demo.zip");

@@ -1,6 +1,7 @@
 /** The whole tracker as one ONNX graph, run by onnxruntime-web. */
 
 import { Problem } from "./problem.js";
+import { begin } from "./wasm_start.js";
 
 /** A module with one instruction of 128 bits: valid where WebAssembly has SIMD. */
 const SIMD = new Uint8Array([
@@ -24,10 +25,11 @@ export class Tracker {
    * Load the graph.
    * @param {URL | string} graph address of the .onnx file.
    * @param {string} library folder of onnxruntime-web, ending in a slash.
-   * @param {{gpu?: boolean, threads?: number}} options whether to try WebGPU (without it, or where
-   *   it fails, WASM), and threads at most.
+   * @param {{gpu?: boolean, threads?: number, optimised?: boolean}} options whether to try WebGPU
+   *   (without it, or where it fails, WASM); threads at most; whether the graph was optimised
+   *   before, as docs/web.py does it: then it is ready sooner.
    */
-  static async load(graph, library, { gpu = false, threads = MOST_THREADS } = {}) {
+  static async load(graph, library, { gpu = false, threads = MOST_THREADS, optimised = false } = {}) {
     if (!globalThis.WebAssembly || !WebAssembly.validate(SIMD)) {
       throw new Problem("This browser's WebAssembly has no SIMD, which the tracker needs; a newer browser has it.");
     }
@@ -35,22 +37,26 @@ export class Tracker {
     const backends = gpu && (await navigator.gpu?.requestAdapter()) ? ["webgpu", "wasm"] : ["wasm"];
     for (const backend of backends) {
       try {
-        return await Tracker.on(backend, bytes, library, threads);
+        return await Tracker.on(backend, bytes, library, threads, optimised);
       } catch (error) {
         if (backend === "wasm") throw error;
       }
     }
   }
 
-  static async on(backend, bytes, library, threads) {
+  static async on(backend, bytes, library, threads, optimised) {
+    const paths = backend === "wasm" ? begin(library) : library;
     const [ort, graph] = await Promise.all([import(`${library}ort.${backend}.min.mjs`), bytes]);
-    ort.env.wasm.wasmPaths = library;
+    ort.env.wasm.wasmPaths = paths;
     // Two processors are most often one core, and threads that wait for each other's share of one
     // take longer than a single thread.
     const cores = Math.max(1, navigator.hardwareConcurrency >> 1);
     ort.env.wasm.numThreads = lacks() ? 1 : Math.min(threads, cores);
     ort.env.logLevel = "error";
-    const session = await ort.InferenceSession.create(graph, { executionProviders: [backend] });
+    const session = await ort.InferenceSession.create(graph, {
+      executionProviders: [backend],
+      graphOptimizationLevel: optimised && backend === "wasm" ? "disabled" : "all",
+    });
     return new Tracker(ort, session, backend);
   }
 

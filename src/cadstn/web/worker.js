@@ -4,6 +4,7 @@ import { Problem } from "./problem.js";
 import { Tracker } from "./tracker.js";
 
 let tracker = null;
+let last = Promise.resolve(); // calls are answered one after the other: each frame needs the state before
 
 const calls = {
   async load({ graph, library, options }) {
@@ -18,10 +19,12 @@ const calls = {
   },
 };
 
-self.addEventListener("message", async ({ data: { id, name, given } }) => {
+async function answer({ id, name, given }) {
   try {
     self.postMessage({ id, result: await calls[name](given) });
   } catch (error) {
     self.postMessage({ id, failed: error.message, problem: error instanceof Problem });
   }
-});
+}
+
+self.addEventListener("message", ({ data }) => (last = last.then(() => answer(data))));

@@ -38,12 +38,12 @@ from cadstn.bench.accuracy.set import SETUPS, Order, Rendered, rendered
 from cadstn.cli import cli
 from cadstn.errors import CadstnError
 from cadstn.evaluate import acceleration_error
-from cadstn.evaluate.joints import FloatArray
 from cadstn.geometry.camera import KNOWN_CAMERAS, Camera, DepthMm
 from cadstn.geometry.convention import convert
 from cadstn.geometry.skeleton import HAND21
 from cadstn.io import open_recording, write_recording
 from cadstn.io.files import write_png
+from cadstn.io.joints import FloatArray
 from cadstn.tracking import Hand, Tracker, load_network
 from cadstn.tracking.hand import lost_hand
 

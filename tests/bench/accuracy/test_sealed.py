@@ -138,9 +138,9 @@ def test_the_radius_is_that_of_the_part_in_the_hand() -> None:
 def test_a_set_is_kept_and_measured_from_the_command_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two scenes of three frames; the second run reads what the first has rendered."""
+    """Three scenes of three frames; the second run reads what the first has rendered."""
     pytest.importorskip("torch")
-    for name in set(SCENES) - {"held-large", "held-small"}:
+    for name in set(SCENES) - {"held-large", "held-small", "two-hands"}:
         monkeypatch.delitem(SCENES, name)
     arguments = [
         "bench", "model", "--choosing", "--recordings", "1", "--frames", "3", "--threads", "1",
@@ -155,10 +155,12 @@ def test_a_set_is_kept_and_measured_from_the_command_line(
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "set").iterdir()} == files
     report = json.loads((tmp_path / "out.json").read_text())
     assert report["set"]["name"] == "choosing-1"
-    assert report["all"]["frames"] == 6
+    assert report["all"]["frames"] == 9
     assert report["scenes"]["held-large"]["frames"] == 3
+    assert report["two_places"]["frames"] == 3
+    assert "tracked as two" in first.stdout
     assert report["beside"]["within_30mm"]["difference"] == 0
-    assert report["beside"]["counted"] == 6
+    assert report["beside"]["counted"] == 9
     assert report["set"]["sha256"] in first.stdout
     assert report["set"]["sha256"] == set_sha256(SceneSet("choosing-1", 1, 3))
     test = SceneSet("choosing-1", 1, 3)

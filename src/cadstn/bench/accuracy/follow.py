@@ -13,15 +13,18 @@ from cadstn.bench.accuracy.picture import joints_in_picture
 from cadstn.bench.accuracy.set import Rendered
 from cadstn.geometry.camera import Camera, DepthMm
 from cadstn.geometry.crop import crop_cube
-from cadstn.tracking import Hand, Network
+from cadstn.tracking import Hand, Network, Tracker
 from cadstn.tracking.bones import Bones, keep_size
 from cadstn.tracking.canonical import joints_to_mm
 from cadstn.tracking.detector import FAR_MM
 from cadstn.tracking.given import predict_given
-from cadstn.tracking.hand import Track
+from cadstn.tracking.hand import Track, lost_hand
 
 FloatArray = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+
+OTHER_MM = 120.0
+"""Nearer than this to the second hand, and nearer than to the first, is on it."""
 
 _LEAST_SEEN = 0.01  # share of the picture within range that makes a false alarm possible
 
@@ -51,6 +54,41 @@ class GivenPrediction(NamedTuple):
 
     joints_mm: NDArray[np.floating]
     spatial_mm: NDArray[np.floating] | None
+
+
+class LabelledPlace:
+    """Tracks two hands of one recording and reports the place that first followed the labelled one.
+
+    Args:
+        tracker: of two hands.
+        one: the recording; its truth decides which place that is, once.
+    """
+
+    def __init__(self, tracker: Tracker, one: Rendered) -> None:
+        truth = one.recording.truth_xyz_mm
+        assert truth is not None
+        self.tracker, self.middle_mm, self.other_mm = tracker, truth.mean(1), one.other_mm
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self.tracker.reset()
+        self.number, self.place = -1, -1
+
+    def update(self, depth: DepthMm, camera: Camera, time_s: float | None = None) -> Hand:
+        """Track the next frame; lost until a place has followed the labelled hand."""
+        hands = self.tracker.update_all(depth, camera, time_s)
+        self.number += 1
+        if self.place < 0:
+            right = (k for k, hand in enumerate(hands) if hand.found and self._is_labelled(hand))
+            self.place = next(right, -1)
+        return hands[self.place] if self.place >= 0 else lost_hand(self.tracker.network)
+
+    def _is_labelled(self, hand: Hand) -> bool:
+        middle = hand.joints_mm.mean(0)
+        away = float(np.linalg.norm(middle - self.middle_mm[self.number]))
+        other = float(np.linalg.norm(middle - self.other_mm[self.number]))
+        return away < OTHER_MM and not other < away
 
 
 class PredictsGiven(Protocol):

@@ -31,8 +31,8 @@ from cadstn.evaluate import (
     per_joint_error_mm,
 )
 from cadstn.evaluate.intervals import bootstrap
-from cadstn.evaluate.joints import lengths
 from cadstn.geometry.skeleton import HAND21
+from cadstn.io.joints import lengths
 from cadstn.tracking.filters import Exponential, Filter, OneEuro
 
 WORST_MM = (20, 30, 40, 50)

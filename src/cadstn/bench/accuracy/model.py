@@ -11,7 +11,13 @@ from typing import Any
 
 from cadstn._version import __version__
 from cadstn.bench.accuracy.compare import compare_followed
-from cadstn.bench.accuracy.follow import Followed, GivenPredictor, false_alarms, follow
+from cadstn.bench.accuracy.follow import (
+    Followed,
+    GivenPredictor,
+    LabelledPlace,
+    false_alarms,
+    follow,
+)
 from cadstn.bench.accuracy.goals import Goal, goals
 from cadstn.bench.accuracy.measure import measure, plain
 from cadstn.bench.accuracy.real import measure_real, real_recordings
@@ -133,6 +139,12 @@ def follower(network: Network, step: Callable[[], None]) -> Callable[[Rendered],
     """A function that tracks rendered recordings, each from a fresh start."""
     tracker, given, again = Tracker(network), GivenPredictor(network), GivenPredictor(network)
     return lambda one: follow(one, tracker, given, again, step)
+
+
+def follow_labelled(network: Network, one: Rendered, step: Callable[[], None]) -> Followed:
+    """Track a recording of two hands as two; see `LabelledPlace`."""
+    tracker = LabelledPlace(Tracker(network, hands=2), one)
+    return follow(one, tracker, GivenPredictor(network), GivenPredictor(network), step)
 
 
 def write_report(path: Path, report: dict[str, Any], judged: list[Goal] | None = None) -> None:

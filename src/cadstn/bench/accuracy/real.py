@@ -31,13 +31,13 @@ from numpy.typing import NDArray
 
 from cadstn.bench.accuracy.follow import Follower
 from cadstn.errors import CadstnError
-from cadstn.evaluate.joints import lengths
 from cadstn.evaluate.metrics import acceleration_errors
 from cadstn.geometry.camera import KNOWN_CAMERAS, Camera, DepthMm
 from cadstn.geometry.convention import convert, label_weights
 from cadstn.geometry.skeleton import HAND21, NYU14_OF_36, NYU36
 from cadstn.io import Recording, open_recording
 from cadstn.io.files import error_context
+from cadstn.io.joints import lengths
 
 FloatArray = NDArray[np.float64]
 

@@ -9,13 +9,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cadstn.bench.accuracy.follow import Bools, FloatArray, Followed
-from cadstn.evaluate.joints import lengths
+from cadstn.bench.accuracy.follow import OTHER_MM, Bools, FloatArray, Followed
+from cadstn.io.joints import lengths
 
 GOAL_MM = 30.0
 """A frame is good if every joint is this near."""
-
-_OTHER_MM = 120.0  # nearer than this to the second hand, and nearer than to the first, is on it
 
 
 class Rows(NamedTuple):
@@ -79,7 +77,7 @@ def on_other_hand(one: Followed) -> Bools:
     middle = one.joints_mm.mean(1)
     away = lengths(middle - one.other_mm)
     # NaN, where nothing is found or there is no second hand, is nearer to nothing.
-    nearer: Bools = (away < _OTHER_MM) & (away < lengths(middle - one.truth_mm.mean(1)))
+    nearer: Bools = (away < OTHER_MM) & (away < lengths(middle - one.truth_mm.mean(1)))
     return nearer
 
 

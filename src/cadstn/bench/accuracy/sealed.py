@@ -20,7 +20,7 @@ from cadstn.bench.accuracy.compare import compare_followed
 from cadstn.bench.accuracy.follow import Followed
 from cadstn.bench.accuracy.goals import Goal, goal_lines, under_filter
 from cadstn.bench.accuracy.measure import calibration, plain, steadiness
-from cadstn.bench.accuracy.model import Bar, facts, follower, open_network, silent
+from cadstn.bench.accuracy.model import Bar, facts, follow_labelled, follower, open_network, silent
 from cadstn.bench.accuracy.report import beside_lines, heading, steady_lines
 from cadstn.bench.accuracy.rows import GOAL_MM, join, mean, quantile, share
 from cadstn.bench.accuracy.scenes import SCENES, SPLIT, choose_clips, clip
@@ -37,6 +37,7 @@ CLIPS, FRAMES = 10, 30
 """Clips of each scene (of a sensor 4), and frames of each clip: 3,000 frames."""
 
 _HELD = ("held-small", "held-large")
+_TWO = "two-hands"
 
 
 class SceneSet(NamedTuple):
@@ -137,7 +138,8 @@ def bench_sealed(
 
     Returns:
         Facts, ``set`` (its name, seed, counts and hashes), ``all`` and ``scenes``: see
-        `measure_every`; ``held``, both scenes of held things; ``beside``.
+        `measure_every`; ``held``, both scenes of held things; ``two_places``, the scene of two
+        hands again, tracked as two (`LabelledPlace`); ``beside``.
 
     Raises:
         CadstnError: see `cadstn.bench.accuracy.model.bench_model`.
@@ -150,9 +152,11 @@ def bench_sealed(
     networks = [network] if beside is None else [network, open_network(beside, threads)]
     by_scene: dict[str, list[Followed]] = {}
     others: list[Followed] = []
+    as_two: list[Followed] = []
     first_mm: dict[str, NDArray[np.floating]] = {}
     clips = sum(scene.clips(test.clips) for scene in SCENES.values())
-    total = clips * test.frames * len(networks)
+    two = SCENES[_TWO].clips(test.clips)
+    total = (clips * len(networks) + two) * test.frames
     with tempfile.TemporaryDirectory() as passing, bar(test.name, total) as step:
         folder = Path(passing) if keep is None else keep
         followers = [follower(one, step) for one in networks]
@@ -164,6 +168,8 @@ def bench_sealed(
                 first, *other = (track(one) for track in followers)
                 by_scene.setdefault(name, []).append(first)
                 others += other
+                if name == _TWO:
+                    as_two.append(follow_labelled(network, one, step))
     every = [one for scene in by_scene.values() for one in scene]
     report: dict[str, Any] = {
         **facts(weights, network),
@@ -178,6 +184,7 @@ def bench_sealed(
         "all": measure_every(every, steady=True),
         "held": measure_every([one for name in _HELD for one in by_scene[name]]),
         "scenes": {name: measure_every(scene) for name, scene in by_scene.items()},
+        "two_places": measure_every(as_two),
         "beside": None,
     }
     if beside is not None:
@@ -259,6 +266,7 @@ def sealed_lines(report: dict[str, Any]) -> list[str]:
     about, every = report["set"], report["all"]
     low, high = (number(percent(x)) for x in every["within_30mm_95"])
     parts = {SCENES[name].title: one for name, one in report["scenes"].items()}
+    as_two = {"two hands, tracked as two (not in all)": report["two_places"]}
     lines = [
         *heading(report),
         f"Set {about['name']}: seed {about['seed']}, {about['clips_per_scene']} clips of "
@@ -278,7 +286,7 @@ def sealed_lines(report: dict[str, Any]) -> list[str]:
             "| scene | frames | lost | on the second hand | mean error mm | under 30 mm % (95 %) | "
             "median joint mm | within error scale % | acceleration error mm/frame^2 | "
             "side right % |",
-            (_scene_cells(title, one) for title, one in {**parts, "all": every}.items()),
+            (_scene_cells(title, one) for title, one in {**parts, "all": every, **as_two}.items()),
         ),
     ]
     if every["steadiness"]:

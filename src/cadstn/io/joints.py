@@ -1,11 +1,15 @@
-"""Joints as arrays: what every function that scores takes, and refuses."""
+"""Joints as arrays and as a text file: what every function that scores takes, and refuses."""
 
 from __future__ import annotations
+
+import os
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cadstn.errors import CadstnError
+from cadstn.io.whole import write_text
 
 FloatArray = NDArray[np.float64]
 
@@ -68,3 +72,25 @@ def lengths(vectors: FloatArray) -> FloatArray:
     """Norms of (..., 3): a third of the time of np.linalg.norm."""
     squares: FloatArray = np.einsum("...i,...i", vectors, vectors)
     return np.sqrt(squares)
+
+
+def write_joints_uvd(path: str | os.PathLike[str], joints_uvd: ArrayLike) -> None:
+    """Write a text file: three decimals, a lost frame as a line of ``nan``.
+
+    The file appears whole or not at all: it is written under a temporary name and then renamed.
+
+    Args:
+        path: the file to write; one that exists is replaced.
+        joints_uvd: (N, K, 3) of u px, v px, d mm; NaN in all joints of a lost frame.
+
+    Raises:
+        CadstnError: if the shape is wrong, a value is infinite, a frame lost in part, or the file
+            cannot be written.
+    """
+    path = Path(path)
+    lost_frames(joints_uvd)  # refuses what the reader would refuse
+    table = np.asarray(joints_uvd, dtype=np.float64)
+    rows = table.reshape(len(table), -1)
+    line = " ".join(["%.3f"] * rows.shape[1]) + "\n"
+    text = "".join(line % tuple(row) for row in rows.tolist())
+    write_text(path, text)
