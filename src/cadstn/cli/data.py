@@ -26,9 +26,7 @@ if TYPE_CHECKING:
     help="One recording, or a whole set with its labels as NYU, ICVL or MSRA15 has them.",
 )  # fmt: skip
 @click.option(
-    "--frames",
-    type=click.IntRange(1),
-    help="Frames of a recording (150), of an MSRA15 subject (1000).",
+    "--frames", type=click.IntRange(1), help="Of a recording (150) or of MSRA15's subjects (1000)."
 )
 @click.option("--train", type=click.IntRange(1), help="Frames to train with (NYU, ICVL; 1000).")
 @click.option("--test", type=click.IntRange(1), help="Frames to test with (NYU, ICVL; 300).")
