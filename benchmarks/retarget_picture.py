@@ -20,12 +20,12 @@ from cadstn.tracking.outputs.robot_csv import tracked_hand
 
 FRAMES = (0, 45, 75, 110)
 SHOWN = ("FFJ3", "FFJ2", "MFJ3", "MFJ2", "THJ4")
-COLOURS = dict(zip(HAND21.fingers, ("C3", "C0", "C2", "C1", "C4"), strict=True))
+COLORS = dict(zip(HAND21.fingers, ("C3", "C0", "C2", "C1", "C4"), strict=True))
 
 
 def draw(axes, chains, title):
-    for (finger, colour), chain in zip(COLOURS.items(), chains, strict=True):
-        axes.plot(*np.transpose(chain), "o-", color=colour, ms=2.5, lw=1.8, label=finger)
+    for (finger, color), chain in zip(COLORS.items(), chains, strict=True):
+        axes.plot(*np.transpose(chain), "o-", color=color, ms=2.5, lw=1.8, label=finger)
     axes.view_init(10, -25)
     axes.set_box_aspect((1, 1, 1.2), zoom=1.5)
     axes.set(xlim=(-90, 90), ylim=(-90, 90), zlim=(0, 216), title=title)

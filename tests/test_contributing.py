@@ -3,6 +3,7 @@
 import importlib
 import re
 import sys
+import tokenize
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
@@ -159,3 +160,14 @@ def test_a_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert any(grad is not None and grad.abs().sum() > 0 for grad in grads)
     export_onnx(assemble(networks, chosen), tmp_path / "mine.onnx", {})
     assert b'"trunk": "mine"' in (tmp_path / "mine.onnx").read_bytes()
+
+
+def test_names_have_one_spelling() -> None:
+    names = set()
+    for path in (ROOT / "src").rglob("*.py"):
+        with path.open(encoding="utf-8") as file:
+            tokens = tokenize.generate_tokens(file.readline)
+            names |= {token.string for token in tokens if token.type == tokenize.NAME}
+    assert "center" in names
+    british = {name for name in names if re.search("centre|colour|grey", name, re.IGNORECASE)}
+    assert british == {"centre"}  # a key in files of joints

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from cadstn.bench.load import busy_cores
-from cadstn.bench.mediapipe_hands import bench_mediapipe, grey_picture
+from cadstn.bench.mediapipe_hands import bench_mediapipe, gray_picture
 from cadstn.bench.track import (
     bench_empty,
     bench_graphs,
@@ -89,9 +89,9 @@ def test_busy_and_mediapipe_rows_are_reported(monkeypatch: pytest.MonkeyPatch) -
     assert "a frame without a hand over a followed frame, busy: " in result.stdout
 
 
-def test_pictures_for_colour_models_show_near_things_bright() -> None:
+def test_pictures_for_color_models_show_near_things_bright() -> None:
     depth = np.zeros((120, 160), np.float32)
     depth[:, :80], depth[:, 80:120] = 300, 1200
-    picture = grey_picture(depth)
+    picture = gray_picture(depth)
     assert picture.shape == (480, 640, 3)
     assert picture[200, 100, 0] > picture[200, 400, 0] > picture[200, 600, 0] == 0

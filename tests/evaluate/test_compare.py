@@ -25,7 +25,7 @@ from cadstn.evaluate.published import (
     AUTHORS_LOG_MM,
     NETWORKS,
     PAPER_MM,
-    colour_of,
+    color_of,
     dash_of,
     method_name,
 )
@@ -175,14 +175,14 @@ def test_files_that_do_not_fit(tmp_path: Path) -> None:
         compare_files([one], rules, tmp_path / "none.txt")
 
 
-def test_a_method_keeps_its_colour() -> None:
+def test_a_method_keeps_its_color() -> None:
     names = [*PAPER_MM["nyu"], *PAPER_MM["icvl"], "Spatial", "Temporal", "mine", "another"]
-    assert all(re.fullmatch("#[0-9A-F]{6}", colour_of(name)) for name in names)
-    assert colour_of("Spatial (authors)") == colour_of("Spatial")
+    assert all(re.fullmatch("#[0-9A-F]{6}", color_of(name)) for name in names)
+    assert color_of("Spatial (authors)") == color_of("Spatial")
     assert (dash_of("Spatial (authors)"), dash_of("Spatial")) == ("--", "-")
-    assert colour_of("mine") == colour_of("mine")
+    assert color_of("mine") == color_of("mine")
     networks = ("Sliced 3D Input", "Baseline", "Temporal", "Spatial", "CADSTN")
-    assert len({colour_of(name) for name in networks}) == 5
+    assert len({color_of(name) for name in networks}) == 5
     assert method_name("x/CVPR14_LRF_Results.txt") == "LRF"
 
 

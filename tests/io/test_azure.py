@@ -59,9 +59,9 @@ def test_what_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     path = write(tmp_path / "a.mkv", units())
     with pytest.raises(CadstnError, match="azure-kinect-nfov"):
         open_recording(path)
-    colour = write(tmp_path / "b.mkv", units(), title="COLOR")
+    color = write(tmp_path / "b.mkv", units(), title="COLOR")
     with pytest.raises(CadstnError, match=r"b\.mkv: no depth track among: COLOR"):
-        open_recording(colour, CAMERA)
+        open_recording(color, CAMERA)
     (tmp_path / "c.mkv").write_bytes(path.read_bytes()[:40] + bytes(100))
     with pytest.raises(CadstnError, match=r"c\.mkv: (not a readable|no depth track)"):
         open_recording(tmp_path / "c.mkv", CAMERA)

@@ -113,7 +113,7 @@ def test_one_file_is_a_recording(tmp_path: Path) -> None:
     assert len(depths(tmp_path / "clip.npy", None)) == 3
 
 
-def test_colour_beside_depth_is_left_alone(tmp_path: Path) -> None:
+def test_color_beside_depth_is_left_alone(tmp_path: Path) -> None:
     save(tmp_path / "take" / "rgb", ".png", np.zeros((3, 6, 8, 3), np.uint8))
     save(tmp_path / "take" / "depth", ".png", UNITS)
     recording = open_recording(tmp_path / "take", CAMERA)
@@ -184,7 +184,7 @@ def test_dexycb(tmp_path: Path) -> None:
     assert "names no colour camera" in refused(folder, None)
 
 
-def test_packed_colour_whose_red_is_not_0() -> None:
+def test_packed_color_whose_red_is_not_0() -> None:
     frames = SHARED / "cases" / "red_low_packing" / "frames"
     if not frames.is_dir():
         pytest.skip(f"{frames} is absent")

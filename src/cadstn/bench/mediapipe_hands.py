@@ -43,7 +43,7 @@ def bench_mediapipe(frames: list[tuple[DepthMm, Camera]]) -> dict[str, Any]:
         return {"timings": {}, "note": f"installed, but its hand models cannot be used ({error})"}
     timings: dict[str, Any] = {}
     found = []
-    pictures = [grey_picture(depth_mm) for depth_mm, _ in frames]
+    pictures = [gray_picture(depth_mm) for depth_mm, _ in frames]
     for complexity, name in enumerate(_MODELS):
         took, count = [], 0
         try:
@@ -61,9 +61,9 @@ def bench_mediapipe(frames: list[tuple[DepthMm, Camera]]) -> dict[str, Any]:
     return {"timings": timings, "note": f"{version}, grey pictures of depth; {', '.join(found)}"}
 
 
-def grey_picture(depth_mm: DepthMm) -> NDArray[np.uint8]:
+def gray_picture(depth_mm: DepthMm) -> NDArray[np.uint8]:
     """A depth frame (H, W) as a picture (480, 640, 3): what is near is bright."""
     bright = 255 * (1 - (depth_mm - _NEAR_MM) / _RANGE_MM)
-    grey = np.where(depth_mm > 0, np.clip(bright, 0, 255), 0).astype(np.uint8)
-    resized = cv2.resize(grey, (640, 480), interpolation=cv2.INTER_AREA)
+    gray = np.where(depth_mm > 0, np.clip(bright, 0, 255), 0).astype(np.uint8)
+    resized = cv2.resize(gray, (640, 480), interpolation=cv2.INTER_AREA)
     return np.ascontiguousarray(np.repeat(resized[..., None], 3, -1))

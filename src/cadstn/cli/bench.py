@@ -29,11 +29,11 @@ def bench() -> None:
 
 
 @bench.command("track")
-@click.option("--width", default=640, show_default=True, help="Of the frames, in pixels.")
+@click.option("--width", default=640, show_default=True, help="Width of the frames, pixels.")
 @click.option("--paper/--no-paper", default=True, help="The paper's sizes too (needs PyTorch).")
-@click.option("--peers/--no-peers", default=True, help="Other published networks (PyTorch too).")
+@click.option("--peers/--no-peers", default=True, help="Published networks (needs PyTorch).")
 @click.option("--threads", type=click.IntRange(1), help="1 measures processor time, not the clock.")
-@click.option("--busy", is_flag=True, help="Again with a spinning process on every core.")
+@click.option("--busy", is_flag=True, help="Also beside one busy process a core.")
 @AS_JSON
 def track(
     width: int, paper: bool, peers: bool, threads: int | None, busy: bool, as_json: bool
@@ -61,7 +61,7 @@ def track(
 @click.option("--split", default="train", show_default=True, help="As for 'cadstn train'.")
 @DEVICE
 @SETTINGS
-@click.option("--rounds", default=5, show_default=True, type=click.IntRange(1), help="Steps timed.")
+@click.option("--rounds", default=5, show_default=True, type=click.IntRange(1), help="Timed steps.")
 @click.option("--plain/--no-plain", default=True, help="Measure a plain eager loop beside it.")
 @AS_JSON
 def train(
@@ -111,7 +111,9 @@ def train(
 )  # fmt: skip
 @DEVICE
 @click.option("--workers", default=2, show_default=True, type=click.IntRange(1), help="Threads.")
-@click.option("--rounds", default=5, show_default=True, type=click.IntRange(1), help="Timed.")
+@click.option(
+    "--rounds", default=5, show_default=True, type=click.IntRange(1), help="Timed rounds."
+)
 @click.option("--compiled/--eager", default=True, help="With torch.compile, as a training has it.")
 @AS_JSON
 def synth(
@@ -135,12 +137,12 @@ def synth(
 @click.option("--choosing", "test", flag_value="choosing-1",
               help="The same scenes from other seeds, to choose by.")  # fmt: skip
 @click.option("--recordings", type=click.IntRange(0),
-              help="Rendered, with a hand (125); of each scene of a test set (10).")  # fmt: skip
+              help="Recordings with a hand (125); in a test set, of each scene (10).")  # fmt: skip
 @click.option("--frames", type=click.IntRange(3),
-              help="Of each recording (64; of a test set 30).")  # fmt: skip
+              help="Frames of each recording (64; in a test set 30).")  # fmt: skip
 @click.option("--empty", default=32, show_default=True, type=click.IntRange(0),
               help="Rendered recordings without a hand.")  # fmt: skip
-@click.option("--seed", default=0, show_default=True, help="Of the rendered recordings.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the rendered recordings.")
 @click.option("--keep", type=click.Path(path_type=Path, file_okay=False),
               help="Folder for what is rendered: other weights need no rendering.")  # fmt: skip
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1),
@@ -221,7 +223,7 @@ def model(
     type=click.IntRange(0),
     help="Rendered scenes with and without a hand, so many each, four frames a scene.",
 )
-@click.option("--choosing", is_flag=True, help="Scenes that thresholds are chosen on.")
+@click.option("--choosing", is_flag=True, help="The scenes that thresholds are chosen on.")
 @click.option("--real", type=click.Path(path_type=Path, exists=True, file_okay=False),
               help="Folder with no_hand, kinect2 and sr305.")  # fmt: skip
 @THREADS

@@ -91,7 +91,7 @@ def _lerobot(folder: Path, network: Network, task: str | None) -> LeRobotWriter:
               help="The robot hand.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="CSV file to write.")
 @click.option("--side", type=click.Choice(["left", "right"]),
-              help="Of the hand and the robot's; without it, as most frames have it.")  # fmt: skip
+              help="Side of both hands; if not given, the side of most frames.")  # fmt: skip
 @click.option("--hand-eye", type=click.Path(path_type=Path),
               help="JSON file of a 4 x 4 matrix from the camera frame to the robot's base frame, "
               "and its unit: mm or m.")  # fmt: skip

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from cadstn.errors import CadstnError
 from cadstn.evaluate.analysis import CURVE_MM
 from cadstn.evaluate.metrics import proportion_within
-from cadstn.evaluate.published import colour_of, dash_of
+from cadstn.evaluate.published import color_of, dash_of
 from cadstn.geometry.skeleton import Skeleton
 from cadstn.io.joints import FloatArray
 
@@ -46,7 +46,7 @@ def good_frames(
     reduce = np.max if of == "max" else np.mean
     for name, errors in errors_mm.items():
         within = 100 * proportion_within(reduce(errors, axis=1), CURVE_MM)
-        axes.plot(CURVE_MM, within, dash_of(name), color=colour_of(name), label=name, lw=1.8)
+        axes.plot(CURVE_MM, within, dash_of(name), color=color_of(name), label=name, lw=1.8)
     which = "largest" if of == "max" else "mean"
     axes.set(
         title=title, xlim=(0, 80), ylim=(0, 100), ylabel="frames within the threshold, %",
@@ -74,9 +74,9 @@ def per_joint(errors_mm: Mapping[str, Sequence[float]], skeleton: Skeleton, titl
     for i, (name, errors) in enumerate(errors_mm.items()):
         values = np.append(np.asarray(errors)[order], np.mean(errors))
         offset = (i - (len(errors_mm) - 1) / 2) * spread
-        hollow = "none" if dash_of(name) == "--" else colour_of(name)
+        hollow = "none" if dash_of(name) == "--" else color_of(name)
         axes.plot(
-            places + offset, values, _MARKS[i % len(_MARKS)], color=colour_of(name), label=name,
+            places + offset, values, _MARKS[i % len(_MARKS)], color=color_of(name), label=name,
             ms=6, mfc=hollow, ls="none",
         )  # fmt: skip
         highest = max(highest, float(np.nanmax(values, initial=0.0)))
@@ -105,7 +105,7 @@ def bars(
         offset = (i - (len(values) - 1) / 2) * width
         shape = "" if dash_of(name) == "-" else "///"
         axes.bar(
-            places + offset, np.nan_to_num(numbers), width * 0.92, color=colour_of(name),
+            places + offset, np.nan_to_num(numbers), width * 0.92, color=color_of(name),
             label=name, hatch=shape, edgecolor="white", lw=0.3,
         )  # fmt: skip
     axes.set_xticks(places, groups)
@@ -131,7 +131,7 @@ def fixed_weights(
     for i, (name, value) in enumerate(levels_mm.items()):
         style = ("-", "--", ":", "-.")[i % 4]
         label = f"{name}: {value:.2f} mm"
-        axes.axhline(value, ls=style, color=colour_of(name), label=label, lw=1.6)
+        axes.axhline(value, ls=style, color=color_of(name), label=label, lw=1.6)
     axes.set(
         title=title, xlabel="weight w of the temporal prediction", ylabel="mean joint error, mm",
         xlim=(0, 1),

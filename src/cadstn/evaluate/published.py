@@ -46,7 +46,7 @@ def method_name(path: str | Path) -> str:
     return printable(str(_DATA["method_of_stem"].get(stem, stem)))
 
 
-def colour_of(name: str) -> str:
+def color_of(name: str) -> str:
     """Colour of a method, the same in every figure; an unknown name always gets the same one."""
     plain = name.removesuffix(_AUTHORS)
     return str(_DATA["colors"].get(plain) or _OTHERS[zlib.crc32(plain.encode()) % len(_OTHERS)])

@@ -33,13 +33,13 @@ class PngHeader(NamedTuple):
     width: int
     height: int
     bits: int
-    colour: int
+    color: int
     interlaced: bool
 
     @property
     def channels(self) -> int:
         """Values a pixel, as they are stored."""
-        return _CHANNELS[self.colour]
+        return _CHANNELS[self.color]
 
 
 def read_header(data: bytes) -> PngHeader:
@@ -49,12 +49,12 @@ def read_header(data: bytes) -> PngHeader:
     if len(data) < 33:
         raise CadstnError(f"PNG cut off after {len(data)} bytes", hint=_HINT)
     width, height = int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
-    bits, colour, packing, filtering, interlaced = data[24:29]
-    if colour not in _CHANNELS or bits not in (1, 2, 4, 8, 16) or packing or filtering:
+    bits, color, packing, filtering, interlaced = data[24:29]
+    if color not in _CHANNELS or bits not in (1, 2, 4, 8, 16) or packing or filtering:
         raise CadstnError("PNG of an unknown kind", hint=_HINT)
     if interlaced > 1 or not width or not height:
         raise CadstnError(f"PNG of {width}x{height} pixels, interlace {interlaced}", hint=_HINT)
-    return PngHeader(width, height, bits, colour, bool(interlaced))
+    return PngHeader(width, height, bits, color, bool(interlaced))
 
 
 def still_image(data: bytes) -> bytes:

@@ -66,10 +66,10 @@ def slices_picture(dataset: Dataset, frame: int, rule: CropRule, slices: int) ->
     tiles = []
     for image, caption in shown:
         tile = cv2.resize(image, (_SMALL, _SMALL), interpolation=cv2.INTER_NEAREST)
-        grey = np.full((_SMALL + 30, _SMALL + 6), 255, np.uint8)
-        grey[26:-4, 3:-3] = tile.astype(np.uint8)
-        cv2.putText(grey, caption, (4, 18), _FONT, 0.46, (0,), 1, cv2.LINE_AA)
-        tiles.append(grey)
+        gray = np.full((_SMALL + 30, _SMALL + 6), 255, np.uint8)
+        gray[26:-4, 3:-3] = tile.astype(np.uint8)
+        cv2.putText(gray, caption, (4, 18), _FONT, 0.46, (0,), 1, cv2.LINE_AA)
+        tiles.append(gray)
     columns = -(-len(tiles) // 2)
     tiles += [np.full_like(tiles[0], 255)] * (2 * columns - len(tiles))
     rows = [np.hstack(tiles[:columns]), np.hstack(tiles[columns:])]
@@ -161,8 +161,8 @@ def _close(
     center = around_mm.mean(0)
     corner, zoom = _window(camera, center, size)
     warp = np.array([[zoom[0], 0, -corner[0] * zoom[0]], [0, zoom[1], -corner[1] * zoom[1]]])
-    grey = shade(depth_mm, float(center[2]))
-    view = np.asarray(cv2.warpAffine(grey, warp, (size, size), flags=cv2.INTER_NEAREST), np.uint8)
+    gray = shade(depth_mm, float(center[2]))
+    view = np.asarray(cv2.warpAffine(gray, warp, (size, size), flags=cv2.INTER_NEAREST), np.uint8)
     return view, _project(around_mm, camera, around_mm, size)
 
 

@@ -116,7 +116,7 @@ def sensor_sheet(seed: int) -> Image:
                 sensor(name),
                 angle_per_pixel=view.step_x,
             )
-            picture = _grey(measured[0], float(center[0, 2]))
+            picture = _gray(measured[0], float(center[0, 2]))
             pictures.append(_titled(picture, f"{name} {distance:.0f} mm"))
     return contact_sheet(pictures, len(names), _TILE)
 
@@ -192,7 +192,7 @@ def _plaster(depth_mm: Tensor, step: float) -> Image:
     return np.asarray(cv2.cvtColor(bright.byte().numpy(), cv2.COLOR_GRAY2BGR), np.uint8)
 
 
-def _grey(depth_mm: Tensor, center_mm: float) -> Image:
+def _gray(depth_mm: Tensor, center_mm: float) -> Image:
     """Depth as the tracker's pictures show it."""
     return shade(depth_mm.nan_to_num(posinf=0.0).numpy(), center_mm)
 

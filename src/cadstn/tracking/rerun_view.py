@@ -150,10 +150,10 @@ class RerunView:
         rr, log = self._rr, self._stream.log
         if hand.found:
             red = np.round((1 - hand.confidence) * 255)
-            colours = np.stack([red, 255 - red, np.full_like(red, 80)], -1).astype(np.uint8)
-            self._draw(f"world/{name}", hand.joints_mm, colours)
+            colors = np.stack([red, 255 - red, np.full_like(red, 80)], -1).astype(np.uint8)
+            self._draw(f"world/{name}", hand.joints_mm, colors)
             # Once more by itself: in the room a hand is small.
-            self._draw(f"near/{name}", hand.joints_mm - hand.joints_mm.mean(0), colours)
+            self._draw(f"near/{name}", hand.joints_mm - hand.joints_mm.mean(0), colors)
             log(f"confidence/{name}", rr.BarChart(hand.confidence))
             log(f"weight_of_temporal/{name}", rr.BarChart(hand.temporal_weight))
             if np.isfinite(hand.uncertainty_mm).all():
@@ -165,14 +165,14 @@ class RerunView:
         if np.isfinite(hand.present):
             log(f"numbers/{name}/present", rr.Scalars(hand.present))
 
-    def _draw(self, path: str, joints_mm: NDArray[np.floating], colours: NDArray[np.uint8]) -> None:
+    def _draw(self, path: str, joints_mm: NDArray[np.floating], colors: NDArray[np.uint8]) -> None:
         rr, log = self._rr, self._stream.log
         joints = joints_mm / 1000
         bones = [joints[list(bone)] for bone in self._skeleton.bones]
         log(f"{path}/bones", rr.LineStrips3D(bones, colors=[[230, 230, 230]], radii=0.002))
         log(
             f"{path}/joints",
-            rr.Points3D(joints, colors=colours, radii=0.004, labels=self._skeleton.joints,
+            rr.Points3D(joints, colors=colors, radii=0.004, labels=self._skeleton.joints,
                         show_labels=False),
         )  # fmt: skip
 

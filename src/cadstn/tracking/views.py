@@ -18,7 +18,7 @@ HEIGHT = 480
 _WIDEST = 4 * HEIGHT  # of the frame: a picture of one row must not become millions wide
 
 # Blue, green, red; one colour a finger, distinct for most colour-blind people (Okabe-Ito).
-_COLOURS = {
+_COLORS = {
     "thumb": (0, 159, 230),
     "index": (233, 180, 86),
     "middle": (115, 158, 0),
@@ -51,10 +51,10 @@ def overlay(
     """
     height, width = depth_mm.shape
     scale = min(HEIGHT / height, _WIDEST / width)
-    grey = shade(depth_mm)
+    gray = shade(depth_mm)
     size = (max(2 * round(width * scale / 2), 2), max(round(height * scale), 1))  # even, for video
     frame = np.full((HEIGHT, size[0], 3), 40, np.uint8)
-    frame[: size[1]] = cv2.resize(grey, size, interpolation=cv2.INTER_NEAREST)
+    frame[: size[1]] = cv2.resize(gray, size, interpolation=cv2.INTER_NEAREST)
     close = np.full((HEIGHT, HEIGHT, 3), 40, np.uint8)
     if hand.found:
         uv = camera.to_uvd(hand.joints_mm)[:, :2]
@@ -98,18 +98,18 @@ def shade(depth_mm: DepthMm, center_mm: float | None = None) -> Image:
     else:
         near, far = center_mm - 130.0, center_mm + 170.0
     bright = np.clip((far - depth_mm) / (far - near), 0, 1) * 215 + 40
-    grey = np.where(measured, bright, 0).astype(np.uint8)
-    return np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), np.uint8)
+    gray = np.where(measured, bright, 0).astype(np.uint8)
+    return np.asarray(cv2.cvtColor(gray, cv2.COLOR_GRAY2BGR), np.uint8)
 
 
 def draw_joints(image: Image, uv: NDArray[np.floating], skeleton: Skeleton, thick: int) -> None:
     """Draw bones and joints in place, in their finger's colour."""
-    colour = {j: _COLOURS[f] for f, chain in skeleton.fingers.items() for j in chain}
+    color = {j: _COLORS[f] for f, chain in skeleton.fingers.items() for j in chain}
     for start, end in skeleton.bones:
-        shade = colour.get(end, _WHITE)
+        shade = color.get(end, _WHITE)
         cv2.line(image, _pixel(uv[start]), _pixel(uv[end]), shade, thick, cv2.LINE_AA)
     for joint, point in enumerate(uv):
-        cv2.circle(image, _pixel(point), thick + 1, colour.get(joint, _WHITE), -1, cv2.LINE_AA)
+        cv2.circle(image, _pixel(point), thick + 1, color.get(joint, _WHITE), -1, cv2.LINE_AA)
         cv2.circle(image, _pixel(point), thick + 1, (0, 0, 0), 1, cv2.LINE_AA)
 
 

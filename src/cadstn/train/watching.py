@@ -133,17 +133,17 @@ def prediction_sheet(
     crops = batch.crops.flatten(0, 1).cpu().numpy()
     for index in order:
         near = np.where(crops[index] < 1, 0.9 - 0.35 * (crops[index] + 1), 0.0)
-        grey = cv2.resize(
+        gray = cv2.resize(
             (255 * near).astype(np.uint8), None, fx=scale, fy=scale,
             interpolation=cv2.INTER_NEAREST,
         )  # fmt: skip
-        tile = np.repeat(grey[..., None], 3, -1)
-        for pixels, colour in zip(sets, ((60, 220, 60), (255, 70, 70)), strict=True):
+        tile = np.repeat(gray[..., None], 3, -1)
+        for pixels, color in zip(sets, ((60, 220, 60), (255, 70, 70)), strict=True):
             # A pixel's middle lies half a pixel from its corner.
             points = (pixels[index] + middle + 0.5) * scale
             for a, b in skeleton(skeleton_name).bones:
                 ends = [tuple(int(v) for v in np.clip(points[i], -9999, 9999)) for i in (a, b)]
-                cv2.line(tile, ends[0], ends[1], colour, max(1, scale // 2), cv2.LINE_AA)
+                cv2.line(tile, ends[0], ends[1], color, max(1, scale // 2), cv2.LINE_AA)
         tiles.append(tile)
     blank = np.zeros_like(tiles[0])
     tiles += [blank] * (-len(tiles) % 4)
