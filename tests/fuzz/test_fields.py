@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from cadstn.cli.training import setting
+from cadstn.cli.sources import setting
 from cadstn.data.bank import Bank, CropRule, open_bank, write_bank
 from cadstn.errors import CadstnError
 from cadstn.evaluate import score_files

@@ -86,7 +86,7 @@ def train(
     import torch
 
     from cadstn.bench.train import bench_train, format_speeds
-    from cadstn.cli.training import open_source, setting
+    from cadstn.cli.sources import open_source, setting
 
     fields = dict(setting(text) for text in settings)
     device = device_of(device)

@@ -234,7 +234,7 @@ def reproduce(
     """
     import sys
 
-    from cadstn.cli.training import setting
+    from cadstn.cli.sources import setting
 
     need_train("cadstn reproduce")
     from cadstn.reproduce.run import reproduce as run

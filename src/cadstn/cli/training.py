@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cadstn.cli.clock import FIRST_ESTIMATE, Clock, advance, progress_line
-from cadstn.cli.shared import MANY, begun, need_train, weights_at
-from cadstn.errors import CadstnError, Stopped
+from cadstn.cli.shared import MANY, begun, need_train
+from cadstn.cli.sources import open_source, recipe_of, rendering, setting
+from cadstn.errors import Stopped
 
 if TYPE_CHECKING:
-    from cadstn.train import Progress, Source
-    from cadstn.train.recipes import Recipe
+    from cadstn.train import Progress
 
 
 @click.command()
@@ -80,7 +80,7 @@ def train(
         _train_detector(out or Path(), fields, only_print)
         return
     if out is None or only_print:
-        click.echo(json.dumps(json.loads(_recipe_of(name, data, fields).to_json()), indent=1))
+        click.echo(json.dumps(json.loads(recipe_of(name, data, fields).to_json()), indent=1))
         return
     if name == "shipped":
         _train_shipped(out)
@@ -228,7 +228,7 @@ def _train_detector(out: Path, fields: dict[str, Any], only_print: bool) -> None
     def rendered(count: int) -> None:
         nonlocal done
         done += count
-        _rendering(min(done, chosen.frames), chosen.frames)
+        rendering(min(done, chosen.frames), chosen.frames)
 
     step = 0
 
@@ -272,101 +272,5 @@ def _train_shipped(out: Path) -> None:
     )  # fmt: skip
 
 
-def open_source(
-    name: str,
-    data: str,
-    split: str | None,
-    settings: dict[str, Any],
-    device: str,
-    speak: bool = True,
-    folder: Path | None = None,
-    miner: str | None = None,
-) -> tuple[Recipe, Source]:
-    """Find the recipe and the samples that a command line asks for.
-
-    Args:
-        name: of the recipe.
-        data: ``synthetic``, a bank's file or a data set's folder.
-        split: of a data set; None for the recipe's own.
-        settings: fields to override.
-        device: where samples go.
-        speak: show the making of a bank.
-        folder: where frames that a recipe wants prepared are kept; None renders every one anew.
-        miner: weights with a detector, whose candidates are put among prepared frames.
-
-    Raises:
-        CadstnError: for an unknown recipe or field, or data that is not what it claims.
-    """
-    from cadstn.train import BankSource, PreparedSource, RenderedSource
-    from cadstn.train.recipes import override, recipe
-
-    if data == "synthetic":
-        chosen = override(recipe(name), settings)
-        if not chosen.prepared or folder is None:
-            return chosen, RenderedSource(chosen, device)
-        workers = os.cpu_count() or 1
-        told = _rendering if speak else lambda done, total: None
-        mine = None
-        if miner is not None:
-            from cadstn.tracking import load_network
-            from cadstn.train.mined import Miner
-
-            with weights_at(miner) as path:
-                network = load_network(path, provider="cpu")
-            tell = partial(_rendering, what="mining") if speak else told
-            mine = Miner(network, chosen.seed, compiled=chosen.compiled, on_mined=tell)
-        source = PreparedSource(chosen, folder, device, workers=workers, mine=mine, on_frames=told)
-        return chosen, source
-    from cadstn.data.bank import build_bank, open_bank
-
-    path = Path(data)
-    if path.is_file():
-        bank = open_bank(path)
-        chosen = override(recipe(name, bank.about["set"]), settings)
-        bank.check_rule(chosen.crop_rule())
-        return chosen, BankSource(bank, chosen, device)
-    from cadstn.data import find_dataset, open_dataset
-
-    chosen = override(recipe(name, find_dataset(path).name), settings)
-    dataset = open_dataset(path, split or chosen.split)
-    with click.progressbar(
-        length=len(dataset), label="crops", file=sys.stderr, hidden=not speak
-    ) as bar:
-        bank = build_bank(dataset, chosen.crop_rule(), on_frames=bar.update)
-    return chosen, BankSource(bank, chosen, device)
-
-
-def setting(text: str) -> tuple[str, Any]:
-    """Read FIELD=VALUE, the value as JSON or else as plain text."""
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise CadstnError(f"--set {text}", hint="write --set FIELD=VALUE")
-    try:
-        return name, json.loads(value)
-    except json.JSONDecodeError:
-        return name, value
-    except (ValueError, RecursionError) as error:  # thousands of digits, of brackets
-        raise CadstnError(f"--set {name} ({error})", hint="write --set FIELD=VALUE") from None
-
-
-def _recipe_of(name: str, data: str, fields: dict[str, Any]) -> Recipe:
-    """The recipe that a command line names, with no sample read."""
-    from cadstn.train.recipes import override, recipe
-
-    if data == "synthetic":
-        return override(recipe(name), fields)
-    from cadstn.data import find_dataset
-    from cadstn.data.bank import open_bank
-
-    path = Path(data)
-    there = open_bank(path).about["set"] if path.is_file() else find_dataset(path).name
-    return override(recipe(name, there), fields)
-
-
 def _say(line: str) -> None:
     click.echo(line, err=True)
-
-
-def _rendering(done: int, total: int, what: str = "rendering") -> None:
-    end = "\n" if done == total else ""
-    click.echo(f"\r{what} {done} of {total} frames{end}", nl=False, err=True)

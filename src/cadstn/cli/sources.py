@@ -1,0 +1,116 @@
+"""The recipe and the samples that a command line names, for the commands that train or time it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cadstn.cli.shared import weights_at
+from cadstn.errors import CadstnError
+
+if TYPE_CHECKING:
+    from cadstn.train import Source
+    from cadstn.train.recipes import Recipe
+
+
+def open_source(
+    name: str,
+    data: str,
+    split: str | None,
+    settings: dict[str, Any],
+    device: str,
+    speak: bool = True,
+    folder: Path | None = None,
+    miner: str | None = None,
+) -> tuple[Recipe, Source]:
+    """Find the recipe and the samples that a command line asks for.
+
+    Args:
+        name: of the recipe.
+        data: ``synthetic``, a bank's file or a data set's folder.
+        split: of a data set; None for the recipe's own.
+        settings: fields to override.
+        device: where samples go.
+        speak: show the making of a bank.
+        folder: where frames that a recipe wants prepared are kept; None renders every one anew.
+        miner: weights with a detector, whose candidates are put among prepared frames.
+
+    Raises:
+        CadstnError: for an unknown recipe or field, or data that is not what it claims.
+    """
+    from cadstn.train import BankSource, PreparedSource, RenderedSource
+    from cadstn.train.recipes import override, recipe
+
+    if data == "synthetic":
+        chosen = override(recipe(name), settings)
+        if not chosen.prepared or folder is None:
+            return chosen, RenderedSource(chosen, device)
+        workers = os.cpu_count() or 1
+        told = rendering if speak else lambda done, total: None
+        mine = None
+        if miner is not None:
+            from cadstn.tracking import load_network
+            from cadstn.train.mined import Miner
+
+            with weights_at(miner) as path:
+                network = load_network(path, provider="cpu")
+            tell = partial(rendering, what="mining") if speak else told
+            mine = Miner(network, chosen.seed, compiled=chosen.compiled, on_mined=tell)
+        source = PreparedSource(chosen, folder, device, workers=workers, mine=mine, on_frames=told)
+        return chosen, source
+    from cadstn.data.bank import build_bank, open_bank
+
+    path = Path(data)
+    if path.is_file():
+        bank = open_bank(path)
+        chosen = override(recipe(name, bank.about["set"]), settings)
+        bank.check_rule(chosen.crop_rule())
+        return chosen, BankSource(bank, chosen, device)
+    from cadstn.data import find_dataset, open_dataset
+
+    chosen = override(recipe(name, find_dataset(path).name), settings)
+    dataset = open_dataset(path, split or chosen.split)
+    with click.progressbar(
+        length=len(dataset), label="crops", file=sys.stderr, hidden=not speak
+    ) as bar:
+        bank = build_bank(dataset, chosen.crop_rule(), on_frames=bar.update)
+    return chosen, BankSource(bank, chosen, device)
+
+
+def setting(text: str) -> tuple[str, Any]:
+    """Read FIELD=VALUE, the value as JSON or else as plain text."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise CadstnError(f"--set {text}", hint="write --set FIELD=VALUE")
+    try:
+        return name, json.loads(value)
+    except json.JSONDecodeError:
+        return name, value
+    except (ValueError, RecursionError) as error:  # thousands of digits, of brackets
+        raise CadstnError(f"--set {name} ({error})", hint="write --set FIELD=VALUE") from None
+
+
+def recipe_of(name: str, data: str, fields: dict[str, Any]) -> Recipe:
+    """Return the recipe that a command line names, with no sample read."""
+    from cadstn.train.recipes import override, recipe
+
+    if data == "synthetic":
+        return override(recipe(name), fields)
+    from cadstn.data import find_dataset
+    from cadstn.data.bank import open_bank
+
+    path = Path(data)
+    there = open_bank(path).about["set"] if path.is_file() else find_dataset(path).name
+    return override(recipe(name, there), fields)
+
+
+def rendering(done: int, total: int, what: str = "rendering") -> None:
+    """Show how many frames are done, on one line of stderr."""
+    end = "\n" if done == total else ""
+    click.echo(f"\r{what} {done} of {total} frames{end}", nl=False, err=True)
