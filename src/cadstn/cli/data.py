@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     type=click.Choice(["recording", "nyu", "icvl", "icvl-old", "msra"]),
     help="One recording, or a whole set with its labels as NYU, ICVL or MSRA15 has them.",
 )  # fmt: skip
-@click.option("--frames", type=MANY, help="Of a recording (150) or of MSRA15's subjects (1000).")
+@click.option(
+    "--frames", type=MANY, help="Frames of a recording (150), of an MSRA15 subject (1000)."
+)
 @click.option("--train", type=MANY, help="Frames to train with (NYU, ICVL; 1000).")
 @click.option("--test", type=MANY, help="Frames to test with (NYU, ICVL; 300).")
 @click.option("--all-cameras", is_flag=True, help="NYU: render cameras 2 and 3 as well.")
