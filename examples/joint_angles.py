@@ -5,13 +5,12 @@ python examples/joint_angles.py [RECORDING] > angles.csv
 
 import csv
 import sys
-from importlib import resources
 
 import cadstn
 from cadstn.tracking.angles import hand_angles
 from cadstn.tracking.gestures import GestureFilter, static_gesture
 
-path = sys.argv[1] if len(sys.argv) > 1 else resources.files("cadstn") / "demo"
+path = sys.argv[1] if len(sys.argv) > 1 else "demo"
 tracker = cadstn.Tracker()
 steady = GestureFilter(frames=3)
 table = csv.writer(sys.stdout)

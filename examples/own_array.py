@@ -4,7 +4,6 @@ python examples/own_array.py [FRAME.npy fx fy cx cy]
 """
 
 import sys
-from importlib import resources
 
 import numpy as np
 
@@ -15,7 +14,7 @@ if len(sys.argv) == 6:
     fx, fy, cx, cy = map(float, sys.argv[2:])
     camera = cadstn.Camera(fx=fx, fy=fy, cx=cx, cy=cy)
 else:  # the first frame of the recording in the package
-    recording = cadstn.open_recording(resources.files("cadstn") / "demo")
+    recording = cadstn.open_recording("demo")
     depth, camera = next(iter(recording)).depth, recording.camera
 
 tracker = cadstn.Tracker()

@@ -4,14 +4,13 @@ python examples/score_file.py [RECORDING]
 """
 
 import sys
-from importlib import resources
 
 import numpy as np
 
 import cadstn
 from cadstn.evaluate import joint_errors_mm
 
-path = sys.argv[1] if len(sys.argv) > 1 else resources.files("cadstn") / "demo"
+path = sys.argv[1] if len(sys.argv) > 1 else "demo"
 recording = cadstn.open_recording(path)
 tracker = cadstn.Tracker()
 hands = [tracker.update(f.depth, f.camera, f.time_s) for f in recording]

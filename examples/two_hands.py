@@ -5,7 +5,6 @@ python examples/two_hands.py [RECORDING]
 
 import sys
 from dataclasses import replace
-from importlib import resources
 
 import numpy as np
 
@@ -16,7 +15,7 @@ tracker = cadstn.Tracker(hands=2)
 if len(sys.argv) > 1:
     frames = ((f.depth, f.camera) for f in cadstn.open_recording(sys.argv[1]))
 else:  # the recording in the package beside its mirror image: a right and a left hand
-    recording = cadstn.open_recording(resources.files("cadstn") / "demo")
+    recording = cadstn.open_recording("demo")
     wide = replace(recording.camera, cx=recording.camera.width - 0.5, width=0)
     frames = ((np.hstack([f.depth, f.depth[:, ::-1]]), wide) for f in recording)
 

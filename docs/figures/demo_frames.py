@@ -6,7 +6,6 @@ Needs PyTorch, because the slices are cut by the function that the networks use.
 from __future__ import annotations
 
 import math
-from importlib import resources
 
 import cv2
 import numpy as np
@@ -24,8 +23,7 @@ SLICED_FRAME, UPRIGHT_FRAME = 43, 20
 
 def a_crop(number: int) -> tuple[cadstn.Crop, NDArray[np.float64]]:
     """Return a crop of the packaged recording and its joints (21, 3): u, v, depth in half cubes."""
-    with resources.as_file(resources.files("cadstn") / "demo") as path:
-        frame = list(cadstn.open_recording(path))[number]
+    frame = list(cadstn.open_recording("demo"))[number]
     assert frame.truth_xyz_mm is not None
     center = frame.truth_xyz_mm.mean(0)
     crop = cadstn.crop_cube(frame.depth, frame.camera, center, 250)

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import sys
-from importlib import resources
 
 import cv2
 import numpy as np
@@ -22,8 +21,7 @@ BLUE = (214, 120, 30)
 def main() -> None:
     """Draw four frames side by side, each with the way of the last frames."""
     tips = [[float(value) for value in line.split()[4:]] for line in sys.stdin]
-    with resources.as_file(resources.files("cadstn") / "demo") as path:
-        frames = list(cadstn.open_recording(path))
+    frames = list(cadstn.open_recording("demo"))
     pictures = []
     for number in SHOWN:
         frame = frames[number]

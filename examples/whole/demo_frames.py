@@ -7,13 +7,12 @@ fx = fy = 285, cx = 160, cy = 120.
 """
 
 import sys
-from importlib import resources
 
 import numpy as np
 
 import cadstn
 
-recording = cadstn.open_recording(str(resources.files("cadstn") / "demo"))
+recording = cadstn.open_recording("demo")
 with open(sys.argv[1], "wb") as file:
     for frame in recording:
         file.write(frame.depth.astype(np.uint16).tobytes())

@@ -653,3 +653,14 @@ def test_an_npz_file_says_its_times_or_which_arrays_it_holds(tmp_path: Path) -> 
         assert line in refused(open_recording, path)
     np.savez(path, left=depth, right=depth, camera=camera)
     assert "lacks the array 'depth', holds left, right" in refused(open_recording, path)
+
+
+def test_demo_is_the_packaged_recording_unless_there_is_a_file_of_that_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    demo = open_recording("demo")
+    assert len(demo) == 150
+    assert demo.truth_xyz_mm is not None
+    write_recording(Path("demo"), [np.full((48, 64), 500, np.uint16)], Camera(60, 60, 32, 24))
+    assert len(open_recording("demo")) == 1

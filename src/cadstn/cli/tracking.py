@@ -61,6 +61,7 @@ def track(
     overlay.webm, contact.png and summary.json.
 
     \b
+    cadstn track demo --out result
     cadstn track my_recording --out result
     cadstn track frames/ --camera 475.1,475.1,320,240,0.125 --out result
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib import resources
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ def open_recording(
             in the order of the numbers in their names; a folder of such folders, its shots, also as
             `cadstn.io.layouts` knows them; one image; an ``.npz`` file of a numeric array; a
             ROS bag; or Azure Kinect's ``.mkv``. With NYU's camera only ``depth_1_*.png`` counts,
-            if there.
+            if there. ``demo`` is the recording that ships, where no file has that name.
         camera: instead of ``camera.json``: a camera, or text for `parse_camera`.
         pattern: which files of a folder are depth images, such as ``*/depth/*.png``, or which
             topic of a bag.
@@ -49,6 +50,9 @@ def open_recording(
     """
     path = Path(path)
     given = parse_camera(camera) if isinstance(camera, str) else camera
+    if str(path) == "demo" and not path.exists():
+        with resources.as_file(resources.files("cadstn") / "demo") as folder:
+            return open_recording(folder, given)
     with error_context(path):
         if is_bag(path):
             return _open_bag(path, given, pattern)

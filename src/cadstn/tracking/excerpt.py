@@ -23,9 +23,8 @@ def part_of(
     Raises:
         CadstnError: if no frame is left.
 
-    >>> from importlib import resources
     >>> from cadstn.io import open_recording
-    >>> demo = open_recording(resources.files("cadstn") / "demo")
+    >>> demo = open_recording("demo")
     >>> part_of(demo, 10, 20, 2).names
     ('000010.png', '000012.png', '000014.png', '000016.png', '000018.png')
     """

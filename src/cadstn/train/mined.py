@@ -53,7 +53,7 @@ class Candidates(NamedTuple):
         crops: (N, M, M) normalised.
         centers_mm: (N, 3) of their cubes.
         joints_mm: (N, 21, 3) the hand's; where there is none, those that the network placed the
-            crop by, which is how it is turned to the canonical view.
+            crop by, which is how it is rotated to the canonical view.
         left: (N,) whether it is a left hand.
         present: (N,) whether it is a hand.
     """
@@ -72,7 +72,7 @@ class Miner:
         network: with a detector; what it takes for hands is mined.
         seed: of the frames.
         compiled: render with torch.compile.
-        on_mined: told how many frames are written, and are to be.
+        on_mined: called with how many frames are written, and are to be.
 
     Raises:
         CadstnError: if the network has no detector or reads no canonical views.

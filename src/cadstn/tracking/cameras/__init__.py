@@ -66,10 +66,7 @@ def open_source(
         return SyntheticSource(int(detail or 0))
     path = Path(text)
     if name == "demo" and not path.exists():
-        from importlib import resources
-
-        with resources.as_file(resources.files("cadstn") / "demo") as folder:
-            demo = open_recording(folder)
+        demo = open_recording(name)
         return RecordingSource(demo, real_time=real_time, loop=loop, on_bad=on_bad)
     if not path.exists():
         raise CadstnError("no such source", where=text, hint=_HINT)
