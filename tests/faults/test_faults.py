@@ -86,7 +86,7 @@ def runs(*modules: str) -> Iterator[Run]:
             process.stdin.write(json.dumps(wish) + "\n")
             process.stdin.flush()
             code = int(process.stdout.readline())
-            seen = int(count.read_text()) if count.exists() else -1
+            seen = int(json.loads(count.read_text())[0]) if count.exists() else -1
             return Ended(code, log.read_text(errors="replace"), seen)
 
         yield order
