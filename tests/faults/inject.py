@@ -140,9 +140,9 @@ def main() -> None:
         if pid == 0:
             _child(order, os.fsync)
         _, status = os.waitpid(pid, 0)
-        print(os.waitstatus_to_exitcode(status), flush=True)
         if os.path.exists(order["count"]):  # what one command imports the next ones need as well
             _import(json.loads(Path(order["count"]).read_text())[1])
+        print(os.waitstatus_to_exitcode(status), flush=True)
 
 
 if __name__ == "__main__":
