@@ -1,6 +1,7 @@
 """The command line as a person meets it: outputs, exit codes, one-line errors."""
 
 import json
+import os
 import shutil
 from importlib import resources
 from pathlib import Path
@@ -305,3 +306,44 @@ def test_a_stop_that_was_asked_for_is_no_error(
     main()
     told = capsys.readouterr().err
     assert told.strip() == "stopped after step 76 of the spatial stage; the same command goes on"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["track", "demo", "--out", "x", "--camera", "kinect2", "--scale", "1e308"],
+        ["track", "demo", "--out", "x", "--threads", str(10**15)],
+        ["synth", "x", "--frames", str(10**15)],
+        ["bank", "x", "--clips", str(10**12)],
+    ],
+    ids=lambda words: words[0],
+)
+def test_numbers_that_memory_cannot_hold(words: list[str], tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        done = CliRunner().invoke(cli, words)
+    assert isinstance(done.exception, (CadstnError, SystemExit)), done.exception
+    assert done.exit_code != 0
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["retarget", "clip", "--hand", "leap", "--out", "a.csv", "--hand-eye", "pipe.json"],
+        ["track-many", "pipe.json", "--out", "many"],
+        ["track", "clip", "--out", "a", "--camera", "pipe.json"],
+        ["track", str(resources.files("cadstn") / "demo"), "--out", "a", "--weights", "pipe.json"],
+        ["export", "--whole", "a.onnx", "pipe.json"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_pipe_is_named_and_not_waited_for(words: list[str], tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.json")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        done = CliRunner().invoke(cli, words)
+    assert isinstance(done.exception, CadstnError), done.exception
+    assert "pipe.json: " in str(done.exception)
+    assert "pipe" in str(done.exception).partition("pipe.json: ")[2]

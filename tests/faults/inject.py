@@ -17,11 +17,13 @@ import os
 import signal
 import sys
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 _EVENTS = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncate", "os.link", "os.symlink"}
 _STATE = {"on": False, "seen": 0, "at": -1, "kill": False}
+_HEAVY = {"cadstn", "matplotlib", "pyarrow", "scipy", "tensorboard", "onnx", "jinja2", "dexi_rs"}
 #: Where steps count: what libraries do in folders of their own is not ours.
 _ROOT = [""]
 
@@ -115,12 +117,20 @@ def _child(order: dict[str, Any], real: Any) -> None:
         traceback.print_exc()
     sys.stdout.flush()
     _STATE["on"] = False
-    Path(order["count"]).write_text(str(_STATE["seen"]))
+    used = [name for name in sys.modules if name.split(".")[0] in _HEAVY]
+    Path(order["count"]).write_text(json.dumps([_STATE["seen"], used]))
     os._exit(code)
 
 
+def _import(names: list[str]) -> None:
+    for name in names:
+        if name not in sys.modules:
+            with suppress(Exception):
+                importlib.import_module(name)
+
+
 def main() -> None:
-    for name in ("cv2", "onnxruntime", *sys.argv[1:]):  # once, and not in every child
+    for name in ("cv2", "onnxruntime", "cadstn.cli", *sys.argv[1:]):  # once, not in every child
         importlib.import_module(name)
     sys.addaudithook(_hook)
     print("ready", flush=True)
@@ -130,6 +140,8 @@ def main() -> None:
         if pid == 0:
             _child(order, os.fsync)
         _, status = os.waitpid(pid, 0)
+        if os.path.exists(order["count"]):  # what one command imports the next ones need as well
+            _import(json.loads(Path(order["count"]).read_text())[1])
         print(os.waitstatus_to_exitcode(status), flush=True)
 
 

@@ -86,7 +86,7 @@ def runs(*modules: str) -> Iterator[Run]:
             process.stdin.write(json.dumps(wish) + "\n")
             process.stdin.flush()
             code = int(process.stdout.readline())
-            seen = int(count.read_text()) if count.exists() else -1
+            seen = int(json.loads(count.read_text())[0]) if count.exists() else -1
             return Ended(code, log.read_text(errors="replace"), seen)
 
         yield order
@@ -96,10 +96,21 @@ def runs(*modules: str) -> Iterator[Run]:
 def snapshot(folder: Path) -> dict[str, str]:
     """Hashes of all files below a folder, by name."""
     return {
-        str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest()
+        str(p.relative_to(folder)): hashlib.sha256(contents(p)).hexdigest()
         for p in sorted(folder.rglob("*"))
         if p.is_file()
     }
+
+
+def contents(path: Path) -> bytes:
+    """Bytes of a file; of safetensors without their header's order, which changes by itself."""
+    data = path.read_bytes()
+    if path.suffix != ".safetensors":
+        return data
+    start = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:start])
+    header["__metadata__"].pop("sha256", None)
+    return json.dumps(header, sort_keys=True).encode() + data[start:]
 
 
 def leftovers(root: Path) -> list[Path]:
@@ -238,7 +249,7 @@ class Case:
         timed: files that differ from run to run by the time that something took; a pattern.
         without: files that a kill may leave absent, though an old one was there; a pattern.
         begun: words of a command that is run first and whose files stay.
-        few: steps of each kind that are tried if not all are.
+        few: steps of each kind that are tried if not all are; a case of none waits for all.
         needs: a library.
     """
 
@@ -248,7 +259,7 @@ class Case:
     timed: str = "$^"
     without: str = "$^"
     begun: tuple[str, ...] = ()
-    few: int = 2
+    few: int = 0
     needs: str = "torch"
 
 
@@ -261,30 +272,29 @@ CASES = {
     "compare": Case(("compare", "--set", "icvl", "{in}/a.txt", "{in}/b.txt", "--out", "{root}/out"),
                     old=("out/compare-icvl.html", "out/compare-icvl.md"), needs="matplotlib"),
     "predict": Case(("predict", "{in}/run", "--data", "{in}/icvl", "--centre", "truth", "--out",
-                     "{root}/a.txt", "--truth", "{root}/b.npz"), old=("a.txt", "b.npz")),
-    "export": Case(("export", "{in}/run", "--out", "{root}/hand.onnx"), old=("hand.onnx",)),
+                     "{root}/a.txt", "--truth", "{root}/b.npz"), old=("a.txt", "b.npz"), few=1),
+    "export": Case(("export", "{in}/run", "--out", "{root}/hand.onnx"), old=("hand.onnx",), few=1),
     "export --whole": Case(("export", "--whole", "{root}/a.onnx"), old=("a.onnx", "a.json"),
-                           without=r"a\.json", few=1),
+                           without=r"a\.json"),
     "retarget": Case(("retarget", "{in}/t/joints.npz", "--hand", "leap", "--out",
-                      "{root}/a.csv"), old=("a.csv",), needs="dexi_rs"),
+                      "{root}/a.csv"), old=("a.csv",), needs="dexi_rs", few=1),
     "live --lerobot": Case(("live", "{clip}", "--fast", "--lerobot", "{root}/set"),
-                           needs="pyarrow"),
+                           needs="pyarrow", few=1),
     "synth": Case(("synth", "{root}/a", "--frames", "2", "--seed", "3"),
-                  goes_on=r"a\.part/.*|a/synth\.json"),
+                  goes_on=r"a\.part/.*|a/synth\.json", few=1),
     "synth --layout": Case(("synth", "{root}/set", "--layout", "icvl", "--train", "10",
                             "--test", "2")),
-    "synth --preview": Case(("synth", "{root}/out", "--preview"), few=1),
+    "synth --preview": Case(("synth", "{root}/out", "--preview")),
     "bank": Case(("bank", "{root}/b.bank", "--clips", "2", "--frames", "2", "--kind", "tiny",
-                  *SETTINGS)),
+                  *SETTINGS), few=1),
     "train": Case(("train", "tiny", "--data", "{in}/a.bank", "--out", "{root}/run", *SETTINGS),
-                  goes_on=r".*checkpoint.*", timed=_LOGS),
+                  goes_on=r".*checkpoint.*", timed=_LOGS, few=1),
     "train detector": Case(("train", "detector", "--out", "{root}/run", "--set", "frames=4",
                             "--set", "steps=2", "--set", "again=1", "--set", "rounds=1", "--set",
                             "batch=2", "--set", "warmup=1", "--set", "bf16=false"),
                            goes_on=r".*checkpoint.*"),
-    "ablate": Case(_ABLATE, goes_on=r".*checkpoint.*", timed=_LOGS, few=1),
-    "reproduce, trained": Case(_REPRODUCE, timed=_LOGS + r"|.*report\.(md|html)", begun=_REPRODUCE,
-                               few=1),
+    "ablate": Case(_ABLATE, goes_on=r".*checkpoint.*", timed=_LOGS),
+    "reproduce, trained": Case(_REPRODUCE, timed=_LOGS + r"|.*report\.(md|html)", begun=_REPRODUCE),
 }  # fmt: skip
 
 
@@ -313,10 +323,12 @@ class Bench(NamedTuple):
             assert digest in known or is_whole or self.is_page(name), f"{name} is mixed, {why}"
         gone = [n for n in before if n not in held and not re.fullmatch(self.case.without, n)]
         assert not gone, f"{gone} are gone, {why}"
+        left = [f"{path.relative_to(self.root)}/" for path in leftovers(self.root)]
         if code == 2:
             assert is_one_line(text), f"{why}: {text}"
-            left = [f"{path.relative_to(self.root)}/" for path in leftovers(self.root)]
             assert [name for name in left if not re.match(self.case.goes_on, name)] == [], why
+        if held == self.new and not left:
+            return  # it came too late to matter; some commands refuse to write again
         again = self.run(self.root, self.command, _NEVER, False)
         assert again.code == 0, f"stuck {why}: {again.text}"
         kept = {n: h for n, h in self.outputs().items() if not re.fullmatch(self.case.timed, n)}
@@ -344,6 +356,9 @@ def bench(
 ) -> Bench:  # fmt: skip
     """The case of a test, run once."""
     case = CASES[request.param]
+    small = "disk" in request.node.name
+    if not _STEPS and (case.few == 0 or (small and case.needs != "pyarrow")):
+        pytest.skip("takes long: make faults")
     if find_spec(case.needs) is None:
         pytest.skip(f"needs {case.needs}")
     root = tmp_path / "root"
@@ -364,14 +379,14 @@ def bench(
     return ready._replace(new=ready.outputs())
 
 
-@pytest.mark.parametrize("kill", [False, True], ids=["full disk", "killed"])
 @pytest.mark.parametrize("bench", CASES, indirect=True)
-def test_old_or_new(bench: Bench, kill: bool) -> None:
-    for at in chosen(bench.steps, bench.case.few):
-        bench.reset()
-        code, text, _ = bench.run(bench.root, bench.command, at, kill)
-        assert code in ((-signal.SIGKILL,) if kill else (0, 2)), f"step {at}: {text}"
-        bench.check(code, text, f"at step {at} of {bench.steps}")
+def test_old_or_new(bench: Bench) -> None:
+    for kill in (False, True):
+        for at in chosen(bench.steps, bench.case.few):
+            bench.reset()
+            code, text, _ = bench.run(bench.root, bench.command, at, kill)
+            assert code in ((-signal.SIGKILL,) if kill else (0, 2)), f"step {at}: {text}"
+            bench.check(code, text, f"{'killed' if kill else 'full'} at {at} of {bench.steps}")
     print(f"{' '.join(bench.case.words[:3])}: {bench.steps} steps")
 
 

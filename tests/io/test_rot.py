@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from cadstn.data.bank import Bank, CropRule, open_bank, write_bank
 from cadstn.errors import CadstnError
+from cadstn.io.folder import check_hashes
 from cadstn.io.hashes import check_stamp, check_sums, file_sha256
 
 FLIPS = 400
@@ -111,3 +113,10 @@ def test_the_weights_of_the_package_against_a_list(tmp_path: Path) -> None:
     sums = tmp_path / "SHA256SUMS"
     sums.write_text(f"{file_sha256(path)}  {path.name}\n")
     assert flipped(path, lambda p: check_sums(sums), 40) == 40
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+def test_a_pipe_in_place_of_a_summary_is_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "joints.npz").write_bytes(b"")
+    os.mkfifo(tmp_path / "summary.json")
+    check_hashes(tmp_path / "joints.npz")

@@ -156,6 +156,25 @@ def test_the_command_trains_a_detector(tmp_path: Path) -> None:
     assert "steps" in str(wrong.exception)
 
 
+@pytest.mark.parametrize("text", ["frames=0", "batch=0", "learning_rate=0", "average=2"])
+def test_a_recipe_that_trains_nothing_is_refused(text: str) -> None:
+    done = CliRunner().invoke(cli, ["train", "detector", "--print", "--set", text])
+    assert isinstance(done.exception, CadstnError)
+    assert text.partition("=")[0] in str(done.exception)
+
+
+def test_frames_whose_bits_changed_are_refused(tmp_path: Path) -> None:
+    whole_bank(tmp_path, seed=(0, 20), frames=2)
+    (depth,) = tmp_path.glob("*.depth.npy")
+    held = bytearray(depth.read_bytes())
+    held[len(held) // 2] ^= 1
+    depth.write_bytes(held)
+    with pytest.raises(CadstnError, match=r"depth\.npy: damaged frames"):
+        whole_bank(tmp_path, seed=(0, 20), frames=2)
+    depth.unlink()  # then it is rendered again
+    assert len(whole_bank(tmp_path, seed=(0, 20), frames=2)) == 2
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)

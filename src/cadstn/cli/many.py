@@ -26,7 +26,7 @@ def workers_options(command: F) -> F:
         help="Use the workers of this Dask scheduler; all must reach the files by the same paths.",
     )(command)  # fmt: skip
     return click.option(
-        "--workers", type=click.IntRange(1),
+        "--workers", type=click.IntRange(1, 1024),
         help="Processes on this machine; one for each processor by default.",
     )(command)  # fmt: skip
 

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 @click.option("--hands", default=1, show_default=True, type=click.IntRange(1, 8),
               help="Hands at most; the second is written to joints-2.npz, and so on.")  # fmt: skip
 @click.option(
-    "--threads", type=click.IntRange(1), help="Network threads; else all processors, 4 at most."
+    "--threads",
+    type=click.IntRange(1, 1024),
+    help="Network threads; else all processors, 4 at most.",
 )
 @FIT
 @click.option("--video/--no-video", default=True, show_default=True, help="Write the overlay.")

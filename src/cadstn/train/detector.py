@@ -80,7 +80,14 @@ def detector_recipe(fields: Mapping[str, Any]) -> DetectorRecipe:
             raise CadstnError(f"detector {name} is {value!r}", hint=f"give a value like {like!r}")
         if value is not True and value is not False and not 0 <= value < 1e9:
             raise CadstnError(f"detector {name} is {value!r}", hint=f"give a value like {like!r}")
-    return DetectorRecipe(**{**known, **fields})
+    chosen = DetectorRecipe(**{**known, **fields})
+    if min(chosen.frames, chosen.batch) < 1 or not chosen.learning_rate > 0 or chosen.average > 1:
+        raise CadstnError(
+            f"detector frames {chosen.frames}, batch {chosen.batch}, learning_rate "
+            f"{chosen.learning_rate}, average {chosen.average}",
+            hint="give a frame or more, a rate above 0 and an average of 1 at most",
+        )
+    return chosen
 
 
 class Line(NamedTuple):

@@ -155,6 +155,11 @@ class Recipe:
                 f"recipe gate is {self.gate}, holdout {self.holdout}, hands {self.hands}",
                 hint="a gate lies between 0 and 1, a holdout from 0 to below 1, hands above 0 to 1",
             )
+        if not 0 < self.near_mm < self.far_mm or not 0 <= self.held <= 1:
+            raise CadstnError(
+                f"recipe near_mm {self.near_mm}, far_mm {self.far_mm}, held {self.held}",
+                hint="give 0 < near_mm < far_mm, and held from 0 to 1",
+            )
         for name in ("warmup", "prepared", "smoothness", "worst_joint"):
             if getattr(self, name) < 0:
                 raise CadstnError(f"recipe {name} is negative", hint="give 0 or more")
