@@ -83,6 +83,16 @@ def test_no_socket_leads_out_of_this_machine(tmp_path: Path) -> None:
     log = tmp_path / "calls"
     home = tmp_path / "home"
     home.mkdir()
-    run(home, "strace", "-f", "--seccomp-bpf", "-qq", "-e", "trace=connect,bind,sendto,sendmsg", "-o", str(log))
-    calls = log.read_text().splitlines()
-    assert [line for line in calls if "sa_family" in line and not _LOCAL.search(line)] == []
+    run(
+        home,
+        "strace",
+        "-f",
+        "--seccomp-bpf",
+        "-qq",
+        "-e",
+        "trace=connect,bind,sendto,sendmsg",
+        "-o",
+        str(log),
+    )
+    seen = log.read_text().splitlines()
+    assert [line for line in seen if "sa_family" in line and not _LOCAL.search(line)] == []
