@@ -14,8 +14,16 @@ from cadstn.synth.shape import average_shape
 def test_every_sheet_is_written_and_follows_from_the_seed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    few = ("fist", "five")
+    few, clips = ("fist", "five"), preview.sample_clips
     monkeypatch.setattr(preview, "gesture_names", lambda: few)
+    monkeypatch.setattr(preview, "SENSORS", ("kinect2", "sr305"))
+    monkeypatch.setattr(preview, "_TILE", 48)
+    monkeypatch.setattr(preview, "_GRASPS", 40)
+    monkeypatch.setattr(
+        preview,
+        "sample_clips",
+        lambda seed, index, *rest, **more: clips(seed, index[:2], *rest, **more),
+    )
     first = preview.draw_previews(tmp_path / "a", seed=3)
     assert [path.stem for path in first] == list(preview.SHEETS)
     again = preview.draw_previews(tmp_path / "b", seed=3)

@@ -15,11 +15,13 @@ import torch
 from cadstn.data.bank import Bank, open_bank
 from cadstn.errors import CadstnError
 from cadstn.export import export_onnx
+from cadstn.export.forms import FORMS
+from cadstn.export.weights import initializers
 from cadstn.geometry.camera import Camera
 from cadstn.geometry.crop import CENTER_PX
 from cadstn.models import Compact
 from cadstn.models.detector import Detector
-from cadstn.tracking.runtime import load_network
+from cadstn.tracking.runtime import carried_detector, load_network, shipped_weights
 from cadstn.train import (
     BankSource,
     Batch,
@@ -43,6 +45,7 @@ SIZES: dict[str, Any] = {
 }  # fmt: skip
 
 ABOUT = {"skeleton": "hand21", "cube_mm": "250"}
+TRACE = "cadstn.export.onnx_file._trace"
 
 
 def batch_of(recipe: Recipe, bank: Bank) -> Batch:
@@ -65,28 +68,37 @@ class Exports(NamedTuple):
 
 @pytest.fixture(scope="module")
 def exports(toy_bank: Bank, small: Small, tmp_path_factory: pytest.TempPathFactory) -> Exports:
+    """The first learned for a few steps; the second, for more, is the one that is traced."""
     folder = tmp_path_factory.mktemp("exports")
-    paths = []
-    for seed in (0, 1):
-        recipe = small(**SIZES, seed=seed)
+    models, paths = [], [folder / f"{seed}.onnx" for seed in (0, 1)]
+    for seed, more in enumerate(({}, {f"{stage}.steps": 30 for stage in STAGES})):
+        recipe = small(**SIZES, **more, seed=seed)
         source = BankSource(toy_bank, recipe, "cpu")
         trained = train(recipe, folder / str(seed), source=source)
         model, _ = load_model(folder / str(seed))
-        paths.append(folder / f"{seed}.onnx")
-        export_onnx(model, paths[-1], ABOUT)
-    assert isinstance(model, Compact)
-    return Exports(paths, trained, model)
+        assert isinstance(model, Compact)
+        models.append(model)
+    export_onnx(models[1], paths[1], ABOUT)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TRACE, traced_as(paths[1]))
+        export_onnx(models[0], paths[0], ABOUT)
+    return Exports(paths, trained, models[1])
 
 
-@pytest.fixture(scope="module")
-def longer(toy_bank: Bank, small: Small, tmp_path_factory: pytest.TempPathFactory) -> Compact:
-    """Networks that learned for more than a few steps."""
-    folder = tmp_path_factory.mktemp("longer")
-    recipe = small(**SIZES, **{f"{stage}.steps": 30 for stage in STAGES})
-    train(recipe, folder, source=BankSource(toy_bank, recipe, "cpu"))
-    model, _ = load_model(folder)
-    assert isinstance(model, Compact)
-    return model
+def traced_as(path: Path) -> Callable[..., onnx.ModelProto]:
+    """Trace networks of the same sizes as an export in no time: its graph, with their weights."""
+
+    def trace(step: torch.nn.Module, *_: object) -> onnx.ModelProto:
+        proto = onnx.load(path)
+        del proto.metadata_props[:]
+        weights = {name: value.detach().numpy() for name, value in step.named_parameters()}
+        for name, item in initializers(proto.graph):
+            if name in weights:
+                item.CopyFrom(onnx.numpy_helper.from_array(weights.pop(name), name))
+        assert not weights
+        return proto
+
+    return trace
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -217,13 +229,17 @@ def test_prepared_frames_are_made_once(small: Small, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("half", [False, True])
 def test_training_goes_on_from_an_exported_file(
-    toy_bank: Bank, small: Small, longer: Compact, tmp_path: Path, half: bool
-) -> None:
+    toy_bank: Bank, small: Small, exports: Exports, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, half: bool,
+) -> None:  # fmt: skip
     """Weights with the normalisation inside say the same once it is outside again."""
-    model = longer
-    export_onnx(model, tmp_path / "one.onnx", ABOUT, half=half)
+    path, model = exports.paths[1], exports.model
+    if half:
+        monkeypatch.setattr(TRACE, traced_as(path))
+        path = tmp_path / "half.onnx"
+        export_onnx(model, path, ABOUT, half=True)
     none = small(**SIZES, **{f"{stage}.steps": 0 for stage in STAGES})
-    start = read_start(tmp_path / "one.onnx")
+    start = read_start(path)
     source = BankSource(toy_bank, none, "cpu")
     went_on = train(none, tmp_path / "two", source=source, start=start)
     batch = batch_of(none, toy_bank)
@@ -264,8 +280,11 @@ def test_what_training_cannot_go_on_from_is_named(tmp_path: Path) -> None:
         read_start(tmp_path / "x.onnx")
 
 
-def test_exports_are_blended(exports: Exports, tmp_path: Path) -> None:
+def test_exports_are_blended(
+    exports: Exports, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     paths, model = exports.paths, exports.model
+    monkeypatch.setattr(TRACE, traced_as(paths[1]))
     tensors = [read_start(path).tensors for path in paths]
     export_onnx(model, tmp_path / "both.onnx", {}, blend=(tensors[0], 0.25))
     both = read_start(tmp_path / "both.onnx").tensors
@@ -285,9 +304,18 @@ def test_a_file_carries_its_detector(
     exports: Exports, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paths, model = exports.paths, exports.model
-    torch.manual_seed(3)
+    with shipped_weights() as shipped:
+        graph = onnx.load_from_string(carried_detector(shipped))
+    for item in graph.graph.initializer:
+        value = onnx.numpy_helper.to_array(item)
+        if value.dtype == np.float16:
+            item.CopyFrom(onnx.numpy_helper.from_array(value * np.float16(0.9), item.name))
     weights = Detector().state_dict()
-    export_onnx(model, tmp_path / "two.onnx", ABOUT, detector=weights)
+    monkeypatch.setattr(TRACE, traced_as(paths[1]))
+    with monkeypatch.context() as patch:  # its own trace: tests/train/test_train_detector.py
+        files = {id(weights): graph.SerializeToString()}
+        patch.setattr("cadstn.export.onnx_file.detector_file", lambda given: files[id(given)])
+        export_onnx(model, tmp_path / "two.onnx", ABOUT, detector=weights)
     two, one = (load_network(path, threads=1) for path in (tmp_path / "two.onnx", paths[1]))
     assert two.own_detector
     assert not one.own_detector
@@ -298,21 +326,29 @@ def test_a_file_carries_its_detector(
     scores = [hand.score for hand in two.detector.detect(depth, camera, least=0.0)]
     assert scores != [hand.score for hand in one.detector.detect(depth, camera, least=0.0)]
     assert "detector" not in two.about  # it is large, and has been read
-    monkeypatch.setattr("cadstn.export.onnx_file._trace", lambda *_: onnx.ModelProto())
     with pytest.raises(CadstnError, match="not a detector's weights"):
         export_onnx(model, tmp_path / "none.onnx", {}, detector={})
 
 
-def test_how_sure_it_says_to_be_is_calibrated(exports: Exports, tmp_path: Path) -> None:
-    paths, model = exports.paths, exports.model
-    export_onnx(model, tmp_path / "wide.onnx", ABOUT, spread=1.5)
-    one, wide = (load_network(path, threads=1) for path in (paths[1], tmp_path / "wide.onnx"))
-    rng = np.random.default_rng(0)
-    crops = rng.uniform(-1, 1, (2, one.size, one.size)).astype(np.float32)
-    said, wider = (n.step(crops, n.initial_state(2)) for n in (one, wide))
-    assert said.spread is not None
-    assert wider.spread is not None
-    np.testing.assert_allclose(wider.spread, 1.5 * said.spread, rtol=1e-5)
-    np.testing.assert_array_equal(wider.joints, said.joints)
+def test_how_sure_it_says_to_be_is_calibrated(
+    exports: Exports, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, steps = exports.model, []
+
+    def trace(step: torch.nn.Module, *_: object) -> onnx.ModelProto:
+        steps.append(step)
+        return onnx.ModelProto()
+
+    monkeypatch.setattr(TRACE, trace)
+    for spread in (1.0, 1.5):
+        export_onnx(model, tmp_path / "wide.onnx", ABOUT, spread=spread)
+    form = FORMS["residual"]
+    crops, *rest = form.example(model, batch=2)
+    crops = torch.rand(crops.shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    with torch.no_grad():
+        said, wider = (dict(zip(form.outputs, step(crops, *rest), strict=True)) for step in steps)
+    for name, value in said.items():
+        torch.testing.assert_close(wider[name], value * (1.5 if name == "spread" else 1))
+    assert said["spread"].min() > 0
     with pytest.raises(CadstnError, match="spread is 0"):
         export_onnx(model, tmp_path / "none.onnx", {}, spread=0.0)

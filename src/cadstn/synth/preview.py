@@ -35,6 +35,8 @@ _CUBE_MM = 250.0
 _PLASTER_CUBE_MM = 215.0
 _DISTANCE_MM = 600.0
 _TILE = 240
+#: Drawn grasps, of which the first two of each kind are shown.
+_GRASPS = 400
 
 
 def draw_previews(out: Path, *, seed: int = 0) -> list[Path]:
@@ -82,7 +84,7 @@ def shape_sheet(seed: int) -> Image:
 
 def grasp_sheet(seed: int) -> Image:
     """Draw two grasps of every kind of thing, each from the palm's side and from the thumb's."""
-    draws = Draws((seed,), torch.arange(400))
+    draws = Draws((seed,), torch.arange(_GRASPS))
     shape = sample_shape(draws.fork("shape"))
     grasps = sample_grasps(draws.fork("grasp"), shape)
     rows = torch.cat([
