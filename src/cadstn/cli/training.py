@@ -365,5 +365,6 @@ def _say(line: str) -> None:
 
 
 def _rendering(done: int, total: int, what: str = "rendering") -> None:
-    end = "\n" if done == total else ""
-    click.echo(f"\r{what} {done} of {total} frames{end}", nl=False, err=True)
+    # What comes next, an error as well, is written over it.
+    end = "\n" if done == total else "\r"
+    click.echo(f"{what} {done} of {total} frames{end}", nl=False, err=True)
