@@ -112,5 +112,6 @@ def recipe_of(name: str, data: str, fields: dict[str, Any]) -> Recipe:
 
 def rendering(done: int, total: int, what: str = "rendering") -> None:
     """Show how many frames are done, on one line of stderr."""
-    end = "\n" if done == total else ""
-    click.echo(f"\r{what} {done} of {total} frames{end}", nl=False, err=True)
+    # What comes next, an error as well, is written over it.
+    end = "\n" if done == total else "\r"
+    click.echo(f"{what} {done} of {total} frames{end}", nl=False, err=True)
