@@ -9,12 +9,13 @@ from cadstn.errors import CadstnError
 from cadstn.synth import preview
 from cadstn.synth.gestures import gesture, gesture_names
 from cadstn.synth.shape import average_shape
+from cadstn.synth.stream import sample_clips
 
 
 def test_every_sheet_is_written_and_follows_from_the_seed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    few, clips = ("fist", "five"), preview.sample_clips
+    few = ("fist", "five")
     monkeypatch.setattr(preview, "gesture_names", lambda: few)
     monkeypatch.setattr(preview, "SENSORS", ("kinect2", "sr305"))
     monkeypatch.setattr(preview, "_TILE", 48)
@@ -22,7 +23,7 @@ def test_every_sheet_is_written_and_follows_from_the_seed(
     monkeypatch.setattr(
         preview,
         "sample_clips",
-        lambda seed, index, *rest, **more: clips(seed, index[:2], *rest, **more),
+        lambda seed, index, *rest, **more: sample_clips(seed, index[:2], *rest, **more),
     )
     first = preview.draw_previews(tmp_path / "a", seed=3)
     assert [path.stem for path in first] == list(preview.SHEETS)
