@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -130,13 +129,3 @@ def write_dexycb_camera(root: Path, serial: str, camera: Camera) -> None:
     file = root / f"calibration/intrinsics/{serial}_640x480.yml"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text("\n".join(("color:", *lines, "depth:", *lines)) + "\n")
-
-
-@pytest.fixture(scope="session")
-def shared() -> Path:
-    """The folder of others' data; the test is skipped where it is absent."""
-    beside = Path(__file__).resolve().parents[3] / "shared"
-    folder = Path(os.environ.get("CADSTN_SHARED", beside))
-    if not folder.is_dir():
-        pytest.skip(f"no data of others at {folder} (set CADSTN_SHARED)")
-    return folder

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import cv2
@@ -66,13 +65,3 @@ def small_icvl(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for file, (names, parts) in lines.items():
             icvl.write_labels(root / split / file, names, np.concatenate(parts))
     return root
-
-
-@pytest.fixture(scope="session")
-def published() -> Path:
-    """The folder of published predictions; the test is skipped where it is absent."""
-    beside = Path(__file__).resolve().parents[3] / "shared"
-    folder = Path(os.environ.get("CADSTN_SHARED", beside)) / "published"
-    if not folder.is_dir():
-        pytest.skip(f"no published predictions at {folder} (set CADSTN_SHARED)")
-    return folder
