@@ -51,6 +51,8 @@ def dask_client(workers: int | None = None, scheduler: str | None = None) -> Ite
 
     with dask.config.set({
         "distributed.scheduler.allowed-failures": _DEATHS - 1,
+        # One job a worker: one that waits there would be blamed for the death of the one before.
+        "distributed.scheduler.worker-saturation": 1.0,
         "distributed.admin.system-monitor.gil.enabled": False,
     }):  # fmt: skip
         if scheduler is not None:
