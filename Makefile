@@ -2,6 +2,8 @@
 PYTHON ?= python3
 DEMO := .venv/bin
 DEV := .venv-dev/bin
+# Tests start hundreds of processes: each would compile our sources again without their bytecode.
+export PYTHONDONTWRITEBYTECODE :=
 # Choosing the exact PyTorch build keeps pip from fetching gigabytes of another.
 PIP_ARGS := --quiet --disable-pip-version-check -c constraints.txt
 

@@ -293,7 +293,8 @@ CASES = {
                             "--set", "steps=2", "--set", "again=1", "--set", "rounds=1", "--set",
                             "batch=2", "--set", "warmup=1", "--set", "bf16=false"),
                            goes_on=r".*checkpoint.*"),
-    "ablate": Case(_ABLATE, goes_on=r".*checkpoint.*", timed=_LOGS),
+    # Its recipe.json is that of the network in training, one after the other.
+    "ablate": Case(_ABLATE, goes_on=r".*checkpoint.*", timed=_LOGS + r"|.*/recipe\.json"),
     "reproduce, trained": Case(_REPRODUCE, timed=_LOGS + r"|.*report\.(md|html)", begun=_REPRODUCE),
 }  # fmt: skip
 
