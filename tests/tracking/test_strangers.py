@@ -286,7 +286,8 @@ def test_results_go_into_a_folder_whose_name_is_not_utf8(
     # OpenCV crashed on such a path: the process ended without a word.
     source = folder(tmp_path, units(frames))
     out = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff"))
-    more = ["--camera", NUMBERS, "--out", out, *(["--fast"] if command == "live" else [])]
+    more: list[str | Path] = ["--camera", NUMBERS, "--out", out]
+    more += ["--fast"] if command == "live" else []
     done = subprocess.run(
         [sys.executable, "-m", "cadstn.cli", command, source, *more],
         capture_output=True, text=True, check=False,
