@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +88,18 @@ def test_the_name_of_a_file_is_text_in_every_report(tmp_path: Path) -> None:
     assert "a&lt;script&gt;$" in page
     assert "<script" not in text
     assert "\x1b" not in page + text
+
+
+def test_what_commands_print_shows_no_control_characters(tmp_path: Path) -> None:
+    folder = tmp_path / "\x1b[31mred"
+    with resources.as_file(resources.files("cadstn") / "demo") as demo:
+        folder.mkdir()
+        for name in ("000000.png", "camera.json"):
+            shutil.copy(demo / name, folder)
+    done = CliRunner().invoke(cli, ["info", str(folder)], color=True)
+    assert done.exit_code == 0, done.output
+    assert r"/\x1b[31mred" in done.output
+    assert "\x1b" not in done.output
 
 
 def test_the_command_line_shows_no_control_characters(tmp_path: Path) -> None:

@@ -17,7 +17,15 @@ def printable(text: str) -> str:
     >>> printable("a\x1b[31mb\n c")
     'a\\x1b[31mb c'
     """
-    text = " ".join(text.split())
+    return escaped(" ".join(text.split()))
+
+
+def escaped(text: str) -> str:
+    r"""Return a line of text with its control characters escaped; its spaces stay.
+
+    >>> escaped("a  b\x1b[31m")
+    'a  b\\x1b[31m'
+    """
     if text.isascii() and text.isprintable():
         return text
     text = text.encode("utf-8", "surrogateescape" if _from_bytes(text) else "replace").decode(

@@ -23,6 +23,7 @@ from cadstn.graph.file import write_whole  # noqa: E402
 from cadstn.io.hashes import file_sha256  # noqa: E402
 from cadstn.tracking import Hand, Network, State, load_network, track_step  # noqa: E402
 from cadstn.tracking import observation as rules  # noqa: E402
+from cadstn.tracking.weights import known_weights  # noqa: E402
 
 CLOSE_MM = 0.01
 Frames = list[tuple[DepthMm, Camera]]
@@ -215,6 +216,13 @@ def test_what_cannot_be_exported(tmp_path: Path, folder: Path) -> None:
     with pytest.raises(CadstnError, match="not an exported network with its detector"):
         write_whole(tmp_path / "x.onnx", tmp_path / "text.onnx")
     assert not (tmp_path / "x.onnx").exists()
+    with pytest.raises(CadstnError, match="the name of the description"):
+        write_whole(tmp_path / "x.json")
+    own, shipped = tmp_path / "own.onnx", known_weights()[0].path
+    own.write_bytes(shipped.read_bytes())
+    with pytest.raises(CadstnError, match="is the input itself"):
+        write_whole(own, own)
+    assert own.read_bytes() == shipped.read_bytes()
 
 
 def test_the_command(tmp_path: Path, folder: Path) -> None:

@@ -15,7 +15,7 @@ from cadstn.errors import CadstnError
 from cadstn.io import whole
 from cadstn.io.folder import check_hashes, whole_folder
 from cadstn.io.hashes import BLANK_STAMP, check_stamp, check_sums, file_sha256, stamp_file
-from cadstn.io.whole import whole_file, write_json, write_text
+from cadstn.io.whole import keep_inputs, whole_file, write_json, write_text
 
 NAMES = ("a.txt", "b.txt", "summary.json")
 
@@ -122,6 +122,22 @@ def test_an_earlier_result_is_exchanged_as_a_whole(tmp_path: Path) -> None:
     assert sys.platform != "linux" or out.stat().st_ino != held
     assert stat.S_IMODE(out.stat().st_mode) == 0o750
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_an_input_is_never_the_output(tmp_path: Path) -> None:
+    held, link = tmp_path / "joints.npz", tmp_path / "link.npz"
+    held.write_bytes(b"frames")
+    link.symlink_to(held)
+    for path in (held, link):
+        with pytest.raises(CadstnError, match="is the input itself"):
+            keep_inputs(path, [None, held])
+        with (
+            pytest.raises(CadstnError, match="is the input itself"),  # a file of the folder
+            whole_folder(tmp_path, ["joints.npz"], inputs=[path]),
+        ):
+            pass
+    keep_inputs(tmp_path / "other.npz", [held, None])
+    assert held.read_bytes() == b"frames"
 
 
 def test_other_files_of_a_folder_stay(tmp_path: Path) -> None:

@@ -157,6 +157,12 @@ def test_joints_that_track_wrote_are_taken_and_a_side_is_needed(tmp_path: Path) 
     done = CliRunner().invoke(cli, ["retarget", str(tmp_path / "none.npz"), *arguments])
     assert isinstance(done.exception, CadstnError)
     assert "give --side" in str(done.exception)
+    path = str(tmp_path / "right.npz")
+    done = CliRunner().invoke(cli, ["retarget", path, "--hand", "leap", "--out", path])
+    assert "is the input itself" in str(done.exception)
+    (tmp_path / "none.npz").write_bytes(b"no archive")
+    done = CliRunner().invoke(cli, ["retarget", str(tmp_path / "none.npz"), *arguments])
+    assert "none.npz: not a readable .npz file" in str(done.exception)
 
 
 @pytest.mark.parametrize(
@@ -166,6 +172,7 @@ def test_joints_that_track_wrote_are_taken_and_a_side_is_needed(tmp_path: Path) 
         ("[1", "no transform"),
         ('{"matrix": [[1, 0], [0, 1]], "unit": "m"}', r"shape \(2, 2\)"),
         ('{"matrix": [[1, 0], [0, 1]], "unit": "inch"}', "unit is 'inch'"),
+        (json.dumps({"matrix": np.diag([1, 1, 1, np.inf]).tolist(), "unit": "m"}), "not finite"),
         (json.dumps({"matrix": np.diag([2, 1, 1, 1]).tolist(), "unit": "m"}), "no rigid transform"),
         (json.dumps({"matrix": np.diag([-1, 1, 1, 1]).tolist(), "unit": "m"}), "no rigid"),
     ],

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import subprocess
+import sys
 from importlib import resources
 from pathlib import Path
 
@@ -18,6 +21,7 @@ from cadstn.geometry.arrays import as_depth_mm
 from cadstn.geometry.camera import Camera
 from cadstn.io import Frame, open_recording
 from cadstn.tracking.excerpt import part_of
+from cadstn.tracking.runtime import shipped_weights
 from cadstn.tracking.tracker import Tracker
 
 SHARED = Path(
@@ -272,3 +276,31 @@ def test_live_reports_each_kind_of_bad_frame_once_and_counts_it(tmp_path: Path) 
     assert "/1.png" in told[0]
     assert told[1].startswith("left out: 3 frames, as ")
     assert "/1.png" in told[1]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="names are bytes on POSIX alone")
+@pytest.mark.parametrize("command", ["track", "live"])
+def test_results_go_into_a_folder_whose_name_is_not_utf8(
+    command: str, tmp_path: Path, frames: list[Frame]
+) -> None:
+    # OpenCV crashed on such a path: the process ended without a word.
+    source = folder(tmp_path, units(frames))
+    out = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff"))
+    more: list[str | Path] = ["--camera", NUMBERS, "--out", out]
+    more += ["--fast"] if command == "live" else []
+    done = subprocess.run(
+        [sys.executable, "-m", "cadstn.cli", command, source, *more],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "no video: " in done.stderr
+    assert (out / ("contact.png" if command == "track" else "joints.jsonl")).stat().st_size > 0
+
+
+@pytest.mark.skipif(os.name != "posix", reason="names are bytes on POSIX alone")
+def test_weights_may_lie_in_a_folder_whose_name_is_not_utf8(tmp_path: Path) -> None:
+    here = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff"))
+    here.mkdir()
+    with shipped_weights() as shipped:
+        shutil.copy(shipped, here / "hand.onnx")
+    assert Tracker(here / "hand.onnx").network.size == Tracker().network.size

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from dataclasses import asdict
@@ -86,6 +87,9 @@ def test_verify_tells_known_own_and_damaged_files(tmp_path: Path) -> None:
     (tmp_path / "b.onnx").write_bytes(b"other")
     with pytest.raises(CadstnError, match=r"b\.onnx: in no index"):
         verify_file(tmp_path / "b.onnx")
+    if os.path.exists("/dev/zero"):
+        with pytest.raises(CadstnError, match="/dev/zero: a folder, pipe or device"):
+            verify_file(Path("/dev/zero"))
 
 
 def test_commands_list_show_and_verify() -> None:

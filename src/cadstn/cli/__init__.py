@@ -86,6 +86,10 @@ def main() -> None:
         _end("Aborted!", 1)
     except (MemoryError, RecursionError) as error:
         _end(f"error: {type(error).__name__}: what was given needs more memory than there is")
+    except UnicodeEncodeError as error:  # of libraries that take no such name
+        if not any("\udc80" <= c <= "\udcff" for c in str(error.object)):
+            raise
+        _end(f"error: {printable(str(error.object))}: a name that is not UTF-8; give another name")
     except BrokenPipeError:  # whoever read the output has enough of it
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(1)

@@ -18,6 +18,7 @@ from cadstn.cli.shared import (
     THREADS,
     WEIGHTS,
     device_of,
+    echo,
     need_train,
     weights_at,
 )
@@ -52,7 +53,7 @@ def track(
     if peers:
         need_train("timing other published networks")
     report = bench_track(width=width, paper=paper, peers=peers, threads=threads, busy=busy)
-    click.echo(json.dumps(report, indent=2) if as_json else "\n".join(report_lines(report)))
+    echo(json.dumps(report, indent=2) if as_json else "\n".join(report_lines(report)))
 
 
 @bench.command("train")
@@ -93,15 +94,15 @@ def train(
     recipe, source = open_source(name, data, split, fields, device)
 
     def report(speed: object) -> None:
-        click.echo(f"measured {getattr(speed, 'stage', '')}", err=True)
+        echo(f"measured {getattr(speed, 'stage', '')}", err=True)
 
     speeds = bench_train(recipe, source, rounds=rounds, device=device, plain=plain, on_stage=report)
     if as_json:
-        click.echo(json.dumps([speed.to_dict() for speed in speeds], indent=2))
+        echo(json.dumps([speed.to_dict() for speed in speeds], indent=2))
         return
     place = torch.cuda.get_device_name() if device.startswith("cuda") else platform.processor()
-    click.echo(f"{recipe.name} on {place or platform.machine()}, {torch.get_num_threads()} threads")
-    click.echo(format_speeds(speeds))
+    echo(f"{recipe.name} on {place or platform.machine()}, {torch.get_num_threads()} threads")
+    echo(format_speeds(speeds))
 
 
 @bench.command("synth")
@@ -125,9 +126,9 @@ def synth(
 
     report = bench_synth(
         batches, device=device_of(device), compiled=compiled, workers=workers, rounds=rounds,
-        progress=lambda line: click.echo(line, err=True),
+        progress=lambda line: echo(line, err=True),
     )  # fmt: skip
-    click.echo(json.dumps(report, indent=2) if as_json else "\n".join(report_lines(report)))
+    echo(json.dumps(report, indent=2) if as_json else "\n".join(report_lines(report)))
 
 
 @bench.command("model")
@@ -208,10 +209,10 @@ def model(
                 workers=workers, threads=threads, real=real, beside=other, bar=_bar,
             )  # fmt: skip
             lines, goals = report_lines(report), None
-    click.echo("\n".join(lines))
+    echo("\n".join(lines))
     if as_json:
         write_report(as_json, report, goals)
-        click.echo(f"wrote {as_json}", err=True)
+        echo(f"wrote {as_json}", err=True)
 
 
 @bench.command("alarms")
@@ -247,13 +248,13 @@ def alarms(
     network = load_network(weights, threads=threads)
     if real is not None:
         for name, (announced, frames) in real_alarms(network, real).items():
-            click.echo(f"{name}: announced in {announced} of {frames} frames")
+            echo(f"{name}: announced in {announced} of {frames} frames")
     if scenes:
         for share, what in ((0.0, "without a hand"), (1.0, "with a hand")):
             some = still_scenes(scenes, hands=share, choosing=choosing)
             with _bar(what, 4 * scenes) as step:
                 counts = measure(network, some, step)
-            click.echo(f"rendered scenes {what}: {counts.line()}")
+            echo(f"rendered scenes {what}: {counts.line()}")
 
 
 @bench.command("hands")
@@ -279,7 +280,7 @@ def hands(weights: Path | None, clips: int, choosing: bool, threads: int | None)
     network = load_network(weights, threads=threads)
     with _bar("two hands", clips * FRAMES) as step:
         counts = follow_two(network, two_hand_clips(clips, choosing=choosing), step)
-    click.echo("\n".join(counts.lines()))
+    echo("\n".join(counts.lines()))
 
 
 @contextmanager

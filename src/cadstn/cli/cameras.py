@@ -16,7 +16,7 @@ from typing import Any, NoReturn, TextIO
 import click
 
 from cadstn.cli.outputs import target_options, targets
-from cadstn.cli.shared import CAMERA_HELP, FIT, PATTERN, SCALE_HELP, scaled_camera
+from cadstn.cli.shared import CAMERA_HELP, FIT, PATTERN, SCALE_HELP, echo, scaled_camera
 from cadstn.errors import CadstnError
 
 
@@ -99,6 +99,7 @@ def live(
     from cadstn.tracking.listeners import Listeners, StatusLine
     from cadstn.tracking.live import Tally, track_source
     from cadstn.tracking.serve import HOST
+    from cadstn.tracking.video import NO_VIDEO
 
     first: dict[str, str] = {}  # of each kind, and how many: a camera may run for days
     count: Counter[str] = Counter()
@@ -108,10 +109,10 @@ def live(
         count[kind] += 1
         if count[kind] == 1:
             first[kind] = str(error)
-            click.echo(f"left out: {error}", err=True)
+            echo(f"left out: {error}", err=True)
 
     def warn(line: str) -> None:
-        click.echo(f"warning: {line}", err=True)
+        echo(f"warning: {line}", err=True)
 
     if host is not None and serve is None:
         raise CadstnError("--host is of --serve", hint="give --serve as well")
@@ -132,7 +133,7 @@ def live(
             targets(network, joints, pose, **sending) as sinks,
         ):
             if listeners.url is not None:
-                click.echo(f"open {listeners.url}", err=True)
+                echo(f"open {listeners.url}", err=True)
             try:
                 for seen in track_source(
                     frames, tracker, smooth=lambda: make_filter(smooth), seconds=seconds,
@@ -150,21 +151,21 @@ def live(
                         break
                 if listeners.url is not None and seconds is None:
                     # What the browser shows comes from here, and ends with this process.
-                    click.echo(f"it has ended; {listeners.url} stays until Ctrl-C", err=True)
+                    echo(f"it has ended; {listeners.url} stays until Ctrl-C", err=True)
                     _until_interrupted()
             except KeyboardInterrupt:
                 pass
             finally:
-                click.echo(tally.line(), err=True)
+                echo(tally.line(), err=True)
                 for kind, line in first.items():
                     if count[kind] > 1:
-                        click.echo(f"left out: {count[kind]} frames, as {line}", err=True)
+                        echo(f"left out: {count[kind]} frames, as {line}", err=True)
                 if (without := tally.no_hand()) is not None:
-                    click.echo(without, err=True)
+                    echo(without, err=True)
     for path in listeners.written:
-        click.echo(f"wrote {path}", err=True)
+        echo(f"wrote {path}", err=True)
     if listeners.unfilmed:
-        click.echo("no video: no format takes so many frames a second", err=True)
+        echo(f"no video: {NO_VIDEO}", err=True)
 
 
 @click.command()
@@ -177,7 +178,7 @@ def doctor(seconds: float, as_json: bool) -> None:
 
     with _own_stdout() as stdout:
         report = examine(seconds)
-        click.echo(json.dumps(report, indent=2) if as_json else "\n".join(report_lines(report)),
+        echo(json.dumps(report, indent=2) if as_json else "\n".join(report_lines(report)),
                    file=stdout)  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cadstn.cli.many import end_of_many, many_jobs, workers_options
-from cadstn.cli.shared import MANY, need_train
+from cadstn.cli.shared import MANY, echo, need_train
 from cadstn.errors import CadstnError
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def synth(
         from cadstn.synth.preview import draw_previews
 
         for sheet in draw_previews(path, seed=seed):
-            click.echo(f"wrote {sheet}")
+            echo(f"wrote {sheet}")
         return
     _must_suit(layout, {"frames": frames, "train": train, "test": test, "all-cameras": all_cameras,
                         "held": held, "shards": shards})  # fmt: skip
@@ -106,9 +106,9 @@ def synth(
         raise CadstnError(
             "interrupted", where=path, hint="what is finished is kept: the same command goes on"
         ) from None
-    click.echo(f"wrote {total} frames to {path}")
+    echo(f"wrote {total} frames to {path}")
     following = "cadstn info" if layout == "recording" else "cadstn data check"
-    click.echo(f"next: {following} {path}")
+    echo(f"next: {following} {path}")
 
 
 def _render_shards(
@@ -183,12 +183,12 @@ def check(path: Path, split: str | None, as_json: bool) -> None:
     following = _next_command(found, reports)
     if as_json:
         found_all = {"splits": [report.to_dict() for report in reports], "next": following}
-        click.echo(json.dumps(found_all, indent=1))
+        echo(json.dumps(found_all, indent=1))
     else:
         for report in reports:
             for line in describe(report):
-                click.echo(line)
-        click.echo(f"next: {following}")
+                echo(line)
+        echo(f"next: {following}")
     if not all(report.usable for report in reports):
         sys.exit(1)
 

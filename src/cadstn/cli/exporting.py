@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cadstn._version import __version__
-from cadstn.cli.shared import begun, need_train, weights_at
+from cadstn.cli.shared import begun, echo, need_train, weights_at
 from cadstn.errors import CadstnError
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def export(
     export_onnx(
         model, out, about, half=half, int8=int8, blend=mixed, spread=spread, detector=carried
     )
-    click.echo(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB)")
+    echo(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB)")
 
 
 def _carried(detector: str) -> Mapping[str, Tensor] | bytes:
@@ -127,7 +127,7 @@ def _export_whole(path: Path, weights: Path | None, hands: int, uint16: bool) ->
 
     write_whole(path, weights, hands=hands, uint16=uint16)
     size = path.stat().st_size / 1e6
-    click.echo(f"wrote {path} ({size:.1f} MB) and {path.with_suffix('.json').name}")
+    echo(f"wrote {path} ({size:.1f} MB) and {path.with_suffix('.json').name}")
 
 
 def _blend(text: str) -> tuple[Start, float]:

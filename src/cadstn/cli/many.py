@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from cadstn.cli.shared import echo
 from cadstn.errors import CadstnError
 
 if TYPE_CHECKING:
@@ -63,16 +64,16 @@ def end_of_many(rows: Sequence[Row], table: Path, noun: str) -> None:
     """Sum up what was done; exit with 1 if something failed."""
     failed = [row for row in rows if row.error]
     for row in failed[:_SHOWN]:
-        click.echo(f"failed: {row.name}: {row.error}", err=True)
+        echo(f"failed: {row.name}: {row.error}", err=True)
     if len(failed) > _SHOWN:
-        click.echo(f"failed: {len(failed) - _SHOWN} more, see {table}", err=True)
+        echo(f"failed: {len(failed) - _SHOWN} more, see {table}", err=True)
     skipped = sum(row.skipped for row in rows)
     done = len(rows) - skipped - len(failed)
-    click.echo(
+    echo(
         f"{done} {noun} done, {skipped} there already, {len(failed)} failed; "
         f"{sum(row.frames for row in rows)} frames"
     )
-    click.echo(f"wrote {table}")
+    echo(f"wrote {table}")
     if failed:
         sys.exit(1)
 

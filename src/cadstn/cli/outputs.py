@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cadstn.cli.shared import CAMERA_HELP, PATTERN, SCALE_HELP, scaled_camera
+from cadstn.cli.shared import CAMERA_HELP, PATTERN, SCALE_HELP, echo, scaled_camera
 from cadstn.errors import CadstnError
 
 if TYPE_CHECKING:
@@ -122,11 +122,13 @@ def retarget(
     cadstn retarget my_recording --hand shadow --out joints.csv
     cadstn retarget result/joints.npz --hand leap --hand-eye camera_to_base.json --out joints.csv
     """
+    from cadstn.io.whole import keep_inputs
     from cadstn.tracking.outputs.hand_eye import read_hand_eye
     from cadstn.tracking.outputs.robot_csv import read_tracked_hand, write_robot_csv
 
     if base_frame is not None and hand_eye is None:
         raise CadstnError("--base-frame needs the camera's place in it", hint="give --hand-eye")
+    keep_inputs(out, [path, hand_eye, weights])
     transform = None if hand_eye is None else read_hand_eye(hand_eye)
     if path.suffix == ".npz" and _holds_joints(path):
         followed = read_tracked_hand(path)
@@ -139,18 +141,20 @@ def retarget(
             on_frame=lambda: bar.update(1),
         )  # fmt: skip
     found = int((robot.values == robot.values).all(1).sum())
-    click.echo(
+    echo(
         f"{found} of {len(robot.values)} frames, {len(robot.joint_names)} joints; fingertips "
         f"{robot.distance_mm:.1f} mm from the hand's, scaled (median)"
     )
-    click.echo(f"wrote {out}")
+    echo(f"wrote {out}")
 
 
 def _holds_joints(path: Path) -> bool:
     """Whether an ``.npz`` file holds tracked joints, and not the frames of a recording."""
     from cadstn.io.arrays import npz_names
+    from cadstn.io.files import error_context
 
-    held = npz_names(path)
+    with error_context(path):
+        held = npz_names(path)
     return "joints_xyz_mm" in held and "depth" not in held
 
 
@@ -166,5 +170,5 @@ def _tracked(
     with click.progressbar(length=len(recording), label="tracking", file=sys.stderr) as bar:
         followed = tracked_hand(recording, Tracker(weights), bad.append, lambda: bar.update(1))
     for line in summed_up(bad):
-        click.echo(f"skipped: {line}", err=True)
+        echo(f"skipped: {line}", err=True)
     return followed

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cadstn._version import __version__
-from cadstn.cli.shared import AS_JSON, DEVICE, SETTINGS, device_of, need_train
+from cadstn.cli.shared import AS_JSON, DEVICE, SETTINGS, device_of, echo, need_train
 from cadstn.errors import CadstnError, printable
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def score(
     _needs_set(camera, set_name)
     form: Format = "xyz" if fmt == "xyz" else "uvd"
     scores, text = score_files(pred, truth, set_name, form, camera=camera)
-    click.echo(json.dumps(scores.to_dict(), indent=2) if as_json else text)
+    echo(json.dumps(scores.to_dict(), indent=2) if as_json else text)
 
 
 @click.command()
@@ -107,10 +107,10 @@ def compare(
         *comparison_blocks(comparison, quoted=comparison.published),
         *ablation_blocks(comparison),
     ]
-    click.echo(to_text(blocks), nl=False)
+    echo(to_text(blocks).removesuffix("\n"))
     if out is not None:
         written = write_page(out, f"compare-{set_name}", blocks, title)
-        click.echo("wrote " + "\n      ".join(map(str, written)))
+        echo("wrote " + "\n      ".join(map(str, written)))
 
 
 @click.command()
@@ -163,12 +163,17 @@ def predict(
 
     from cadstn.data import open_dataset
     from cadstn.evaluate import score as score_joints
+    from cadstn.io.whole import keep_inputs
     from cadstn.reproduce import load_predictor, write_predictions, write_truth
     from cadstn.reproduce import predict as predict_frames
 
     for path in (out, truth):
         if path is not None and path.suffix not in (".txt", ".npz"):
             raise CadstnError("neither .txt nor .npz", where=path, hint="give FILE.txt or FILE.npz")
+        if path is not None:
+            keep_inputs(path, [run])
+    if truth is not None and truth.resolve() == out.resolve():
+        raise CadstnError("--out and --truth are one file", where=out, hint="give two names")
     predictor = load_predictor(run, network, device_of(device))
     dataset = open_dataset(data, split)
     chosen = predictor.clip if window is None else window
@@ -184,13 +189,13 @@ def predict(
     if truth is not None:
         write_truth(truth, dataset)
     scores = score_joints(done.joints_xyz_mm, true_xyz_mm, done.cuts)
-    click.echo(
+    echo(
         f"{predictor.network} on {dataset.name} {split}: {scores.frames} frames, {scores.lost} "
         f"without a hand, mean error {scores.mean_error_mm:.2f} mm, acceleration error "
         f"{scores.acceleration_error_mm_frame2:.2f} mm/frame^2 (centre {center}, "
         f"{len(dataset.scored)} joints, {len(done.cuts) + 1} shots, window {chosen})"
     )
-    click.echo(f"wrote {out}" + (f" and {truth}" if truth else ""))
+    echo(f"wrote {out}" + (f" and {truth}" if truth else ""))
 
 
 @click.command()
@@ -249,7 +254,7 @@ def reproduce(
             click.echo(f"\r{line.ljust(len(shown))}", nl=last, err=True)
             shown = "" if last else line
         elif last:
-            click.echo(line, err=True)
+            echo(line, err=True)
 
     written = run(
         paths,
@@ -261,4 +266,4 @@ def reproduce(
         seeds=seeds,
         watch=watch,
     )
-    click.echo("wrote " + "\n      ".join(map(str, written)))
+    echo("wrote " + "\n      ".join(map(str, written)))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import click
 
-from cadstn.errors import CadstnError
+from cadstn.errors import CadstnError, escaped
 from cadstn.geometry.camera import KNOWN_CAMERAS, Camera, parse_camera
 
 if TYPE_CHECKING:
@@ -41,6 +41,11 @@ CAMERA_HELP = (
     "Your camera's own numbers are better than a known camera's."
 )
 SCALE_HELP = "The frames are so many times as large as the images that the camera's numbers are of."
+
+
+def echo(text: str, *, err: bool = False, file: IO[str] | None = None) -> None:
+    """Print lines; control characters in them, as in the names of files, are escaped."""
+    click.echo("\n".join(escaped(line) for line in text.split("\n")), err=err, file=file)
 
 
 def scaled_camera(path: str | Path, camera: str | None, scale: float | None) -> Camera | str | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cadstn.cli.shared import AS_JSON, CAMERA_HELP, FIT, PATTERN, SCALE_HELP, scaled_camera
+from cadstn.cli.shared import AS_JSON, CAMERA_HELP, FIT, PATTERN, SCALE_HELP, echo, scaled_camera
 
 if TYPE_CHECKING:
     from cadstn.io import BadFrame, Recording
@@ -107,18 +107,19 @@ def info(
 
     about = describe(open_recording(path, scaled_camera(path, camera, scale), pattern=pattern))
     if as_json:
-        click.echo(json.dumps(about, indent=2))
+        echo(json.dumps(about, indent=2))
         return
     warnings = about.pop("warnings")
     for name, value in about.items():
-        click.echo(f"{name:>20}  {value}")
+        echo(f"{name:>20}  {value}")
     for line in warnings:
-        click.echo(f"warning: {line}", err=True)
+        echo(f"warning: {line}", err=True)
 
 
 def _track(recording: Recording, out: Path, tracker: Tracker, video: bool = True) -> None:
     from cadstn.io import summed_up
     from cadstn.tracking.results import OUTPUTS, VIDEOS, hand_name, track_recording
+    from cadstn.tracking.video import NO_VIDEO
 
     warnings: list[str] = []
     bad: list[BadFrame] = []
@@ -128,18 +129,18 @@ def _track(recording: Recording, out: Path, tracker: Tracker, video: bool = True
             on_warning=warnings.append, video=video,
         )  # fmt: skip
     for line in summed_up(bad):
-        click.echo(f"skipped: {line}", err=True)
+        echo(f"skipped: {line}", err=True)
     for line in warnings:
-        click.echo(f"warning: {line}", err=True)
+        echo(f"warning: {line}", err=True)
     for line in _report(summary, recording):
-        click.echo(line)
+        echo(line)
     if video and not summary["video"]:
-        click.echo(f"no video: none takes {recording.camera.fps:g} frames a second", err=True)
+        echo(f"no video: {NO_VIDEO}", err=True)
     names = dict.fromkeys([*OUTPUTS, *VIDEOS])
     for place in range(1, len(tracker.state.tracks)):
         names |= {f"{hand_name(place)}.{kind}": None for kind in ("npz", "csv")}
     written = [str(out / name) for name in names if (out / name).is_file()]
-    click.echo("wrote " + "\n      ".join(written))
+    echo("wrote " + "\n      ".join(written))
 
 
 def _report(summary: dict[str, Any], recording: Recording) -> list[str]:

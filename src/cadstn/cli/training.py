@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cadstn.cli.clock import FIRST_ESTIMATE, Clock, advance, progress_line
-from cadstn.cli.shared import MANY, begun, need_train
+from cadstn.cli.shared import MANY, begun, echo, need_train
 from cadstn.cli.sources import open_source, recipe_of, rendering, setting
 from cadstn.errors import Stopped
 
@@ -80,7 +80,7 @@ def train(
         _train_detector(out or Path(), fields, only_print)
         return
     if out is None or only_print:
-        click.echo(json.dumps(json.loads(recipe_of(name, data, fields).to_json()), indent=1))
+        echo(json.dumps(json.loads(recipe_of(name, data, fields).to_json()), indent=1))
         return
     if name == "shipped":
         _train_shipped(out)
@@ -118,9 +118,9 @@ def train(
             leave()
     if not ranks.first:
         return
-    click.echo(f"trained {', '.join(chosen.stages)} in {out}")
+    echo(f"trained {', '.join(chosen.stages)} in {out}")
     if chosen.network == "cadstn":
-        click.echo(f"next: cadstn export {out} --out {out / 'hand.onnx'}")
+        echo(f"next: cadstn export {out} --out {out / 'hand.onnx'}")
 
 
 @click.command()
@@ -159,7 +159,7 @@ def bank(
             path, chosen.crop_rule(), seed=seed, clips=clips, frames=frames, device=device,
             compiled=chosen.compiled, workers=os.cpu_count() or 1, on_frames=bar.update,
         )  # fmt: skip
-    click.echo(f"{path}: {len(made)} frames, {path.stat().st_size / 1e9:.2f} GB")
+    echo(f"{path}: {len(made)} frames, {path.stat().st_size / 1e9:.2f} GB")
 
 
 @click.command()
@@ -209,7 +209,7 @@ def ablate(
             watch = partial(advance, bar)
             folder = out / f"seed-{seed}"
             results.append(run(chosen, *banks, folder, device=device, watch=watch, on_message=_say))
-    click.echo(format_tables(results))
+    echo(format_tables(results))
 
 
 def _train_detector(out: Path, fields: dict[str, Any], only_print: bool) -> None:
@@ -221,7 +221,7 @@ def _train_detector(out: Path, fields: dict[str, Any], only_print: bool) -> None
 
     chosen = detector_recipe(fields)
     if only_print:
-        click.echo(json.dumps(asdict(chosen), indent=1))
+        echo(json.dumps(asdict(chosen), indent=1))
         return
     done = 0
 
@@ -235,7 +235,7 @@ def _train_detector(out: Path, fields: dict[str, Any], only_print: bool) -> None
     def told(line: Line) -> None:
         nonlocal step
         step = line.step
-        click.echo(str(line), err=True)
+        echo(str(line), err=True)
 
     with stoppable() as stop:
         path = train_detector(
@@ -244,8 +244,8 @@ def _train_detector(out: Path, fields: dict[str, Any], only_print: bool) -> None
         )  # fmt: skip
     if path is None:
         raise Stopped("detector", step)
-    click.echo(f"trained a detector in {out}")
-    click.echo(f"next: cadstn export RUN --out hand.onnx --half --detector {out}")
+    echo(f"trained a detector in {out}")
+    echo(f"next: cadstn export RUN --out hand.onnx --half --detector {out}")
 
 
 def _train_shipped(out: Path) -> None:
@@ -273,4 +273,4 @@ def _train_shipped(out: Path) -> None:
 
 
 def _say(line: str) -> None:
-    click.echo(line, err=True)
+    echo(line, err=True)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from cadstn.cli.shared import echo
+
 
 @click.group()
 def weights() -> None:
@@ -20,7 +22,7 @@ def list_() -> None:
     from cadstn.tracking.weights import known_weights
 
     rows = [(one.key, one.licence, one.sha256[:12], one.path) for one in known_weights()]
-    click.echo(tabulate(rows, headers=("weights", "licence", "SHA-256", "file"), tablefmt="plain"))
+    echo(tabulate(rows, headers=("weights", "licence", "SHA-256", "file"), tablefmt="plain"))
 
 
 @weights.command()
@@ -44,7 +46,7 @@ def show(name: str) -> None:
         "precision": network.precision, "detector": "its own" if network.own_detector else "none",
     }  # fmt: skip
     for label, value in lines.items():
-        click.echo(f"{label:>10}  {value}")
+        echo(f"{label:>10}  {value}")
 
 
 @weights.command()
@@ -53,4 +55,4 @@ def verify(file: Path) -> None:
     """Compare a FILE with the hashes that are known; exits with 2 if it is not whole."""
     from cadstn.tracking.weights import verify_file
 
-    click.echo(f"{file}: {verify_file(file)}")
+    echo(f"{file}: {verify_file(file)}")

@@ -20,7 +20,7 @@ from cadstn.graph.step import Parts
 from cadstn.graph.track import read_state, state_length, write_state
 from cadstn.graph.views import Scene
 from cadstn.io.hashes import BLANK_STAMP, STAMP_KEY, check_stamp, file_sha256, stamp_file
-from cadstn.io.whole import no_file, sync, whole_file, write_json
+from cadstn.io.whole import keep_inputs, no_file, sync, whole_file, write_json
 from cadstn.tracking.detector import DETECTOR_KEY
 from cadstn.tracking.network import Wants
 from cadstn.tracking.runtime import shipped_weights
@@ -47,17 +47,24 @@ def write_whole(
         What the JSON holds.
 
     Raises:
-        CadstnError: if the weights are no compact network with a detector, or ``hands`` is
-            another number.
+        CadstnError: if the weights are no compact network with a detector, ``hands`` is
+            another number, or the file or its JSON is that of the weights.
     """
     if hands not in (1, 2):
         raise CadstnError(f"hands is {hands}", hint="give 1 or 2")
+    path = Path(path)
+    description = path.with_suffix(".json")
+    if path == description:
+        raise CadstnError(
+            "the name of the description beside the graph", where=path, hint="give FILE.onnx"
+        )
+    for written in (path, description):
+        keep_inputs(written, [weights])
     if weights is None:
         with shipped_weights() as shipped:
             parts, stamp = _read(shipped, hands)
     else:
         parts, stamp = _read(weights, hands)
-    path = Path(path)
     model, shapes = _built(parts, uint16)
     about: dict[str, Any] = {
         "cadstn": __version__,
@@ -74,9 +81,9 @@ def write_whole(
         temporary.write_bytes(model.SerializeToString())
         stamp_file(temporary)
         sync(temporary)  # before the old description goes, which would not be the new graph's
-        path.with_suffix(".json").unlink(missing_ok=True)
+        description.unlink(missing_ok=True)
     about["sha256"] = file_sha256(path)
-    write_json(path.with_suffix(".json"), about, indent=2)
+    write_json(description, about, indent=2)
     return about
 
 

@@ -15,7 +15,16 @@ from pathlib import Path
 from cadstn.errors import CadstnError
 from cadstn.io.arrays import read_regular
 from cadstn.io.hashes import file_sha256
-from cadstn.io.whole import ACTIVE, kind_of, sweep, sync, sync_folder, temporary_of, writing
+from cadstn.io.whole import (
+    ACTIVE,
+    keep_inputs,
+    kind_of,
+    sweep,
+    sync,
+    sync_folder,
+    temporary_of,
+    writing,
+)
 
 #: Where the summary lists the hashes of the other files.
 FILES_KEY = "files"
@@ -51,7 +60,10 @@ def whole_folder(
             was not written, or the disk is full; an old result stays as it was.
     """
     out = Path(out)
+    inputs = [Path(path) for path in inputs]
     target = folder_target(out, inputs)
+    for name in names:
+        keep_inputs(target / name, inputs)
     work = temporary_of(target)
     try:
         with writing(out):
@@ -112,11 +124,7 @@ def folder_target(out: Path, inputs: Iterable[Path] = ()) -> Path:
                 f"{kind_of(out)} stands where a folder is to be made", hint="give another --out DIR"
             )
         target = Path(os.path.realpath(out))
-        for path in inputs:
-            if Path(os.path.realpath(path)) == target:
-                raise CadstnError(
-                    "is the input itself, which would be overwritten", hint="give another --out"
-                )
+        keep_inputs(target, inputs)
     return target
 
 

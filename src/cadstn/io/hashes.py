@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from cadstn.errors import CadstnError
+from cadstn.io.arrays import open_regular
 
 _BEFORE, _AFTER = b"cadstn-sha256=", b"=652ahs-ntsdac"
 _ZEROS = b"0" * 64
@@ -26,9 +27,9 @@ _DAMAGED = "damaged: its contents are not those that were written"
 
 
 def file_sha256(path: str | os.PathLike[str]) -> str:
-    """SHA-256 of a file's bytes, as ``sha256sum`` prints it."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """SHA-256 of a file's bytes, as ``sha256sum`` prints it; raises as `open_regular`."""
+    with open_regular(Path(path)) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
 
 
 def check_sums(sums: Path, names: Iterable[str] | None = None) -> None:

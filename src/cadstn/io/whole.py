@@ -14,7 +14,7 @@ import shutil
 import stat
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -222,6 +222,17 @@ def remove(path: Path) -> None:
 def no_file(path: Path, what: str = "no such file") -> str:
     """Say why a path is no file to read: what stands there, or that nothing does."""
     return f"{kind_of(path)}, not a file" if path.exists() else what
+
+
+def keep_inputs(out: Path, inputs: Iterable[Path | None]) -> None:
+    """Raise CadstnError if a file or folder to write is one that is read, by any of its names."""
+    real = os.path.realpath(out)
+    if any(path is not None and os.path.realpath(path) == real for path in inputs):
+        raise CadstnError(
+            "is the input itself, which would be overwritten",
+            where=out,
+            hint="give another name to write to",
+        )
 
 
 @contextmanager

@@ -118,7 +118,7 @@ class Listeners:
 
     @property
     def unfilmed(self) -> bool:
-        """Whether no video was written, because no format takes so many frames a second."""
+        """Whether no video was written, see `cadstn.tracking.video.NO_VIDEO`."""
         return self._video is not None and self._video.path is None
 
     @property

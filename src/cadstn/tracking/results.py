@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cadstn._version import __version__
-from cadstn.errors import CadstnError
 from cadstn.geometry.arrays import quantiles
 from cadstn.geometry.plausible import StreamCheck, describe_scene
 from cadstn.geometry.skeleton import Skeleton
@@ -170,8 +169,8 @@ def _track_into(
     finally:
         video.close()
     video.check()
-    if not cv2.imwrite(str(out / "contact.png"), contact_sheet(sheet)):
-        raise CadstnError("contact.png could not be written", hint="is the disk full?")
+    # Not cv2.imwrite: it crashes on a path that is not UTF-8, and hides a full disk.
+    (out / "contact.png").write_bytes(cv2.imencode(".png", contact_sheet(sheet))[1].tobytes())
     for place, one_place in enumerate(places):
         _write_joints(one_place, out, hand_name(place))
     write_joints_uvd(out / "joints_uvd.txt", recording.camera.to_uvd(tracked.joints_xyz_mm))

@@ -93,7 +93,8 @@ def _session(source: Path | bytes, providers: list[str], threads: int | None) ->
     for name in providers:
         try:
             chain = [PROVIDERS[name]] + ([] if name == "cpu" else [PROVIDERS["cpu"]])
-            model = source if isinstance(source, bytes) else str(source)
+            # Bytes: onnxruntime takes no path that is not UTF-8.
+            model = source if isinstance(source, bytes) else source.read_bytes()
             session = ort.InferenceSession(model, sess_options=options, providers=chain)
         except Exception as error:  # onnxruntime's own errors share no public base class
             errors.append(str(error).splitlines()[0] if str(error) else type(error).__name__)

@@ -29,6 +29,8 @@ FORMATS = ((".webm", "VP80"), (".mp4", "mp4v"))
 _VP9 = {"deadline": "realtime", "cpu-used": "8", "crf": "36", "b": "0", "threads": "1"}
 _SHARE = 0.75
 _FASTEST = 1000.0  # frames a second: WebM counts milliseconds
+#: Why there is none, where nothing failed.
+NO_VIDEO = "no format takes so many frames a second, or the folder's name is not UTF-8"
 _WAITING = 8  # pictures; a tracker that is faster than the encoder waits for it
 
 
@@ -48,7 +50,8 @@ class VideoFile:
             two pictures has the processor for itself.
 
     Attributes:
-        path: the file; None before the first picture, and where no format takes the pictures.
+        path: the file; None before the first picture, and where no format takes the pictures or
+            the path is not UTF-8.
         frames: how many were written.
     """
 
@@ -98,7 +101,8 @@ class VideoFile:
             return
         with _quiet():
             video = cv2.VideoCapture(str(self.path))
-        held = int(video.get(cv2.CAP_PROP_FRAME_COUNT)) if video.isOpened() else 0
+        # Of a file without an end OpenCV counts a negative number.
+        held = max(0, int(video.get(cv2.CAP_PROP_FRAME_COUNT))) if video.isOpened() else 0
         video.release()
         if held <= 0 or abs(held - self.frames) > 1:  # WebM counts by its duration
             raise CadstnError(
@@ -107,7 +111,7 @@ class VideoFile:
             )
 
     def _opened(self) -> _Writer | None:
-        if self._fps > _FASTEST:
+        if self._fps > _FASTEST or not _is_utf8(self._stem):
             return None
         writer = _vp9(self._stem.with_suffix(".webm"), self._fps, self._size)
         if writer is not None:
@@ -174,6 +178,15 @@ def _vp9(path: Path, fps: float, size: tuple[int, int]) -> _Writer | None:
         path.unlink(missing_ok=True)
         return None
     return _Vp9(file, stream, av.FFmpegError)
+
+
+def _is_utf8(path: Path) -> bool:
+    """Whether a path is UTF-8; on another one OpenCV crashes."""
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 @contextmanager

@@ -55,8 +55,10 @@ def read_hand_eye(path: Path) -> HandEye:
             raise CadstnError(what, hint=_HINT) from None
         if unit not in _UNITS_MM:
             raise CadstnError(f"unit is '{unit}'", hint="give mm or m")
-        if matrix.shape != (4, 4) or not np.isfinite(matrix).all():
+        if matrix.shape != (4, 4):
             raise CadstnError(f"matrix has shape {matrix.shape}", hint=_HINT)
+        if not np.isfinite(matrix).all():
+            raise CadstnError("matrix holds values that are not finite", hint=_HINT)
         rotation = matrix[:3, :3]
         off = max(
             np.abs(rotation @ rotation.T - np.eye(3)).max(),
