@@ -1,6 +1,8 @@
 # Training on a machine with an NVIDIA GPU:
 #   docker build -t cadstn .
-#   docker run --gpus all --rm -v "$PWD/runs:/runs" cadstn train compact --out /runs/compact
+#   mkdir -p runs      # else Docker makes it, as root's
+#   docker run --gpus all --rm --user "$(id -u)" -v "$PWD/runs:/runs" cadstn \
+#       train compact --out /runs/compact
 # The wheel of PyTorch brings its own CUDA libraries; the machine needs the driver and NVIDIA's
 # container toolkit. For a machine without a GPU add:
 #   --build-arg TORCH_INDEX=https://download.pytorch.org/whl/cpu

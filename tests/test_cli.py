@@ -3,6 +3,10 @@
 import json
 import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from importlib import resources
 from pathlib import Path
 
@@ -347,3 +351,16 @@ def test_a_pipe_is_named_and_not_waited_for(words: list[str], tmp_path: Path) ->
     assert isinstance(done.exception, CadstnError), done.exception
     assert "pipe.json: " in str(done.exception)
     assert "pipe" in str(done.exception).partition("pipe.json: ")[2]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="of signals")
+def test_a_request_to_end_leaves_nothing(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "cadstn.cli", "track", "demo", "--out", str(tmp_path / "out")]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as running:
+        for _ in range(600):
+            if any(tmp_path.iterdir()):  # it has begun to write
+                break
+            time.sleep(0.05)
+        running.terminate()
+        assert running.wait(60) == 128 + signal.SIGTERM
+    assert list(tmp_path.iterdir()) == []

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from importlib import resources
+from typing import Any
 
 import numpy as np
 import pytest
@@ -237,8 +238,12 @@ def test_two_hands_keep_their_places(network: Network, frames: list[Frame]) -> N
     for i in range(14, 18):
         out = hands.update_all(gone, wide, i / 30)
     assert [hand.found for hand in out] == ([False, True] if on_left else [True, False])
-    with pytest.raises(CadstnError, match="hands is 0"):
-        Tracker(network, hands=0)
+
+
+@pytest.mark.parametrize("hands", [0, "2", 2.5, True])
+def test_so_many_hands_are_refused(network: Network, hands: Any) -> None:
+    with pytest.raises(CadstnError, match=r"hands is .*; give a whole number, 1 or more"):
+        Tracker(network, hands=hands)
 
 
 def test_states_are_plain_values(network: Network) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import sys
 from importlib import import_module
 from typing import NoReturn
@@ -72,6 +73,8 @@ _keep_lines(cli)
 
 def main() -> None:
     """Run the command line; errors of the user become one line and exit code 2."""
+    # As Ctrl-C: what is written is swept. 128 and the signal's number, as shells have it.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         code = cli(standalone_mode=False)
     except Stopped as stopped:

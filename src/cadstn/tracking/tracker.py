@@ -6,6 +6,7 @@ import warnings
 import zlib
 from collections.abc import Sequence
 from dataclasses import replace
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -136,8 +137,9 @@ class Tracker:
         fit: bool = True,
     ) -> None:
         for name, value in (("window", window), ("hands", hands), ("detect_every", detect_every)):
-            if value is not None and value < 1:
-                raise CadstnError(f"{name} is {value}", hint="give 1 or more")
+            whole = isinstance(value, Integral) and not isinstance(value, bool)
+            if value is not None and not (whole and value >= 1):
+                raise CadstnError(f"{name} is {value!r}", hint="give a whole number, 1 or more")
         self.network = (
             weights if isinstance(weights, Network) else load_network(weights, threads=threads)
         )
