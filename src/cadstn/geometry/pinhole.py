@@ -27,10 +27,9 @@ DepthMm = NDArray[np.float32]
 
 
 #: Beyond these no camera is, and arithmetic in 32 bits or the memory ends.
-_MOST, _LONGEST, _MOST_INVALID = 1e6, 65_536, 64
+_MOST, _LONGEST, _MOST_INVALID, _LARGEST_FACTOR = 1e6, 65_536, 64, 1000.0
 #: A focal length of so few pixels is one over the image's size, or a matrix that nobody filled in.
 _NORMALIZED = 10.0
-_LARGEST_FACTOR = 1000.0
 
 
 @dataclass(frozen=True)
@@ -204,7 +203,7 @@ class Camera:
             CadstnError: if the factor is not a positive number, or no frame is so large.
         """
         if not 0 < factor <= _LARGEST_FACTOR:
-            raise CadstnError(f"scale is {factor}", hint="give a positive number, such as 0.5")
+            raise CadstnError(f"scale is {factor}", hint="give a number from 0 to 1000, such as 0.5")
         return self._scaled(factor, factor, round(self.width * factor), round(self.height * factor))
 
     def resized(self, width: int, height: int) -> Camera:
