@@ -204,7 +204,7 @@ class Camera:
         """
         if not 0 < factor <= _LARGEST_FACTOR:
             raise CadstnError(
-                f"scale is {factor}", hint="give a number from 0 to 1000, such as 0.5"
+                f"scale is {factor}", hint="give a positive number up to 1000, such as 0.5"
             )
         return self._scaled(factor, factor, round(self.width * factor), round(self.height * factor))
 
