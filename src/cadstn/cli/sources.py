@@ -52,7 +52,7 @@ def open_source(
         if not chosen.prepared or folder is None:
             return chosen, RenderedSource(chosen, device)
         workers = os.cpu_count() or 1
-        told = rendering if speak else lambda done, total: None
+        on_frames = rendering if speak else lambda done, total: None
         mine = None
         if miner is not None:
             from cadstn.tracking import load_network
@@ -60,9 +60,11 @@ def open_source(
 
             with weights_at(miner) as path:
                 network = load_network(path, provider="cpu")
-            tell = partial(rendering, what="mining") if speak else told
-            mine = Miner(network, chosen.seed, compiled=chosen.compiled, on_mined=tell)
-        source = PreparedSource(chosen, folder, device, workers=workers, mine=mine, on_frames=told)
+            on_mined = partial(rendering, what="mining") if speak else on_frames
+            mine = Miner(network, chosen.seed, compiled=chosen.compiled, on_mined=on_mined)
+        source = PreparedSource(
+            chosen, folder, device, workers=workers, mine=mine, on_frames=on_frames
+        )
         return chosen, source
     from cadstn.data.bank import build_bank, open_bank
 

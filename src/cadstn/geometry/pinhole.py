@@ -203,9 +203,7 @@ class Camera:
             CadstnError: if the factor is not a positive number, or no frame is so large.
         """
         if not 0 < factor <= _LARGEST_FACTOR:
-            raise CadstnError(
-                f"scale is {factor}", hint="give a positive number up to 1000, such as 0.5"
-            )
+            raise CadstnError(f"scale is {factor}", hint="give a positive number up to 1000")
         return self._scaled(factor, factor, round(self.width * factor), round(self.height * factor))
 
     def resized(self, width: int, height: int) -> Camera:
