@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -231,3 +231,21 @@ def test_the_command(tmp_path: Path, folder: Path) -> None:
     assert result.exit_code == 0
     assert "hand.json" in result.output
     assert path.read_bytes() == (folder / "2.onnx").read_bytes()
+
+
+def test_the_graph_is_one_that_older_runtimes_take(folder: Path) -> None:
+    """onnxruntime 1.18 wants named nodes and no ArgMax of 64 bits; 1.22 no transposed products."""
+    nodes = [*_nodes(onnx.load(folder / "1.onnx").graph)]
+    names = [node.name for node in nodes]
+    assert len(names) == len(set(names)) > 1000
+    assert "" not in names
+    # The networks' own are of 32 bits.
+    assert "Transpose" not in {n.op_type for n in nodes if not n.name.startswith("net")}
+
+
+def _nodes(graph: Any) -> Iterator[Any]:
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            if attribute.type == onnx.AttributeProto.GRAPH:
+                yield from _nodes(attribute.g)

@@ -44,7 +44,7 @@ def keep_size(
         before.weight * source._KEEP + weight, before.length * source._KEEP + weight * long
     )
     along = apart / long.reshape(-1, 1)
-    pull = ((ends * variance) @ ends_t) * (along @ g.op("Transpose", along, perm=[1, 0]))
+    pull = ((ends * variance) @ ends_t) * (along @ along.transposed(len(skeleton.bones), 3))
     force = _solved(
         g, pull + g.constant(slack, DOUBLE), long - sums.length / sums.weight, _steps(matrix)
     )

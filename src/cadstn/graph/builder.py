@@ -17,8 +17,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-FLOAT, DOUBLE, LONG, BOOL = (
-    TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.INT64, TensorProto.BOOL,
+FLOAT, DOUBLE, LONG, INT, BOOL = (
+    TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.INT64, TensorProto.INT32, TensorProto.BOOL,
 )  # fmt: skip
 OPSET = 20
 """That of the exported networks, which become part of the graph."""
@@ -100,6 +100,15 @@ class Value:
         """The same numbers in another shape."""
         return self.graph.op("Reshape", self, self.graph.constant(list(shape), LONG))
 
+    def transposed(self, rows: int, columns: int) -> Value:
+        """A matrix (rows, columns) as (columns, rows).
+
+        Not by Transpose: onnxruntime 1.22 makes one operator of it and a product, which it has in
+        32 bits alone.
+        """
+        order = [row * columns + column for column in range(columns) for row in range(rows)]
+        return self.reshape(-1).take(order).reshape(columns, rows)
+
     def take(self, index: Any, axis: int = 0) -> Value:
         """Elements along an axis, by a constant or a computed index."""
         if not isinstance(index, Value):
@@ -132,7 +141,7 @@ class Value:
 
     def first(self) -> Value:
         """(1,) index of the first true value of a vector; 0 where none is."""
-        return self.graph.op("ArgMax", self.cast(TensorProto.INT32), dtype=LONG, axis=0)
+        return self.graph.op("ArgMax", self.cast(INT), dtype=LONG, axis=0)
 
     def clip(self, low: Any, high: Any) -> Value:
         """Bounded values."""
@@ -199,7 +208,9 @@ class Graph:
         like = next(item.dtype for item in inputs if isinstance(item, Value))
         values = [i if isinstance(i, Value) else self.constant(i, like) for i in inputs]
         names = [self._name(kind) for _ in range(count)]
-        node = helper.make_node(kind, [value.name for value in values], names, **attributes)
+        # Named, since onnxruntime 1.18 names what it fuses after nodes, twice the same if unnamed.
+        given = [value.name for value in values]
+        node = helper.make_node(kind, given, names, name=names[0], **attributes)
         self._scopes[-1].nodes.append(node)
         return [Value(self, name, like if dtype is None else dtype) for name in names]
 
@@ -271,8 +282,8 @@ class Graph:
         for node in nodes:
             copy = onnx.NodeProto()
             copy.CopyFrom(node)
-            copy.name = ""
             names |= {name: f"{prefix}.{name}" for name in node.output if name}
+            copy.name = names[node.output[0]]
             copy.input[:] = [names[name] for name in node.input]
             copy.output[:] = [names[name] for name in node.output]
             self._scopes[-1].nodes.append(copy)
@@ -294,7 +305,7 @@ class Graph:
         """
         scope, infos = self._scopes.pop(), []
         for key, (value, shape, doc) in outputs.items():
-            scope.nodes.append(helper.make_node("Identity", [value.name], [key]))
+            scope.nodes.append(helper.make_node("Identity", [value.name], [key], name=key))
             infos.append(helper.make_tensor_value_info(key, value.dtype, shape, doc))
         graph = helper.make_graph(
             scope.nodes, name, self._inputs, infos, scope.weights, value_info=scope.infos

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 
-from cadstn.graph.builder import BOOL, DOUBLE, FLOAT, LONG, Carried, Graph, Value
+from cadstn.graph.builder import BOOL, DOUBLE, FLOAT, INT, LONG, Carried, Graph, Value
 from cadstn.graph.step import (
     ACQUIRE,
     BEGIN,
@@ -138,7 +138,7 @@ def _acquired(g: Graph, parts: Parts, scene: Scene, before: Remembered, c: Carri
     near = (apart * apart).sum(2) < _SAME_PLACE_MM**2
     # The first refused place that a candidate is at; past the last one stands "none".
     match = g.cat(near, g.constant([[True]] * _MOST_FOUND, BOOL), axis=1)
-    known = g.op("ArgMax", match.cast(LONG), axis=1, keepdims=0)
+    known = g.op("ArgMax", match.cast(INT), dtype=LONG, axis=1, keepdims=0)
     waits = g.cat(wait, g.constant([[0.0, 0.5]], DOUBLE)).take(known)
     waiting, begun_with = waits.split(1, 1, axis=1)
     usable = ((alive > 0.0) & ~(waiting > 0.0)).reshape(-1)

@@ -128,8 +128,8 @@ def transformed(g: Graph, before: Value, old: View, new: View, joints: int) -> V
     """`transformed_memory` of the joints (3K + 1,) that a network predicted last."""
     values, last = before.split(3 * joints, 1)
     uv, d = values.reshape(joints, 3).split(2, 1, axis=1)
-    both = new.matrix @ g.op("Transpose", old.matrix, perm=[1, 0])
-    rotated = uv.cast(DOUBLE) @ g.op("Transpose", both, perm=[1, 0])
+    both = new.matrix @ old.matrix.transposed(2, 2)
+    rotated = uv.cast(DOUBLE) @ both.transposed(2, 2)
     return g.cat(g.cat(rotated.cast(FLOAT), d, axis=1).reshape(-1), last)
 
 
