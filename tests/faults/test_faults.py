@@ -264,8 +264,6 @@ class Case:
 
 
 _LOGS = r".*(log\.jsonl|tensorboard/.*)"
-_ABLATE = ("ablate", "--train", "{in}/a.bank", "--test", "{in}/a.bank", "--out", "{root}/out",
-           "--kind", "tiny", *SETTINGS, "--set", "holdout=0.3")  # fmt: skip
 _REPRODUCE = ("reproduce", "--data", "{in}/icvl", "--out", "{root}/out", "--recipe", "tiny",
               *SETTINGS)  # fmt: skip
 CASES = {
@@ -293,8 +291,6 @@ CASES = {
                             "--set", "steps=2", "--set", "again=1", "--set", "rounds=1", "--set",
                             "batch=2", "--set", "warmup=1", "--set", "bf16=false"),
                            goes_on=r".*checkpoint.*"),
-    # Its recipe.json is that of the network in training, one after the other.
-    "ablate": Case(_ABLATE, goes_on=r".*checkpoint.*", timed=_LOGS + r"|.*/recipe\.json"),
     "reproduce, trained": Case(_REPRODUCE, timed=_LOGS + r"|.*report\.(md|html)", begun=_REPRODUCE),
 }  # fmt: skip
 

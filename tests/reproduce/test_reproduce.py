@@ -29,7 +29,7 @@ def made(small_icvl: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[li
     folder = tmp_path_factory.mktemp("made")
     fields = [f"{stage}.steps=2" for stage in STAGES] + ["validation_frames=16", "holdout=0.5"]
     args = ["reproduce", "--data", str(small_icvl), "--out", str(folder / "out")]
-    args += ["--recipe", "tiny", "--seeds", "2"]
+    args += ["--recipe", "tiny", "--seeds", "2", "--free-gate"]
     for field in fields:
         args += ["--set", field]
     with pytest.MonkeyPatch.context() as patch:
@@ -48,7 +48,7 @@ def test_one_page_with_every_table_and_figure(made: tuple[list[str], Path, str])
                  "exponential average 0.9", "CADSTN, endless", "hidden by over 40 mm",
                  "found - truth, mm", "(figure 2)",
                  "CADSTN in one row a set", "Size and run time, ICVL",
-                 "Too few shots: intervals are too narrow",
+                 "CADSTN, free gate", "Too few shots: intervals are too narrow",
                  "The five networks over 2 seeds, ICVL (table IV)",
                  "16 joints, fx 241.42 px, 2 shots, crop centre truth"):  # fmt: skip
         assert word in page
@@ -96,7 +96,7 @@ def test_its_numbers_are_those_of_its_files(made: tuple[list[str], Path, str], s
     out = made[1] / "out"
     folder = out / "predictions" / "icvl"
     names = {f"{c}-{n}" for c in ("truth", "found") for n in
-             ("baseline", "sliced", "cadstn", "endless")}  # fmt: skip
+             ("baseline", "sliced", "cadstn", "endless", "free")}  # fmt: skip
     assert {path.stem for path in folder.iterdir()} == names
     truth = tmp_path / "truth.npz"
     args = ["predict", str(out / "runs" / "icvl"), "--data", str(small_icvl), "--center", "truth",
@@ -131,7 +131,12 @@ def test_what_is_done_is_not_done_again(
     lost.write_bytes(lost.read_bytes()[:200])
     assert CliRunner().invoke(cli, args, catch_exceptions=False).exit_code == 0
     assert {path: path.stat().st_mtime_ns for path in kept} == before
-    assert len(before) == 2 * (5 + 4)
+    # Five networks; three under the free gate, its experts the same; five files of predictions.
+    assert len(before) == 2 * (5 + 3 + 5)
+    runs = folder / "out" / "runs" / "icvl"
+    for stage in ("spatial", "temporal"):
+        name = f"{stage}.safetensors"
+        assert (runs / name).read_bytes() == (runs / "free" / name).read_bytes()
     np.testing.assert_allclose(read_joints_npz(lost), joints)  # a lost frame is NaN
 
 

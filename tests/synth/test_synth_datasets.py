@@ -14,10 +14,12 @@ from cadstn.cli import cli
 from cadstn.data import icvl, msra, nyu, open_dataset
 from cadstn.errors import CadstnError
 from cadstn.geometry.convention import convert
+from cadstn.geometry.skeleton import NYU14_OF_36
 from cadstn.io.files import read_png
 from cadstn.synth import datasets
-from cadstn.synth.datasets import LAYOUTS, Shot, camera_pose, plan, write_dataset
+from cadstn.synth.datasets import camera_pose, write_dataset
 from cadstn.synth.frames import Sequence
+from cadstn.synth.layouts import LAYOUTS, Shot, plan
 
 SEED = 11
 
@@ -106,6 +108,38 @@ def test_nyu_and_its_three_cameras(tmp_path: Path) -> None:
         distances = np.concatenate(behind[4 * view : 4 * view + 4])
         assert ((distances > -5) & (distances < 150)).mean() > 0.9
         assert 5 < np.median(distances) < 60
+
+
+def test_nyu_stands_in_for_nyu(tmp_path: Path) -> None:
+    """One empty hand held out to the camera, palm forward, and nothing of the room in reach."""
+    write(tmp_path, "nyu", 40, 4)
+    dataset = open_dataset(tmp_path, "train")
+    joints = dataset.joints_xyz_mm
+    palm, wrists = joints[:, 32], joints[:, [31, 30]]
+    up = palm - wrists.mean(1)
+    facing = np.cross(wrists[:, 1] - wrists[:, 0], up)
+    facing /= np.linalg.norm(facing, axis=-1, keepdims=True)
+    assert (np.abs(facing[:, 2]) > 0.3).mean() > 0.9
+    assert len({float(np.sign(z)) for z in facing[np.abs(facing[:, 2]) > 0.3, 2]}) == 1
+    assert ((palm[:, 2] > 600) & (palm[:, 2] < 1200)).all()
+    for index in (0, 39):
+        depth_mm = dataset[index].depth_mm
+        seen = depth_mm[depth_mm > 0]
+        # Hand, arm and body are near; between them and the wall there is nothing.
+        assert (seen > 1500).mean() > 0.5
+    centers = np.loadtxt(tmp_path / "center_train.txt")
+    expected = joints[:, list(NYU14_OF_36)].mean(1) * (1, -1, 1)
+    np.testing.assert_allclose(centers, expected, atol=0.01)
+
+
+def test_several_processes_write_the_same_set(tmp_path: Path) -> None:
+    write(tmp_path / "one", "icvl", 10, 2)
+    counted: list[int] = []
+    write_dataset(
+        tmp_path / "two", "icvl", train=10, test=2, seed=SEED, workers=2, on_frames=counted.append
+    )
+    assert sum(counted) == 12
+    assert contents(tmp_path / "two") == contents(tmp_path / "one")
 
 
 def test_an_interrupted_set_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from cadstn.synth.motion import (
     DEFAULT_FRUSTUM,
     Frustum,
     Motion,
+    Views,
     fold,
     orientation,
     sample_motion,
@@ -69,6 +70,20 @@ def test_hands_stay_in_the_frustum_they_are_given() -> None:
     small = Frustum((400.0, 500.0), 0.1, 0.05)
     draws = Draws((7,), torch.arange(20))
     ratio(sample_motion(draws, sample_shape(draws.fork("s")), 60, frustum=small), small)
+
+
+def test_hands_keep_to_the_views_that_are_given() -> None:
+    views = Views((-60.0, 60.0), (0.0, 50.0), (-40.0, 70.0))
+    draws = Draws((7,), torch.arange(20))
+    motion = sample_motion(draws, sample_shape(draws.fork("s")), 200, views=views)
+    x, y = motion.rotation[..., 0], motion.rotation[..., 1]
+    tilt, roll = -y[..., 2].asin().rad2deg(), torch.atan2(y[..., 0], -y[..., 1]).rad2deg()
+    yaw = torch.atan2(-x[..., 2], -motion.rotation[..., 2, 2]).rad2deg()
+    sway_deg = 3.0
+    for angle, (least, most) in zip((yaw, tilt, roll), views, strict=True):
+        assert angle.min() > least - sway_deg
+        assert angle.max() < most + sway_deg
+        assert angle.max() - angle.min() > 0.6 * (most - least)
 
 
 def test_a_clip_is_a_function_of_its_index_alone() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ import torch
 from click.testing import CliRunner
 
 from cadstn.cli import cli
-from cadstn.cli.clock import Clock, progress_line
+from cadstn.cli.clock import Clock, PhaseClock, progress_line
 from cadstn.data.bank import Bank
 from cadstn.errors import CadstnError
 from cadstn.train import BankSource, Progress
@@ -188,6 +189,40 @@ def test_time_left_counts_the_images_to_come() -> None:
     line = progress_line((progress, clock.left_s(progress)))
     assert line == "temporal 10000/60000  loss 0.500  200 images/s  16.0 h left"
     assert "nan" not in line
+
+
+def test_time_left_of_a_phase_is_by_its_own_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr("cadstn.cli.clock.time.monotonic", lambda: now)
+    clock = PhaseClock()
+    assert clock.left("crops", 0, 100) == ""
+    now = 30.0
+    assert clock.left("crops", 20, 100) == ", 2 min left"
+    assert not clock.minute_is_over()
+    now = 61.0
+    assert clock.minute_is_over()
+    assert not clock.minute_is_over()
+    # Another phase has shown nothing yet; what is done has nothing left.
+    assert clock.left("training", 40, 200) == ""
+    now = 63.0
+    assert clock.left("training", 50, 200) == ", 30 s left"
+    assert clock.left("training", 200, 200) == ""
+
+
+@pytest.mark.parametrize("command", [["train", "--out", "{out}"], ["bench", "train"]])
+def test_a_set_s_recipe_needs_the_set(tmp_path: Path, command: list[str]) -> None:
+    words = [word.replace("{out}", str(tmp_path / "run")) for word in command]
+    result = CliRunner().invoke(cli, [*words, "cadstn.nyu.paper"])
+    assert str(result.exception) == (
+        "recipe cadstn.nyu.paper is for nyu, and no data is given; give --data FOLDER, or take "
+        "cadstn.rendered.paper"
+    )
+    assert not (tmp_path / "run").exists()
+
+
+def test_ablate_names_what_replaced_it() -> None:
+    result = CliRunner().invoke(cli, ["ablate", "--train", "a.bank"])
+    assert "'ablate' is part of 'reproduce' now; cadstn synth" in str(result.exception)
 
 
 def test_folder_is_needed_only_to_train() -> None:

@@ -213,28 +213,12 @@ def run(*arguments: object) -> Result:
     return CliRunner().invoke(cli, [str(a) for a in arguments])
 
 
-def test_bank_train_and_ablate_from_the_command_line(tmp_path: Path) -> None:
-    for seed, name in ((1, "train"), (2, "test")):
-        path = tmp_path / f"{name}.bank"
-        made = run("bank", path, "--kind", "tiny", "--clips", 4, "--frames", 11, "--seed", seed)
-        assert made.exit_code == 0, made.output
-        assert "44 frames" in made.output
-    plans = [f"{s}.steps=2" for s in ("baseline", "sliced", "spatial", "temporal", "fusion")]
-    fields = [part for field in (*plans, "holdout=0.3") for part in ("--set", field)]
-    banks = ("--train", tmp_path / "train.bank", "--test", tmp_path / "test.bank")
-    told = run("ablate", *banks, "--out", tmp_path / "runs", "--kind", "tiny", *fields)
-    assert told.exit_code == 0, told.output
-    assert "44 training frames, 44 test frames, 1 seed; centre" in told.output
-    result = json.loads((tmp_path / "runs" / "seed-0" / "ablation.json").read_text())
-    with np.load(tmp_path / "runs" / "seed-0" / "predictions.npz") as found:
-        error = np.linalg.norm(found["spatial"] - found["truth"], axis=-1).mean()
-        assert list(found["starts"]) == [0, 11, 22, 33]
-        mixed = found["w1"] * found["temporal"] + (1 - found["w1"]) * found["spatial"]
-        assert np.abs(mixed - found["cadstn"]).max() < 1e-2
-    assert result["networks"]["spatial"]["error_mm"] == pytest.approx(error, abs=1e-2)
-    again = run("ablate", *banks, "--out", tmp_path / "runs", "--kind", "tiny", *fields)
-    assert again.output.splitlines()[-15:] == told.output.splitlines()[-15:]
-
+def test_bank_and_train_from_the_command_line(tmp_path: Path) -> None:
+    path = tmp_path / "train.bank"
+    made = run("bank", path, "--kind", "tiny", "--clips", 4, "--frames", 11, "--seed", 1)
+    assert made.exit_code == 0, made.output
+    assert "44 frames" in made.output
+    fields = ["--set", "spatial.steps=2", "--set", "holdout=0.3"]
     alone = run(
         "train", "spatial.tiny", "--data", tmp_path / "train.bank", "--out", tmp_path / "one",
         *fields,

@@ -211,14 +211,14 @@ def _with_second(seed: tuple[int, int]) -> Iterator[Sequence]:
     from cadstn.synth.draws import Draws
     from cadstn.synth.frames import Sequence
     from cadstn.synth.motion import Frustum
-    from cadstn.synth.scene import SECOND
+    from cadstn.synth.surroundings import EVERYDAY
     from cadstn.synth.write import SYNTH_CAMERA
 
     camera = SYNTH_CAMERA
     edges = (_MIDDLE * camera.cx / camera.fx, _MIDDLE * camera.cy / camera.fy)
     for first in itertools.count(0, 64):
         index = torch.arange(first, first + 64)
-        there = Draws(seed, index).fork("scene").fork("second").chance(SECOND)
+        there = Draws(seed, index).fork("scene").fork("second").chance(EVERYDAY.second)
         for one in index[there].tolist():
             moving = Sequence(seed, one, camera, FRAMES, frustum=Frustum(_MM, *edges))
             if (other_hands_mm(moving._scene)[:, 2] > 0).all():

@@ -19,12 +19,21 @@ from cadstn.errors import CadstnError, Stopped, printable
 
 #: The commands, and the module of each; it is imported when the command is used.
 COMMANDS = {
-    "ablate": "training", "bank": "training", "bench": "bench", "compare": "scoring",
+    "bank": "training", "bench": "bench", "compare": "scoring",
     "data": "data", "demo": "tracking", "doctor": "cameras", "export": "exporting",
     "info": "tracking", "live": "cameras", "predict": "scoring", "reproduce": "scoring",
     "retarget": "outputs", "score": "scoring", "synth": "data", "track": "tracking",
     "track-many": "many", "train": "training", "weights": "weights",
 }  # fmt: skip
+
+
+#: Commands of 0.1.0 that are gone, what they are now, and the hint.
+_GONE = {
+    "ablate": (
+        "'ablate' is part of 'reproduce' now",
+        "cadstn synth data/nyu --layout nyu; cadstn reproduce --data data/nyu --out report",
+    ),
+}
 
 
 class _Commands(click.Group):
@@ -34,6 +43,9 @@ class _Commands(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in _GONE:
+            what, hint = _GONE[cmd_name]
+            raise CadstnError(what, hint=hint)
         # Where there is none of the name, click suggests another: it must know all.
         for name in [cmd_name] if cmd_name in COMMANDS else COMMANDS:
             module = import_module(f"cadstn.cli.{COMMANDS[name]}")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from cadstn.train import Progress
@@ -49,16 +50,38 @@ class Clock:
         return sum(of(self._plans[other]) for other in stages[: stages.index(stage)])
 
 
+class PhaseClock:
+    """Time left of work that counts what it has done, by the speed of the phase at hand."""
+
+    def __init__(self) -> None:
+        self._what = ""
+        self._first, self._began = 0, 0.0
+        self._written = time.monotonic()
+
+    def left(self, what: str, done: int, total: int) -> str:
+        """Text of the time left, empty until a phase has shown its speed."""
+        now = time.monotonic()
+        if what != self._what:
+            self._what, self._first, self._began = what, done, now
+        moved = done - self._first
+        if not moved or done >= total:
+            return ""
+        return f", {duration((now - self._began) / moved * (total - done))} left"
+
+    def minute_is_over(self) -> bool:
+        """Whether a minute has passed since this was last so: where lines stay, few are enough."""
+        now = time.monotonic()
+        if now - self._written < 60:
+            return False
+        self._written = now
+        return True
+
+
 def duration(seconds: float) -> str:
     """Seconds in words of two digits: 40 s, 12 min, 3.2 h."""
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
-
-
-def advance(bar: Any, progress: Progress) -> None:
-    """Move a bar of steps by one."""
-    bar.update(1, (progress, None))
 
 
 def progress_line(item: tuple[Progress, float | None] | None) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -82,8 +83,9 @@ def synth(
     if shards is not None:
         _render_shards(path, shards, frames or _FRAMES[layout], seed, held, workers, scheduler)
         return
-    if workers or scheduler:
-        raise CadstnError("--workers and --scheduler need --shards", hint="give --shards as well")
+    if scheduler or (workers and layout == "recording"):
+        given = "--scheduler" if scheduler else "--workers"
+        raise CadstnError(f"{given} needs --shards", hint="give --shards as well")
     split = layout in ("nyu", "icvl", "icvl-old")
     counts = (train or 1000, test or 300) if split else (frames or _FRAMES[layout], 0)
     total = sum(counts) * (3 if all_cameras else 1)
@@ -100,7 +102,8 @@ def synth(
 
                 write_dataset(
                     path, layout, train=counts[0], test=counts[1], seed=seed,
-                    all_cameras=all_cameras, on_frames=bar.update,
+                    all_cameras=all_cameras, workers=workers or os.cpu_count() or 1,
+                    on_frames=bar.update,
                 )  # fmt: skip
     except KeyboardInterrupt:
         raise CadstnError(

@@ -213,6 +213,10 @@ def predict(
     "--seeds", type=click.IntRange(1), default=1, show_default=True,
     help="Train each network this often; the report gives the spread.",
 )  # fmt: skip
+@click.option(
+    "--free-gate", is_flag=True,
+    help="Train the free gate of the published figures as well, beside equation 6's.",
+)  # fmt: skip
 @DEVICE
 @click.option(
     "--published", type=click.Path(path_type=Path, exists=True, file_okay=False),
@@ -224,6 +228,7 @@ def reproduce(
     kind: str,
     settings: tuple[str, ...],
     seeds: int,
+    free_gate: bool,
     device: str,
     published: Path | None,
 ) -> None:
@@ -239,21 +244,23 @@ def reproduce(
     """
     import sys
 
+    from cadstn.cli.clock import PhaseClock
     from cadstn.cli.sources import setting
 
     need_train("cadstn reproduce")
     from cadstn.reproduce.run import reproduce as run
 
     shown = ""
+    clock = PhaseClock()
 
     def watch(what: str, done: int, total: int) -> None:
         nonlocal shown
-        line = f"{what} {done}/{total}"
         last = done >= total
+        line = f"{what} {done}/{total}{clock.left(what, done, total)}"
         if sys.stderr.isatty():
             click.echo(f"\r{line.ljust(len(shown))}", nl=last, err=True)
             shown = "" if last else line
-        elif last:
+        elif last or clock.minute_is_over():
             echo(line, err=True)
 
     written = run(
@@ -264,6 +271,7 @@ def reproduce(
         device=device_of(device),
         published=published,
         seeds=seeds,
+        free_gate=free_gate,
         watch=watch,
     )
     echo("wrote " + "\n      ".join(map(str, written)))

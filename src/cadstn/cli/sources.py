@@ -49,6 +49,11 @@ def open_source(
 
     if data == "synthetic":
         chosen = override(recipe(name), settings)
+        if chosen.data != "rendered":
+            raise CadstnError(
+                f"recipe {chosen.name} is for {chosen.data}, and no data is given",
+                hint=f"give --data FOLDER, or take {chosen.name.replace(chosen.data, 'rendered')}",
+            )
         if not chosen.prepared or folder is None:
             return chosen, RenderedSource(chosen, device)
         workers = os.cpu_count() or 1

@@ -1,17 +1,16 @@
-"""Commands that train: train, bank, ablate."""
+"""Commands that train: train, bank."""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from cadstn.cli.clock import FIRST_ESTIMATE, Clock, advance, progress_line
+from cadstn.cli.clock import FIRST_ESTIMATE, Clock, progress_line
 from cadstn.cli.shared import MANY, begun, echo, need_train
 from cadstn.cli.sources import open_source, recipe_of, rendering, setting
 from cadstn.errors import Stopped
@@ -160,56 +159,6 @@ def bank(
             compiled=chosen.compiled, workers=os.cpu_count() or 1, on_frames=bar.update,
         )  # fmt: skip
     echo(f"{path}: {len(made)} frames, {path.stat().st_size / 1e9:.2f} GB")
-
-
-@click.command()
-@click.option("--train", "train_path", type=click.Path(path_type=Path), required=True, help="Bank.")
-@click.option("--test", "test_path", type=click.Path(path_type=Path), required=True, help="Bank.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the runs.")
-@click.option("--kind", default="small", show_default=True, help="Recipe to train all five with.")
-@click.option("--seeds", default=1, show_default=True, type=click.IntRange(1), help="How many.")
-@click.option("--device", default="cpu", show_default=True, help="cpu, cuda, gpu or auto.")
-@click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Override a field.")
-def ablate(
-    train_path: Path,
-    test_path: Path,
-    out: Path,
-    kind: str,
-    seeds: int,
-    device: str,
-    settings: tuple[str, ...],
-) -> None:
-    r"""Train five networks on one bank and score them on another: tables IV and V.
-
-    With fixed weights 0.1 to 0.9, the best of them and an exponential average, both chosen on
-    held-out training shots. The same command goes on where it stopped.
-
-    \b
-    cadstn ablate --train train.bank --test test.bank --out runs/ablation --seeds 3
-    """
-    need_train("cadstn ablate")
-    from cadstn.data.bank import open_bank
-    from cadstn.train.ablation import ablate as run
-    from cadstn.train.ablation import format_tables
-    from cadstn.train.devices import pick_device
-    from cadstn.train.recipes import override, recipe
-
-    device = pick_device(device)
-    banks = open_bank(train_path), open_bank(test_path)
-    fields = dict(setting(text) for text in settings)
-    results = []
-    for seed in range(seeds):
-        chosen = override(recipe(kind, banks[0].about["set"]), {**fields, "seed": seed})
-        banks[0].check_rule(chosen.crop_rule())
-        total = sum(chosen.plan(stage).steps for stage in ("baseline", "sliced", *chosen.stages))
-        label = f"seed {seed}"
-        with click.progressbar(
-            length=total, label=label, file=sys.stderr, item_show_func=progress_line
-        ) as bar:
-            watch = partial(advance, bar)
-            folder = out / f"seed-{seed}"
-            results.append(run(chosen, *banks, folder, device=device, watch=watch, on_message=_say))
-    echo(format_tables(results))
 
 
 def _train_detector(out: Path, fields: dict[str, Any], only_print: bool) -> None:

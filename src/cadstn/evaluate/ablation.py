@@ -22,6 +22,7 @@ from cadstn.evaluate.page import Block, Picture, Table, Text
 from cadstn.evaluate.published import (
     AUTHORS_LOG_MM,
     FREE_GATE,
+    FREE_NAME,
     NETWORKS,
     PAPER_FIXED_WEIGHT_MM,
     PAPER_NETWORKS_MM,
@@ -53,7 +54,7 @@ def networks_table(comparison: Comparison, suffix: str = "") -> Table:
         quoted = {name: sum(mm) / len(mm) for name, mm in AUTHORS_LOG_MM[rules.name].items()}
     rows: list[tuple[str, ...]] = []
     strong = []
-    for network in NETWORKS:
+    for network in (*NETWORKS, FREE_NAME):
         entry = comparison.get(f"{network}{suffix}")
         if entry is None:
             continue
@@ -62,7 +63,7 @@ def networks_table(comparison: Comparison, suffix: str = "") -> Table:
             strong.append(len(rows))
         rows.append((
             entry.name,
-            f"{quoted[network]:.2f}",
+            f"{quoted[network]:.2f}" if network in quoted else "",
             f"{entry.scores.mean_error_mm:.3f}",
             str(entry.error),
             gap,
@@ -89,7 +90,9 @@ def seeds_table(runs: Sequence[Comparison]) -> Table:
     rules = runs[0].rules
     rows = []
     base = _frame_errors_mm(runs, "Baseline")
-    for name in NETWORKS:
+    for name in (*NETWORKS, FREE_NAME):
+        if runs[0].get(name) is None:
+            continue
         errors = _frame_errors_mm(runs, name)
         found = [entry for run in runs if (entry := run.get(name))]
         means = np.array([entry.scores.mean_error_mm for entry in found])
@@ -184,9 +187,8 @@ def fusion_bars(
     for weight in _EMA_WEIGHTS:
         smooth = exponential_average(both[1], weight, rules.cuts)
         bars.append(make_entry(f"Spatial, exponential average {weight:g}", smooth, truth, rules))
-    learned = comparison.get(f"CADSTN{suffix}")
-    if learned:
-        bars.append(learned)
+    free, learned = comparison.get(FREE_NAME), comparison.get(f"CADSTN{suffix}")
+    bars += [gate for gate in (None if suffix else free, learned) if gate]
     rows = tuple(
         (
             bar.name, f"{bar.scores.mean_error_mm:.3f}", str(bar.error),

@@ -31,6 +31,8 @@ PAPER_FIXED_WEIGHT_MM = {float(w): float(mm) for w, mm in _DATA["fixed_weight_mm
 AUTHORS_LOG_MM: dict[str, dict[str, list[float]]] = _DATA["authors_log_mm"]
 #: The five networks of the ablation, by the names that every table and figure here uses.
 NETWORKS = tuple(PAPER_NETWORKS_MM)
+#: CADSTN under the free gate, where it was trained as well.
+FREE_NAME = "CADSTN, free gate"
 
 _OTHERS = ("#AA3377", "#66A61E", "#4B0082", "#E7298A", "#A6761D", "#1B9E77", "#B22222", "#6A8EAE")
 _AUTHORS = " (authors)"

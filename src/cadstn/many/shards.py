@@ -98,11 +98,10 @@ def _begin(path: Path, about: dict[str, Any]) -> None:
 def render_shard(job: Shard) -> Row:
     """Render one shard, in a worker; whatever goes wrong is the row's error."""
     try:
-        import torch
-
+        from cadstn.synth.render import one_thread
         from cadstn.synth.write import is_written, write_synthetic
 
-        torch.set_num_threads(1)
+        one_thread()
         path = Path(job.out) / job.name
         skipped, began = is_written(path), time.perf_counter()
         if not skipped:

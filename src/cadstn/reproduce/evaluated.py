@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from cadstn.data.dataset import Dataset
 from cadstn.evaluate import PROTOCOLS, Protocol
 from cadstn.evaluate.compare import Comparison, Entry, make_entry
+from cadstn.evaluate.published import FREE_NAME
 from cadstn.evaluate.report import Center
 from cadstn.geometry.skeleton import Skeleton, skeleton
 from cadstn.reproduce.predict import Predictions
-from cadstn.reproduce.training import Trained
+from cadstn.reproduce.training import FREE, Trained
 
 FloatArray = NDArray[np.float64]
 CENTERS: tuple[Center, ...] = ("truth", "found")
@@ -34,7 +35,8 @@ class Fold:
     Attributes:
         train, test: the splits.
         trained: the run.
-        predictions: by centre, then by ``baseline``, ``sliced``, ``cadstn`` and ``endless``.
+        predictions: by centre, then by ``baseline``, ``sliced``, ``cadstn``, ``endless``
+            and, where it was trained, ``free``.
     """
 
     train: Dataset
@@ -78,6 +80,8 @@ def evaluate(folds: Sequence[Fold], *, rendered: bool = False) -> Evaluated:
     scored = list(folds[0].test.scored)
     truth = np.concatenate([fold.test.joints_xyz_mm[:, scored] for fold in folds])
     networks, endless = {}, {}
+    free = FREE in folds[0].predictions["truth"]
+    names = NAMES | ({FREE: FREE_NAME} if free else {})
     for center in CENTERS:
         joints = _joints_by_name(folds, center)
         last = make_entry("CADSTN, endless", joints.pop(ENDLESS), truth, rules, center)
@@ -85,7 +89,7 @@ def evaluate(folds: Sequence[Fold], *, rendered: bool = False) -> Evaluated:
         networks[center] = Comparison(
             rules,
             truth,
-            tuple(make_entry(NAMES[name], joints[name], truth, rules, center) for name in NAMES),
+            tuple(make_entry(names[name], joints[name], truth, rules, center) for name in names),
         )
     whole = [fold.predictions["truth"]["cadstn"] for fold in folds]
     weights = [part.w1 for part in whole if part.w1 is not None]
@@ -136,11 +140,11 @@ def _subset(dataset: Dataset) -> str:
 
 def _joints_by_name(folds: Sequence[Fold], center: Center) -> dict[str, FloatArray]:
     """Joints (N, K, 3) of the five networks and of the endless one, folds in a row."""
-    found: dict[str, list[FloatArray]] = {name: [] for name in (*NAMES, ENDLESS)}
+    found: dict[str, list[FloatArray]] = {name: [] for name in (*NAMES, ENDLESS, FREE)}
     for fold in folds:
         parts = fold.predictions[center]
         for name, predictions in parts.items():
             found[name].append(predictions.joints_xyz_mm)
         for part, joints in parts["cadstn"].parts_xyz_mm.items():
             found[part].append(joints)
-    return {name: np.concatenate(joints) for name, joints in found.items()}
+    return {name: np.concatenate(joints) for name, joints in found.items() if joints}

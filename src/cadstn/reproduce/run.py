@@ -27,7 +27,7 @@ from cadstn.reproduce.overview import (
 from cadstn.reproduce.predict import Predictions, predict, prediction_key
 from cadstn.reproduce.predictor import Predictor, load_predictor
 from cadstn.reproduce.sections import published_entries, published_files, set_blocks
-from cadstn.reproduce.training import TRAINED, Trained, train_missing
+from cadstn.reproduce.training import FREE, TRAINED, Trained, train_missing
 
 if TYPE_CHECKING:
     from cadstn.train import Progress
@@ -45,6 +45,7 @@ def reproduce(
     device: str = "cpu",
     published: Path | None = None,
     seeds: int = 1,
+    free_gate: bool = False,
     watch: Watcher = lambda what, done, total: None,
 ) -> list[Path]:
     """Train what is missing, predict, score, and write report.html and report.md.
@@ -58,6 +59,7 @@ def reproduce(
         published: a folder with one folder a set (``nyu``, ``icvl``) of others' prediction files.
         seeds: trainings of each network; they begin at the recipe's seed and count up. The first
             keeps its place in ``runs/`` whatever this number is.
+        free_gate: train and score the free gate beside equation 6's.
         watch: called with what is done, how much of it and how much there is.
 
     Returns:
@@ -83,15 +85,19 @@ def reproduce(
                     place = Path(f"{name}-seed-{seed}", *place.parts[1:])
                 train, test = open_dataset(path, train_split), open_dataset(path, test_split)
                 chosen = {**fields, "seed": seed}
-                trained = _train(train, out / "runs" / place, kind, chosen, device, watch)
-                done = _predict(trained, test, out / "predictions" / place, device, watch)
+                trained = _train(
+                    train, out / "runs" / place, kind, chosen, device, free_gate, watch
+                )
+                done = _predict(
+                    trained, test, out / "predictions" / place, device, free_gate, watch
+                )
                 folds.append(Fold(train, test, trained, done))
             runs.append(evaluate(folds, rendered=rendered))
         found.append(runs)
     firsts = [runs[0] for runs in found]
     title = f"CADSTN on {' and '.join(one.rules.title for one in firsts)}"
     blocks: list[Block] = [
-        Heading(title, 1), _made(kind, settings or {}, seeds), Heading("Summary"),
+        Heading(title, 1), _made(kind, settings or {}, seeds, free_gate), Heading("Summary"),
         summary_table(firsts), Heading("Data"), data_table(firsts),
     ]  # fmt: skip
     for name, runs in zip(sets, found, strict=True):
@@ -139,7 +145,7 @@ def _open_sets(
 
 def _train(
     dataset: Dataset, folder: Path, kind: str, settings: Mapping[str, Any], device: str,
-    watch: Watcher,
+    free_gate: bool, watch: Watcher,
 ) -> Trained:  # fmt: skip
     what = f"{dataset.name} {dataset.split}"
     cut = 0
@@ -152,15 +158,20 @@ def _train(
     def step(progress: Progress, done: int, total: int) -> None:
         watch(f"{what}: training {progress.stage}", done, total)
 
-    return train_missing(dataset, folder, kind, settings, device=device, watch=step, on_crops=crops)
+    return train_missing(
+        dataset, folder, kind, settings, device=device, free_gate=free_gate, watch=step,
+        on_crops=crops,
+    )  # fmt: skip
 
 
 def _predict(
-    trained: Trained, dataset: Dataset, folder: Path, device: str, watch: Watcher
+    trained: Trained, dataset: Dataset, folder: Path, device: str, free_gate: bool, watch: Watcher
 ) -> dict[Center, dict[str, Predictions]]:
     """Predict with every network and centre, or read what an earlier call predicted."""
     done: dict[Center, dict[str, Predictions]] = {}
     loaded = {name: load_predictor(trained.folder, name, device) for name in TRAINED}
+    if free_gate:
+        loaded[FREE] = load_predictor(trained.folder / FREE, "cadstn", device)
     wanted: dict[str, tuple[Predictor, int]] = {
         name: (predictor, predictor.clip) for name, predictor in loaded.items()
     }
@@ -196,9 +207,10 @@ def _kept(path: Path) -> Predictions | None:
         return None
 
 
-def _made(kind: str, settings: Mapping[str, Any], seeds: int) -> Text:
+def _made(kind: str, settings: Mapping[str, Any], seeds: int, free_gate: bool) -> Text:
     fields = "".join(f" --set {name}={value}" for name, value in settings.items())
     fields += f" --seeds {seeds}" if seeds > 1 else ""
+    fields += " --free-gate" if free_gate else ""
     return Text(
         f"Made by cadstn {__version__}: cadstn reproduce --recipe {kind}{fields}, on "
         f"{platform.machine()} with {os.cpu_count()} CPU cores. Every number below comes from "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 
 from cadstn.data.dataset import Dataset
 from cadstn.evaluate.analysis import best_fixed_weight
+from cadstn.io.whole import whole_file
 
 if TYPE_CHECKING:
     from cadstn.train import Progress, Source
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 #: What is trained, in this order; the last one is three stages.
 TRAINED = ("baseline", "sliced", "cadstn")
+#: Folder, below a run's own, of the same spatial and temporal networks under the free gate.
+FREE = "free"
 _VALIDATION_FRAMES = 2048
 
 
@@ -46,6 +50,7 @@ def train_missing(
     settings: Mapping[str, Any],
     *,
     device: str = "cpu",
+    free_gate: bool = False,
     watch: Callable[[Progress, int, int], None] = lambda progress, done, total: None,
     on_crops: Callable[[int], None] = lambda count: None,
 ) -> Trained:
@@ -57,6 +62,7 @@ def train_missing(
         kind: of the recipe: ``paper``, ``released``, ``small`` or ``tiny``.
         settings: recipe fields to override.
         device: ``cpu`` or ``cuda``.
+        free_gate: train the free gate as well (`cadstn.models.Fusion`), into `FREE`.
         watch: called after every step, with the steps done and to do in all.
         on_crops: called with how many more crops are cut.
 
@@ -71,21 +77,34 @@ def train_missing(
         name: override(recipe(f"{name}.{dataset.name}.{kind}"), dict(settings)) for name in TRAINED
     }
     whole = recipes["cadstn"]
+    if free_gate:
+        recipes[FREE] = override(whole, {"net.fusion": "free"})
     bank = build_bank(dataset, whole.crop_rule(), on_frames=on_crops)
     source = BankSource(bank, whole, device)
     total = sum(chosen.plan(stage).steps for chosen in recipes.values() for stage in chosen.stages)
     before = 0
-    for chosen in recipes.values():
+    for name, chosen in recipes.items():
         steps = {stage: chosen.plan(stage).steps for stage in chosen.stages}
 
         def report(progress: Progress, start: int = before, steps: dict[str, int] = steps) -> None:
             earlier = [steps[s] for s in list(steps)[: list(steps).index(progress.stage)]]
             watch(progress, start + sum(earlier) + progress.step, total)
 
-        train(chosen, folder, source=source, device=device, watch=report)
+        place = folder / FREE if name == FREE else folder
+        if name == FREE:
+            _share_experts(folder, place)
+        train(chosen, place, source=source, device=device, watch=report)
         before += sum(steps.values())
     weight, frames = _fixed_weight(folder, source, whole, device)
     return Trained(folder, whole, weight, frames)
+
+
+def _share_experts(folder: Path, place: Path) -> None:
+    """Give the free gate the spatial and temporal networks that equation 6's gate had."""
+    place.mkdir(exist_ok=True)
+    for stage in ("spatial", "temporal"):
+        with whole_file(place / f"{stage}.safetensors") as temporary:
+            shutil.copyfile(folder / f"{stage}.safetensors", temporary)
 
 
 def _fixed_weight(

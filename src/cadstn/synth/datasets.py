@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,63 +18,24 @@ from numpy.typing import NDArray
 from cadstn.data import icvl, msra, nyu
 from cadstn.data.files import scipy_io
 from cadstn.errors import CadstnError
-from cadstn.geometry.camera import Camera
 from cadstn.geometry.convention import convert
+from cadstn.geometry.skeleton import NYU14_OF_36
 from cadstn.io.files import error_context
 from cadstn.io.whole import sweep, write_text
+from cadstn.io.workers import worker_pool
 from cadstn.synth.draws import Draws
 from cadstn.synth.frames import Sequence
-from cadstn.synth.motion import Frustum
+from cadstn.synth.layouts import LAYOUTS, Layout, Shot, plan
+from cadstn.synth.render import one_thread
 from cadstn.synth.sensors import sensor
 from cadstn.synth.shape import sample_shape
 
 #: The random streams of shots and subjects, beside training's (0) and recordings' (2).
 _SHOTS, _SUBJECTS = 3, 4
 _PIXELS_TOGETHER = 640 * 480 * 2
-#: Longest shot, and how many file numbers ICVL's leave out between two of one recording.
-_LONGEST, _PAUSE = 400, 20
 _MSRA_CUBE_MM = 200.0
 _BEGUN = "synth.json"
 
-
-class Shot(NamedTuple):
-    """One hand moving in one scene.
-
-    Attributes:
-        split: ``train`` or ``test``; ``all`` in MSRA15.
-        sequence: the recording it is in.
-        first: number of its first frame in that recording.
-        frames: how many.
-        subject: whose hand, a number.
-        number: of the shot in the whole set: names its motion.
-    """
-
-    split: str
-    sequence: str
-    first: int
-    frames: int
-    subject: int
-    number: int
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How a set is rendered: camera, sensor, where hands are, and which labels it has."""
-
-    camera: Camera
-    sensor: str
-    frustum: Frustum
-    skeleton: str
-
-
-# Where hands are in the real sets: NYU's test labels lie 0.55 to 1 m away, ICVL's 0.25 to 0.5 m.
-_NEAR = Frustum(depth_mm=(330.0, 560.0), slope_x=0.26, slope_y=0.1)
-LAYOUTS: dict[str, Layout] = {
-    "nyu": Layout(nyu.CAMERA, "nyu_primesense", Frustum((560.0, 950.0), 0.3, 0.18), "nyu36"),
-    "icvl": Layout(icvl.CAMERA, "ds325", _NEAR, "icvl16"),
-    "icvl-old": Layout(icvl.CAMERA, "ds325", _NEAR, "icvl16"),
-    "msra": Layout(msra.CAMERA, "ds325", _NEAR, "msra21"),
-}
 
 #: NYU's cameras 2 and 3: place in camera 1's frame, mm, and rotation about y and x in degrees from
 #: its axes to theirs. A rig of our own that points at 0.75 m from both sides.
@@ -92,6 +51,7 @@ def write_dataset(
     test: int,
     seed: int,
     all_cameras: bool = False,
+    workers: int = 1,
     on_frames: Callable[[int], None] = lambda count: None,
 ) -> None:
     """Render a whole data set; the same call goes on with one that was interrupted.
@@ -103,6 +63,7 @@ def write_dataset(
         test: frames for testing, of other hands; MSRA15 has one kind, train + test of it.
         seed: the set is a function of it.
         all_cameras: render NYU's cameras 2 and 3 as well; their labels are there either way.
+        workers: processes that render side by side, a shot each.
         on_frames: called with how many more frames are there, for a progress bar.
 
     Raises:
@@ -116,72 +77,42 @@ def write_dataset(
         "layout": layout, "train": train, "test": test, "seed": seed, "all_cameras": all_cameras,
     }  # fmt: skip
     _begin(path, about)
-    chosen = LAYOUTS[layout]
-    views = range(3 if all_cameras and layout == "nyu" else 1)
-    together = max(1, _PIXELS_TOGETHER // (chosen.camera.width * chosen.camera.height))
-    joints: list[NDArray[np.float64]] = []
-    for shot in shots:
-        sequence = _sequence(chosen, shot, seed)
-        labels = convert(sequence.joints_xyz_mm.astype(np.float64), chosen.skeleton)
-        joints.append(np.asarray(labels, np.float64))
-        for view in views:
-            files = [_file(path, layout, shot, t, view) for t in range(shot.frames)]
-            todo = [t for t, file in enumerate(files) if not file.exists()]
-            on_frames(shot.frames - len(todo))
-            seen = sequence.seen_from(*camera_pose(view), f"camera {view}") if view else sequence
-            for t, depth_mm in zip(todo, seen.render(todo, together=together), strict=True):
-                _write_frame(path, layout, shot, t, view, depth_mm, joints[-1][t])
-                on_frames(1)
+    views = 3 if all_cameras and layout == "nyu" else 1
+    if workers == 1:
+        joints = [_write_shot(path, layout, shot, seed, views, on_frames) for shot in shots]
+    else:
+        joints = []
+        with worker_pool(workers, one_thread) as pool:
+            jobs = [pool.submit(_write_shot, path, layout, shot, seed, views) for shot in shots]
+            for shot, job in zip(shots, jobs, strict=True):
+                joints.append(job.result())
+                on_frames(shot.frames * views)
     _write_labels(path, layout, shots, joints)
 
 
-def plan(layout: str, train: int, test: int) -> list[Shot]:
-    """List the shots of a set; a pure function of its arguments.
-
-    NYU: one hand to train with, two others to test with. ICVL: ten recordings, each of another
-    hand, and two of others. MSRA15: nine hands, up to 17 gestures each.
-
-    Raises:
-        CadstnError: for fewer than a few frames.
-    """
-    least = {"nyu": (2, 4), "msra": (9, 0)}.get(layout, (10, 2))
-    if train < least[0] or test < least[1]:
-        raise CadstnError(
-            f"{train} frames to train and {test} to test are too few for {layout}",
-            hint=f"give at least {least[0]} and {least[1]}",
-        )
-    parts: list[tuple[str, str, int, int]] = []  # split, sequence, subject, frames
-    if layout == "nyu":
-        parts = [("train", "train", 0, train)]
-        parts += [("test", "test", 1 + k, n) for k, n in enumerate(_shares(test, 2))]
-    elif layout == "msra":
-        gestures = min(max((train + test) // (9 * 12), 1), len(msra.GESTURES))
-        counts = iter(_shares(train + test, 9 * gestures))
-        parts = [
-            ("all", f"{subject}/{gesture}", number, next(counts))
-            for number, subject in enumerate(msra.SUBJECTS)
-            for gesture in msra.GESTURES[:gestures]
-        ]
-    else:
-        parts = [
-            ("train", f"2014{1 + k:02d}011200", k, n) for k, n in enumerate(_shares(train, 10))
-        ]
-        parts += [("test", f"test_seq_{1 + k}", 10 + k, n) for k, n in enumerate(_shares(test, 2))]
-    shots: list[Shot] = []
-    ends: dict[str, int] = {}
-    for split, sequence, subject, count in parts:
-        # NYU's test has a cut wherever the motion changes; so has this, at least one a subject.
-        pieces = max(-(-count // _LONGEST), min(2, count) if layout == "nyu" else 1)
-        for frames in _shares(count, pieces):
-            first = ends.get(sequence, 0)
-            shots.append(Shot(split, sequence, first, frames, subject, len(shots)))
-            ends[sequence] = first + frames + (_PAUSE if layout.startswith("icvl") else 0)
-    return [shot for shot in shots if shot.frames]
-
-
-def _shares(count: int, parts: int) -> list[int]:
-    """Cut a number into parts that differ by one at most."""
-    return [(count * (k + 1)) // parts - (count * k) // parts for k in range(parts)]
+def _write_shot(
+    path: Path,
+    layout: str,
+    shot: Shot,
+    seed: int,
+    views: int,
+    on_frames: Callable[[int], None] = lambda count: None,
+) -> NDArray[np.float64]:
+    """Render the frames of a shot that are missing; returns the labels of all, in mm."""
+    chosen = LAYOUTS[layout]
+    together = max(1, _PIXELS_TOGETHER // (chosen.camera.width * chosen.camera.height))
+    sequence = _sequence(chosen, shot, seed)
+    labels = convert(sequence.joints_xyz_mm.astype(np.float64), chosen.skeleton)
+    joints = np.asarray(labels, np.float64)
+    for view in range(views):
+        files = [_file(path, layout, shot, t, view) for t in range(shot.frames)]
+        todo = [t for t, file in enumerate(files) if not file.exists()]
+        on_frames(shot.frames - len(todo))
+        seen = sequence.seen_from(*camera_pose(view), f"camera {view}") if view else sequence
+        for t, depth_mm in zip(todo, seen.render(todo, together=together), strict=True):
+            _write_frame(path, layout, shot, t, view, depth_mm, joints[t])
+            on_frames(1)
+    return joints
 
 
 def _begin(path: Path, about: dict[str, object]) -> None:
@@ -214,6 +145,8 @@ def _sequence(layout: Layout, shot: Shot, seed: int) -> Sequence:
         # The camera's own pixels are the sensor's.
         sensor=sensor(layout.sensor, step=0.0),
         frustum=layout.frustum,
+        views=layout.views,
+        around=layout.around,
         shape=shape._replace(left=torch.zeros_like(shape.left)),
     )
 
@@ -312,10 +245,17 @@ def _write_labels(
 
 
 def _write_nyu_labels(folder: Path, xyz_mm: NDArray[np.float64]) -> None:
-    """Joints in the frames of all three cameras, whether or not their pictures are there."""
+    """Joints in the frames of all three cameras, whether or not their pictures are there.
+
+    Beside the split, centers as others' loaders read them: x y z in mm a line, y up as in the
+    labels; the mean of the 14 scored joints.
+    """
     seen = []
     for view in range(3):
         place, rotation = camera_pose(view)
         seen.append((xyz_mm - place) @ rotation.T)
     xyz = np.stack(seen)
+    centers = xyz_mm[:, list(NYU14_OF_36)].mean(1) * (1.0, -1.0, 1.0)
+    lines = "".join(f"{x:.3f} {y:.3f} {z:.3f}\n" for x, y, z in centers)
+    write_text(folder.with_name(f"center_{folder.name}.txt"), lines)
     nyu.write_labels(folder, np.asarray(nyu.CAMERA.to_uvd(xyz)), xyz)

@@ -13,13 +13,14 @@ from torch import Tensor
 from cadstn.errors import CadstnError
 from cadstn.geometry.camera import Camera
 from cadstn.synth.draws import Draws
-from cadstn.synth.motion import Frustum
+from cadstn.synth.motion import Frustum, Views
 from cadstn.synth.raster import camera_view
 from cadstn.synth.render import cast_scene
 from cadstn.synth.scene import sample_scene
 from cadstn.synth.sensor import degrade
 from cadstn.synth.sensors import Sensor, sample_sensor
 from cadstn.synth.shape import Shape
+from cadstn.synth.surroundings import EVERYDAY, Surroundings
 
 DISTANCE_MM = (250.0, 1200.0)
 """How far the palm's middle is from the camera, nearest and farthest."""
@@ -79,6 +80,8 @@ class Sequence:
         sensor: of batch 1, what measures; drawn at random if none is given.
         distance_mm: nearest and farthest distance of the hand.
         frustum: where the hand may go, instead of anywhere in view at these distances.
+        views: which directions the palm may take; all if none are given.
+        around: what is around the hand.
         shape: of batch 1, whose hand; drawn at random if none is given.
         held: chance that the hand grasps something.
 
@@ -100,6 +103,8 @@ class Sequence:
         sensor: Sensor | None = None,
         distance_mm: tuple[float, float] = DISTANCE_MM,
         frustum: Frustum | None = None,
+        views: Views | None = None,
+        around: Surroundings = EVERYDAY,
         shape: Shape | None = None,
         held: float = 0.0,
     ) -> None:
@@ -107,8 +112,9 @@ class Sequence:
         draws = Draws(seed, torch.tensor([index]))
         self.camera = camera
         self._scene = sample_scene(
-            draws.fork("scene"), frames, camera.fps, frustum=frustum, shape=shape, held=held
-        )
+            draws.fork("scene"), frames, camera.fps, frustum=frustum, views=views, around=around,
+            shape=shape, held=held,
+        )  # fmt: skip
         self.joints_xyz_mm: NDArray[np.float32] = self._scene.joints_xyz_mm.numpy()
         self.left = bool(self._scene.left[0])
         # The camera's own pixels are the sensor's.

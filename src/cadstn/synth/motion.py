@@ -56,6 +56,14 @@ class Frustum(NamedTuple):
     slope_y: float = 0.26
 
 
+class Views(NamedTuple):
+    """Directions that the palm takes: least and most of each angle of `orientation`, in degrees."""
+
+    yaw_deg: tuple[float, float]
+    tilt_deg: tuple[float, float]
+    roll_deg: tuple[float, float]
+
+
 #: Keeps hands mostly in the view of `cadstn.synth.write.SYNTH_CAMERA`.
 DEFAULT_FRUSTUM = Frustum()
 
@@ -85,6 +93,7 @@ def sample_motion(
     fps: float = 30.0,
     *,
     frustum: Frustum = DEFAULT_FRUSTUM,
+    views: Views | None = None,
     resolved: bool = True,
 ) -> Motion:
     """Draw one clip a sample, the fingers clear of one another and of the palm.
@@ -98,6 +107,7 @@ def sample_motion(
         frames: how many.
         fps: frames a second.
         frustum: where the hand may go.
+        views: which directions the palm may take; all if none are given.
         resolved: whether contact is resolved; for measuring what that does.
 
     Returns:
@@ -110,7 +120,7 @@ def sample_motion(
     time_s = torch.arange(frames, device=draws.device) / fps
     at = begin[:, None] + time_s / pace.knot_s[:, None]
     poses = _finger_controls(draws.fork("fingers"), pace, count)
-    place, euler = _hand_controls(draws.fork("hand"), pace, count, frustum)
+    place, euler = _hand_controls(draws.fork("hand"), pace, count, frustum, views)
     controls = torch.cat([poses.angles, poses.pinch, place, euler], -1)
     curve = spline(controls, at)
     angles, pinch, place, euler = torch.split(curve, [len(ANGLES), 4, 3, 3], -1)
@@ -160,7 +170,9 @@ def _finger_controls(draws: Draws, pace: Pace, count: int) -> Poses:
     return Poses(detour(angles), pinch)
 
 
-def _hand_controls(draws: Draws, pace: Pace, count: int, frustum: Frustum) -> tuple[Tensor, Tensor]:
+def _hand_controls(
+    draws: Draws, pace: Pace, count: int, frustum: Frustum, views: Views | None
+) -> tuple[Tensor, Tensor]:
     """Control points of place (x/z, y/z, log z) and of yaw, tilt, roll; each (B, count, 3)."""
     start = draws.fork("start")
     u = start.uniform(3)
@@ -174,11 +186,14 @@ def _hand_controls(draws: Draws, pace: Pace, count: int, frustum: Frustum) -> tu
     travel = push[..., :3] * vigour[..., :1] * (pace.travel_mm_s[:, None, None] / math.sqrt(3))
     travel = travel / depth.exp()[:, None, None]
     scale = constant((1.0, 0.6, 0.8), u) * (pace.rotation_deg_s[:, None, None] * _DEG)
-    euler = start_angles(start)[:, None] + (push[..., 3:6] * vigour[..., 1:] * scale).cumsum(1)
+    first = start_angles(start) if views is None else _angles_within(start, views)
+    euler = first[:, None] + (push[..., 3:6] * vigour[..., 1:] * scale).cumsum(1)
     low = constant((-frustum.slope_x, -frustum.slope_y, near), u)
     high = constant((frustum.slope_x, frustum.slope_y, far), u)
     begin = torch.stack([low[0] * (1 - 2 * u[:, 0]), low[1] * (1 - 2 * u[:, 1]), depth], -1)
     place = fold(begin[:, None] + travel.cumsum(1), low, high)
+    if views is not None:
+        return place, fold(euler, *_ends(views, u))
     ends = constant((-85 * _DEG, 85 * _DEG), u)
     tilt = fold(euler[..., 1], ends[0], ends[1])
     return place, torch.stack([euler[..., 0], tilt, euler[..., 2]], -1)
@@ -195,6 +210,18 @@ def start_angles(draws: Draws) -> Tensor:
     tilt = (34 * n[:, 1]).clamp(-85, 85)
     roll = torch.where(u[:, 2] < 0.6, 35 * n[:, 2], 360 * u[:, 3] - 180)
     return torch.stack([yaw, tilt, roll], -1) * _DEG
+
+
+def _angles_within(draws: Draws, views: Views) -> Tensor:
+    """Draw yaw, tilt and roll in radians, (B, 3), evenly between their ends."""
+    u = draws.uniform(3)
+    least, most = _ends(views, u)
+    return least + (most - least) * u
+
+
+def _ends(views: Views, like: Tensor) -> tuple[Tensor, Tensor]:
+    least, most = zip(*views, strict=True)
+    return constant(least, like) * _DEG, constant(most, like) * _DEG
 
 
 def fold(value: Tensor, low: Tensor, high: Tensor) -> Tensor:

@@ -50,3 +50,8 @@ def cast_scene(
             mesh = cast_mesh(vertices, template(depth.device).faces, grid)
             depth[skinned] = torch.minimum(depth[skinned], mesh)
     return depth
+
+
+def one_thread() -> None:
+    """Let this process render with one thread: more hinder each other, processes do not."""
+    torch.set_num_threads(1)

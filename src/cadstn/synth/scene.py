@@ -13,12 +13,14 @@ from cadstn.synth.draws import Draws
 from cadstn.synth.grasp import Grasps, carried, over_time, sample_grasps
 from cadstn.synth.hand import forward
 from cadstn.synth.mesh import pose_mesh
-from cadstn.synth.motion import DEFAULT_FRUSTUM, Frustum, Motion, sample_motion
+from cadstn.synth.motion import DEFAULT_FRUSTUM, Frustum, Motion, Views, sample_motion
 from cadstn.synth.shape import Shape, constant, sample_shape
 from cadstn.synth.solids import Solids, solid_cones
 from cadstn.synth.surface import CONE_PARTS, Cones
 from cadstn.synth.surroundings import (
+    EVERYDAY,
     HELD_CONES,
+    Surroundings,
     hide,
     join,
     sample_held,
@@ -30,9 +32,6 @@ from cadstn.synth.surroundings import (
 
 PALM_MIDDLE_MM = 75.0
 """From the wrist to what travels and rotates in place, along the palm's y."""
-
-SECOND = 0.15
-"""Chance of a second hand."""
 
 _CLEAR_MM = 80.0  # nothing comes nearer to the camera
 #: How far a cube lies off along each axis, in three sorts of clips, and the share of each. In
@@ -102,6 +101,8 @@ def sample_scene(
     fps: float = 30.0,
     *,
     frustum: Frustum = DEFAULT_FRUSTUM,
+    views: Views | None = None,
+    around: Surroundings = EVERYDAY,
     shape: Shape | None = None,
     held: float = 0.0,
     mesh: float = 0.0,
@@ -113,6 +114,8 @@ def sample_scene(
         frames: of each clip.
         fps: frames a second.
         frustum: where the hand may go.
+        views: which directions the palm may take; all if none are given.
+        around: what is around the hand.
         shape: whose hands; any if none is given.
         held: share of clips whose hand grasps something; the other clips do not depend on it.
         mesh: share of clips whose hand is a mesh (`cadstn.synth.mesh`); as with ``held``.
@@ -122,14 +125,14 @@ def sample_scene(
     """
     shape = sample_shape(draws.fork("shape")) if shape is None else shape
     second = draws.fork("second")
-    rows = second.chance(SECOND).nonzero()[:, 0]
+    rows = second.chance(around.second).nonzero()[:, 0]
     others = Shape(*(field[rows] for field in shape))
     shape = Shape(*map(torch.cat, zip(shape, others._replace(left=1 - others.left), strict=True)))
     # All hands together: a call for the few second ones would cost as much as one for all.
     moving = draws.fork("motion").join(second.pick(rows).fork("motion"))
-    motion = sample_motion(moving, shape, frames, fps, frustum=frustum)
+    motion = sample_motion(moving, shape, frames, fps, frustum=frustum, views=views)
     grasped = _grasp(draws, motion, shape, frames, fps, held) if held else None
-    scene = build_scene(draws, motion, shape, rows, grasped)
+    scene = build_scene(draws, motion, shape, rows, grasped, around)
     return _skinned(draws, scene, motion, shape, mesh) if mesh else scene
 
 
@@ -166,6 +169,7 @@ def build_scene(
     shape: Shape,
     second: Tensor | None = None,
     grasped: tuple[Tensor, Grasps] | None = None,
+    around: Surroundings = EVERYDAY,
 ) -> Scene:
     """Put hands that move as given into the camera's frame, each in surroundings of its own.
 
@@ -175,6 +179,7 @@ def build_scene(
         shape: of B + R hands.
         second: (R,) in whose clips the second hands are; none if there are none.
         grasped: (G,) in whose clips hands hold something, and what; none if there are none.
+        around: what else is there.
     """
     batch, frames = len(draws), motion.angles.shape[1]
     rows = motion.angles.new_zeros(0, dtype=torch.long) if second is None else second
@@ -185,7 +190,7 @@ def build_scene(
     hands = place_hands(motion._replace(position_mm=torch.cat([position[:batch], beside])), shape)
     own, other = _cut(hands, slice(batch * frames)), _cut(hands, slice(batch * frames, None))
     rotation = motion.rotation[:batch].flatten(0, 1)
-    held = sample_held(draws.fork("held"), own.joints_xyz_mm, own.hand, rotation, frames)
+    held = sample_held(draws.fork("held"), own.joints_xyz_mm, own.hand, rotation, frames, around)
     solid = join(own.hand, _first(own.arm, _ARM))
     rods, blocks = None, None
     if grasped is not None:
@@ -194,10 +199,10 @@ def build_scene(
         )
         held = hide(held, without)
         solid = join(solid, rods, solid_cones(blocks))
-    planes = sample_planes(draws.fork("planes"), solid, frames)
+    planes = sample_planes(draws.fork("planes"), solid, frames, around)
     left, shoulder = shape.left[:batch], own.arm.b[:, -1]
     person, shoulders = sample_person(
-        draws.fork("person"), own.joints_xyz_mm, shoulder, left, frames
+        draws.fork("person"), own.joints_xyz_mm, shoulder, left, frames, around
     )
     own = _from_shoulder(own, shoulders[:, 0])
     beside_it = _second_hands(draws.fork("second hand"), own, other, shoulders[:, 1], rows, frames)

@@ -6,6 +6,8 @@ chances are our own estimates of what people and rooms are like.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
@@ -13,13 +15,33 @@ from torch.nn.functional import normalize
 from cadstn.synth.draws import Draws
 from cadstn.synth.surface import Cones
 
-BODY, HEAD, WALL, TABLE, HELD = 0.4, 0.2, 0.35, 0.25, 0.15
-"""Chances that there is one; of body and head, that they are close behind the hand."""
+
+class Surroundings(NamedTuple):
+    """Chances of what is around a hand.
+
+    Attributes:
+        body, head: that they are close behind it; else they are where its arm ends.
+        wall, table: that there is one.
+        held: that something lies between thumb and fingers.
+        second: that there is another hand.
+        wall_from_mm: a wall is no nearer to the camera.
+    """
+
+    body: float = 0.4
+    head: float = 0.2
+    wall: float = 0.35
+    table: float = 0.25
+    held: float = 0.15
+    second: float = 0.15
+    wall_from_mm: float = 60.0
+
+
+EVERYDAY = Surroundings()
 
 HELD_CONES = 4
 _TOWARDS = 0.3  # sine of the angle at which an arm may come towards the camera, at most
 _LEAST_MM, _LARGEST_MM = 5.0, 42.0
-_CAMERA_ABOVE_MM = 60.0
+_CAMERA_ABOVE_MM = EVERYDAY.wall_from_mm
 _FLESH_MM = 15.0  # behind a joint
 
 
@@ -74,7 +96,12 @@ def upper_arm(arm: Cones) -> Cones:
 
 
 def sample_person(
-    draws: Draws, joints_mm: Tensor, shoulder_mm: Tensor, left: Tensor, frames: int
+    draws: Draws,
+    joints_mm: Tensor,
+    shoulder_mm: Tensor,
+    left: Tensor,
+    frames: int,
+    around: Surroundings = EVERYDAY,
 ) -> tuple[Cones, Tensor]:
     """Draw whose arm it is: chest and head, some of them close behind the hand.
 
@@ -86,6 +113,7 @@ def sample_person(
         shoulder_mm: (B * T, 3) where the arm would end that is free to end anywhere.
         left: (B,) 1 for a left hand.
         frames: T.
+        around: what there is.
 
     Returns:
         chest and head (B * T, 2), and their shoulders (B * T, 2, 3): the hand's, and the other.
@@ -93,7 +121,7 @@ def sample_person(
     batch = len(left)
     chest_r, head_r = draws.uniform(low=110, high=190), draws.uniform(low=78, high=102)
     radius = torch.stack([chest_r, head_r], 1)
-    near = draws.uniform(2) < radius.new_tensor([BODY, HEAD])
+    near = draws.uniform(2) < radius.new_tensor([around.body, around.head])
     gap = draws.uniform(low=10, high=300)
     aside = draws.normal(2) * draws.uniform(1, low=60, high=160)
     height = torch.stack([draws.uniform(low=-120, high=220), draws.normal(std=90)], 1)
@@ -125,13 +153,16 @@ def sample_person(
     return Cones(a.flatten(0, 1), b.flatten(0, 1), spread, spread), shoulders.flatten(0, 1)
 
 
-def sample_planes(draws: Draws, cones: Cones, frames: int) -> Tensor:
+def sample_planes(
+    draws: Draws, cones: Cones, frames: int, around: Surroundings = EVERYDAY
+) -> Tensor:
     """Draw a wall and a table that hand and arm stay in front of.
 
     Args:
         draws: B streams.
         cones: (B * T, P) of hand and arm.
         frames: T.
+        around: what there is.
 
     Returns:
         (B, 2, 4) planes as `cadstn.synth.raster.cast` takes them, facing the camera; those that
@@ -151,12 +182,20 @@ def sample_planes(draws: Draws, cones: Cones, frames: int) -> Tensor:
         draws.uniform(low=3.7, high=7.3).exp(),  # 40 to 1,500 mm
         draws.uniform(low=0.5, high=5.0).exp(),
     ], 1)  # fmt: skip
-    offset = (lowest - gap).clamp(max=-_CAMERA_ABOVE_MM)
-    there = draws.uniform(2) < gap.new_tensor([WALL, TABLE])
+    nearest = gap.new_tensor([-around.wall_from_mm, -_CAMERA_ABOVE_MM])
+    offset = torch.minimum(lowest - gap, nearest)
+    there = draws.uniform(2) < gap.new_tensor([around.wall, around.table])
     return torch.cat([normal, torch.where(there, offset, torch.inf)[..., None]], -1)
 
 
-def sample_held(draws: Draws, joints: Tensor, hand: Cones, rotation: Tensor, frames: int) -> Cones:
+def sample_held(
+    draws: Draws,
+    joints: Tensor,
+    hand: Cones,
+    rotation: Tensor,
+    frames: int,
+    around: Surroundings = EVERYDAY,
+) -> Cones:
     """Draw what a hand holds: a ball, a bar, a bottle or a box between thumb and fingers.
 
     It is as thick as there is room at the clip's narrowest moment: it touches and never cuts into
@@ -168,6 +207,7 @@ def sample_held(draws: Draws, joints: Tensor, hand: Cones, rotation: Tensor, fra
         hand: (B * T, P) cones without the arm.
         rotation: (B * T, 3, 3) palm frame -> camera frame.
         frames: T.
+        around: what there is.
     """
     wrist = joints[:, :1]
 
@@ -181,7 +221,7 @@ def sample_held(draws: Draws, joints: Tensor, hand: Cones, rotation: Tensor, fra
     reach = torch.where(kind == 0, 0.0, draws.uniform(low=25, high=75))
     tilt = draws.normal(std=0.3)
     axis = torch.stack([tilt.cos(), tilt.sin(), torch.zeros_like(tilt)], -1)
-    there = draws.chance(HELD)
+    there = draws.chance(around.held)
     axis, reach, kind, there = (
         field.repeat_interleave(frames, 0) for field in (axis, reach, kind, there)
     )

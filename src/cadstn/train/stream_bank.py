@@ -17,6 +17,7 @@ from cadstn.errors import CadstnError
 from cadstn.geometry.skeleton import skeleton
 from cadstn.io.workers import signals_end_it, worker_pool
 from cadstn.synth.motion import DEFAULT_FRUSTUM
+from cadstn.synth.render import one_thread
 from cadstn.synth.stream import sample_clips
 from cadstn.train.seeds import Use
 
@@ -127,8 +128,7 @@ def stream_bank(
             mine(bank)
 
     def side_by_side(bank: Bank) -> None:
-        # Threads of one process hinder each other in rendering; processes do not (LOG.md).
-        with worker_pool(workers, _one_thread) as pool:
+        with worker_pool(workers, one_thread) as pool:
             jobs = [pool.submit(_render_part, bank.path, order, part.tolist()) for part in parts]
             for job in jobs:
                 on_frames(job.result())
@@ -137,10 +137,6 @@ def stream_bank(
     shape = (clips * frames, rule.size, len(skeleton(rule.skeleton)))
     with signals_end_it():  # so that a file of the bank's whole size is not left behind
         return write_bank(path, shape, header, fill, answers=True)
-
-
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 def _render_part(path: Path, order: _Order, part: list[int]) -> int:

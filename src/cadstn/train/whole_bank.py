@@ -15,6 +15,7 @@ from cadstn.errors import CadstnError
 from cadstn.io.hashes import file_sha256
 from cadstn.io.whole import write_with
 from cadstn.io.workers import worker_pool
+from cadstn.synth.render import one_thread
 from cadstn.synth.whole import Frames, sample_frames
 
 PART = 1024
@@ -85,15 +86,11 @@ def whole_bank(
         for number in missing:
             on_frames(_render_part(folder, seed, number, part, compiled))
     else:
-        with worker_pool(workers, _one_thread) as pool:
+        with worker_pool(workers, one_thread) as pool:
             jobs = [pool.submit(_render_part, folder, seed, n, part, compiled) for n in missing]
             for job in jobs:
                 on_frames(job.result())
     return _opened(folder, name, numbers)
-
-
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 def _labels_of(folder: Path, name: str, number: int) -> Path:

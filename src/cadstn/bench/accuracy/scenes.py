@@ -151,12 +151,12 @@ def _candidates(scene: Scene, name: str, seed: int, first: int) -> tuple[Tensor,
     import torch
 
     from cadstn.synth.draws import Draws
-    from cadstn.synth.scene import SECOND
+    from cadstn.synth.surroundings import EVERYDAY
 
     want = scene.shows == "second"
     last = first + (_BATCH * 6 if want else _BATCH)
     index = torch.arange(first, last)
-    has = Draws(_seed(name, seed), index).fork("scene").fork("second").chance(SECOND)
+    has = Draws(_seed(name, seed), index).fork("scene").fork("second").chance(EVERYDAY.second)
     return index[has == want], last
 
 
