@@ -102,9 +102,10 @@ def train_missing(
 def _share_experts(folder: Path, place: Path) -> None:
     """Give the free gate the spatial and temporal networks that equation 6's gate had."""
     place.mkdir(exist_ok=True)
-    for stage in ("spatial", "temporal"):
-        with whole_file(place / f"{stage}.safetensors") as temporary:
-            shutil.copyfile(folder / f"{stage}.safetensors", temporary)
+    for name in ("spatial.safetensors", "temporal.safetensors"):
+        if not (place / name).exists():
+            with whole_file(place / name) as temporary:
+                shutil.copyfile(folder / name, temporary)
 
 
 def _fixed_weight(
