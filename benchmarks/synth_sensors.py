@@ -4,7 +4,7 @@ python benchmarks/synth_sensors.py [--real ../shared/real] [--frames 24] [--seed
 
 For every sensor with real frames: open hands, four times as many, are rendered at the real hands'
 distance with the real camera, with what was really behind them, through the sensor of that name,
-and every figure of `cadstn.synth.statistics` is printed for both, with their ratio, as a Markdown
+and every figure of ``sensor_figures.py`` is printed for both, with their ratio, as a Markdown
 table. Medians over frames, of holes the mean. ``--sheet`` draws hands of both, real ones above.
 """
 
@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sensor_figures import SensorFigures, hand_mask, sensor_figures
 
 from cadstn.geometry.camera import Camera
 from cadstn.io import open_recording
@@ -30,7 +31,6 @@ from cadstn.synth.scene import place_hands
 from cadstn.synth.sensor import degrade
 from cadstn.synth.sensors import SENSORS, sensor
 from cadstn.synth.shape import sample_shape
-from cadstn.synth.statistics import SensorFigures, hand_mask, sensor_figures
 from cadstn.tracking.tracker import Tracker
 
 Array = NDArray[np.float32]

@@ -14,7 +14,7 @@ import pytest
 from cadstn.errors import CadstnError
 from cadstn.io import whole
 from cadstn.io.folder import check_hashes, whole_folder
-from cadstn.io.hashes import BLANK_STAMP, check_stamp, check_sums, file_sha256, stamp_file
+from cadstn.io.hashes import BLANK_STAMP, check_stamp, file_sha256, stamp_file
 from cadstn.io.whole import keep_inputs, whole_file, write_json, write_text
 
 NAMES = ("a.txt", "b.txt", "summary.json")
@@ -244,19 +244,3 @@ def test_a_stamp_over_several_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyP
             check_stamp(file, hint="")
         bad[place] ^= 1
         file.write_bytes(bad)
-
-
-def test_a_list_of_sums(tmp_path: Path) -> None:
-    (tmp_path / "a.onnx").write_bytes(b"weights")
-    sums = tmp_path / "SHA256SUMS"
-    sums.write_text(f"{file_sha256(tmp_path / 'a.onnx')}  a.onnx\n")
-    check_sums(sums)
-    check_sums(sums, ["a.onnx"])
-    (tmp_path / "a.onnx").write_bytes(b"weighty")
-    with pytest.raises(CadstnError, match=r"a\.onnx: damaged"):
-        check_sums(sums)
-    (tmp_path / "a.onnx").unlink()
-    with pytest.raises(CadstnError, match="cannot be checked"):
-        check_sums(sums)
-    with pytest.raises(CadstnError, match=r"cannot be checked|damaged"):
-        check_sums(sums, ["b.onnx"])

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from cadstn.synth.oracle import Solids, cast_slowly
-from cadstn.synth.raster import View
+from cadstn.synth.oracle import Solids
 from cadstn.synth.surface import Cones
 
 
@@ -69,8 +68,8 @@ def test_a_ray_along_the_outline_is_said_to_graze() -> None:
 def test_nearest_of_planes_and_cones() -> None:
     cones = Cones(*(torch.tensor(v)[None, None] for v in BALL))
     planes = torch.tensor([[[0.0, 0.0, -1.0, -495.0], [0.0, 0.0, -1.0, math.inf]]])
-    one = torch.ones(1)
-    view = View(0 * one, 0 * one, 0.1 * one, 0.1 * one, 1, 2)
-    depth, grazing = cast_slowly(cones, view, planes)
-    np.testing.assert_allclose(depth, [[490, 495]], atol=1e-5)
-    assert not grazing.any()
+    both = Solids(cones, planes)
+    (near, grazes), (beside, grazes_too) = both.cast(0.0, 0.0), both.cast(0.1, 0.0)
+    assert (near, beside) == pytest.approx((490, 495), abs=1e-5)
+    assert not grazes
+    assert not grazes_too

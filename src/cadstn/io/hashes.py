@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import mmap
 import os
-from collections.abc import Iterable
 from pathlib import Path
 
 from cadstn.errors import CadstnError
@@ -30,29 +29,6 @@ def file_sha256(path: str | os.PathLike[str]) -> str:
     """SHA-256 of a file's bytes, as ``sha256sum`` prints it; raises as `open_regular`."""
     with open_regular(Path(path)) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
-
-
-def check_sums(sums: Path, names: Iterable[str] | None = None) -> None:
-    """Compare files with a list that ``sha256sum`` wrote, in the same folder.
-
-    Args:
-        sums: the list.
-        names: which of its files to check; all of them if None.
-
-    Raises:
-        CadstnError: naming the first file that is missing, not in the list, or of another hash.
-    """
-    hint = "install cadstn again"
-    try:
-        lines = sums.read_text(encoding="utf-8").splitlines()
-        pairs = [line.partition(" ") for line in lines if line]
-        listed = {name.strip().lstrip("*"): digest for digest, _, name in pairs}
-        for name in listed if names is None else names:
-            file = sums.parent / name
-            if listed.get(name) != file_sha256(file):
-                raise CadstnError(_DAMAGED, where=file, hint=hint)
-    except (OSError, UnicodeDecodeError) as error:
-        raise CadstnError(f"cannot be checked ({error})", where=sums, hint=hint) from None
 
 
 def stamp_file(path: Path) -> None:

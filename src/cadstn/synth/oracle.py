@@ -9,7 +9,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from cadstn.synth.raster import View
 from cadstn.synth.surface import Cones
 
 Array = NDArray[np.float64]
@@ -83,21 +82,3 @@ class Solids:
             if slope != 0 and 0 < offset / slope < depth:
                 depth = offset / slope
         return depth, grazing
-
-
-def cast_slowly(cones: Cones, view: View, planes: object = None) -> tuple[
-    Array, NDArray[np.bool_]
-]:  # fmt: skip
-    """Cast the first image of a batch, pixel by pixel.
-
-    Returns:
-        depth (height, width) in mm, ``inf`` where nothing is hit; and where a ray grazes.
-    """
-    solids = Solids(cones, planes)
-    x0, y0, step_x, step_y = (float(field[0]) for field in view[:4])
-    depth = np.empty((view.height, view.width))
-    grazing = np.empty((view.height, view.width), bool)
-    for i in range(view.height):
-        for j in range(view.width):
-            depth[i, j], grazing[i, j] = solids.cast(x0 + j * step_x, y0 + i * step_y)
-    return depth, grazing
