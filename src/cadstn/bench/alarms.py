@@ -34,38 +34,23 @@ _NEAR_MM = 60.0  # a hand's middle is this near to the truth's, or it is not tha
 
 
 class Still(NamedTuple):
-    """One still scene.
+    """One still scene."""
 
-    Attributes:
-        frames: depth (H, W) mm.
-        camera: that took them.
-        hands_mm: (N, 3) middle of each hand that can be found.
-    """
-
-    frames: list[DepthMm]
-    camera: Camera
-    hands_mm: NDArray[np.float32]
+    frames: list[DepthMm]  # depth (H, W) mm
+    camera: Camera  # that took them
+    hands_mm: NDArray[np.float32]  # (N, 3) middle of each hand that can be found
 
 
 @dataclass
 class Counts:
-    """What came of tracking: frames, those with a hand announced, scenes and hands found in time.
+    """What came of tracking still scenes."""
 
-    Attributes:
-        frames: tracked.
-        announced: of them with a hand where none is.
-        scenes: with exactly one hand to find.
-        found: of them with that hand found within three frames.
-        kept: of the frames after that, those that still have it.
-        after: frames after that.
-    """
-
-    frames: int = 0
-    announced: int = 0
-    scenes: int = 0
-    found: int = 0
-    kept: int = 0
-    after: int = 0
+    frames: int = 0  # tracked
+    announced: int = 0  # of them with a hand where none is
+    scenes: int = 0  # with exactly one hand to find
+    found: int = 0  # of them with that hand found within three frames
+    kept: int = 0  # of the frames after that, those that still have it
+    after: int = 0  # frames after that
 
     def line(self) -> str:
         """All of it in one line."""

@@ -46,54 +46,35 @@ FloatArray = NDArray[np.float64]
 
 
 class TwoHands(NamedTuple):
-    """One clip.
+    """One clip."""
 
-    Attributes:
-        way: one of `WAYS`.
-        frames: depth (H, W) mm.
-        camera: that took them.
-        middle_mm: (T, 2, 3) middle of the first and of the second hand.
-        left: whether the first, and the second, is a left one.
-        seen: (T, 2) whether each is in the picture, and half of it not behind something.
-    """
-
-    way: str
-    frames: list[DepthMm]
-    camera: Camera
-    middle_mm: FloatArray
-    left: tuple[bool, bool]
+    way: str  # one of `WAYS`
+    frames: list[DepthMm]  # depth (H, W) mm
+    camera: Camera  # that took them
+    middle_mm: FloatArray  # (T, 2, 3) middle of the first and of the second hand
+    left: tuple[bool, bool]  # whether the first, and the second, is a left one
+    # (T, 2) whether each is in the picture, and half of it not behind something
     seen: NDArray[np.bool_]
 
 
 @dataclass
 class HandCounts:
-    """What came of tracking two hands.
+    """What came of tracking two hands."""
 
-    Attributes:
-        frames: with both hands seen.
-        both: of them with both found.
-        twice: frames in which two places follow one hand.
-        elsewhere: frames with a place at neither hand.
-        clips: in which both were found at all.
-        swapped: of them, by way, in which the hands changed places.
-        returns: hands that came back into the picture.
-        waited: frames that passed until each was found; more than there were if it never was.
-        own: of the returns, those that got their old place back.
-        sides: found hands whose side is right.
-        found: found hands.
-    """
-
-    frames: int = 0
-    both: int = 0
-    twice: int = 0
-    elsewhere: int = 0
+    frames: int = 0  # with both hands seen
+    both: int = 0  # of them with both found
+    twice: int = 0  # frames in which two places follow one hand
+    elsewhere: int = 0  # frames with a place at neither hand
+    # in which both were found at all
     clips: dict[str, int] = field(default_factory=lambda: dict.fromkeys(WAYS, 0))
+    # of them, by way, in which the hands changed places
     swapped: dict[str, int] = field(default_factory=lambda: dict.fromkeys(WAYS, 0))
-    returns: int = 0
+    returns: int = 0  # hands that came back into the picture
+    # frames that passed until each was found; more than there were if it never was
     waited: list[int] = field(default_factory=list)
-    own: int = 0
-    sides: int = 0
-    found: int = 0
+    own: int = 0  # of the returns, those that got their old place back
+    sides: int = 0  # found hands whose side is right
+    found: int = 0  # found hands
 
     def lines(self) -> list[str]:
         """All of it, a line a measure."""

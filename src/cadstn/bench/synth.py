@@ -31,23 +31,16 @@ _AGREES_MM = 0.01
 
 @dataclass(frozen=True)
 class Rate:
-    """One way of rendering, measured.
+    """One way of rendering, measured."""
 
-    Attributes:
-        what: ``crops``, ``crops with noise``, ``cast`` (depth alone of scenes that are there),
-            ``frames`` (depth of full frames, scene included), or the oracle's.
-        batch: images at once.
-        workers: threads that each render a share of the batch.
-        per_s: images a second, median of the rounds.
-        fastest_per_s: of the best round.
-        memory_mb: highest resident memory (on a GPU: allocated) above what was there before.
-    """
-
+    # ``crops``, ``crops with noise``, ``cast`` (depth alone of scenes that are there), ``frames``
+    # (depth of full frames, scene included), or the oracle's
     what: str
-    batch: int
-    workers: int
-    per_s: float
-    fastest_per_s: float
+    batch: int  # images at once
+    workers: int  # threads that each render a share of the batch
+    per_s: float  # images a second, median of the rounds
+    fastest_per_s: float  # of the best round
+    # highest resident memory (on a GPU: allocated) above what was there before
     memory_mb: float | None
 
 

@@ -25,23 +25,15 @@ PARTS = ("data", "forward", "backward", "optimiser")
 
 @dataclass(frozen=True)
 class StageSpeed:
-    """One stage's step, medians over the rounds.
+    """One stage's step, medians over the rounds."""
 
-    Attributes:
-        stage: its name.
-        batch: images a step.
-        images_per_s: of our loop, data included.
-        plain_images_per_s: of the plain loop, measured in between; none if it was left out.
-        seconds: of a step of ours: data, forward, backward, optimiser.
-        schedule_s: how long the recipe's steps of this stage would take.
-    """
-
-    stage: str
-    batch: int
-    images_per_s: float
+    stage: str  # its name
+    batch: int  # images a step
+    images_per_s: float  # of our loop, data included
+    # of the plain loop, measured in between; none if it was left out
     plain_images_per_s: float | None
-    seconds: dict[str, float]
-    schedule_s: float
+    seconds: dict[str, float]  # of a step of ours: data, forward, backward, optimiser
+    schedule_s: float  # how long the recipe's steps of this stage would take
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

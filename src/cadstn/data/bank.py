@@ -48,28 +48,18 @@ _DTYPES = {"U16": np.uint16, "F32": np.float32, "I32": np.int32}
 
 @dataclass(frozen=True, eq=False)
 class Bank:
-    """An open bank; its arrays are mapped from the file.
+    """An open bank; its arrays are mapped from the file."""
 
-    Attributes:
-        path: the file.
-        crops: (N, M, M) uint16; q stands for the normalised depth q / 32767.5 - 1.
-        joints: (N, K, 3) float32 relative to the crop's centre, in half cubes.
-        centers_mm: (N, 3) float32 camera frame.
-        cube_mm: (N,) float32.
-        shots: (N,) int32; frames of one number follow one another in one recording.
-        left: (N,) float32 handedness, 1 for left; None where the data has none.
-        present: (N,) float32 presence, 1 where there is a hand; None where all frames show one.
-        about: the header's text: format, data, rule, names.
-    """
-
-    path: Path
-    crops: NDArray[np.uint16]
-    joints: NDArray[np.float32]
-    centers_mm: NDArray[np.float32]
-    cube_mm: NDArray[np.float32]
-    shots: NDArray[np.int32]
-    about: dict[str, str]
+    path: Path  # the file
+    crops: NDArray[np.uint16]  # (N, M, M) uint16; q stands for the normalised depth q / 32767.5 - 1
+    joints: NDArray[np.float32]  # (N, K, 3) float32 relative to the crop's centre, in half cubes
+    centers_mm: NDArray[np.float32]  # (N, 3) float32 camera frame
+    cube_mm: NDArray[np.float32]  # (N,) float32
+    shots: NDArray[np.int32]  # (N,) int32; frames of one number follow one another in one recording
+    about: dict[str, str]  # the header's text: format, data, rule, names
+    # (N,) float32 handedness, 1 for left; None where the data has none
     left: NDArray[np.float32] | None = None
+    # (N,) float32 presence, 1 where there is a hand; None where all frames show one
     present: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:

@@ -38,42 +38,28 @@ _DEEPEST_MM = 200.0
 
 
 class Problem(NamedTuple):
-    """Something wrong with one file.
+    """Something wrong with one file."""
 
-    Attributes:
-        kind: ``missing``, ``damaged``, ``known faulty``, ``left out``, ``without label`` or
-            ``disagrees``.
-        name: of the file, relative to the data set's folder.
-        what: is wrong, in words.
-    """
-
+    # ``missing``, ``damaged``, ``known faulty``, ``left out``, ``without label`` or ``disagrees``
     kind: str
-    name: str
-    what: str
+    name: str  # of the file, relative to the data set's folder
+    what: str  # is wrong, in words
 
 
 @dataclass(frozen=True)
 class Report:
-    """What checking one split found.
+    """What checking one split found."""
 
-    Attributes:
-        dataset: that was checked.
-        opened: frames that could be read.
-        megabytes: that their files hold.
-        behind_mm: how far the centre joint lies behind the surface at its pixel (p5, median, p95)
-            over the frames read; None where it never falls on something measured. A hand's is some
-            5 to 40 mm.
-        off_surface: share of a frame's joints at whose pixel nothing was measured, or that lie in
-            front of the surface there; the median over the frames read, NaN where none was.
-        problems: everything wrong.
-    """
-
-    dataset: Dataset
-    opened: int
-    megabytes: float
+    dataset: Dataset  # that was checked
+    opened: int  # frames that could be read
+    megabytes: float  # that their files hold
+    # how far the centre joint lies behind the surface at its pixel (p5, median, p95) over the
+    # frames read; None where it never falls on something measured. A hand's is some 5 to 40 mm
     behind_mm: tuple[float, float, float] | None
+    # share of a frame's joints at whose pixel nothing was measured, or that lie in front of the
+    # surface there; the median over the frames read, NaN where none was
     off_surface: float
-    problems: tuple[Problem, ...]
+    problems: tuple[Problem, ...]  # everything wrong
 
     @property
     def usable(self) -> bool:

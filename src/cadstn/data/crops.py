@@ -22,24 +22,18 @@ _MASS_ROUNDS = {"mass_once": 1, "mass": 2}
 
 @dataclass(frozen=True)
 class CropRule:
-    """How frames become crops; banks of two rules are never mixed up.
+    """How frames become crops; banks of two rules are never mixed up."""
 
-    Attributes:
-        skeleton: which joints are kept, in which order.
-        cube_mm: edge of the cube.
-        cubes_mm: other edges for some subjects, by name.
-        size: M, pixels along a crop's edge.
-        center: ``mass_once``: the surface's centre of mass in the cube around the truth's centre
-            joint (DeepPrior's training crops, and the paper's); ``mass``: the centre of mass in the
-            cube around that point; ``joint``: that joint itself, as many published scripts have it;
-            ``tracked``: near the joints' mean in the frame before, or far from it as at acquisition
-            (rendered clips); ``followed``: the same without acquisition.
-    """
-
-    skeleton: str
-    cube_mm: float
+    skeleton: str  # which joints are kept, in which order
+    cube_mm: float  # edge of the cube
+    # other edges for some subjects, by name
     cubes_mm: dict[str, float] = field(default_factory=dict)
-    size: int = 128
+    size: int = 128  # M, pixels along a crop's edge
+    # ``mass_once``: the surface's centre of mass in the cube around the truth's centre joint
+    # (DeepPrior's training crops, and the paper's); ``mass``: the centre of mass in the cube around
+    # that point; ``joint``: that joint itself, as many published scripts have it; ``tracked``: near
+    # the joints' mean in the frame before, or far from it as at acquisition (rendered clips);
+    # ``followed``: the same without acquisition
     center: str = "mass_once"
 
     def __post_init__(self) -> None:

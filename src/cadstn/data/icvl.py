@@ -34,17 +34,11 @@ _HINT = "one frame a line: file name, then 16 x (u v d); unpack it again"
 
 
 class Layout(NamedTuple):
-    """Where one copy of the set keeps a split.
+    """Where one copy of the set keeps a split."""
 
-    Attributes:
-        words: for people.
-        labels: label files, relative to the root, in the order of the frames.
-        depth: the folder that names in them are relative to.
-    """
-
-    words: str
-    labels: tuple[str, ...]
-    depth: str
+    words: str  # for people
+    labels: tuple[str, ...]  # label files, relative to the root, in the order of the frames
+    depth: str  # the folder that names in them are relative to
 
 
 _SEQUENCES = ("test_seq_1.txt", "test_seq_2.txt")

@@ -18,17 +18,11 @@ for _reader in (
 
 @dataclass(frozen=True)
 class Found:
-    """What a folder holds.
+    """What a folder holds."""
 
-    Attributes:
-        name: of the reader, see `cadstn.data.registry.READERS`.
-        root: the set's own folder, which may lie within the one that was given.
-        splits: those that are there, for training first.
-    """
-
-    name: str
-    root: Path
-    splits: tuple[str, ...]
+    name: str  # of the reader, see `cadstn.data.registry.READERS`
+    root: Path  # the set's own folder, which may lie within the one that was given
+    splits: tuple[str, ...]  # those that are there, for training first
 
     def whole(self) -> tuple[str, ...]:
         """Splits that hold every frame once."""

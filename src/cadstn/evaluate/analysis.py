@@ -35,17 +35,11 @@ FIXED_WEIGHTS = tuple(round(0.1 * i, 1) for i in range(1, 10))
 
 @dataclass(frozen=True)
 class Bin:
-    """Mean error of a part of the joints.
+    """Mean error of a part of the joints."""
 
-    Attributes:
-        name: which part, in words.
-        count: how many joints of how many frames it holds.
-        mean_error_mm: of these; NaN where there are none.
-    """
-
-    name: str
-    count: int
-    mean_error_mm: float
+    name: str  # which part, in words
+    count: int  # how many joints of how many frames it holds
+    mean_error_mm: float  # of these; NaN where there are none
 
 
 def speeds_mm(truth_xyz_mm: ArrayLike, cuts: Sequence[int] = ()) -> FloatArray:

@@ -22,40 +22,25 @@ _TRUTH_STEMS = ("groundtruth", "truth")
 
 @dataclass(frozen=True)
 class Entry:
-    """One method's predictions and what they score.
+    """One method's predictions and what they score."""
 
-    Attributes:
-        name: of the method; its colour in every figure goes by it.
-        pred_xyz_mm: (N, K, 3), NaN in lost frames; fewer frames than the truth are its first.
-        errors_mm: (N, K).
-        scores: see `Scores`.
-        error: mean error with its 95 % interval.
-        acceleration: acceleration error with its 95 % interval.
-        center: ``truth``, ``found``, or ``not known``.
-    """
-
-    name: str
+    name: str  # of the method; its colour in every figure goes by it
+    # (N, K, 3), NaN in lost frames; fewer frames than the truth are its first
     pred_xyz_mm: FloatArray
-    errors_mm: FloatArray
-    scores: Scores
-    error: Interval
-    acceleration: Interval
-    center: str = "not known"
+    errors_mm: FloatArray  # (N, K)
+    scores: Scores  # see `Scores`
+    error: Interval  # mean error with its 95 % interval
+    acceleration: Interval  # acceleration error with its 95 % interval
+    center: str = "not known"  # ``truth``, ``found``, or ``not known``
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Methods on one test set.
+    """Methods on one test set."""
 
-    Attributes:
-        rules: camera, joints and cuts.
-        truth_xyz_mm: (N, K, 3).
-        entries: the methods, in the order given.
-    """
-
-    rules: Protocol
-    truth_xyz_mm: FloatArray
-    entries: tuple[Entry, ...]
+    rules: Protocol  # camera, joints and cuts
+    truth_xyz_mm: FloatArray  # (N, K, 3)
+    entries: tuple[Entry, ...]  # the methods, in the order given
 
     @property
     def published(self) -> bool:

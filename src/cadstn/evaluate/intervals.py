@@ -50,19 +50,12 @@ class Interval:
 
 @dataclass(frozen=True)
 class Units:
-    """What is resampled.
+    """What is resampled."""
 
-    Attributes:
-        starts: 0-based first frame of each shot or stretch.
-        frames: N.
-        few: whether these are stretches of shots, because there are too few shots.
-        shots: how many shots there are.
-    """
-
-    starts: tuple[int, ...]
-    frames: int
-    few: bool
-    shots: int
+    starts: tuple[int, ...]  # 0-based first frame of each shot or stretch
+    frames: int  # N
+    few: bool  # whether these are stretches of shots, because there are too few shots
+    shots: int  # how many shots there are
 
     def __str__(self) -> str:
         if not self.few:

@@ -41,21 +41,13 @@ class Text:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of text, the first column left, the others right.
+    """A table of text, the first column left, the others right."""
 
-    Attributes:
-        title: what it shows, with the paper's number where it has one.
-        header: a name for each column.
-        rows: as many cells each.
-        note: the rules behind the numbers: centre, camera, joints, cuts.
-        strong: which rows stand out.
-    """
-
-    title: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    note: str = ""
-    strong: tuple[int, ...] = ()
+    title: str  # what it shows, with the paper's number where it has one
+    header: tuple[str, ...]  # a name for each column
+    rows: tuple[tuple[str, ...], ...]  # as many cells each
+    note: str = ""  # the rules behind the numbers: centre, camera, joints, cuts
+    strong: tuple[int, ...] = ()  # which rows stand out
 
     def __post_init__(self) -> None:
         for row in self.rows:
@@ -80,17 +72,11 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG, drawn when it is first used: text on a terminal needs none.
+    """A PNG, drawn when it is first used: text on a terminal needs none."""
 
-    Attributes:
-        name: file name of the Markdown's copy, without folder.
-        draw: gives the file's bytes.
-        caption: what it shows, with the paper's number where it has one.
-    """
-
-    name: str
-    draw: Callable[[], bytes]
-    caption: str
+    name: str  # file name of the Markdown's copy, without folder
+    draw: Callable[[], bytes]  # gives the file's bytes
+    caption: str  # what it shows, with the paper's number where it has one
 
     @cached_property
     def png(self) -> bytes:

@@ -18,19 +18,13 @@ from cadstn.io.joints import FloatArray, lost_frames
 
 @dataclass(frozen=True)
 class JointsFile:
-    """Joints of one file.
+    """Joints of one file."""
 
-    Attributes:
-        path: of the file.
-        xyz_mm: (N, K, 3), NaN in lost frames.
-        notes: what an ``.npz`` file holds besides, see `read_npz_notes`; empty of a text file.
-        fmt: how a text file was read; None for ``.npz``.
-    """
-
-    path: str | os.PathLike[str]
-    xyz_mm: FloatArray
+    path: str | os.PathLike[str]  # of the file
+    xyz_mm: FloatArray  # (N, K, 3), NaN in lost frames
+    # what an ``.npz`` file holds besides, see `read_npz_notes`; empty of a text file
     notes: dict[str, Any]
-    fmt: Format | None
+    fmt: Format | None  # how a text file was read; None for ``.npz``
 
 
 def read_joints(

@@ -16,26 +16,16 @@ from cadstn.geometry.skeleton import HAND21, ICVL16, MSRA21, NYU14, NYU14_OF_36,
 
 @dataclass(frozen=True)
 class Protocol:
-    """How one data set's test is scored.
+    """How one data set's test is scored."""
 
-    Attributes:
-        name: what the command line calls it.
-        camera: turns the (u px, v px, d mm) of its files into mm.
-        skeleton: the joints its files hold, in order.
-        joint_subset: which of the set's labels those joints are, in words.
-        test_frames: frames of the whole test set; 0 where that is not fixed.
-        cuts: 0-based indices of the test frames that begin a new shot.
-        cut_rule: how the cuts were found, in words.
-        several_cameras: whether each frame has its own; then only x y z in mm can be read.
-    """
-
-    name: str
-    camera: Camera
-    skeleton: Skeleton
-    joint_subset: str
-    test_frames: int
-    cuts: tuple[int, ...]
-    cut_rule: str
+    name: str  # what the command line calls it
+    camera: Camera  # turns the (u px, v px, d mm) of its files into mm
+    skeleton: Skeleton  # the joints its files hold, in order
+    joint_subset: str  # which of the set's labels those joints are, in words
+    test_frames: int  # frames of the whole test set; 0 where that is not fixed
+    cuts: tuple[int, ...]  # 0-based indices of the test frames that begin a new shot
+    cut_rule: str  # how the cuts were found, in words
+    # whether each frame has its own; then only x y z in mm can be read
     several_cameras: bool = False
 
     @property

@@ -25,15 +25,10 @@ _OTHERWISE = (
 
 
 class AzureDepth(NamedTuple):
-    """The depth track of a recording.
+    """The depth track of a recording."""
 
-    Attributes:
-        path: the file.
-        times_s: (N,) from the first.
-    """
-
-    path: Path
-    times_s: NDArray[np.float64]
+    path: Path  # the file
+    times_s: NDArray[np.float64]  # (N,) from the first
 
     def frames(self, first: int = 0) -> Iterator[NDArray[Any]]:
         """Raw frames (H, W) uint16 mm from an index on."""

@@ -34,21 +34,13 @@ _LENSES = {
 
 
 class Bag(NamedTuple):
-    """A depth topic of a bag: raw frames, in the camera's unit.
+    """A depth topic of a bag: raw frames, in the camera's unit."""
 
-    Attributes:
-        path: the file or folder.
-        topic: of the images.
-        times_s: (N,) from the first, by the messages' own stamps.
-        camera: by the topic's CameraInfo; None where there is none.
-        unit_mm: of integers; RealSense writes its unit into the bag, ROS has mm otherwise.
-    """
-
-    path: Path
-    topic: str
-    times_s: NDArray[np.float64]
-    camera: Camera | None
-    unit_mm: float
+    path: Path  # the file or folder
+    topic: str  # of the images
+    times_s: NDArray[np.float64]  # (N,) from the first, by the messages' own stamps
+    camera: Camera | None  # by the topic's CameraInfo; None where there is none
+    unit_mm: float  # of integers; RealSense writes its unit into the bag, ROS has mm otherwise
 
     def frames(self, first: int = 0) -> Iterator[NDArray[Any]]:
         """Raw frames (H, W) from an index on: uint16 units, or float32 metres."""

@@ -21,19 +21,13 @@ _FILES = (".npz", ".npy", ".bag", ".db3", ".mcap", ".png", ".tiff", ".tif", ".pg
 
 @dataclass(frozen=True)
 class Entry:
-    """One recording of a manifest.
+    """One recording of a manifest."""
 
-    Attributes:
-        path: what `cadstn.io.open_recording` takes, absolute.
-        name: of its results: a path below the output folder, with ``/`` between its parts.
-        camera: text for `cadstn.geometry.camera.parse_camera`; None for the recording's own.
-        unit: millimetres of one step of its depth, 1000 of floats in metres; None for the
-            camera's.
-    """
-
-    path: str
-    name: str = ""
+    path: str  # what `cadstn.io.open_recording` takes, absolute
+    name: str = ""  # of its results: a path below the output folder, with ``/`` between its parts
+    # text for `cadstn.geometry.camera.parse_camera`; None for the recording's own
     camera: str | None = None
+    # millimetres of one step of its depth, 1000 of floats in metres; None for the camera's
     unit: float | None = None
 
 

@@ -29,23 +29,14 @@ TABLE = "recordings.parquet"
 
 @dataclass(frozen=True)
 class Job:
-    """One recording, and how it is tracked.
+    """One recording, and how it is tracked."""
 
-    Attributes:
-        entry: the recording.
-        out: folder of all results.
-        weights: an exported network; None for the one that ships.
-        weights_sha256: of that file; empty of the one that ships.
-        hands: at most.
-        video: whether to write the overlay.
-    """
-
-    entry: Entry
-    out: str
-    weights: str | None
-    weights_sha256: str
-    hands: int
-    video: bool
+    entry: Entry  # the recording
+    out: str  # folder of all results
+    weights: str | None  # an exported network; None for the one that ships
+    weights_sha256: str  # of that file; empty of the one that ships
+    hands: int  # at most
+    video: bool  # whether to write the overlay
 
     @property
     def folder(self) -> Path:

@@ -15,27 +15,18 @@ _Job = TypeVar("_Job")
 
 @dataclass(frozen=True)
 class Row:
-    """What came of one recording or shard.
+    """What came of one recording or shard."""
 
-    Attributes:
-        name: of the results, below the output folder.
-        path: what was read; empty of a shard.
-        frames: how many it has; 0 of one that failed.
-        found_share: share of the frames with a hand; None where nothing was tracked.
-        mean_presence: mean predicted presence of the frames with a hand; None without one.
-        seconds: what the work took in its process; None of one that failed.
-        skipped: whether it was there already.
-        error: why it failed, in one line; empty if it did not.
-    """
-
-    name: str
-    path: str = ""
-    frames: int = 0
+    name: str  # of the results, below the output folder
+    path: str = ""  # what was read; empty of a shard
+    frames: int = 0  # how many it has; 0 of one that failed
+    # share of the frames with a hand; None where nothing was tracked
     found_share: float | None = None
+    # mean predicted presence of the frames with a hand; None without one
     mean_presence: float | None = None
-    seconds: float | None = None
-    skipped: bool = False
-    error: str = ""
+    seconds: float | None = None  # what the work took in its process; None of one that failed
+    skipped: bool = False  # whether it was there already
+    error: str = ""  # why it failed, in one line; empty if it did not
 
 
 def error_line(error: Exception) -> str:

@@ -22,24 +22,16 @@ FUSIONS = ("gate", "free")
 class Sizes:
     """Sizes that both families have.
 
-    Attributes:
-        joints: K, the number of joints a network predicts.
-        size: M, the side of the square input crop in pixels, a multiple of `shrink`.
-        slices: L, the number of depth slices.
-        channels: feature maps of the convolution stages.
-        width: length of every hidden fully connected layer, phi_t included.
-        hidden: length of the LSTM's hidden state.
-
     Raises:
         CadstnError: a value is outside its range.
     """
 
-    joints: int = 14
-    size: int = 128
-    slices: int = 8
-    channels: tuple[int, ...] = (32, 64, 128)
-    width: int = 1024
-    hidden: int = 1024
+    joints: int = 14  # K, the number of joints a network predicts
+    size: int = 128  # M, the side of the square input crop in pixels, a multiple of `shrink`
+    slices: int = 8  # L, the number of depth slices
+    channels: tuple[int, ...] = (32, 64, 128)  # feature maps of the convolution stages
+    width: int = 1024  # length of every hidden fully connected layer, phi_t included
+    hidden: int = 1024  # length of the LSTM's hidden state
 
     trunk: ClassVar[str]
     """The family's name in files."""
@@ -111,18 +103,13 @@ class Sizes:
 class PaperConfig(Sizes):
     """Sizes of the paper's five networks; the defaults are those for NYU (section IV-A).
 
-    Attributes:
-        dropout: share of nodes dropped after a fully connected layer.
-        dropout_recurrent: share of nodes of h_t dropped before the temporal output layer.
-        fusion: ``gate`` (equation 6) or ``free``, see `cadstn.models.Fusion`.
-
     Raises:
         CadstnError: a value is outside its range.
     """
 
-    dropout: float = 0.3
-    dropout_recurrent: float = 0.5
-    fusion: str = "gate"
+    dropout: float = 0.3  # share of nodes dropped after a fully connected layer
+    dropout_recurrent: float = 0.5  # share of nodes of h_t dropped before the temporal output layer
+    fusion: str = "gate"  # ``gate`` (equation 6) or ``free``, see `cadstn.models.Fusion`
 
     trunk: ClassVar[str] = "paper"
 
@@ -151,16 +138,13 @@ class PaperConfig(Sizes):
 class CompactConfig(Sizes):
     """Sizes of the compact networks.
 
-    Attributes:
-        channels: feature maps of the stages of the trunk, two or more.
-        blocks: residual blocks of each stage.
-
     Raises:
         CadstnError: a value is outside its range.
     """
 
+    # feature maps of the stages of the trunk, two or more
     channels: tuple[int, ...] = (24, 48, 96, 192)
-    blocks: tuple[int, ...] = (1, 2, 2, 1)
+    blocks: tuple[int, ...] = (1, 2, 2, 1)  # residual blocks of each stage
     width: int = 256
     hidden: int = 256
 

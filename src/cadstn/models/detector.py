@@ -29,24 +29,16 @@ _PIXEL_MM = 4.0  # a pixel's size on a surface at half a metre
 
 
 class Detections(NamedTuple):
-    """What the detector gives for B frames at every cell of the (h, w) map.
+    """What the detector gives for B frames at every cell of the (h, w) map."""
 
-    Attributes:
-        heat: (B, h, w) logit of a hand's centre (its knuckles' mean) in this cell.
-        offset: (B, 2, h, w) of the centre from the cell's middle, in cells, right and down.
-        depth: (B, h, w) log of the centre's depth over the cell's own, see `cell_depth`.
-        size: (B, h, w) log of the hand's length over the mean hand's.
-        direction: (B, 2, h, w) where the knuckles lie from the wrist in the image, right and down,
-            about of length 1, shorter where the hand points at the camera.
-        left: (B, h, w) logit of a left hand.
-    """
-
-    heat: Tensor
-    offset: Tensor
-    depth: Tensor
-    size: Tensor
+    heat: Tensor  # (B, h, w) logit of a hand's centre (its knuckles' mean) in this cell
+    offset: Tensor  # (B, 2, h, w) of the centre from the cell's middle, in cells, right and down
+    depth: Tensor  # (B, h, w) log of the centre's depth over the cell's own, see `cell_depth`
+    size: Tensor  # (B, h, w) log of the hand's length over the mean hand's
+    # (B, 2, h, w) where the knuckles lie from the wrist in the image, right and down, about of
+    # length 1, shorter where the hand points at the camera
     direction: Tensor
-    left: Tensor
+    left: Tensor  # (B, h, w) logit of a left hand
 
 
 def detector_input(depth_mm: Tensor, focal_px: Tensor) -> Tensor:

@@ -23,19 +23,15 @@ _SWEEPS = 12
 
 
 class Pairs(NamedTuple):
-    """Which cones may meet.
+    """Which cones may meet."""
 
-    Attributes:
-        first, second: (Q,) their places among the hand's cones.
-        from_first, from_second: (Q,) where along each it begins to count, 0 to 1.
-        names: Q names of the two parts, such as "index-middle" or "ring-palm".
-    """
-
+    # first, second: (Q,) their places among the hand's cones
     first: Tensor
     second: Tensor
+    # from_first, from_second: (Q,) where along each it begins to count, 0 to 1
     from_first: Tensor
     from_second: Tensor
-    names: tuple[str, ...]
+    names: tuple[str, ...]  # Q names of the two parts, such as "index-middle" or "ring-palm"
 
 
 @functools.cache
@@ -179,18 +175,13 @@ def _nearest_ball(cone: _Sticks, points: Tensor) -> Tensor:
 
 
 class Touch(NamedTuple):
-    """How the relevant pairs of cones lie.
+    """How the relevant pairs of cones lie."""
 
-    Attributes:
-        joints: (N, 21, 3) mm.
-        first, second: (3, Q, N) mm, the balls of either cone that are nearest to one another.
-        depth: (N, Q) mm, negative where there is a gap.
-    """
-
-    joints: Tensor
+    joints: Tensor  # (N, 21, 3) mm
+    # first, second: (3, Q, N) mm, the balls of either cone that are nearest to one another
     first: Tensor
     second: Tensor
-    depth: Tensor
+    depth: Tensor  # (N, Q) mm, negative where there is a gap
 
 
 def touch(angles: Tensor, shape: Shape, chosen: Tensor | None = None) -> Touch:

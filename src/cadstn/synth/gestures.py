@@ -56,20 +56,13 @@ THUMB_STATES: dict[str, tuple[float, float, float, float]] = {
 
 
 class Gesture(NamedTuple):
-    """One pose of the vocabulary.
+    """One pose of the vocabulary."""
 
-    Attributes:
-        fingers: a letter of `FINGER_STATES` for index, middle, ring, pinky.
-        thumb: a name of `THUMB_STATES`.
-        spread: of the fingers: 1 spread wide, 0 at rest, -0.6 pressed together.
-        pinch: fingers whose tips meet the thumb's, by their letter: i, m, r, p.
-        splay: degrees added to each finger's splay (positive to the thumb).
-    """
-
-    fingers: str
-    thumb: str
-    spread: float = 0.0
-    pinch: str = ""
+    fingers: str  # a letter of `FINGER_STATES` for index, middle, ring, pinky
+    thumb: str  # a name of `THUMB_STATES`
+    spread: float = 0.0  # of the fingers: 1 spread wide, 0 at rest, -0.6 pressed together
+    pinch: str = ""  # fingers whose tips meet the thumb's, by their letter: i, m, r, p
+    # degrees added to each finger's splay (positive to the thumb)
     splay: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
 
 

@@ -46,21 +46,13 @@ _PENS = ("tripod", "pencil", "quadpod")
 
 
 class Grasps(NamedTuple):
-    """What G hands hold and how, in the palm's frame of each hand, left ones mirrored.
+    """What G hands hold and how, in the palm's frame of each hand, left ones mirrored."""
 
-    Attributes:
-        angles: (G, 20) radians of the digits.
-        lift: (G, 4) radians by which a finger may leave the thing, at its knuckle.
-        thing: G of them.
-        kind: (G,) which of `cadstn.synth.things.KINDS`.
-        there: (G,) whether a grasp was found.
-    """
-
-    angles: Tensor
-    lift: Tensor
-    thing: Thing
-    kind: Tensor
-    there: Tensor
+    angles: Tensor  # (G, 20) radians of the digits
+    lift: Tensor  # (G, 4) radians by which a finger may leave the thing, at its knuckle
+    thing: Thing  # G of them
+    kind: Tensor  # (G,) which of `cadstn.synth.things.KINDS`
+    there: Tensor  # (G,) whether a grasp was found
 
 
 def sample_grasps(draws: Draws, shape: Shape) -> Grasps:

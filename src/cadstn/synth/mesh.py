@@ -39,23 +39,16 @@ _HAND_SHARE = 0.55  # of a vertex's weight: what follows the arm more is left to
 
 
 class Template(NamedTuple):
-    """The mesh at rest, in the palm's frame of a right hand (mm).
+    """The mesh at rest, in the palm's frame of a right hand (mm)."""
 
-    Attributes:
-        vertices: (V, 3).
-        faces: (F, 3) seen from outside against the clock.
-        bones, weights: (V, 4) which bones each vertex follows, and how far.
-        origin: (20, 3) of each bone.
-        frame: (20, 3, 3) of each bone: along it, to the palm, aside; in columns.
-        length, radius: (20,) mm.
-    """
-
-    vertices: Tensor
-    faces: Tensor
+    vertices: Tensor  # (V, 3)
+    faces: Tensor  # (F, 3) seen from outside against the clock
+    # bones, weights: (V, 4) which bones each vertex follows, and how far
     bones: Tensor
     weights: Tensor
-    origin: Tensor
-    frame: Tensor
+    origin: Tensor  # (20, 3) of each bone
+    frame: Tensor  # (20, 3, 3) of each bone: along it, to the palm, aside; in columns
+    # length, radius: (20,) mm
     length: Tensor
     radius: Tensor
 

@@ -25,14 +25,10 @@ _SHARES = (0.55, 0.15, 0.30)
 
 
 class Poses(NamedTuple):
-    """Hand poses, any leading dimensions.
+    """Hand poses, any leading dimensions."""
 
-    Attributes:
-        angles: (..., A) radians within the limits.
-        pinch: (..., 4) 1 where index, middle, ring or pinky meets the thumb, 0 where it does not.
-    """
-
-    angles: Tensor
+    angles: Tensor  # (..., A) radians within the limits
+    # (..., 4) 1 where index, middle, ring or pinky meets the thumb, 0 where it does not
     pinch: Tensor
 
 

@@ -25,17 +25,13 @@ MOST_CONES, MOST_BOXES = 112, 64
 
 @dataclass
 class Room:
-    """What stands in a room.
+    """What stands in a room."""
 
-    Attributes:
-        cones: rows of a (3), b (3), radius at a, radius at b.
-        boxes: rows of centre (3), half edges (3), axes (9, row by row).
-        planes: rows of normal (3) and offset.
-    """
-
+    # rows of a (3), b (3), radius at a, radius at b
     cones: list[Float] = field(default_factory=list)
+    # rows of centre (3), half edges (3), axes (9, row by row)
     boxes: list[Float] = field(default_factory=list)
-    planes: list[Float] = field(default_factory=list)
+    planes: list[Float] = field(default_factory=list)  # rows of normal (3) and offset
 
     def cone(self, a: Float, b: Float, ra: float, rb: float | None = None) -> None:
         """Add a round cone."""

@@ -63,26 +63,17 @@ def _constant(values: Table, device: torch.device, dtype: torch.dtype) -> Tensor
 
 
 class Shape(NamedTuple):
-    """How a hand differs from the average adult's; the first dimension of every field is the batch.
+    """How a hand differs from the average adult's; every field's first dimension is the batch."""
 
-    Attributes:
-        size: (B,) factor on everything.
-        bones: (B, 5, 3) further factors on the bones of `BONES_MM`.
-        palm: (B, 3) further factors on the palm's breadth, length and thickness.
-        girth: (B, 5) further factors on the digits' radii.
-        arm: (B,) further factor on the radii of wrist and forearm.
-        sleeve_mm: (B, 2) where a sleeve begins beyond the wrist, and how far it stands off the
-            arm: 0 for a bare arm.
-        left: (B,) 1 for a left hand, 0 for a right one.
-    """
-
-    size: Tensor
-    bones: Tensor
-    palm: Tensor
-    girth: Tensor
-    arm: Tensor
+    size: Tensor  # (B,) factor on everything
+    bones: Tensor  # (B, 5, 3) further factors on the bones of `BONES_MM`
+    palm: Tensor  # (B, 3) further factors on the palm's breadth, length and thickness
+    girth: Tensor  # (B, 5) further factors on the digits' radii
+    arm: Tensor  # (B,) further factor on the radii of wrist and forearm
+    # (B, 2) where a sleeve begins beyond the wrist, and how far it stands off the arm: 0 for a bare
+    # arm
     sleeve_mm: Tensor
-    left: Tensor
+    left: Tensor  # (B,) 1 for a left hand, 0 for a right one
 
 
 def average_shape(count: int = 1) -> Shape:

@@ -11,19 +11,12 @@ from cadstn.synth.surface import Cones
 
 
 class Solids(NamedTuple):
-    """Boxes and elliptic cylinders.
+    """Boxes and elliptic cylinders."""
 
-    Attributes:
-        center: (B, Q, 3) mm.
-        axes: (B, Q, 3, 3) unit vectors of the solid's own three axes, a row each.
-        half: (B, Q, 3) mm, half the extent along each axis; negative: there is no solid.
-        round: (B, Q) 1 for a cylinder along the first axis, 0 for a box.
-    """
-
-    center: Tensor
-    axes: Tensor
-    half: Tensor
-    round: Tensor
+    center: Tensor  # (B, Q, 3) mm
+    axes: Tensor  # (B, Q, 3, 3) unit vectors of the solid's own three axes, a row each
+    half: Tensor  # (B, Q, 3) mm, half the extent along each axis; negative: there is no solid
+    round: Tensor  # (B, Q) 1 for a cylinder along the first axis, 0 for a box
 
     def rows(self, which: Tensor | slice) -> Solids:
         """Return some of the B sets."""

@@ -23,22 +23,15 @@ _BEHIND_MM = 400.0
 
 
 class Clips(NamedTuple):
-    """A labelled batch, as the networks take it.
+    """A labelled batch, as the networks take it."""
 
-    Attributes:
-        crops: (B, T, M, M) normalised depth in [-1, 1], +1 where empty or behind the cube.
-        joints: (B, T, K, 3) relative to the crop's centre, in units of half a cube; of a hand that
-            is not there they mean nothing.
-        centers_mm: (B, T, 3) centre of each crop's cube, camera frame.
-        left: (B,) 1 for a left hand, 0 for a right one.
-        present: (B,) 1 where there is a hand in the crops, 0 where there is none.
-    """
-
-    crops: Tensor
+    crops: Tensor  # (B, T, M, M) normalised depth in [-1, 1], +1 where empty or behind the cube
+    # (B, T, K, 3) relative to the crop's centre, in units of half a cube; of a hand that is not
+    # there they mean nothing
     joints: Tensor
-    centers_mm: Tensor
-    left: Tensor
-    present: Tensor
+    centers_mm: Tensor  # (B, T, 3) centre of each crop's cube, camera frame
+    left: Tensor  # (B,) 1 for a left hand, 0 for a right one
+    present: Tensor  # (B,) 1 where there is a hand in the crops, 0 where there is none
 
 
 def sample_clips(

@@ -55,24 +55,19 @@ class Block(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """A kind of thing.
+    """A kind of thing."""
 
-    Attributes:
-        grasp: how it is held: "wrap" against the palm, "pinch" between pads, "pen".
-        weight: how often it occurs.
-        radius, back, front, wide: least and most of the drawn numbers in mm.
-        rods, blocks: what it is made of.
-        spin: least and most it is rotated about its long axis, in radians.
-    """
-
-    grasp: str
-    weight: float
+    grasp: str  # how it is held: "wrap" against the palm, "pinch" between pads, "pen"
+    weight: float  # how often it occurs
+    # radius, back, front, wide: least and most of the drawn numbers in mm
     radius: Range
     back: Range
     front: Range
     wide: Range = (0.0, 0.0)
+    # rods, blocks: what it is made of
     rods: tuple[Rod, ...] = ()
     blocks: tuple[Block, ...] = ()
+    # least and most it is rotated about its long axis, in radians
     spin: Range = (-math.pi, math.pi)
 
 

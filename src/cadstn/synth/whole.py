@@ -50,49 +50,33 @@ _MEAN_LENGTH_MM = 90.0
 
 
 class Frames(NamedTuple):
-    """A batch of small frames with the hands in them.
+    """A batch of small frames with the hands in them."""
 
-    Attributes:
-        depth_mm: (B, H, W) float32 mm, 0 where nothing was measured.
-        focal_px: (B,) of the small frame; its centre is the image's.
-        center_uvd: (B, 2, 3) column, row and depth in mm of each hand's knuckles' mean.
-        direction: (B, 2, 2) where the knuckles' mean is seen from the wrist, a unit vector of
-            x right, y down, times how much of its length is seen (0 where it points at the camera).
-        size: (B, 2) length from the wrist to the middle knuckle over the mean hand's.
-        left: (B, 2) 1 for a left hand.
-        found: (B, 2) `FOUND`, `ABSENT` or `UNSURE`.
-    """
-
-    depth_mm: NDArray[np.float32]
-    focal_px: NDArray[np.float32]
+    depth_mm: NDArray[np.float32]  # (B, H, W) float32 mm, 0 where nothing was measured
+    focal_px: NDArray[np.float32]  # (B,) of the small frame; its centre is the image's
+    # (B, 2, 3) column, row and depth in mm of each hand's knuckles' mean
     center_uvd: NDArray[np.float32]
+    # (B, 2, 2) where the knuckles' mean is seen from the wrist, a unit vector of x right, y down,
+    # times how much of its length is seen (0 where it points at the camera)
     direction: NDArray[np.float32]
+    # (B, 2) length from the wrist to the middle knuckle over the mean hand's
     size: NDArray[np.float32]
-    left: NDArray[np.float32]
-    found: NDArray[np.int8]
+    left: NDArray[np.float32]  # (B, 2) 1 for a left hand
+    found: NDArray[np.int8]  # (B, 2) `FOUND`, `ABSENT` or `UNSURE`
 
 
 class WholeScene(NamedTuple):
-    """What B frames show, before anything is rendered.
+    """What B frames show, before anything is rendered."""
 
-    Attributes:
-        hands: the first and the second hand's scene.
-        shapes: of these hands.
-        present: (B, 2) whether they are there.
-        cones, planes: of all that is round, and of walls and floors, see `cast`.
-        boxes: of each frame (N, 15), see `draw_boxes`.
-        focal: (B,) px of the reduced frame.
-        draws: streams of the frames' sensors and noise.
-    """
-
-    hands: tuple[Scene, Scene]
-    shapes: tuple[Shape, Shape]
-    present: NDArray[np.bool_]
+    hands: tuple[Scene, Scene]  # the first and the second hand's scene
+    shapes: tuple[Shape, Shape]  # of these hands
+    present: NDArray[np.bool_]  # (B, 2) whether they are there
+    # cones, planes: of all that is round, and of walls and floors, see `cast`
     cones: Cones
     planes: Tensor
-    boxes: list[NDArray[np.float64]]
-    focal: Tensor
-    draws: Draws
+    boxes: list[NDArray[np.float64]]  # of each frame (N, 15), see `draw_boxes`
+    focal: Tensor  # (B,) px of the reduced frame
+    draws: Draws  # streams of the frames' sensors and noise
 
 
 def sample_whole(

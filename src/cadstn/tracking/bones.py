@@ -20,15 +20,10 @@ _SHORTEST_MM = 0.1
 
 
 class Bones(NamedTuple):
-    """The bone lengths that frames agree on, as sums.
+    """The bone lengths that frames agree on, as sums."""
 
-    Attributes:
-        weight: (N,) of the frames, each by how sure it was; 1 / mm^2.
-        length: (N,) weighted lengths; mm times weight.
-    """
-
-    weight: NDArray[np.float64]
-    length: NDArray[np.float64]
+    weight: NDArray[np.float64]  # (N,) of the frames, each by how sure it was; 1 / mm^2
+    length: NDArray[np.float64]  # (N,) weighted lengths; mm times weight
 
 
 def keep_size(

@@ -35,15 +35,10 @@ _GIVEN_FRAMES, _GIVEN_LOGIT = 2, 2.0
 
 
 class ViewTransform(NamedTuple):
-    """How a crop's image is rotated before a network reads it.
+    """How a crop's image is rotated before a network reads it."""
 
-    Attributes:
-        angle: radians, clockwise.
-        mirror: whether left and right are swapped first.
-    """
-
-    angle: float = 0.0
-    mirror: bool = False
+    angle: float = 0.0  # radians, clockwise
+    mirror: bool = False  # whether left and right are swapped first
 
     @property
     def rows(self) -> tuple[tuple[float, float], tuple[float, float]]:
@@ -62,17 +57,11 @@ IDENTITY = ViewTransform()
 
 
 class HandView(NamedTuple):
-    """What is known of how a hand is seen.
+    """What is known of how a hand is seen."""
 
-    Attributes:
-        transform: of the next view; `IDENTITY` where nothing is known.
-        left_logit: that it is a left hand, averaged over frames; below 0 for a right one.
-        frames: so many frames' average it is.
-    """
-
-    transform: ViewTransform = IDENTITY
-    left_logit: float = 0.0
-    frames: int = 0
+    transform: ViewTransform = IDENTITY  # of the next view; `IDENTITY` where nothing is known
+    left_logit: float = 0.0  # that it is a left hand, averaged over frames; below 0 for a right one
+    frames: int = 0  # so many frames' average it is
 
 
 def canonical_image(image: NDArray[np.float32], transform: ViewTransform) -> NDArray[np.float32]:

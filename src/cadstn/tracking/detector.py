@@ -28,30 +28,19 @@ _LEAST_MM, _MOST_MM = 80.0, 8000.0  # other depths count as not measured
 
 
 class Detection(NamedTuple):
-    """A place that may be a hand.
+    """A place that may be a hand."""
 
-    Attributes:
-        center_mm: (3,) the knuckles' mean, camera frame.
-        score: 0 to 1, how sure.
-        size: its length over the mean hand's.
-        angle: radians, clockwise from up, at which it points in the image.
-    """
-
-    center_mm: NDArray[np.float64]
-    score: float
-    size: float
-    angle: float
+    center_mm: NDArray[np.float64]  # (3,) the knuckles' mean, camera frame
+    score: float  # 0 to 1, how sure
+    size: float  # its length over the mean hand's
+    angle: float  # radians, clockwise from up, at which it points in the image
 
 
 @dataclass(frozen=True)
 class Detector:
-    """The exported detector.
+    """The exported detector."""
 
-    Attributes:
-        session: onnxruntime's, or anything with its ``run``.
-    """
-
-    session: Any
+    session: Any  # onnxruntime's, or anything with its ``run``
 
     def detect(self, depth_mm: DepthMm, camera: Camera, least: float = 0.1) -> list[Detection]:
         """Find the places that may be hands, the surest first.

@@ -51,15 +51,10 @@ _SHORTEST_MM2 = 1e-6
 
 
 class _Cones(NamedTuple):
-    """Round cones whose ends are weighted joints.
+    """Round cones whose ends are weighted joints."""
 
-    Attributes:
-        ends: (2, P, K) weights of each cone's two ends.
-        radii_mm: (2, P) at the ends.
-    """
-
-    ends: NDArray[np.float64]
-    radii_mm: NDArray[np.float64]
+    ends: NDArray[np.float64]  # (2, P, K) weights of each cone's two ends
+    radii_mm: NDArray[np.float64]  # (2, P) at the ends
 
 
 @cache

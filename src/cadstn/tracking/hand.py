@@ -88,27 +88,18 @@ class Hand:
 
 
 class Track(NamedTuple):
-    """What is remembered of one hand: a value, so that hands never mix.
+    """What is remembered of one hand: a value, so that hands never mix."""
 
-    Attributes:
-        memory: of the temporal network.
-        center_mm: (3,) where the next cube goes, None where no hand is followed.
-        crop_mm: (3,) centre of the crop that the memory saw last, None when it saw none.
-        view: how the hand is seen; the memory is of that view.
-        frames: since the memory began.
-        bones: what is known of the hand's size.
-        doubts: detections in a row that did not see it.
-        side: of the hand that is or was here.
-    """
-
-    memory: StreamState
+    memory: StreamState  # of the temporal network
+    # (3,) where the next cube goes, None where no hand is followed
     center_mm: NDArray[np.float64] | None = None
+    # (3,) centre of the crop that the memory saw last, None when it saw none
     crop_mm: NDArray[np.float64] | None = None
-    view: HandView = HandView()
-    frames: int = 0
-    bones: Bones | None = None
-    doubts: int = 0
-    side: str = "unknown"
+    view: HandView = HandView()  # how the hand is seen; the memory is of that view
+    frames: int = 0  # since the memory began
+    bones: Bones | None = None  # what is known of the hand's size
+    doubts: int = 0  # detections in a row that did not see it
+    side: str = "unknown"  # of the hand that is or was here
 
     def begun(self, network: Network, view: HandView) -> Track:
         """A new hand at this place."""
@@ -121,19 +112,12 @@ class Track(NamedTuple):
 
 
 class Refused(NamedTuple):
-    """A detection that the network took for no hand.
+    """A detection that the network took for no hand."""
 
-    Attributes:
-        center_mm: (3,) where.
-        wait: frames until it may be tried again.
-        begun_with: what ``wait`` began with.
-        reason: why it was refused.
-    """
-
-    center_mm: NDArray[np.float64]
-    wait: int
-    begun_with: int
-    reason: str
+    center_mm: NDArray[np.float64]  # (3,) where
+    wait: int  # frames until it may be tried again
+    begun_with: int  # what ``wait`` began with
+    reason: str  # why it was refused
 
     def waited(self) -> Refused:
         """One frame later."""
@@ -201,17 +185,11 @@ Seen = tuple[Hand, Track]
 
 
 class Tried(NamedTuple):
-    """The result of one run of the network at a place.
+    """The result of one run of the network at a place."""
 
-    Attributes:
-        seen: the hand, None if there is none.
-        runs: of the network that it took.
-        reason: why there is none.
-    """
-
-    seen: Seen | None
-    runs: int = 0
-    reason: str = ""
+    seen: Seen | None  # the hand, None if there is none
+    runs: int = 0  # of the network that it took
+    reason: str = ""  # why there is none
 
 
 def as_frame(

@@ -33,15 +33,10 @@ def unfilled(depth_mm: DepthMm) -> DepthMm:
 
 
 class Holes(NamedTuple):
-    """What a stream knows of filled holes.
+    """What a stream knows of filled holes."""
 
-    Attributes:
-        filled: whether there are some.
-        frames: how many it has had.
-    """
-
-    filled: bool = False
-    frames: int = 0
+    filled: bool = False  # whether there are some
+    frames: int = 0  # how many it has had
 
 
 def without_filled(depth_mm: DepthMm, camera: Camera, before: Holes) -> tuple[DepthMm, Holes]:

@@ -30,21 +30,14 @@ _LATEST = 10_000
 
 @dataclass(frozen=True)
 class Tracked:
-    """One frame and what was seen in it.
+    """One frame and what was seen in it."""
 
-    Attributes:
-        frame: as the source gave it.
-        hands: one a place, lost or found; their joints smoothed, if a filter is in use.
-        took_ms: from the frame to millimetres.
-        bad: how many frames were left out before it, because they made no sense.
-        refused: how many places were refused and why, where there is no hand.
-    """
-
-    frame: LiveFrame
+    frame: LiveFrame  # as the source gave it
+    # one a place, lost or found; their joints smoothed, if a filter is in use
     hands: tuple[Hand, ...]
-    took_ms: float
-    bad: int
-    refused: str = ""
+    took_ms: float  # from the frame to millimetres
+    bad: int  # how many frames were left out before it, because they made no sense
+    refused: str = ""  # how many places were refused and why, where there is no hand
 
     @property
     def hand(self) -> Hand:
@@ -54,25 +47,17 @@ class Tracked:
 
 @dataclass
 class Tally:
-    """What a run of `track_source` came to.
+    """What a run of `track_source` came to."""
 
-    Attributes:
-        frames: tracked.
-        found: of them with a hand.
-        dropped: that the source made and nobody saw.
-        bad: that made no sense.
-        took_ms: of the latest frames.
-        without: (H, W) mm, the latest frame without a hand; None if every frame has one.
-        refused: why its candidates were refused, if the tracker reports it.
-    """
-
-    frames: int = 0
-    found: int = 0
-    dropped: int = 0
-    bad: int = 0
+    frames: int = 0  # tracked
+    found: int = 0  # of them with a hand
+    dropped: int = 0  # that the source made and nobody saw
+    bad: int = 0  # that made no sense
+    # of the latest frames
     took_ms: deque[float] = field(default_factory=lambda: deque(maxlen=_LATEST))
+    # (H, W) mm, the latest frame without a hand; None if every frame has one
     without: DepthMm | None = None
-    refused: str = ""
+    refused: str = ""  # why its candidates were refused, if the tracker reports it
 
     def no_hand(self) -> str | None:
         """Describe the scene in one line if no frame had a hand; None if one had."""

@@ -26,66 +26,48 @@ WANTS_KEY = "wants"
 
 
 class StreamState(NamedTuple):
-    """Memory of the temporal network for a batch of streams.
+    """Memory of the temporal network for a batch of streams."""
 
-    Attributes:
-        h, c: (B, hidden) of the LSTM.
-        before: (B, 3K + 1) the joints a compact network predicted last; (B, 0) of the paper's.
-    """
-
+    # h, c: (B, hidden) of the LSTM
     h: Float32
     c: Float32
+    # (B, 3K + 1) the joints a compact network predicted last; (B, 0) of the paper's
     before: Float32
 
 
 class Step(NamedTuple):
-    """What the network predicts of a batch of crops.
+    """What the network predicts of a batch of crops."""
 
-    Attributes:
-        joints: (B, K, 3) relative to each crop's centre, in half cubes: where they lie, or where
-            they are seen if `Wants.uvd`.
-        w1: (B, K, 3) weight of the temporal prediction (eq. 6).
-        state: for the next step.
-        spatial: (B, K, 3) the spatial network's prediction alone. This and what follows is None of
-            the paper's networks, which do not predict it.
-        spread: (B, K) error scale of each joint: the 2/3 quantile, in half cubes.
-        present: (B,) probability that there is a hand in the middle of the crop.
-        left: (B,) probability that it is a left one.
-    """
-
+    # (B, K, 3) relative to each crop's centre, in half cubes: where they lie, or where they are
+    # seen if `Wants.uvd`
     joints: Float32
-    w1: Float32
-    state: StreamState
+    w1: Float32  # (B, K, 3) weight of the temporal prediction (eq. 6)
+    state: StreamState  # for the next step
+    # (B, K, 3) the spatial network's prediction alone. This and what follows is None of the paper's
+    # networks, which do not predict it
     spatial: Float32 | None = None
+    # (B, K) error scale of each joint: the 2/3 quantile, in half cubes
     spread: Float32 | None = None
+    # (B,) probability that there is a hand in the middle of the crop
     present: Float32 | None = None
-    left: Float32 | None = None
+    left: Float32 | None = None  # (B,) probability that it is a left one
 
 
 @dataclass(frozen=True)
 class Wants:
-    """What a network wants of its crops; stands in the file's metadata.
+    """What a network wants of its crops; stands in the file's metadata."""
 
-    Attributes:
-        size: M, pixels along a crop's edge.
-        cube_mm: edge of the cube it was trained on.
-        hidden: length of the recurrent state.
-        compact: whether it reads how far the crop moved and what it predicted last, and predicts
-            presence, side and error scales besides joints (`cadstn.models.compact`).
-        uvd: whether it predicts where joints are seen, not where they lie.
-        upright: whether it reads canonical views (`cadstn.tracking.canonical`).
-        center: joints that cubes stand around: ``knuckles`` or ``all``.
-        first: whether the graph has an input ``first`` (files of 0.1.0: it chose another network
-            for a hand's first frame).
-    """
-
-    size: int
-    cube_mm: float
-    hidden: int
+    size: int  # M, pixels along a crop's edge
+    cube_mm: float  # edge of the cube it was trained on
+    hidden: int  # length of the recurrent state
+    # whether it reads how far the crop moved and what it predicted last, and predicts presence,
+    # side and error scales besides joints (`cadstn.models.compact`)
     compact: bool = False
-    uvd: bool = False
-    upright: bool = False
-    center: str = "all"
+    uvd: bool = False  # whether it predicts where joints are seen, not where they lie
+    upright: bool = False  # whether it reads canonical views (`cadstn.tracking.canonical`)
+    center: str = "all"  # joints that cubes stand around: ``knuckles`` or ``all``
+    # whether the graph has an input ``first`` (files of 0.1.0: it chose another network for a
+    # hand's first frame)
     first: bool = False
 
     def to_json(self) -> str:

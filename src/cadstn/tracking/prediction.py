@@ -21,23 +21,15 @@ from cadstn.tracking.network import Network, Step
 
 
 class Prediction(NamedTuple):
-    """What the network predicts of one crop.
+    """What the network predicts of one crop."""
 
-    Attributes:
-        joints_mm: (K, 3) camera frame.
-        out: the network's own outputs, of the canonical view.
-        crop: that it read.
-        shift: (3,) of the crop's centre since the frame before, see `center_shift`.
-        view: its transform was this one's.
-        after: what is known of the view now, for the next frame.
-    """
-
-    joints_mm: NDArray[np.floating]
-    out: Step
-    crop: Crop
+    joints_mm: NDArray[np.floating]  # (K, 3) camera frame
+    out: Step  # the network's own outputs, of the canonical view
+    crop: Crop  # that it read
+    # (3,) of the crop's centre since the frame before, see `center_shift`
     shift: NDArray[np.float32]
-    view: HandView
-    after: HandView
+    view: HandView  # its transform was this one's
+    after: HandView  # what is known of the view now, for the next frame
 
 
 def predict(network: Network, track: Track, crop: Crop) -> Prediction:

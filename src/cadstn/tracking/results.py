@@ -40,31 +40,20 @@ _SHEET_FRAMES = 12
 
 @dataclass(frozen=True)
 class Tracked:
-    """Joints of a whole recording; a frame that is lost or bad is NaN.
+    """Joints of a whole recording; a frame that is lost or bad is NaN."""
 
-    Attributes:
-        joints_xyz_mm: (N, K, 3) float32, camera frame.
-        found: (N,) whether there is a hand.
-        time_s: (N,) time of each frame.
-        names: of the frames.
-        skeleton: of the joints.
-        confidence: (N, K) 0 to 1, see `cadstn.tracking.Hand`; 0 where lost.
-        uncertainty_mm: (N, K) error scale, see `cadstn.tracking.Hand`; NaN where lost or unknown.
-        present: (N,) 0 to 1; NaN where lost or unknown.
-        side: (N,) ``left``, ``right`` or ``unknown``.
-        identity: (N,) the number of the hand that is followed, one more each time that a hand is
-            acquired; -1 where lost.
-    """
-
-    joints_xyz_mm: NDArray[np.float32]
-    found: NDArray[np.bool_]
-    time_s: NDArray[np.float64]
-    names: tuple[str, ...]
-    skeleton: Skeleton
-    confidence: NDArray[np.float32]
+    joints_xyz_mm: NDArray[np.float32]  # (N, K, 3) float32, camera frame
+    found: NDArray[np.bool_]  # (N,) whether there is a hand
+    time_s: NDArray[np.float64]  # (N,) time of each frame
+    names: tuple[str, ...]  # of the frames
+    skeleton: Skeleton  # of the joints
+    confidence: NDArray[np.float32]  # (N, K) 0 to 1, see `cadstn.tracking.Hand`; 0 where lost
+    # (N, K) error scale, see `cadstn.tracking.Hand`; NaN where lost or unknown
     uncertainty_mm: NDArray[np.float32]
-    present: NDArray[np.float32]
-    side: NDArray[np.str_]
+    present: NDArray[np.float32]  # (N,) 0 to 1; NaN where lost or unknown
+    side: NDArray[np.str_]  # (N,) ``left``, ``right`` or ``unknown``
+    # (N,) the number of the hand that is followed, one more each time that a hand is acquired; -1
+    # where lost
     identity: NDArray[np.int64]
 
 

@@ -27,29 +27,17 @@ _NAME = re.compile(r"[\w-]+(@[\w.+-]+)?")
 
 @dataclass(frozen=True)
 class Weights:
-    """One entry of an index.
+    """One entry of an index."""
 
-    Attributes:
-        name: of the weights, such as ``hand21``.
-        version: of these.
-        file: the network, below the index's folder.
-        sha256: of the file.
-        licence: of the weights.
-        trained_on: what data they were trained on.
-        use: what they are for, and what not.
-        card: where the model card is.
-        folder: of the index.
-    """
-
-    name: str
-    version: str
-    file: str
-    sha256: str
-    licence: str
-    trained_on: str
-    use: str
-    card: str
-    folder: Path = Path()
+    name: str  # of the weights, such as ``hand21``
+    version: str  # of these
+    file: str  # the network, below the index's folder
+    sha256: str  # of the file
+    licence: str  # of the weights
+    trained_on: str  # what data they were trained on
+    use: str  # what they are for, and what not
+    card: str  # where the model card is
+    folder: Path = Path()  # of the index
 
     @property
     def key(self) -> str:

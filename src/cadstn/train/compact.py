@@ -170,24 +170,18 @@ def _answers(frame: FrameOutputs, batch: Batch, shown: Tensor) -> Tensor:
 
 
 class Parts(NamedTuple):
-    """Outputs of the compact networks that there are for one frame of B streams.
+    """Outputs of the compact networks that there are for one frame of B streams."""
 
-    Attributes:
-        joints: (B, K, 3) of the last of them.
-        left, present: (B,) probabilities of a left hand, and of there being one.
-        spread: (B, K) error scales of the spatial network's joints, in half cubes.
-        spatial, temporal, w1: (B, K, 3), what fusion mixed; None without it.
-        memory: for the next frame; None of the spatial network alone.
-    """
-
-    joints: Tensor
+    joints: Tensor  # (B, K, 3) of the last of them
+    # left, present: (B,) probabilities of a left hand, and of there being one
     left: Tensor
     present: Tensor
-    spread: Tensor
+    spread: Tensor  # (B, K) error scales of the spatial network's joints, in half cubes
+    # spatial, temporal, w1: (B, K, 3), what fusion mixed; None without it
     spatial: Tensor | None = None
     temporal: Tensor | None = None
     w1: Tensor | None = None
-    memory: Memory | None = None
+    memory: Memory | None = None  # for the next frame; None of the spatial network alone
 
 
 def compact_step(networks: Networks, crops: Tensor, shift: Tensor, memory: Memory | None) -> Parts:

@@ -34,33 +34,19 @@ _CHECKPOINT = "checkpoint.safetensors"
 
 @dataclass(frozen=True)
 class DetectorRecipe:
-    """Everything that decides what training the detector gives, besides the code.
+    """Everything that decides what training the detector gives, besides the code."""
 
-    Attributes:
-        seed: of frames, order, augmentation and weights.
-        frames: rendered once, then seen several times.
-        steps: of ``batch`` frames each.
-        again: steps of each later round, which begins at half the learning rate.
-        rounds: how many of them.
-        batch: frames a step.
-        learning_rate: at the start; falls to zero along a cosine in every round.
-        warmup: steps over which it rises.
-        weight_decay: AdamW's.
-        average: share of the running average of weights that a step keeps.
-        bf16: whether convolutions run in bfloat16.
-    """
-
-    seed: int = 0
-    frames: int = 196_608
-    steps: int = 12_000
-    again: int = 7_000
-    rounds: int = 2
-    batch: int = 64
-    learning_rate: float = 2e-3
-    warmup: int = 300
-    weight_decay: float = 1e-3
-    average: float = 0.998
-    bf16: bool = True
+    seed: int = 0  # of frames, order, augmentation and weights
+    frames: int = 196_608  # rendered once, then seen several times
+    steps: int = 12_000  # of ``batch`` frames each
+    again: int = 7_000  # steps of each later round, which begins at half the learning rate
+    rounds: int = 2  # how many of them
+    batch: int = 64  # frames a step
+    learning_rate: float = 2e-3  # at the start; falls to zero along a cosine in every round
+    warmup: int = 300  # steps over which it rises
+    weight_decay: float = 1e-3  # AdamW's
+    average: float = 0.998  # share of the running average of weights that a step keeps
+    bf16: bool = True  # whether convolutions run in bfloat16
 
 
 def detector_recipe(fields: Mapping[str, Any]) -> DetectorRecipe:

@@ -47,22 +47,15 @@ _MOST_EMPTY = 8  # batches of frames in a row without a candidate
 
 
 class Candidates(NamedTuple):
-    """Crops of candidates, each of which is a hand or none.
+    """Crops of candidates, each of which is a hand or none."""
 
-    Attributes:
-        crops: (N, M, M) normalised.
-        centers_mm: (N, 3) of their cubes.
-        joints_mm: (N, 21, 3) the hand's; where there is none, those that the network placed the
-            crop by, which is how it is rotated to the canonical view.
-        left: (N,) whether it is a left hand.
-        present: (N,) whether it is a hand.
-    """
-
-    crops: NDArray[np.float32]
-    centers_mm: NDArray[np.float32]
+    crops: NDArray[np.float32]  # (N, M, M) normalised
+    centers_mm: NDArray[np.float32]  # (N, 3) of their cubes
+    # (N, 21, 3) the hand's; where there is none, those that the network placed the crop by, which
+    # is how it is rotated to the canonical view
     joints_mm: NDArray[np.float32]
-    left: NDArray[np.bool_]
-    present: NDArray[np.bool_]
+    left: NDArray[np.bool_]  # (N,) whether it is a left hand
+    present: NDArray[np.bool_]  # (N,) whether it is a hand
 
 
 class Miner:

@@ -25,26 +25,19 @@ _AT_ONCE = 4  # clips validated together: 64 frames, the size that training rend
 
 
 class Batch(NamedTuple):
-    """A labelled batch, as the networks take it.
+    """A labelled batch, as the networks take it."""
 
-    Attributes:
-        crops: (B, T, M, M) normalised depth in [-1, 1], +1 where empty or behind the cube.
-        joints: (B, T, K, 3) relative to the crop's centre, in units of half a cube.
-        centers_mm: (B, T, 3) centre of each crop's cube, camera frame.
-        cube_mm: (B,) edge of the cube.
-        left: (B,) 1 for a left hand, 0 for a right one; None where the data does not hold it.
-        present: (B,) 1 where there is a hand, 0 where there is none and the joints mean nothing;
-            None where all show one.
-        transform: (B, 2, 2) how the images were rotated or mirrored, None for not at all; the
-            centres are where they were before.
-    """
-
-    crops: Tensor
-    joints: Tensor
-    centers_mm: Tensor
-    cube_mm: Tensor
+    crops: Tensor  # (B, T, M, M) normalised depth in [-1, 1], +1 where empty or behind the cube
+    joints: Tensor  # (B, T, K, 3) relative to the crop's centre, in units of half a cube
+    centers_mm: Tensor  # (B, T, 3) centre of each crop's cube, camera frame
+    cube_mm: Tensor  # (B,) edge of the cube
+    # (B,) 1 for a left hand, 0 for a right one; None where the data does not hold it
     left: Tensor | None = None
+    # (B,) 1 where there is a hand, 0 where there is none and the joints mean nothing; None where
+    # all show one
     present: Tensor | None = None
+    # (B, 2, 2) how the images were rotated or mirrored, None for not at all; the centres are where
+    # they were before
     transform: Tensor | None = None
 
 

@@ -22,17 +22,11 @@ _HINT = "give a folder of 'cadstn train', or a file of 'cadstn export' that is n
 
 @dataclass(frozen=True)
 class Start:
-    """Weights by stage.
+    """Weights by stage."""
 
-    Attributes:
-        name: of the file or folder, with the first digits of its SHA-256.
-        tensors: by stage, and the name in the stage's network.
-        folded: whether batch normalisation is inside the convolutions, as an export has it.
-    """
-
-    name: str
-    tensors: Mapping[str, Mapping[str, Tensor]]
-    folded: bool
+    name: str  # of the file or folder, with the first digits of its SHA-256
+    tensors: Mapping[str, Mapping[str, Tensor]]  # by stage, and the name in the stage's network
+    folded: bool  # whether batch normalisation is inside the convolutions, as an export has it
 
 
 def read_start(path: Path) -> Start:

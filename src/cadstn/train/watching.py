@@ -24,27 +24,19 @@ _CURVE_EVERY = 10  # steps between points of a curve
 
 @dataclass(frozen=True)
 class Progress:
-    """The state of a training after a step.
+    """The state of a training after a step."""
 
-    Attributes:
-        stage: ``spatial``, ``temporal``, ...
-        step, steps: how far it is, and how far it goes.
-        loss: of this step, in units of half a cube.
-        learning_rate: Adam's.
-        error_mm: mean joint error on held-out clips, when it was measured last; None before, and
-            where nothing is held out.
-        images_per_s: images of the last steps over the time they took, data included.
-        measured: whether ``error_mm`` was measured after this very step.
-    """
-
-    stage: str
+    stage: str  # ``spatial``, ``temporal``, ...
+    # step, steps: how far it is, and how far it goes
     step: int
     steps: int
-    loss: float
-    learning_rate: float
+    loss: float  # of this step, in units of half a cube
+    learning_rate: float  # Adam's
+    # mean joint error on held-out clips, when it was measured last; None before, and where nothing
+    # is held out
     error_mm: float | None
-    images_per_s: float
-    measured: bool
+    images_per_s: float  # images of the last steps over the time they took, data included
+    measured: bool  # whether ``error_mm`` was measured after this very step
 
 
 class Log:

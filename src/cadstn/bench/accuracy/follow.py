@@ -45,14 +45,11 @@ class Follower(Protocol):
 
 
 class GivenPrediction(NamedTuple):
-    """What a network predicts of a given cube.
+    """What a network predicts of a given cube."""
 
-    Attributes:
-        joints_mm: (K, 3) all three networks together, bone lengths kept as the tracker keeps them.
-        spatial_mm: (K, 3) the spatial network alone; None where the file has no such output.
-    """
-
+    # (K, 3) all three networks together, bone lengths kept as the tracker keeps them
     joints_mm: NDArray[np.floating]
+    # (K, 3) the spatial network alone; None where the file has no such output
     spatial_mm: NDArray[np.floating] | None
 
 
@@ -141,37 +138,23 @@ class GivenPredictor:
 
 @dataclass(frozen=True, eq=False)
 class Followed:
-    """One rendered recording as it was tracked: T frames, K joints, mm in the camera's frame.
+    """One rendered recording as it was tracked: T frames, K joints, mm in the camera's frame."""
 
-    Attributes:
-        setup: name of its setup: of its camera, or of its scene.
-        left: whether it is a left hand.
-        time_s: (T,).
-        truth_mm: (T, K, 3).
-        whole: (T,) whether all true joints are in the picture.
-        other_mm: (T, 3) middle of the second hand, which has no labels; NaN where there is none.
-        joints_mm: (T, K, 3) the tracker's; NaN where lost.
-        center_mm: (T, 3) of the tracker's last cube; NaN where lost.
-        true_centre_mm: (T, 3) the cube's center by the true joints.
-        scale_mm: (T, K) error scale that the tracker reports; NaN where it reports none.
-        side: (T,) which hand it reports.
-        given_mm: (T, K, 3) the network's prediction, its cube placed by the true joints.
-        spatial_mm: (T, K, 3) the spatial network's prediction of the tracker's cubes, NaN where
-            lost; None where the file has no such output.
-    """
-
-    setup: str
-    left: bool
-    time_s: FloatArray
-    truth_mm: FloatArray
-    whole: Bools
+    setup: str  # name of its setup: of its camera, or of its scene
+    left: bool  # whether it is a left hand
+    time_s: FloatArray  # (T,)
+    truth_mm: FloatArray  # (T, K, 3)
+    whole: Bools  # (T,) whether all true joints are in the picture
+    # (T, 3) middle of the second hand, which has no labels; NaN where there is none
     other_mm: FloatArray
-    joints_mm: FloatArray
-    center_mm: FloatArray
-    true_center_mm: FloatArray
-    scale_mm: FloatArray
-    side: tuple[str, ...]
-    given_mm: FloatArray
+    joints_mm: FloatArray  # (T, K, 3) the tracker's; NaN where lost
+    center_mm: FloatArray  # (T, 3) of the tracker's last cube; NaN where lost
+    true_center_mm: FloatArray  # (T, 3) the cube's centre by the true joints
+    scale_mm: FloatArray  # (T, K) error scale that the tracker reports; NaN where it reports none
+    side: tuple[str, ...]  # (T,) which hand it reports
+    given_mm: FloatArray  # (T, K, 3) the network's prediction, its cube placed by the true joints
+    # (T, K, 3) the spatial network's prediction of the tracker's cubes, NaN where lost; None where
+    # the file has no such output
     spatial_mm: FloatArray | None
 
 

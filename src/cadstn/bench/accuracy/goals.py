@@ -11,22 +11,15 @@ Report = Mapping[str, Any]
 
 
 class Goal(NamedTuple):
-    """One figure that is required of weights.
+    """One figure that is required of weights."""
 
-    Attributes:
-        name: what, with its unit.
-        measured: None where it could not be measured.
-        baseline, target: what is required, and what is aimed for; None where nothing is.
-        more: whether more is better.
-        note: what else to know.
-    """
-
-    name: str
-    measured: float | None
+    name: str  # what, with its unit
+    measured: float | None  # None where it could not be measured
+    # baseline, target: what is required, and what is aimed for; None where nothing is
     baseline: float | None
     target: float | None = None
-    more: bool = False
-    note: str = ""
+    more: bool = False  # whether more is better
+    note: str = ""  # what else to know
 
     @property
     def result(self) -> str:

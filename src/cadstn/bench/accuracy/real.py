@@ -58,20 +58,14 @@ class OnSurface(NamedTuple):
 
 
 class RealTrack(NamedTuple):
-    """One real recording as it was tracked: N frames, lost and unreadable ones are NaN.
+    """One real recording as it was tracked: N frames, lost and unreadable ones are NaN."""
 
-    Attributes:
-        joints_mm: (N, K, 3).
-        outside, hidden: (N, K) whether joints are; false where lost.
-        away_mm: (N, K) from the surface.
-        bad: how many frames could not be read.
-    """
-
-    joints_mm: FloatArray
+    joints_mm: FloatArray  # (N, K, 3)
+    # outside, hidden: (N, K) whether joints are; false where lost
     outside: NDArray[np.bool_]
     hidden: NDArray[np.bool_]
-    away_mm: FloatArray
-    bad: int
+    away_mm: FloatArray  # (N, K) from the surface
+    bad: int  # how many frames could not be read
 
 
 def real_recordings(folder: Path) -> dict[str, Recording]:

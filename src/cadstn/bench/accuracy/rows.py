@@ -17,22 +17,15 @@ GOAL_MM = 30.0
 
 
 class Rows(NamedTuple):
-    """All recordings in a row: N frames. See `Followed`; ``side`` and ``setup`` are (N,) of text.
+    """All recordings in a row: N frames. See `Followed`; ``side``, ``setup`` are (N,) of text."""
 
-    Attributes:
-        cuts: where recordings begin, the first left out.
-        counted: (N,) frames that count, lost or found.
-        joints: (N, K, 3) of the tracker, NaN where lost or not counted.
-        other: (N,) frames in which the second hand is followed.
-    """
-
-    cuts: list[int]
+    cuts: list[int]  # where recordings begin, the first left out
     truth: FloatArray
     whole: Bools
-    other: Bools
-    counted: Bools
+    other: Bools  # (N,) frames in which the second hand is followed
+    counted: Bools  # (N,) frames that count, lost or found
     raw: FloatArray
-    joints: FloatArray
+    joints: FloatArray  # (N, K, 3) of the tracker, NaN where lost or not counted
     center: FloatArray
     true_center: FloatArray
     given: FloatArray

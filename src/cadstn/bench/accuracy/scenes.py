@@ -36,21 +36,16 @@ _LEAST_OUT = 0.5  # of the frames of a clip at the edge a joint is out of the pi
 
 
 class Scene(NamedTuple):
-    """One kind of scene.
+    """One kind of scene."""
 
-    Attributes:
-        title: for the report.
-        shows: what each clip must show: ``bare`` (one hand that holds nothing), ``small`` or
-            ``large`` (a held thing), ``second`` (a second hand) or ``cut`` (by the edge).
-        distance_mm: of the palm's middle from the camera, nearest and farthest.
-        sensors: names, clip after clip in turn; None for one drawn at random.
-        share: of a set's clips; each sensor has fewer, or clean hands would rule the headline.
-    """
-
-    title: str
+    title: str  # for the report
+    # what each clip must show: ``bare`` (one hand that holds nothing), ``small`` or ``large`` (a
+    # held thing), ``second`` (a second hand) or ``cut`` (by the edge)
     shows: str
-    distance_mm: tuple[float, float]
+    distance_mm: tuple[float, float]  # of the palm's middle from the camera, nearest and farthest
+    # names, clip after clip in turn; None for one drawn at random
     sensors: tuple[str | None, ...] = (None,)
+    # of a set's clips; each sensor has fewer, or clean hands would rule the headline
     share: float = 1.0
 
     def clips(self, count: int) -> int:

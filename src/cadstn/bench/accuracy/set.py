@@ -65,20 +65,13 @@ class Order(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Rendered:
-    """One recording and what its file does not hold.
+    """One recording and what its file does not hold."""
 
-    Attributes:
-        recording: with the labelled hand's joints as its truth; NaN where there is no hand.
-        setup: name of its camera, or of its scene.
-        left: whether the labelled hand is a left one.
-        arm: whether an arm reaches out of the picture; only in recordings without a hand.
-        other_mm: (T, 3) middle of the second hand, which has no labels; NaN where there is none.
-    """
-
-    recording: Recording
-    setup: str
-    left: bool
-    arm: bool
+    recording: Recording  # with the labelled hand's joints as its truth; NaN where there is no hand
+    setup: str  # name of its camera, or of its scene
+    left: bool  # whether the labelled hand is a left one
+    arm: bool  # whether an arm reaches out of the picture; only in recordings without a hand
+    # (T, 3) middle of the second hand, which has no labels; NaN where there is none
     other_mm: NDArray[np.float64]
 
 

@@ -39,56 +39,42 @@ _SPREAD_START = 3.0  # softplus(-3), times half a cube of 125 mm, is 6 mm
 
 
 class FrameOutputs(NamedTuple):
-    """Predictions of the spatial network for N crops.
+    """Predictions of the spatial network for N crops."""
 
-    Attributes:
-        joints: (N, K, 3) where they are seen and how deep they lie, from the crop's centre, in half
-            cubes as those appear at its depth (`cadstn.geometry.crop.Crop.uvd_to_mm`).
-        spread: (N, K) within which a joint lies two times in three, in half cubes.
-        present: (N,) logit of there being a hand in the middle of the crop.
-        left: (N,) logit of its being a left one.
-        phi: (N, width) features.
-    """
-
+    # (N, K, 3) where they are seen and how deep they lie, from the crop's centre, in half cubes as
+    # those appear at its depth (`cadstn.geometry.crop.Crop.uvd_to_mm`)
     joints: Tensor
-    spread: Tensor
-    present: Tensor
-    left: Tensor
-    phi: Tensor
+    spread: Tensor  # (N, K) within which a joint lies two times in three, in half cubes
+    present: Tensor  # (N,) logit of there being a hand in the middle of the crop
+    left: Tensor  # (N,) logit of its being a left one
+    phi: Tensor  # (N, width) features
 
 
 class Memory(NamedTuple):
-    """What a stream of B clips remembers.
+    """What a stream of B clips remembers."""
 
-    Attributes:
-        h, c: (B, H) of the LSTM.
-        before: (B, 3K + 1) the last predicted joints, relative to the crop of then, and 1; all zero
-            where there is no last frame.
-    """
-
+    # h, c: (B, H) of the LSTM
     h: Tensor
     c: Tensor
+    # (B, 3K + 1) the last predicted joints, relative to the crop of then, and 1; all zero where
+    # there is no last frame
     before: Tensor
 
 
 class CompactOutputs(NamedTuple):
-    """One prediction and what it was made of; joints as in `FrameOutputs`.
+    """One prediction and what it was made of; joints as in `FrameOutputs`."""
 
-    Attributes:
-        joints, w1, spatial, temporal: (..., K, 3), see `cadstn.models.CadstnOutputs`.
-        spread: (..., K) within which a joint of ``joints`` lies two times in three, in half cubes.
-        present, left: (...) logits.
-        memory: for the next frame.
-    """
-
+    # joints, w1, spatial, temporal: (..., K, 3), see `cadstn.models.CadstnOutputs`
     joints: Tensor
     w1: Tensor
     spatial: Tensor
     temporal: Tensor
+    # (..., K) within which a joint of ``joints`` lies two times in three, in half cubes
     spread: Tensor
+    # present, left: (...) logits
     present: Tensor
     left: Tensor
-    memory: Memory
+    memory: Memory  # for the next frame
 
 
 class CompactSpatial(nn.Module):

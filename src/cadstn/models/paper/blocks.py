@@ -25,17 +25,11 @@ OUTPUT_STD = 0.001
 
 
 class Drop(NamedTuple):
-    """One use of dropout in a network's training pass.
+    """One use of dropout in a network's training pass."""
 
-    Attributes:
-        name: its key in `Masks`.
-        width: length of the features.
-        share: of them that is dropped.
-    """
-
-    name: str
-    width: int
-    share: float
+    name: str  # its key in `Masks`
+    width: int  # length of the features
+    share: float  # of them that is dropped
 
 
 Masks = Mapping[str, Tensor]

@@ -21,17 +21,11 @@ _SIZE = (640, 400)
 
 
 class Rig(NamedTuple):
-    """What a source of OAK frames is made of, all of it depthai's own.
+    """What a source of OAK frames is made of, all of it depthai's own."""
 
-    Attributes:
-        pipeline: started.
-        queue: of depth ``ImgFrame``, whole millimetres.
-        matrix: (3, 3) intrinsics of the eye whose depth it is, at `_SIZE`.
-    """
-
-    pipeline: Any
-    queue: Any
-    matrix: Any
+    pipeline: Any  # started
+    queue: Any  # of depth ``ImgFrame``, whole millimetres
+    matrix: Any  # (3, 3) intrinsics of the eye whose depth it is, at `_SIZE`
 
 
 class Luxonis(BaseSource):

@@ -25,15 +25,10 @@ _TOLERANCE = 1e-3
 
 @dataclass(frozen=True, eq=False)
 class HandEye:
-    """From a fixed camera's frame (x right, y down, z forward) to a robot's base frame.
+    """From a fixed camera's frame (x right, y down, z forward) to a robot's base frame."""
 
-    Attributes:
-        rotation: (3, 3).
-        offset_mm: (3,) where the camera is.
-    """
-
-    rotation: Array
-    offset_mm: Array
+    rotation: Array  # (3, 3)
+    offset_mm: Array  # (3,) where the camera is
 
     def __call__(self, position_mm: Array, rotation: Array) -> tuple[Array, Array]:
         """Return a pose of the camera frame, (3,) mm and (3, 3), in the base frame."""

@@ -29,19 +29,12 @@ _WRIST = ("x_m", "y_m", "z_m", "qx", "qy", "qz", "qw")
 
 
 class Sequence21(NamedTuple):
-    """One hand over time.
+    """One hand over time."""
 
-    Attributes:
-        joints_mm: (N, 21, 3) camera frame; NaN where lost.
-        time_s: (N,).
-        names: of the N frames.
-        side: that most frames have; ``unknown`` if none has one.
-    """
-
-    joints_mm: Array
-    time_s: Array
-    names: tuple[str, ...]
-    side: str
+    joints_mm: Array  # (N, 21, 3) camera frame; NaN where lost
+    time_s: Array  # (N,)
+    names: tuple[str, ...]  # of the N frames
+    side: str  # that most frames have; ``unknown`` if none has one
 
 
 def tracked_hand(
@@ -95,17 +88,11 @@ def _side(sides: Sequence[str]) -> str:
 
 
 class Robot(NamedTuple):
-    """What `write_robot_csv` wrote.
+    """What `write_robot_csv` wrote."""
 
-    Attributes:
-        values: (N, J) radians; NaN where lost.
-        joint_names: of the URDF.
-        distance_mm: median distance of the fingertips from where the person's are, scaled.
-    """
-
-    values: Array
-    joint_names: tuple[str, ...]
-    distance_mm: float
+    values: Array  # (N, J) radians; NaN where lost
+    joint_names: tuple[str, ...]  # of the URDF
+    distance_mm: float  # median distance of the fingertips from where the person's are, scaled
 
 
 def write_robot_csv(
