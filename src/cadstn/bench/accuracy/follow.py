@@ -88,17 +88,16 @@ class LabelledPlace:
         return away < OTHER_MM and not other < away
 
 
-class PredictsGiven(Protocol):
-    """What predicts given cubes: `GivenPredictor`, or anything like it."""
+class _PredictsGiven(Protocol):
+    """`GivenPredictor`, or anything like it."""
 
-    def reset(self) -> None:
-        """Forget everything."""
+    def reset(self) -> None: ...
 
-    def centers(self, joints_mm: NDArray[np.floating]) -> FloatArray:
-        """Cube centres (T, 3) that the network is trained for, of joints (T, K, 3)."""
+    def centers(self, joints_mm: NDArray[np.floating]) -> FloatArray: ...
 
-    def predict(self, depth_mm: DepthMm, camera: Camera, center_mm: FloatArray) -> GivenPrediction:
-        """Predict the cube around a centre (3,) mm in the next frame of the stream."""
+    def predict(
+        self, depth_mm: DepthMm, camera: Camera, center_mm: FloatArray
+    ) -> GivenPrediction: ...
 
 
 class GivenPredictor:
@@ -161,8 +160,8 @@ class Followed:
 def follow(
     one: Rendered,
     tracker: Follower,
-    given: PredictsGiven,
-    beside: PredictsGiven,
+    given: _PredictsGiven,
+    beside: _PredictsGiven,
     on_frame: Callable[[], None] = _nothing,
 ) -> Followed:
     """Track one recording from a fresh start.

@@ -70,18 +70,7 @@ class SceneSet(NamedTuple):
 def scene_recordings(
     folder: Path, test: SceneSet, scene: str, *, workers: int = 1, forget: bool = False
 ) -> Iterator[Rendered]:
-    """Yield the recordings of one scene of a set, rendering those that the folder lacks.
-
-    Args:
-        folder: that holds the set.
-        test: which set.
-        scene: one of `SCENES`.
-        workers: see `rendered`.
-        forget: see `rendered`.
-
-    Raises:
-        CadstnError: see `rendered`.
-    """
+    """Yield the recordings of one of `SCENES` of a set; the rest is as of `rendered`."""
     clips = scene_clips(folder, scene, SCENES[scene].clips(test.clips), test.order)
     return rendered(folder, scene, clips, test.order, workers=workers, forget=forget)
 

@@ -8,10 +8,9 @@ rendered one by one into a folder, so that a second run on other weights reads w
 from __future__ import annotations
 
 import json
-import multiprocessing
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import Future
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -28,6 +27,7 @@ from cadstn.geometry.skeleton import HAND21
 from cadstn.io import Recording, open_recording, write_recording
 from cadstn.io.files import error_context
 from cadstn.io.whole import write_json, write_text
+from cadstn.io.workers import worker_pool
 
 #: Second word of the seed, by kind: far from those of training and its crop caches
 #: (`train.source`, `train.stream_bank`, `train.prepared`), recordings (2), live hands (3) and whole
@@ -100,17 +100,19 @@ def rendered(
     """
     _begin(folder, kind, order)
     todo = [index for index in indices if not _file(folder, kind, index).exists()]
-    pool = _Pool(min(workers, len(todo)))
-    try:
-        jobs = {index: pool.start(folder, kind, index, order) for index in todo}
+    jobs: dict[int, Future[None]] = {}
+    with ExitStack() as running:
+        if min(workers, len(todo)) > 1:
+            pool = running.enter_context(worker_pool(min(workers, len(todo))))
+            jobs = {index: pool.submit(render, folder, kind, index, order) for index in todo}
         for index in indices:
             if index in jobs:
-                jobs.pop(index).result()
+                jobs[index].result()
+            elif index in todo:
+                render(folder, kind, index, order)
             yield _open(folder, kind, index)
             if forget:
                 _file(folder, kind, index).unlink()
-    finally:
-        pool.close()
 
 
 def render(folder: Path, kind: str, index: int, order: Order) -> None:
@@ -226,33 +228,6 @@ def _open(folder: Path, kind: str, index: int) -> Rendered:
             f"cannot be read ({error})", where=path.with_suffix(".json"), hint=f"delete {path}"
         ) from None
     return Rendered(recording, setup, left, arm, other_mm)
-
-
-class _Later(NamedTuple):
-    """A job that is done when its result is needed."""
-
-    job: tuple[Path, str, int, Order]
-
-    def result(self) -> None:
-        """Do it."""
-        render(*self.job)
-
-
-class _Pool:
-    """Processes that render; none if one is enough."""
-
-    def __init__(self, workers: int) -> None:
-        fresh = multiprocessing.get_context("spawn")
-        self._pool = ProcessPoolExecutor(workers, fresh) if workers > 1 else None
-
-    def start(self, *job: *tuple[Path, str, int, Order]) -> _Later | Future[None]:
-        """Begin a job, or put it off."""
-        return self._pool.submit(render, *job) if self._pool else _Later(job)
-
-    def close(self) -> None:
-        """Stop; what has not begun is not done."""
-        if self._pool:
-            self._pool.shutdown(cancel_futures=True)
 
 
 @contextmanager
