@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -10,6 +9,8 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
+
+from cadstn.tracking.runtime import processors
 
 #: Spins until its standard input closes, which the end of this process does as well.
 _SPIN = """
@@ -33,13 +34,6 @@ def timing_of(values_ms: Sequence[float]) -> Timing:
     """Median and 99th percentile of some runs."""
     p50, p99 = np.percentile(values_ms, [50, 99]).tolist()
     return Timing(len(values_ms), p50, p99)
-
-
-def processors() -> int:
-    """How many processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 @contextmanager

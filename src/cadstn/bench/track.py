@@ -14,13 +14,13 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from cadstn.bench.load import Timing, busy_cores, processors, timing_of
+from cadstn.bench.load import Timing, busy_cores, timing_of
 from cadstn.bench.mediapipe_hands import bench_mediapipe
 from cadstn.errors import CadstnError
 from cadstn.geometry.camera import Camera, DepthMm
 from cadstn.tracking.detector import Detector
 from cadstn.tracking.network import Network
-from cadstn.tracking.runtime import load_network, shipped_weights
+from cadstn.tracking.runtime import load_network, processors, shipped_weights
 from cadstn.tracking.tracker import Tracker
 
 _NETWORK, _DETECTOR = "network", "detector (when due)"

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Any, NoReturn, TextIO
+from typing import Any, TextIO
 
 import click
 
@@ -93,6 +93,7 @@ def live(
     cadstn live my_recording --out result --smooth one-euro
     """
     from cadstn.io.recording import kind_of
+    from cadstn.io.workers import signals_end_it
     from cadstn.tracking import Tracker, load_network
     from cadstn.tracking.cameras import open_source
     from cadstn.tracking.filters import make_filter
@@ -123,7 +124,8 @@ def live(
     tracker = Tracker(network, hands=hands, fit=fit)
     tally = Tally()
     stdout = _own_stdout() if emit else nullcontext()
-    with _signals_end_it(), stdout as lines:
+    # As Ctrl-C, or a video that is cut off would be no file.
+    with signals_end_it(signal.default_int_handler), stdout as lines:
         frames = open_source(
             source, scaled_camera(source, camera, scale), pattern=pattern,
             real_time=not fast, loop=loop, on_bad=lambda bad: report(bad.error),
@@ -208,29 +210,3 @@ def _own_stdout() -> Iterator[TextIO]:
         os.dup2(stdout.fileno(), number)
         with suppress(OSError):  # of a full disk or a closed pipe, reported when it was written
             stdout.close()
-
-
-@contextmanager
-def _signals_end_it() -> Iterator[None]:
-    """Let SIGTERM and a closed terminal end it as Ctrl-C does: a video that is cut off is no file.
-
-    A signal that is ignored, as under nohup, stays so.
-    """
-
-    def end(number: int, frame: object) -> NoReturn:
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():  # signals are its alone
-        yield
-        return
-    kinds = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {kind: signal.getsignal(kind) for kind in kinds}
-    try:
-        for kind in kinds:
-            if before[kind] == signal.SIG_DFL:
-                signal.signal(kind, end)
-        yield
-    finally:
-        for kind in kinds:
-            if before[kind] == signal.SIG_DFL:
-                signal.signal(kind, signal.SIG_DFL)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 
 @contextmanager
@@ -39,10 +39,15 @@ def worker_pool(
 
 
 @contextmanager
-def signals_end_it() -> Iterator[None]:
+def signals_end_it(
+    handler: Callable[[int, FrameType | None], Any] | None = None,
+) -> Iterator[None]:
     """Turn SIGTERM and SIGHUP into SystemExit, so that what was begun is tidied up.
 
     Signals that are ignored, as under nohup, or handled already stay so.
+
+    Args:
+        handler: raises another exception instead.
     """
     if threading.current_thread() is not threading.main_thread():  # signals are its alone
         yield
@@ -51,7 +56,7 @@ def signals_end_it() -> Iterator[None]:
     plain = [kind for kind in kinds if signal.getsignal(kind) == signal.SIG_DFL]
     try:
         for kind in plain:
-            signal.signal(kind, _end)
+            signal.signal(kind, handler or _end)
         yield
     finally:
         for kind in plain:

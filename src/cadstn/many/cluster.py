@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from typing import Any, TypeVar
 
 from cadstn._version import __version__
 from cadstn.errors import CadstnError
+from cadstn.tracking.runtime import processors
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -80,13 +80,6 @@ def dask_client(workers: int | None = None, scheduler: str | None = None) -> Ite
             Client(cluster, set_as_default=False) as client,
         ):  # fmt: skip
             yield client
-
-
-def processors() -> int:
-    """How many processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _version() -> str:

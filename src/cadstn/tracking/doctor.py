@@ -109,7 +109,7 @@ def _cameras() -> list[str]:
 
 
 def _processor() -> str:
-    from cadstn.tracking.runtime import _processors
+    from cadstn.tracking.runtime import processors
 
     name = platform.processor() or platform.machine()
     try:
@@ -117,7 +117,7 @@ def _processor() -> str:
             name = next(s.split(":", 1)[1].strip() for s in file if s.startswith("model name"))
     except (OSError, StopIteration):  # not Linux
         pass
-    return f"{name}, {_processors()} to use"
+    return f"{name}, {processors()} to use"
 
 
 def _version(package: str) -> str | None:

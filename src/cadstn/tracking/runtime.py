@@ -86,7 +86,7 @@ def _session(source: Path | bytes, providers: list[str], threads: int | None) ->
 
     options = ort.SessionOptions()
     options.log_severity_level = 4
-    options.intra_op_num_threads = threads or min(_MOST_THREADS, _processors())
+    options.intra_op_num_threads = threads or min(_MOST_THREADS, processors())
     # Threads that spin between two frames take the processor from whoever makes the frames.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     errors = []
@@ -107,7 +107,7 @@ def _session(source: Path | bytes, providers: list[str], threads: int | None) ->
     raise CadstnError(f"not an ONNX network ({errors[-1]})", where=source, hint=_HINT)
 
 
-def _processors() -> int:
+def processors() -> int:
     """How many processors this process may use."""
     if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
         return len(os.sched_getaffinity(0))
