@@ -27,23 +27,17 @@ def undivided(splits: tuple[str, ...]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Reader:
-    """How one set is found and opened.
+    """How one set is found and opened."""
 
-    Attributes:
-        name: what the command line and recipes call it.
-        recognised_by: what a folder of it contains, for people.
-        find: gives the splits in a folder itself, for training first; empty if it is no such set.
-            Raises CadstnError for one that is half unpacked.
-        open: opens one of these splits.
-        folds: gives the pairs of what to train on and what to test on.
-        whole: gives the splits that hold every frame once.
-    """
-
-    name: str
-    recognised_by: str
+    name: str  # what the command line and recipes call it
+    recognised_by: str  # what a folder of it contains, for people
+    # gives the splits in a folder itself, for training first; empty if it is no such set. Raises
+    # CadstnError for one that is half unpacked
     find: Callable[[Path], tuple[str, ...]]
-    open: Callable[[Path, str], Dataset]
+    open: Callable[[Path, str], Dataset]  # opens one of these splits
+    # gives the pairs of what to train on and what to test on
     folds: Callable[[tuple[str, ...]], Pairs] = train_and_test
+    # gives the splits that hold every frame once
     whole: Callable[[tuple[str, ...]], tuple[str, ...]] = undivided
 
 

@@ -77,17 +77,11 @@ class Scores:
 
 
 class Metric(NamedTuple):
-    """A further number of every evaluation.
+    """A further number of every evaluation."""
 
-    Attributes:
-        title: for tables and the terminal.
-        unit: of it; empty for none.
-        compute: takes the errors (N, K) in mm, NaN in lost frames.
-    """
-
-    title: str
-    unit: str
-    compute: Callable[[FloatArray], float]
+    title: str  # for tables and the terminal
+    unit: str  # of it; empty for none
+    compute: Callable[[FloatArray], float]  # takes the errors (N, K) in mm, NaN in lost frames
 
 
 def area_under_curve(errors_mm: FloatArray) -> float:

@@ -15,64 +15,38 @@ class Sensor(NamedTuple):
     """The properties of one sensor for each of B images; every field is (B,) float32.
 
     "Pixels" are the sensor's own, whatever the image's; depths z are in mm.
-
-    Attributes:
-        step: tangent between neighbouring pixels (1 / fx); 0: as fine as the image.
-        range_mm: farther surfaces are not measured.
-        unit_mm: stored depths are multiples of this; 0: not rounded.
-        disparity_mm: disparity's rounding as a step of depth at 1 m, growing with z^2; 0: none.
-        noise_mm: axial noise's standard deviation that does not depend on depth.
-        noise_mm_1m: what is added to it at 1 m, growing with z^2.
-        grain: share of the noise's variance that is new in every pixel; the rest is smooth.
-        texture_px: length along a row over which the smooth rest changes.
-        texture_rows_px: the same down a column; 1: every row has its own.
-        oblique: how much noise grows on slanted surfaces: 0 not at all, 1 with 1 / cos.
-        lateral_px: standard deviation of each pixel's aim, new in every pixel.
-        wobble_px: the same, changing smoothly; it makes outlines ragged.
-        wobble_size_px: length over which that changes.
-        reach_px: half width of what one pixel sees.
-        smooth: how far a pixel's depth goes to the mean of what it sees: 0 to 1.
-        bleed_mm: how much farther a pixel reads for each of its four neighbours beyond an edge;
-            below 0: nearer, as where windows are matched.
-        flying: chance that a pixel which sees two surfaces reads a depth between them.
-        lost_far: chance that a pixel beside a nearer surface reads nothing.
-        lost_near: chance that a pixel beside a farther surface, or none, reads nothing.
-        slant_lost: surfaces are lost whose incidence has a cosine below this.
-        hole_px: there is at most one hole in a square of this edge.
-        holes: chance that there is one; it covers a tenth of the square.
-        speckle: chance that a pixel with nothing to see reads a depth at random.
-        baseline_mm: from the camera to its light, to the right in the image: shadows fall to
-            the other side.
-        wrap_mm: depth is measured modulo this, as by light of one modulation; 0: it is not.
-        wrong: share of the holes that read a wrong depth instead of none.
     """
 
-    step: Tensor
-    range_mm: Tensor
-    unit_mm: Tensor
+    step: Tensor  # tangent between neighbouring pixels (1 / fx); 0: as fine as the image
+    range_mm: Tensor  # farther surfaces are not measured
+    unit_mm: Tensor  # stored depths are multiples of this; 0: not rounded
+    # disparity's rounding as a step of depth at 1 m, growing with z^2; 0: none
     disparity_mm: Tensor
-    noise_mm: Tensor
-    noise_mm_1m: Tensor
-    grain: Tensor
-    texture_px: Tensor
-    texture_rows_px: Tensor
-    oblique: Tensor
-    lateral_px: Tensor
-    wobble_px: Tensor
-    wobble_size_px: Tensor
-    reach_px: Tensor
-    smooth: Tensor
+    noise_mm: Tensor  # axial noise's standard deviation that does not depend on depth
+    noise_mm_1m: Tensor  # what is added to it at 1 m, growing with z^2
+    grain: Tensor  # share of the noise's variance that is new in every pixel; the rest is smooth
+    texture_px: Tensor  # length along a row over which the smooth rest changes
+    texture_rows_px: Tensor  # the same down a column; 1: every row has its own
+    oblique: Tensor  # how much noise grows on slanted surfaces: 0 not at all, 1 with 1 / cos
+    lateral_px: Tensor  # standard deviation of each pixel's aim, new in every pixel
+    wobble_px: Tensor  # the same, changing smoothly; it makes outlines ragged
+    wobble_size_px: Tensor  # length over which that changes
+    reach_px: Tensor  # half width of what one pixel sees
+    smooth: Tensor  # how far a pixel's depth goes to the mean of what it sees: 0 to 1
+    # how much farther a pixel reads for each of its four neighbours beyond an edge; below 0:
+    # nearer, as where windows are matched
     bleed_mm: Tensor
-    flying: Tensor
-    lost_far: Tensor
-    lost_near: Tensor
-    slant_lost: Tensor
-    hole_px: Tensor
-    holes: Tensor
-    speckle: Tensor
+    flying: Tensor  # chance that a pixel which sees two surfaces reads a depth between them
+    lost_far: Tensor  # chance that a pixel beside a nearer surface reads nothing
+    lost_near: Tensor  # chance that a pixel beside a farther surface, or none, reads nothing
+    slant_lost: Tensor  # surfaces are lost whose incidence has a cosine below this
+    hole_px: Tensor  # there is at most one hole in a square of this edge
+    holes: Tensor  # chance that there is one; it covers a tenth of the square
+    speckle: Tensor  # chance that a pixel with nothing to see reads a depth at random
+    # from the camera to its light, to the right in the image: shadows fall to the other side
     baseline_mm: Tensor
-    wrap_mm: Tensor
-    wrong: Tensor
+    wrap_mm: Tensor  # depth is measured modulo this, as by light of one modulation; 0: it is not
+    wrong: Tensor  # share of the holes that read a wrong depth instead of none
 
     def covering(self, depth_mm: Tensor) -> Sensor:
         """Return it with a range that holds a depth (B,): a hand out of it would not be seen."""

@@ -33,17 +33,11 @@ class LiveFrame:
 
 
 class Source(Protocol):
-    """Depth frames one after the other: ``with source: for frame in source: ...``.
+    """Depth frames one after the other: ``with source: for frame in source: ...``."""
 
-    Attributes:
-        name: for people.
-        live: whether frames come when they come, and those that nobody takes are lost.
-        patience_s: silent for longer than this, a live source has been unplugged.
-    """
-
-    name: str
-    live: bool
-    patience_s: float
+    name: str  # for people
+    live: bool  # whether frames come when they come, and those that nobody takes are lost
+    patience_s: float  # silent for longer than this, a live source has been unplugged
 
     def __iter__(self) -> Iterator[LiveFrame]: ...
 

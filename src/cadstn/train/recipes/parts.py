@@ -28,19 +28,13 @@ def choice(name: str, value: str, known: tuple[str, ...]) -> None:
 
 @dataclass(frozen=True)
 class Traits:
-    """What recipes must respect of a family of networks, by its name in `TRAITS`.
+    """What recipes must respect of a family of networks, by its name in `TRAITS`."""
 
-    Attributes:
-        networks: those of `NETWORKS` that it has.
-        chained: whether each stage reads what the one before it predicts, and so needs it.
-        shortest_clip: frames a clip that its losses need.
-        optimizers: that can train it.
-    """
-
-    networks: tuple[str, ...] = NETWORKS
+    networks: tuple[str, ...] = NETWORKS  # those of `NETWORKS` that it has
+    # whether each stage reads what the one before it predicts, and so needs it
     chained: bool = False
-    shortest_clip: int = 1
-    optimizers: tuple[str, ...] = ("adam",)
+    shortest_clip: int = 1  # frames a clip that its losses need
+    optimizers: tuple[str, ...] = ("adam",)  # that can train it
 
     def needed(self, stage: str) -> tuple[str, ...]:
         """The stages whose networks the predictions of one stage take, itself included."""
