@@ -45,7 +45,6 @@ def demo_frames(width: int = 640) -> list[tuple[DepthMm, Camera]]:
 def bench_tracking(
     network: Network,
     frames: list[tuple[DepthMm, Camera]],
-    on_frame: Callable[[], None] = lambda: None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, Timing]:
     """Track frames one by one and time each stage.
@@ -53,7 +52,6 @@ def bench_tracking(
     Args:
         network: to run.
         frames: (H, W) mm, each with its camera.
-        on_frame: called after each frame, for a progress bar.
         clock: seconds; `time.thread_time` leaves out what other programs take, and is right only
             with one thread.
 
@@ -81,7 +79,6 @@ def bench_tracking(
         tracker.update(depth_mm, camera)
         total.append((clock() - began) * 1000)
         rest.append(total[-1] - sum(sum(took[name][n:]) for name, n in before.items()))
-        on_frame()
     took = {_FRAME: total, "all but the network": rest, **took}
     return {name: timing_of(values) for name, values in took.items() if values}
 

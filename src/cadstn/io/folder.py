@@ -28,7 +28,7 @@ from cadstn.io.whole import (
 
 #: Where the summary lists the hashes of the other files.
 FILES_KEY = "files"
-_MAX_BYTES = 1 << 26  # of a summary
+_SUMMARY, _MAX_BYTES = "summary.json", 1 << 26
 _RENAME_EXCHANGE = 2  # Linux, renameat2(2)
 _AT_CWD = -100
 
@@ -87,8 +87,8 @@ def whole_folder(
         shutil.rmtree(work, ignore_errors=True)
 
 
-def check_hashes(file: Path, summary: str = "summary.json") -> None:
-    """Refuse a file whose hash is not the one in the summary beside it.
+def check_hashes(file: Path) -> None:
+    """Refuse a file whose hash is not the one in the ``summary.json`` beside it.
 
     A file without such a summary, or one that the summary does not list, passes.
 
@@ -96,16 +96,16 @@ def check_hashes(file: Path, summary: str = "summary.json") -> None:
         CadstnError: naming the file.
     """
     try:
-        held = json.loads(read_regular(file.parent / summary, _MAX_BYTES))
+        held = json.loads(read_regular(file.parent / _SUMMARY, _MAX_BYTES))
         expected = held[FILES_KEY][file.name]
     except (CadstnError, OSError, ValueError, RecursionError, KeyError, TypeError):
         return
     if expected != file_sha256(file):
         raise CadstnError(
-            f"not the file that {summary} beside it lists: its contents changed, or the command "
+            f"not the file that {_SUMMARY} beside it lists: its contents changed, or the command "
             "that wrote it was interrupted",
             where=file,
-            hint=f"write it again, or move it away from {summary}",
+            hint=f"write it again, or move it away from {_SUMMARY}",
         )
 
 

@@ -129,11 +129,9 @@ def write_npz(path: str | os.PathLike[str], **arrays: Any) -> None:
     write_with(path, lambda file: np.savez_compressed(file, **arrays))
 
 
-def write_with(
-    path: str | os.PathLike[str], write: Callable[[BinaryIO], object], *, durable: bool = True
-) -> None:
+def write_with(path: str | os.PathLike[str], write: Callable[[BinaryIO], object]) -> None:
     """Write a file through a function that takes an open binary file, whole or not at all."""
-    with whole_file(path, durable=durable) as temporary:  # noqa: SIM117
+    with whole_file(path) as temporary:  # noqa: SIM117
         with temporary.open("wb") as file:  # closed, and a full disk found, before the rename
             write(file)
 

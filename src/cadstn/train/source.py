@@ -116,21 +116,19 @@ class BankSource:
         bank: crops with labels and shots; its last shots by a fixed shuffle are held out.
         recipe: names seed, augmentation and the share that is held out.
         device: where samples go.
-        resident: copy the whole bank to the device first; otherwise batches are copied.
     """
 
-    def __init__(self, bank: Bank, recipe: Recipe, device: str, *, resident: bool = True) -> None:
+    def __init__(self, bank: Bank, recipe: Recipe, device: str) -> None:
         self.bank, self.recipe, self.device = bank, recipe, device
         self.fingerprint = bank.fingerprint
         # Signed, because torch cannot index the unsigned type everywhere.
         crops = torch.from_numpy(bank.crops.view(np.int16))
-        place = device if resident and device != "cpu" else "cpu"
-        self._crops = crops.to(place)
-        self._joints = torch.from_numpy(bank.joints).to(place)
-        self._centers_mm = torch.from_numpy(bank.centers_mm).to(place)
-        self._cube_mm = torch.from_numpy(bank.cube_mm).to(place)
+        self._crops = crops.to(device)
+        self._joints = torch.from_numpy(bank.joints).to(device)
+        self._centers_mm = torch.from_numpy(bank.centers_mm).to(device)
+        self._cube_mm = torch.from_numpy(bank.cube_mm).to(device)
         self._left, self._present = (
-            None if answer is None else torch.from_numpy(answer).to(place)
+            None if answer is None else torch.from_numpy(answer).to(device)
             for answer in (bank.left, bank.present)
         )
         self._held_out = np.isin(bank.shots, held_out_shots(bank.shots, recipe.holdout))
@@ -175,18 +173,17 @@ class BankSource:
             yield _as_shown(self._gather(part[:, None] + torch.arange(clip)), self.recipe)
 
     def _gather(self, index: Tensor) -> Batch:
-        """Copy frames (B, T) of the bank to the device."""
-        index = index.to(self._crops.device)
-        crops = self._crops[index].to(self.device).int().bitwise_and_(0xFFFF)
+        """Frames (B, T) of the bank."""
+        index = index.to(self.device)
+        crops, first = self._crops[index].int().bitwise_and_(0xFFFF), index[:, 0]
         answers = (
-            None if answer is None else answer[index[:, 0]].to(self.device)
-            for answer in (self._left, self._present)
+            None if answer is None else answer[first] for answer in (self._left, self._present)
         )
         return Batch(
             crops.float().mul_(2 / 0xFFFF).sub_(1),
-            self._joints[index].to(self.device),
-            self._centers_mm[index].to(self.device),
-            self._cube_mm[index[:, 0]].to(self.device),
+            self._joints[index],
+            self._centers_mm[index],
+            self._cube_mm[first],
             *answers,
         )
 

@@ -19,6 +19,7 @@ from cadstn.train.source import Batch
 from cadstn.train.uvd import to_pixels
 
 _SHEET = 8  # crops on a sheet of predictions
+_SCALE = 2  # pixels of the sheet a crop's pixel
 _CURVE_EVERY = 10  # steps between points of a curve
 
 
@@ -98,16 +99,13 @@ class Log:
                 self._board.close()
 
 
-def prediction_sheet(
-    batch: Batch, predicted: Tensor, skeleton_name: str, scale: int = 2
-) -> NDArray[np.uint8]:
+def prediction_sheet(batch: Batch, predicted: Tensor, skeleton_name: str) -> NDArray[np.uint8]:
     """Draw crops in grey with the true skeleton (green) and the predicted one (red) over them.
 
     Args:
         batch: clips; of each the first frames are shown, until there are eight.
         predicted: (B, T, K, 3) joints relative to the crop's centre, in half cubes.
         skeleton_name: names their bones.
-        scale: screen pixels a crop pixel.
 
     Returns:
         (H, W, 3) RGB.
@@ -126,16 +124,16 @@ def prediction_sheet(
     for index in order:
         near = np.where(crops[index] < 1, 0.9 - 0.35 * (crops[index] + 1), 0.0)
         gray = cv2.resize(
-            (255 * near).astype(np.uint8), None, fx=scale, fy=scale,
+            (255 * near).astype(np.uint8), None, fx=_SCALE, fy=_SCALE,
             interpolation=cv2.INTER_NEAREST,
         )  # fmt: skip
         tile = np.repeat(gray[..., None], 3, -1)
         for pixels, color in zip(sets, ((60, 220, 60), (255, 70, 70)), strict=True):
             # A pixel's middle lies half a pixel from its corner.
-            points = (pixels[index] + middle + 0.5) * scale
+            points = (pixels[index] + middle + 0.5) * _SCALE
             for a, b in skeleton(skeleton_name).bones:
                 ends = [tuple(int(v) for v in np.clip(points[i], -9999, 9999)) for i in (a, b)]
-                cv2.line(tile, ends[0], ends[1], color, max(1, scale // 2), cv2.LINE_AA)
+                cv2.line(tile, ends[0], ends[1], color, 1, cv2.LINE_AA)
         tiles.append(tile)
     blank = np.zeros_like(tiles[0])
     tiles += [blank] * (-len(tiles) % 4)

@@ -11,6 +11,7 @@ from cadstn.errors import CadstnError
 from cadstn.io import BadFrame, Recording
 from cadstn.tracking.cameras.frames import BaseSource, LiveFrame, needs
 
+_MOTION = 300  # frames after which the rendered hand begins another motion, with a cut
 _SPLIT = 3  # shares no random stream with training (0), validation (1) or recordings (2)
 
 
@@ -59,29 +60,28 @@ class RecordingSource(BaseSource):
 class DatasetSource(BaseSource):
     """The frames of a published data set, in order, at 30 a second; cuts are the set's shots.
 
+    Of the split ``test`` where there is one, and else of all there is.
+
     Args:
         path: its folder, see `cadstn.data.open_dataset`.
-        split: one of its splits; None for ``test`` where there is one, and else for all there is.
         real_time: wait for each frame's time, as a camera would; then the source is live.
         on_bad: called with each frame that cannot be read.
 
     Raises:
-        CadstnError: if it is no data set, or has no such split.
+        CadstnError: if it is no data set.
     """
 
     def __init__(
         self,
         path: Path,
-        split: str | None = None,
         *,
         real_time: bool = False,
         on_bad: Callable[[BadFrame], None] = lambda bad: None,
     ) -> None:
         from cadstn.data import find_dataset, open_dataset
 
-        if split is None:
-            whole = find_dataset(path).whole()
-            split = "test" if "test" in whole else whole[0]
+        whole = find_dataset(path).whole()
+        split = "test" if "test" in whole else whole[0]
         self._data = open_dataset(path, split)
         self.name, self.live, self._on_bad = f"{path} ({split})", real_time, on_bad
 
@@ -116,7 +116,6 @@ class SyntheticSource(BaseSource):
 
     Args:
         seed: what is seen is a function of it.
-        frames: after so many the hand begins another motion, with a cut.
 
     Raises:
         CadstnError: if PyTorch is missing.
@@ -125,22 +124,21 @@ class SyntheticSource(BaseSource):
     live = True
     patience_s = 60.0  # the first frame waits for PyTorch
 
-    def __init__(self, seed: int = 0, frames: int = 300) -> None:
+    def __init__(self, seed: int = 0) -> None:
         try:
             from cadstn.synth.frames import Sequence
             from cadstn.synth.write import SYNTH_CAMERA
         except ImportError as cause:
             raise needs("train", "PyTorch", cause) from None
         self.name = f"synthetic {seed}"
-        self._motion, self._frames = Sequence, frames
-        self._seed, self._camera = seed, SYNTH_CAMERA
+        self._motion, self._seed, self._camera = Sequence, seed, SYNTH_CAMERA
 
     def __iter__(self) -> Iterator[LiveFrame]:
         began, fps = time.monotonic(), self._camera.fps
         given = late = 0
         for shot in itertools.count():
-            moving = self._motion((self._seed, _SPLIT), shot, self._camera, self._frames)
-            for frame in range(self._frames):
+            moving = self._motion((self._seed, _SPLIT), shot, self._camera, _MOTION)
+            for frame in range(_MOTION):
                 (units,) = moving.render(range(frame, frame + 1))
                 # The hand moves in its own time; what matters to a tracker is a steady clock.
                 when = (given + late) / fps
