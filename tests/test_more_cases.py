@@ -21,7 +21,6 @@ from cadstn.errors import CadstnError, CadstnWarning
 from cadstn.geometry.camera import Camera, parse_camera
 from cadstn.io import open_recording
 from cadstn.tracking import State, load_network, track_batch
-from cadstn.tracking.angles import hand_angles
 from cadstn.tracking.excerpt import part_of
 from cadstn.tracking.gestures import grasp_strength
 from cadstn.tracking.hand import Frame
@@ -112,10 +111,8 @@ def test_numpy_numbers_make_a_camera() -> None:
     assert Camera(*np.array([285, 285, 160, 120], np.float32)).fx == 285
 
 
-def test_grasp_of_angles_is_deprecated() -> None:
+def test_grasp_is_the_same_of_either_hand() -> None:
     joints = np.random.default_rng(0).normal(0, 50, (21, 3))
-    with pytest.warns(DeprecationWarning, match="takes joints"):
-        grasp_strength(hand_angles(joints, "right"))
     mirrored = joints * np.array([-1, 1, 1])
     assert grasp_strength(mirrored) == pytest.approx(grasp_strength(joints))
 

@@ -6,7 +6,6 @@ a switch with two thresholds (`Hysteresis`) makes it on and off without flicker.
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,26 +45,19 @@ def pinch_strength(joints_mm: NDArray[Any], finger: str = "index") -> float:
     return float(np.clip((_APART - apart) / (_APART - _TOGETHER), 0, 1))
 
 
-def grasp_strength(joints_mm: NDArray[Any] | HandAngles) -> float:
+def grasp_strength(joints_mm: NDArray[Any]) -> float:
     """Return how far the four fingers are closed: 1 a fist, 0 relaxed or open; NaN where lost.
 
     Args:
-        joints_mm: (21, 3) in MediaPipe's order, of either hand. Angles are deprecated.
+        joints_mm: (21, 3) in MediaPipe's order, of either hand.
 
     Raises:
         CadstnError: if these are not 21 joints.
     """
-    if isinstance(joints_mm, HandAngles):
-        warnings.warn("grasp_strength takes joints, not angles", DeprecationWarning, stacklevel=2)
-        angles = joints_mm
-    else:
-        # Flexion is the same for both hands once it is positive towards the palm: the side whose
-        # fingers close is the hand's.
-        angles = max(
-            (hand_angles(joints_mm, side) for side in ("right", "left")),
-            key=lambda one: float(one.flexion.mean()),
-        )
-    closed = (angles.flexion.mean() - _RELAXED_DEG) / (_FIST_DEG - _RELAXED_DEG)
+    # Flexion is the same for both hands once it is positive towards the palm: the side whose
+    # fingers close is the hand's.
+    flexion = max(hand_angles(joints_mm, side).flexion.mean() for side in ("right", "left"))
+    closed = (flexion - _RELAXED_DEG) / (_FIST_DEG - _RELAXED_DEG)
     return float(np.clip(closed, 0, 1))
 
 
