@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 #: Longer lines are cut in the middle: a value of a damaged file may be megabytes long.
 _LONGEST = 2000
@@ -63,6 +64,23 @@ class CadstnError(Exception):
         if len(line) > _LONGEST:
             line = f"{line[: _LONGEST // 2]} ... {line[-_LONGEST // 2 :]}"
         super().__init__(line)
+
+
+@contextmanager
+def library(what: str, extra: str, *, otherwise: str = "", where: object = None) -> Iterator[None]:
+    """Report in one line that an import in the block fails: what needs it, which extra brings it.
+
+    Args:
+        what: which feature needs which library, such as ``a ROS bag needs rosbags``.
+        extra: its name.
+        otherwise: what else can be done, after the hint to install the extra.
+        where: see `CadstnError`.
+    """
+    try:
+        yield
+    except ImportError as cause:
+        hint = f"pip install 'cadstn[{extra}]'{otherwise}"
+        raise CadstnError(f"{what} ({cause})", where=where, hint=hint) from None
 
 
 def nearest_name(name: str, known: Iterable[str]) -> str:

@@ -328,12 +328,13 @@ def test_a_viewer_that_does_not_start_is_one_line(monkeypatch: pytest.MonkeyPatc
         rerun_view("browser")
 
 
-def test_a_file_of_rerun_stops_growing(tmp_path: Path) -> None:
+def test_a_file_of_rerun_stops_growing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     noise = np.random.default_rng(0).integers(300, 900, (240, 320)).astype(np.float32)
     sizes = {}
     for limit in (100_000, 1 << 30):
         path = tmp_path / f"{limit}.rrd"
-        view = rerun_view("file", path, limit)
+        monkeypatch.setattr("cadstn.tracking.rerun_view.LARGEST_BYTES", limit)
+        view = rerun_view("file", path)
         for index in range(120):
             frame = LiveFrame(noise, CAMERA, index / 30, index)
             view(Tracked(frame, (hand(),), 3.0, 0))
@@ -345,9 +346,12 @@ def test_a_file_of_rerun_stops_growing(tmp_path: Path) -> None:
     assert sizes[100_000] < sizes[1 << 30] / 2
 
 
-def test_a_file_of_rerun_ends_whatever_frames_are_dropped(tmp_path: Path) -> None:
+def test_a_file_of_rerun_ends_whatever_frames_are_dropped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cadstn.tracking.rerun_view.LARGEST_BYTES", 60_000)
     path, sizes = tmp_path / "a.rrd", []
-    view = rerun_view("file", path, 60_000)
+    view = rerun_view("file", path)
     for index in range(1, 1201, 7):  # no multiple of 30 among the first
         frame = LiveFrame(np.full((24, 32), 700, np.float32), CAMERA, index / 30, index)
         view(Tracked(frame, (hand(),), 3.0, 0))

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from cadstn.io import BadFrame
     from cadstn.tracking.live import Tracked
     from cadstn.tracking.network import Network
-    from cadstn.tracking.outputs.lerobot import LeRobotWriter
     from cadstn.tracking.outputs.robot_csv import Sequence21
 
 _TARGETS = (
@@ -73,16 +72,11 @@ def targets(
                 opened.callback(target.close)
                 sinks.append(make(target, network.skeleton, joints, pose))
         if lerobot is not None:
-            sinks.append(opened.enter_context(_lerobot(lerobot, network, task)))
+            from cadstn.tracking.outputs.lerobot import TASK, LeRobotWriter
+
+            writer = LeRobotWriter(lerobot, network.skeleton, TASK if task is None else task)
+            sinks.append(opened.enter_context(writer))
         yield sinks
-
-
-def _lerobot(folder: Path, network: Network, task: str | None) -> LeRobotWriter:
-    from cadstn.tracking.outputs.lerobot import LeRobotWriter
-
-    if task is None:
-        return LeRobotWriter(folder, network.skeleton)
-    return LeRobotWriter(folder, network.skeleton, task)
 
 
 @click.command()

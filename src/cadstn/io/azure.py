@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cadstn.errors import CadstnError
+from cadstn.errors import CadstnError, library
 from cadstn.io.png import MAX_PIXELS
 
 _NAME, _FORMAT = "DEPTH", "gray16be"
@@ -54,14 +54,10 @@ def open_azure(path: Path) -> AzureDepth:
 
 @contextmanager
 def _track(path: Path) -> Iterator[tuple[Any, Any]]:
-    try:
+    with library(
+        "Azure Kinect's .mkv needs PyAV", "video", otherwise=f"; or {_OTHERWISE}", where=path
+    ):
         import av
-    except ImportError as cause:
-        raise CadstnError(
-            f"Azure Kinect's .mkv needs PyAV ({cause})",
-            where=path,
-            hint=f"pip install 'cadstn[video]'; or {_OTHERWISE}",
-        ) from None
     try:
         with av.open(str(path)) as file:
             stream = next((s for s in file.streams.video if _is_depth(s)), None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cadstn.errors import CadstnError
+from cadstn.errors import CadstnError, library
 from cadstn.geometry.camera import Camera
 from cadstn.io.png import MAX_PIXELS, read_header, still_image
 
@@ -104,36 +105,27 @@ def _depth_topic(kinds: dict[str, str], pattern: str | None) -> str:
 
 
 def _opened(path: Path) -> Any:
-    try:
+    with library("a ROS bag needs rosbags", "ros", where=path):
         from rosbags.highlevel import AnyReader
         from rosbags.typesys import Stores, get_typestore
-    except ImportError as cause:
-        raise CadstnError(
-            f"a ROS bag needs rosbags ({cause})", where=path, hint="pip install 'cadstn[ros]'"
-        ) from None
     with _bag_errors(path):
         return AnyReader([path], default_typestore=get_typestore(Stores.ROS2_HUMBLE))
 
 
-class _bag_errors:  # noqa: N801  # a context, named as the others
+@contextmanager
+def _bag_errors(path: Path) -> Iterator[None]:
     """Name the bag in errors; rosbags, sqlite and struct raise a dozen kinds on damaged ones."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, CadstnError) and error.where is not None:
-            return
-        if isinstance(error, CadstnError):
-            raise CadstnError(error.what, where=self._path, hint=error.hint) from None
-        if isinstance(error, Exception):
-            why = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
-            raise CadstnError(
-                f"not a readable ROS bag ({why})", where=self._path, hint="record or copy it again"
-            ) from None
+    try:
+        yield
+    except CadstnError as error:
+        if error.where is not None:
+            raise
+        raise CadstnError(error.what, where=path, hint=error.hint) from None
+    except Exception as error:
+        why = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+        raise CadstnError(
+            f"not a readable ROS bag ({why})", where=path, hint="record or copy it again"
+        ) from None
 
 
 def _encoding(reader: Any, connection: Any) -> str:

@@ -19,7 +19,7 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 
-from cadstn.errors import CadstnError
+from cadstn.errors import CadstnError, library
 from cadstn.geometry.skeleton import Skeleton
 from cadstn.tracking.hand import Hand
 from cadstn.tracking.live import Tracked
@@ -49,13 +49,11 @@ class RerunView:
         skeleton: of the tracker.
         way: ``window`` opens rerun's viewer, ``browser`` serves one, ``file`` writes ``path``.
         path: an ``.rrd`` file, for ``file``; open it with ``rerun FILE``.
-        largest_bytes: when the file has grown so large, depth is left out of it; None for
-            `LARGEST_BYTES`.
 
     Attributes:
         url: where a browser finds it; None unless it is served to one.
-        full: whether the file has reached its size; hands alone are added then, up to an eighth
-            more, and nothing after that.
+        full: whether the file has reached `LARGEST_BYTES`; hands alone are added then, up to an
+            eighth more, and nothing after that.
         closed: False: rerun does not report that its window was closed, and tracking goes on.
 
     Raises:
@@ -69,19 +67,13 @@ class RerunView:
         skeleton: Skeleton,
         way: str = "window",
         path: Path | None = None,
-        largest_bytes: int | None = None,
     ) -> None:
-        try:
+        otherwise = ", --view plain, or --out DIR for a video"
+        with library("this view needs rerun", "view", otherwise=otherwise):
             import rerun as rr
-        except ImportError as cause:
-            raise CadstnError(
-                f"this view needs rerun ({cause})",
-                hint="pip install 'cadstn[view]', --view plain, or --out DIR for a video",
-            ) from None
         self._rr, self._skeleton = rr, skeleton
         self._camera: Any = None
         self._path = path
-        self._largest_bytes = LARGEST_BYTES if largest_bytes is None else largest_bytes
         self._server: subprocess.Popen[bytes] | None = None
         self._settings: TemporaryDirectory[str] | None = None
         self.url: str | None = None
@@ -181,8 +173,8 @@ class RerunView:
         self._frames += 1  # a source that drops frames may skip any index
         if self._path is not None and self._frames % _CHECK_EVERY == 1:
             with suppress(OSError):
-                size, most = self._path.stat().st_size, self._largest_bytes
-                self.full, self._ended = size > most, size > _HANDS_SHARE * most
+                size = self._path.stat().st_size
+                self.full, self._ended = size > LARGEST_BYTES, size > _HANDS_SHARE * LARGEST_BYTES
 
     def _serve(self) -> str:
         """Start a server of rerun's own for a browser, and open one."""

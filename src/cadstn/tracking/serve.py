@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from cadstn.errors import CadstnError
+from cadstn.errors import CadstnError, library
 from cadstn.geometry.skeleton import Skeleton
 from cadstn.tracking.live import Tracked
 from cadstn.tracking.records import hand_record
@@ -59,12 +59,8 @@ class PageView:
     closed = False
 
     def __init__(self, skeleton: Skeleton, host: str = HOST, port: int = PORT) -> None:
-        try:
+        with library("--serve needs websockets", "serve"):
             from websockets.sync.server import serve
-        except ImportError as cause:
-            raise CadstnError(
-                f"--serve needs websockets ({cause})", hint="pip install 'cadstn[serve]'"
-            ) from None
         self._host = host
         self._files = _page_files()
         self._hello = json.dumps(

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cadstn.errors import CadstnError
+from cadstn.errors import CadstnError, library
 from cadstn.geometry.skeleton import Skeleton
 from cadstn.io.files import error_context
 from cadstn.io.whole import new_path, remove, write_json
@@ -28,6 +28,8 @@ DEPTH, STATE, FOUND, TIME = (
 _INDICES = ("frame_index", "episode_index", "index", "task_index")
 _DATA = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
 _VIDEO = "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4"
+#: What is done, unless it is said.
+TASK = "move the hand"
 #: Frames that are written at once; a reader loads as many to get one.
 _GROUP = 64
 
@@ -50,14 +52,10 @@ class LeRobotWriter:
             the size of the frames changes.
     """
 
-    def __init__(self, folder: Path, skeleton: Skeleton, task: str = "move the hand") -> None:
-        try:
+    def __init__(self, folder: Path, skeleton: Skeleton, task: str = TASK) -> None:
+        with library("LeRobot's data sets need pyarrow", "lerobot"):
             import pyarrow
             import pyarrow.parquet
-        except ImportError as cause:
-            raise CadstnError(
-                f"LeRobot's data sets need pyarrow ({cause})", hint="pip install 'cadstn[lerobot]'"
-            ) from None
         self._arrow, self._parquet = pyarrow, pyarrow.parquet
         self._skeleton, self._task = skeleton, task
         self._target, self._placing = folder, ExitStack()

@@ -17,7 +17,7 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import NDArray
 
-from cadstn.errors import CadstnError, nearest_name
+from cadstn.errors import CadstnError, library, nearest_name
 from cadstn.geometry.skeleton import HAND21
 from cadstn.tracking.angles import Array, palm_axes, wrist_pose
 
@@ -196,12 +196,8 @@ def _links(hand: RobotHand, side: str) -> dict[str, str]:
 
 def _urdf(hand: RobotHand, side: str) -> tuple[Any, Path, str]:
     """Return dexi-rs, the folder of its URDFs and a hand's file in there."""
-    try:
+    with library("robot hands need dexi-rs", "robots"):
         import dexi_rs
-    except ImportError as cause:
-        raise CadstnError(
-            f"robot hands need dexi-rs ({cause})", hint="pip install 'cadstn[robots]'"
-        ) from None
     return dexi_rs, dexi_rs.asset_path("robots/hands"), f"{hand.name}/{hand.name}_{side}.urdf"
 
 

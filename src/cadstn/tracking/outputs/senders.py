@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from typing import Any, TextIO, cast
 
-from cadstn.errors import CadstnError
+from cadstn.errors import CadstnError, library
 from cadstn.geometry.skeleton import HAND21, Skeleton
 from cadstn.tracking.angles import wrist_pose
 from cadstn.tracking.conventions import CONVENTIONS, to_convention
@@ -79,12 +79,8 @@ class Osc:
     def __init__(
         self, target: Datagrams, skeleton: Skeleton, convention: str = "hand21", pose: bool = False
     ) -> None:
-        try:
+        with library("OSC needs python-osc", "osc", otherwise=", or --udp"):
             from pythonosc import osc_bundle_builder, osc_message_builder
-        except ImportError as cause:
-            raise CadstnError(
-                f"OSC needs python-osc ({cause})", hint="pip install 'cadstn[osc]', or --udp"
-            ) from None
         if (pose or convention != "hand21") and skeleton != HAND21:
             raise CadstnError(f"joints are {skeleton.name}", hint="this needs those of hand21")
         self._bundles, self._messages = osc_bundle_builder, osc_message_builder
