@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Protocol, Self
 
@@ -132,6 +133,16 @@ class Newest:
             with self._news:
                 self._ended = True
                 self._news.notify()
+
+
+@contextmanager
+def device_calibration(maker: str) -> Iterator[None]:
+    """Name the device in errors of a camera that is made of what the device reports."""
+    try:
+        yield
+    except CadstnError as error:
+        hint = "the device's calibration is empty; recalibrate it"
+        raise CadstnError(error.what, where=maker, hint=hint) from None
 
 
 def needs(extra: str, module: str, cause: ImportError) -> CadstnError:

@@ -14,7 +14,7 @@ import numpy as np
 
 from cadstn.errors import CadstnError
 from cadstn.geometry.camera import Camera
-from cadstn.tracking.cameras.frames import BaseSource, LiveFrame, needs
+from cadstn.tracking.cameras.frames import BaseSource, LiveFrame, device_calibration, needs
 
 _PLUG = "plug it in and check its udev rules; 'cadstn doctor' lists what is found"
 _SIZE = (640, 400)
@@ -108,14 +108,8 @@ def camera_of(matrix: np.ndarray, fps: float) -> Camera:
         CadstnError: if the device reports nonsense, such as a focal length of zero.
     """
     (fx, _, cx), (_, fy, cy) = matrix[:2].tolist()
-    try:
+    with device_calibration("Luxonis OAK"):
         return Camera(fx, fy, cx, cy, *_SIZE, fps=fps)
-    except CadstnError as error:
-        raise CadstnError(
-            error.what,
-            where="Luxonis OAK",
-            hint="the device's calibration is empty; recalibrate it",
-        ) from None
 
 
 def found() -> list[str]:

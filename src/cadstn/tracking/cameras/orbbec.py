@@ -13,7 +13,7 @@ import numpy as np
 
 from cadstn.errors import CadstnError
 from cadstn.geometry.camera import Camera
-from cadstn.tracking.cameras.frames import BaseSource, LiveFrame, needs
+from cadstn.tracking.cameras.frames import BaseSource, LiveFrame, device_calibration, needs
 
 _PLUG = "plug it in and check its udev rules; 'cadstn doctor' lists what is found"
 
@@ -89,15 +89,11 @@ def camera_of(lens: Any, unit_mm: float, fps: float) -> Camera:
     Raises:
         CadstnError: if the device reports nonsense, such as a focal length of zero.
     """
-    try:
+    with device_calibration("Orbbec"):
         return Camera(
             lens.fx, lens.fy, lens.cx, lens.cy, lens.width, lens.height,
             depth_unit_mm=unit_mm, fps=fps,
         )  # fmt: skip
-    except CadstnError as error:
-        raise CadstnError(
-            error.what, where="Orbbec", hint="the device's calibration is empty; recalibrate it"
-        ) from None
 
 
 def _units(frame: Any) -> np.ndarray:

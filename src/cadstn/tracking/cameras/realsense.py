@@ -12,7 +12,7 @@ import numpy as np
 
 from cadstn.errors import CadstnError
 from cadstn.geometry.camera import Camera
-from cadstn.tracking.cameras.frames import BaseSource, LiveFrame, needs
+from cadstn.tracking.cameras.frames import BaseSource, LiveFrame, device_calibration, needs
 
 _PLUG = "plug it into a USB 3 port; 'cadstn doctor' lists what is found"
 _POLL_S = 0.2
@@ -154,7 +154,7 @@ def camera_of(profile: Any, unit_mm: float) -> Camera:
     kind = str(lens.model).rpartition(".")[2]
     model, count = _MODELS.get(kind, ("brown-conrady", 0))
     coefficients = tuple(float(value) for value in lens.coeffs[:count])
-    try:
+    with device_calibration("RealSense"):
         return Camera(
             lens.fx,
             lens.fy,
@@ -167,10 +167,6 @@ def camera_of(profile: Any, unit_mm: float) -> Camera:
             distortion=coefficients if any(coefficients) else (),
             distortion_model=model,
         )
-    except CadstnError as error:
-        raise CadstnError(
-            error.what, where="RealSense", hint="the device's calibration is empty; recalibrate it"
-        ) from None
 
 
 def live_frame(frame: Any, camera: Camera, index: int, dropped: int) -> LiveFrame:
