@@ -237,26 +237,9 @@ def _in_view(seen: Tracked) -> str:
     return ", ".join(sides)
 
 
-class _Window:
-    """The plain window as a view."""
-
-    url: str | None = None
-
-    def __init__(self) -> None:
-        self._window = PlainWindow()
-        self.close = self._window.close
-
-    @property
-    def closed(self) -> bool:
-        return self._window.closed
-
-    def __call__(self, seen: Tracked, picture: Callable[[], Image]) -> None:
-        self._window.show(picture())
-
-
 def _make_view(skeleton: Skeleton, view: str, path: Path | None) -> _View:
     if view == "plain" or (view == "window" and find_spec("rerun") is None):
-        return _Window()
+        return PlainWindow()
     return RerunView(skeleton, view, path)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import cv2
@@ -29,10 +30,13 @@ class PlainWindow:
 
     Attributes:
         closed: whether the user has closed it, or pressed q or Esc.
+        url: None: no browser is needed.
 
     Raises:
         CadstnError: if there is no display, or this Python has no Tk.
     """
+
+    url: str | None = None
 
     def __init__(self) -> None:
         need_display()
@@ -58,13 +62,14 @@ class PlainWindow:
         for key in ("q", "<Escape>"):
             self._root.bind(key, self._end)
 
-    def show(self, picture: NDArray[np.uint8]) -> None:
+    def __call__(self, seen: object, picture: Callable[[], NDArray[np.uint8]]) -> None:
         """Show a (H, W, 3) picture, blue green red, and see to what the user did meanwhile."""
         if self.closed:
             return
-        height, width = picture.shape[:2]
+        shown = picture()
+        height, width = shown.shape[:2]
         # PPM, because Tk takes several times as long to read a PNG.
-        pixels = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB).tobytes()
+        pixels = cv2.cvtColor(shown, cv2.COLOR_BGR2RGB).tobytes()
         data = f"P6 {width} {height} 255 ".encode() + pixels
         photo = self._tk.PhotoImage(master=self._root, data=data, format="ppm")
         self._label.configure(image=photo)
