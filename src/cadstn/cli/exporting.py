@@ -106,8 +106,8 @@ def export(
 
 def _carried(detector: str) -> Mapping[str, Tensor] | bytes:
     """The detector of a run, or of weights that carry one."""
-    from cadstn.export.detector_file import read_detector
     from cadstn.tracking.runtime import carried_detector
+    from cadstn.train.detector import read_detector
 
     if detector != "shipped" and Path(detector).suffix != ".onnx":
         return read_detector(Path(detector))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -11,10 +10,7 @@ from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from cadstn.errors import CadstnError
-from cadstn.io.hashes import check_stamp
 from cadstn.models.detector import STRIDE, Detector, cell_depth, detector_input
-
-_HINT = "cadstn train detector --out RUN makes one"
 
 MOST = 8
 """Places that the graph gives, the surest first."""
@@ -77,23 +73,3 @@ def detector_graph(weights: Mapping[str, Tensor]) -> DetectorGraph:
     except RuntimeError as error:
         raise CadstnError(f"not a detector's weights ({str(error).splitlines()[0]})") from None
     return DetectorGraph(model)
-
-
-def read_detector(path: Path) -> dict[str, Tensor]:
-    """Weights of a training's ``detector.safetensors``, or of the run's folder.
-
-    Raises:
-        CadstnError: if there is no such file, or it is damaged.
-    """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    file = path / "detector.safetensors" if path.is_dir() else path
-    if not file.is_file():
-        raise CadstnError("no trained detector", where=path, hint=_HINT)
-    try:
-        check_stamp(file, hint=_HINT)
-        return load_file(file)
-    # Besides its own errors it raises those of torch, for types that torch has not.
-    except (SafetensorError, OSError, ValueError, KeyError, RuntimeError, AttributeError) as error:
-        raise CadstnError(f"not a safetensors file ({error})", where=file, hint=_HINT) from None

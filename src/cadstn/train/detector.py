@@ -29,7 +29,7 @@ from cadstn.train.whole_bank import WholeBank, whole_bank
 _TRAIN, _ORDER = Use.WHOLE, Use.WHOLE_ORDER
 _SAVE_EVERY = 250
 _REPORT_EVERY = 50
-_CHECKPOINT = "checkpoint.safetensors"
+_CHECKPOINT, _WEIGHTS = "checkpoint.safetensors", "detector.safetensors"
 
 
 @dataclass(frozen=True)
@@ -159,9 +159,22 @@ def train_detector(
             _save(out, model, optimizer, mean, step)
         if ended and step < steps:
             return None
-    path = out / "detector.safetensors"
+    path = out / _WEIGHTS
     write_tensors(path, mean, {})
     return path
+
+
+def read_detector(path: Path) -> dict[str, Tensor]:
+    """Weights of a training's ``detector.safetensors``, or of the run's folder.
+
+    Raises:
+        CadstnError: if there is no such file, or it is damaged.
+    """
+    hint = "cadstn train detector --out RUN makes one"
+    file = path / _WEIGHTS if path.is_dir() else path
+    if not file.is_file():
+        raise CadstnError("no trained detector", where=path, hint=hint)
+    return read_tensors(file, hint)[0]
 
 
 def _rate(step: int, recipe: DetectorRecipe) -> float:

@@ -41,8 +41,12 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str,
         stamp_file(temporary)
 
 
-def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+def read_tensors(path: Path, hint: str = _HINT) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Read what `write_tensors` wrote; nothing in the file is executed.
+
+    Args:
+        path: the file.
+        hint: what to do about a damaged one.
 
     Raises:
         CadstnError: if the file is missing, not a safetensors file, or its contents changed since
@@ -53,13 +57,13 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             no_file(path, "no such weights file"), where=path, hint="train first: cadstn train"
         )
     try:
-        check_stamp(path, hint=_HINT)
+        check_stamp(path, hint=hint)
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             about = file.metadata() or {}
     # Besides its own errors it raises those of torch, for types that torch has not.
     except (SafetensorError, OSError, ValueError, KeyError, RuntimeError, AttributeError) as error:
-        raise CadstnError(f"not a safetensors file ({error})", where=path, hint=_HINT) from None
+        raise CadstnError(f"not a safetensors file ({error})", where=path, hint=hint) from None
     about.pop(STAMP_KEY, None)
     return tensors, about
 
