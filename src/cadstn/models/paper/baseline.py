@@ -21,11 +21,13 @@ from cadstn.models.slices import slice_volume
 class Baseline(nn.Module):
     """Baseline Regression: depth trunk -> FC1 -> FC2 -> joints (section IV, figure 9)."""
 
+    make_trunk = staticmethod(depth_trunk)
+
     def __init__(self, config: PaperConfig) -> None:
         """Build with freshly drawn weights."""
         super().__init__()
         self.config = config
-        self.trunk = depth_trunk(config)
+        self.trunk = self.make_trunk(config)
         self.head = Head(config, 3 * config.joints, std=OUTPUT_STD)
 
     def drops(self) -> tuple[Drop, ...]:
@@ -34,27 +36,19 @@ class Baseline(nn.Module):
 
     def forward(self, crops: Tensor, masks: Masks = NO_MASKS) -> Tensor:
         """Map crops (B, M, M) to joints (B, K, 3), both normalised by half a cube."""
-        joints: Tensor = self.head(self.trunk(as_images(crops, self.config.size)), masks)
+        joints: Tensor = self.head(self.trunk(self.seen(crops)), masks)
         return joints
 
+    def seen(self, crops: Tensor) -> Tensor:
+        """What the trunk reads of crops (B, M, M): the images (B, 1, M, M)."""
+        return as_images(crops, self.config.size)
 
-class Sliced(nn.Module):
+
+class Sliced(Baseline):
     """Sliced 3D Input: slices -> sliced trunk -> FC1 -> FC2 -> joints (section IV, figure 9)."""
 
-    def __init__(self, config: PaperConfig) -> None:
-        """Build with freshly drawn weights."""
-        super().__init__()
-        self.config = config
-        self.trunk = sliced_trunk(config)
-        self.head = Head(config, 3 * config.joints, std=OUTPUT_STD)
+    make_trunk = staticmethod(sliced_trunk)
 
-    def drops(self) -> tuple[Drop, ...]:
-        """Every use of dropout in a training pass."""
-        return self.head.drops()
-
-    def forward(self, crops: Tensor, masks: Masks = NO_MASKS) -> Tensor:
-        """Map crops (B, M, M) to joints (B, K, 3), both normalised by half a cube."""
-        images = as_images(crops, self.config.size)
-        volume = slice_volume(images[:, 0], self.config.slices)
-        joints: Tensor = self.head(self.trunk(volume), masks)
-        return joints
+    def seen(self, crops: Tensor) -> Tensor:
+        """What the trunk reads of crops (B, M, M): their slices (B, L, M, M)."""
+        return slice_volume(super().seen(crops)[:, 0], self.config.slices)
