@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-import warnings
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
@@ -12,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cadstn.errors import CadstnWarning
 from cadstn.geometry.camera import KNOWN_CAMERAS, Camera
 from cadstn.geometry.plausible import (
     StreamCheck,
@@ -38,9 +36,8 @@ def scene(near_mm: float = 550.0, far_mm: float = 1800.0) -> np.ndarray:
     return depth
 
 
-def verdict(steps: np.ndarray, camera: Camera = CAMERA, *, raw: bool = True) -> str | None:
-    units = steps.astype(np.uint16)
-    return implausible_depth(camera.depth_mm(units), units if raw else None, camera)
+def verdict(steps: np.ndarray, camera: Camera = CAMERA) -> str | None:
+    return implausible_depth(camera.depth_mm(steps.astype(np.uint16)), camera)
 
 
 # --- depth that is right ----------------------------------------------------------------------
@@ -51,17 +48,16 @@ def verdict(steps: np.ndarray, camera: Camera = CAMERA, *, raw: bool = True) -> 
 def test_right_depth_is_left_alone(unit: float, near: float, far: float) -> None:
     camera = replace(CAMERA, depth_unit_mm=unit)
     steps = np.clip(scene(near, far) / unit, 0, 65534)
-    for raw in (True, False):
-        assert verdict(steps, camera, raw=raw) is None
+    assert verdict(steps, camera) is None
 
 
 def test_the_demo_empty_frames_and_flat_walls_are_left_alone() -> None:
     with resources.as_file(resources.files("cadstn") / "demo") as path:
         for frame in open_recording(path):
-            assert implausible_depth(frame.depth, None, frame.camera) is None
+            assert implausible_depth(frame.depth, frame.camera) is None
     for value in (0, 500, 1000, np.nan, np.inf):
         flat = np.full((240, 320), value, np.float32)
-        assert implausible_depth(flat, None, CAMERA) is None
+        assert implausible_depth(flat, CAMERA) is None
 
 
 @pytest.mark.skipif(not (SHARED / "real").is_dir(), reason="no ../shared/real beside the project")
@@ -72,7 +68,7 @@ def test_the_demo_empty_frames_and_flat_walls_are_left_alone() -> None:
 )
 def test_real_frames_with_their_camera_are_left_alone(name: str, camera: str) -> None:
     for frame in open_recording(SHARED / "real" / name, camera):
-        assert implausible_depth(frame.depth, None, frame.camera) is None
+        assert implausible_depth(frame.depth, frame.camera) is None
         assert implausible_camera(frame.camera) == []
 
 
@@ -82,7 +78,7 @@ def test_rendered_frames_are_left_alone() -> None:
     from cadstn.synth.write import SYNTH_CAMERA
 
     for units in Sequence((5, 2), 0, SYNTH_CAMERA, 4).render(range(4)):
-        assert implausible_depth(SYNTH_CAMERA.depth_mm(units), units, SYNTH_CAMERA) is None
+        assert implausible_depth(SYNTH_CAMERA.depth_mm(units), SYNTH_CAMERA) is None
 
 
 # --- depth that is wrong ----------------------------------------------------------------------
@@ -110,11 +106,10 @@ def test_metres_as_whole_numbers() -> None:
         assert "metres as whole numbers?" in line
 
 
-@pytest.mark.parametrize("raw", [True, False])
-def test_raw_disparity(raw: bool) -> None:
+def test_raw_disparity() -> None:
     # Kinect v1: depth = 348 / (1091.5 - disparity) metres, the inverse of a line.
     steps = np.where(scene() > 0, 1091.5 - 348_000 / np.maximum(scene(), 1), 2047)
-    line = verdict(steps, raw=raw)
+    line = verdict(steps)
     assert line is not None
     assert "2047 is common" in line
     assert "11-bit" in line
@@ -140,22 +135,22 @@ def test_eight_bits_kept() -> None:
 
 
 def test_whole_numbers_that_end_at_255_are_eight_bits_too() -> None:
-    line = implausible_depth(RNG.integers(0, 256, (240, 320)).astype(np.float32), None, CAMERA)
+    line = implausible_depth(RNG.integers(0, 256, (240, 320)).astype(np.float32), CAMERA)
     assert line is not None
     assert "an 8-bit picture in 16 bits" in line
 
 
 def test_floats_scaled_to_255_are_named_and_depth_that_ends_near_is_not() -> None:
     depth = scene()
-    line = implausible_depth(depth / depth.max() * 255, None, CAMERA)
+    line = implausible_depth(depth / depth.max() * 255, CAMERA)
     assert line is not None
     assert "a picture scaled to 0 to 255" in line
     assert "scaled to 0 to 255" not in (
-        implausible_depth(depth / depth.max() * 255.01, None, CAMERA) or ""
+        implausible_depth(depth / depth.max() * 255.01, CAMERA) or ""
     )
     # Steps of 0.125 mm whose farthest is at 255 mm are a sensor's.
     close = RNG.integers(1200, 2041, (480, 640)) * 0.125
-    assert implausible_depth(close, None, replace(CAMERA, depth_unit_mm=0.125)) is None
+    assert implausible_depth(close, replace(CAMERA, depth_unit_mm=0.125)) is None
 
 
 @pytest.mark.parametrize("mark", [32001, 60000, 65534])
@@ -165,7 +160,7 @@ def test_a_mark_of_nothing_that_the_camera_does_not_know(mark: int) -> None:
     line = verdict(steps)
     assert line is not None
     assert f'"invalid": [{mark}]' in line
-    assert verdict(steps, replace(CAMERA, invalid=(mark,)), raw=False) is None
+    assert verdict(steps, replace(CAMERA, invalid=(mark,))) is None
 
 
 def test_filled_holes() -> None:
@@ -300,17 +295,6 @@ def test_what_comes_later_is_found_too() -> None:
     told = [check.depth(good, CAMERA) for _ in range(5)]
     told += [check.depth(far, CAMERA) for _ in range(5)]
     assert [bool(lines) for lines in told] == [False] * 7 + [True] + [False] * 2
-
-
-def test_the_api_warns_once() -> None:
-    check = StreamCheck()
-    far = (scene() * 8).astype(np.float32)
-    with pytest.warns(CadstnWarning, match=r"a unit of .*0\.125"):
-        check.warn(far, CAMERA)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        for _ in range(20):
-            check.warn(far, CAMERA)
 
 
 def test_describe_scene() -> None:

@@ -5,13 +5,11 @@ Every finding is a warning: an unusual scene may be alike, and tracking goes on.
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cadstn.errors import CadstnWarning
 from cadstn.geometry.arrays import quantiles
 from cadstn.geometry.pinhole import Camera, DepthMm
 from cadstn.geometry.plausible_camera import implausible_camera
@@ -49,14 +47,12 @@ def depth_quantiles(depth_mm: DepthMm) -> tuple[float, float, float] | None:
     return near, middle, far
 
 
-def implausible_depth(depth_mm: DepthMm, raw: NDArray[Any] | None, camera: Camera) -> str | None:
+def implausible_depth(depth_mm: DepthMm, camera: Camera) -> str | None:
     """Return one line on why a frame's depths cannot be right; None where they may be.
 
     Args:
         depth_mm: (H, W) mm, 0 where nothing was measured.
-        raw: the sensor's own image, None where it is not at hand: then the steps follow from the
-            unit.
-        camera: that took it.
+        camera: that took it; the sensor's own steps follow from its unit.
 
     It examines a few thousand pixels. It finds: a unit that puts all surfaces out of a hand's
     reach, with the unit that would fit; metres as whole numbers; Kinect v1's raw disparity; 8 bits
@@ -66,13 +62,13 @@ def implausible_depth(depth_mm: DepthMm, raw: NDArray[Any] | None, camera: Camer
     quantiles = depth_quantiles(depth_mm)
     if quantiles is None:
         return None
-    steps = _steps(depth_mm, raw, camera)
+    steps = _steps(depth_mm, camera)
     if not steps.size and abs(float(np.nanmax(depth_mm)) - 255) < 1e-3:
         return "depths end at 255 mm: a picture scaled to 0 to 255? Give the sensor's own distances"
     return (
         _steps_wrong(steps, camera)
         or _unit_wrong(quantiles, camera)
-        or holes_filled(depth_mm, raw, camera)
+        or holes_filled(depth_mm, camera)
     )
 
 
@@ -120,9 +116,7 @@ class StreamCheck:
         self._hands: list[NDArray[np.floating]] | None = []
         self._camera: Camera | None = None
 
-    def depth(
-        self, depth_mm: DepthMm, camera: Camera, raw: NDArray[Any] | None = None
-    ) -> list[str]:
+    def depth(self, depth_mm: DepthMm, camera: Camera) -> list[str]:
         """Examine the next frame; return the warnings, most often none."""
         lines = []
         if camera is not self._camera and camera != self._camera:
@@ -137,7 +131,7 @@ class StreamCheck:
         self._frames += 1
         if self._frames == self._next:
             self._next = self._next * 2 if self._next < self.LAST else 0
-            line = implausible_depth(depth_mm, raw, camera)
+            line = implausible_depth(depth_mm, camera)
             if line is not None:
                 lines.append(line)
                 self._next = 0
@@ -153,11 +147,6 @@ class StreamCheck:
         line = implausible_bones(np.stack(self._hands), self._camera)
         self._hands = None
         return [] if line is None else [line]
-
-    def warn(self, depth_mm: DepthMm, camera: Camera, raw: NDArray[Any] | None = None) -> None:
-        """Examine the next frame and warn with `cadstn.errors.CadstnWarning`: for the API."""
-        for line in self.depth(depth_mm, camera, raw):
-            warnings.warn(line, CadstnWarning, stacklevel=3)
 
 
 def describe_scene(depth_mm: DepthMm, refused: str = "") -> str:
@@ -186,11 +175,8 @@ def _sample(image: NDArray[Any]) -> NDArray[Any]:
     return some
 
 
-def _steps(depth_mm: DepthMm, raw: NDArray[Any] | None, camera: Camera) -> NDArray[Any]:
+def _steps(depth_mm: DepthMm, camera: Camera) -> NDArray[Any]:
     """Some of the sensor's own steps, those that measure nothing left out."""
-    if raw is not None and raw.ndim == 2 and raw.dtype.kind in "ui":
-        some = _sample(raw)
-        return some[(some > 0) & (some < 65535)].astype(np.int64)
     some = _sample(depth_mm)
     some = some[np.isfinite(some) & (some > 0)] / camera.depth_unit_mm
     whole: NDArray[Any] = np.rint(some)
@@ -261,15 +247,14 @@ def _unit_wrong(quantiles: tuple[float, float, float], camera: Camera) -> str | 
     )
 
 
-def holes_filled(depth_mm: DepthMm, raw: NDArray[Any] | None, camera: Camera) -> str | None:
+def holes_filled(depth_mm: DepthMm, camera: Camera) -> str | None:
     """Runs of one value where the sensor's step is finer than its noise: holes were filled."""
     if camera.depth_unit_mm > 0.25:  # coarser steps repeat by themselves
         return None
-    steps = _steps(depth_mm, raw, camera)
+    steps = _steps(depth_mm, camera)
     if steps.size and int(np.gcd.reduce(steps)) * camera.depth_unit_mm > 0.25:
         return None  # a coarser sensor's depths, written in finer units
-    image = raw if raw is not None and raw.ndim == 2 else depth_mm
-    rows = np.asarray(image[:: max(1, len(image) // 24)])
+    rows = depth_mm[:: max(1, len(depth_mm) // 24)]
     measured = np.asarray(rows > 0)
     same = (rows[:, 1:] == rows[:, :-1]) & measured[:, 1:]
     so_far = np.cumsum(same, axis=1)

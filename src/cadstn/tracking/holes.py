@@ -46,5 +46,5 @@ def without_filled(depth_mm: DepthMm, camera: Camera, before: Holes) -> tuple[De
     """
     filled, frames = before.filled, before.frames + 1
     if not filled and frames <= _LAST and frames.bit_count() == 1:
-        filled = holes_filled(depth_mm, None, camera) is not None
+        filled = holes_filled(depth_mm, camera) is not None
     return (unfilled(depth_mm) if filled else depth_mm), Holes(filled, frames)
