@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from cadstn.errors import CadstnError
 from cadstn.geometry.hand_shape import DIGIT_RADII_MM
 from cadstn.geometry.skeleton import HAND21
-from cadstn.tracking.angles import Array, quaternion_of, wrist_pose
+from cadstn.tracking.angles import Array, palm_axes, quaternion_of, wrist_pose
 from cadstn.tracking.conventions import OPENXR26, to_convention
 
 #: Camera (x right, y down, z forward) to OpenXR's axes: a rotation by 180 degrees about x.
@@ -92,8 +92,5 @@ def openxr_hand(joints_mm: NDArray[Any], side: str) -> OpenXRHand:
 
 def _along(bone: Array, right: Array) -> Array:
     """Columns x, y, z (3, 3): -z along a bone, x as near to a direction as can be."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        z = -bone / np.linalg.norm(bone)
-        x = right - (right @ z) * z
-        x = x / np.linalg.norm(x)
-    return np.stack([x, np.cross(z, x), z], 1)
+    x, y, z = palm_axes(bone, right).T
+    return np.stack([x, z, -y], 1)
