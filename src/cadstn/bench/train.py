@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from cadstn.io.text import duration
 from cadstn.train.family import Networks, StageMasks
 from cadstn.train.loop import mixed_precision, ready
 from cadstn.train.memory import keep_memory
@@ -156,12 +157,6 @@ def format_speeds(speeds: list[StageSpeed]) -> str:
         line = f"{speed.stage:<9}{speed.batch:>6}{speed.images_per_s:>10.1f}"
         line += f"{plain:>8.1f}{speed.images_per_s / plain:>7.2f}" if plain else f"{'-':>8}{'-':>7}"
         line += "".join(f"{1e3 * speed.seconds[name]:>14.1f}" for name in PARTS)
-        lines.append(line + f"{_duration(speed.schedule_s):>12}")
+        lines.append(line + f"{duration(speed.schedule_s):>12}")
     total = sum(speed.schedule_s for speed in speeds)
-    return "\n".join([*lines, f"the whole schedule: {_duration(total)}"])
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+    return "\n".join([*lines, f"the whole schedule: {duration(total)}"])

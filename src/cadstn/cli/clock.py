@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from cadstn.io.text import duration
+
 if TYPE_CHECKING:
     from cadstn.train import Progress
     from cadstn.train.recipes import Plan, Recipe
@@ -75,13 +77,6 @@ class PhaseClock:
             return False
         self._written = now
         return True
-
-
-def duration(seconds: float) -> str:
-    """Seconds in words of two digits: 40 s, 12 min, 3.2 h."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def progress_line(item: tuple[Progress, float | None] | None) -> str | None:

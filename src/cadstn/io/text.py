@@ -1,4 +1,4 @@
-"""Text of strangers inside files that other programs read."""
+"""Text for others: names of strangers in files that other programs read, and spans of time."""
 
 from __future__ import annotations
 
@@ -13,3 +13,10 @@ def csv_cell(text: str) -> str:
     """
     text = printable(text)
     return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words of two digits: 40 s, 12 min, 3.2 h."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
