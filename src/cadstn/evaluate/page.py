@@ -116,11 +116,7 @@ def to_html(blocks: Sequence[Block], title: str) -> str:
 def write_page(folder: Path, name: str, blocks: Sequence[Block], title: str) -> list[Path]:
     """Write NAME.html, NAME.md and the pictures of the Markdown, each whole or not at all.
 
-    Args:
-        folder: made where it does not exist.
-        name: of both pages, without ending.
-        blocks: what they show.
-        title: of the HTML page.
+    The folder is made where it does not exist.
 
     Returns:
         The files written.

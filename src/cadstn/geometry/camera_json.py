@@ -18,11 +18,6 @@ CAMERA_HINT = (
 def camera_fields(text: str, where: object, known: Collection[str]) -> dict[str, Any]:
     """Read a camera's fields from JSON.
 
-    Args:
-        text: of the file.
-        where: its name, for errors.
-        known: the fields that a camera has.
-
     Raises:
         CadstnError: naming the file on bad JSON, missing, unknown or nonsensical fields.
     """

@@ -34,10 +34,6 @@ _MAX_MEMBERS = 10_000
 def open_regular(path: Path, limit: int | None = None) -> Iterator[BinaryIO]:
     """Open a file for reading: never a pipe or a device, on which one could wait for ever.
 
-    Args:
-        path: the file.
-        limit: most bytes it may have.
-
     Raises:
         CadstnError: if it is no regular file, or larger.
         OSError: if it cannot be opened.

@@ -52,10 +52,6 @@ def check_stamp(path: Path, *, hint: str) -> bool:
     Files of older versions have none. A single damaged bit is found wherever it lies: in the
     stamp's first word, its last word, the hash or the rest.
 
-    Args:
-        path: the file.
-        hint: what to do about a damaged one.
-
     Raises:
         CadstnError: naming the file, if its contents are not those that were stamped.
     """

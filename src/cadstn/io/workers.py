@@ -20,11 +20,7 @@ def worker_pool(
     """Give a pool of fresh processes; SIGTERM, SIGHUP and Ctrl-C end it, and the block, at once.
 
     A worker whose parent dies, even by SIGKILL, ends itself. Jobs that have not begun are dropped
-    on an error.
-
-    Args:
-        workers: how many.
-        begin: called in each of them, first.
+    on an error. Each worker calls ``begin`` first.
     """
     with signals_end_it():
         pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin, (begin,))

@@ -40,9 +40,6 @@ def read_manifest(path: Path) -> list[Entry]:
 
     Without a name, results are named by the path below the folder that all these recordings share.
 
-    Args:
-        path: the manifest.
-
     Raises:
         CadstnError: naming the line, if it cannot be read; if two recordings have one name, or one
             name lies inside another; if there are none.

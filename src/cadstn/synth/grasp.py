@@ -56,12 +56,7 @@ class Grasps(NamedTuple):
 
 
 def sample_grasps(draws: Draws, shape: Shape) -> Grasps:
-    """Draw one grasp for every hand.
-
-    Args:
-        draws: G streams.
-        shape: of the hands, G of them.
-    """
+    """Draw one grasp for every hand."""
     found = _try(draws.fork("try 0"), shape)
     for number in range(1, TRIES):
         rows = (~found.there).nonzero()[:, 0]

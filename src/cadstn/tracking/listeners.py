@@ -196,9 +196,6 @@ class StatusLine:
     """Reports how tracking does, where no other output was requested.
 
     On a terminal once a second, each line over the one before; elsewhere a line every five seconds.
-
-    Args:
-        stream: to write to.
     """
 
     def __init__(self, stream: TextIO) -> None:

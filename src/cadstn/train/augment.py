@@ -217,13 +217,7 @@ def recenter(batch: Batch, shift_mm: Tensor, scale: Tensor, matrix: Tensor) -> B
 
 
 def shake(batch: Batch, draws: Draws, noise_mm: float) -> Batch:
-    """Add Gauss noise to the depth of surface pixels; none appears, disappears or leaves the cube.
-
-    Args:
-        batch: crops with labels.
-        draws: of the B samples.
-        noise_mm: standard deviation.
-    """
+    """Add Gauss noise to the depth of surface pixels; none comes, goes or leaves the cube."""
     crops = batch.crops
     noise = draws.normal(*crops.shape[1:], std=noise_mm) * (2 / batch.cube_mm).view(-1, 1, 1, 1)
     # Just below +1, which means that there is no surface.
@@ -236,11 +230,6 @@ def cut_off(batch: Batch, draws: Draws, share: float) -> Batch:
 
     Up to half of a hand's joints are then out of sight, or all of them: what is left of it is an
     arm, and no hand. Labels of a hand that is there stay.
-
-    Args:
-        batch: crops with labels.
-        draws: of the B samples.
-        share: of the clips.
     """
     size = batch.crops.shape[-1]
     side = draws.choice([1.0] * 4)

@@ -44,10 +44,6 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str,
 def read_tensors(path: Path, hint: str = _HINT) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Read what `write_tensors` wrote; nothing in the file is executed.
 
-    Args:
-        path: the file.
-        hint: what to do about a damaged one.
-
     Raises:
         CadstnError: if the file is missing, not a safetensors file, or its contents changed since
             it was written.
@@ -241,10 +237,6 @@ def check_same(path: Path, theirs: Mapping[str, str], ours: Mapping[str, str], s
 
 def recipe_of(path: Path, about: Mapping[str, str]) -> Recipe:
     """The recipe that a file's weights were made by.
-
-    Args:
-        path: the file, which errors name.
-        about: the text beside its weights.
 
     Raises:
         CadstnError: if it names none, or one that is damaged.

@@ -26,10 +26,6 @@ def without_hand(moving: Sequence, *, arm: bool) -> Sequence:
     The second hand goes. Of the labelled one, either hand and arm go and what was held stays in the
     air; or both are pushed, along the forearm and across the line of sight, until the hand is out
     of the picture in every frame: what is left is an arm that reaches out of it.
-
-    Args:
-        moving: a scene with a hand.
-        arm: whether the arm stays.
     """
     import torch
 

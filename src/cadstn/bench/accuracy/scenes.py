@@ -83,14 +83,7 @@ SCENES = {
 
 
 def clip(name: str, seed: int, index: int, frames: int) -> tuple[Sequence, Camera]:
-    """One clip of a scene, ready to render, and its camera.
-
-    Args:
-        name: one of `SCENES`.
-        seed: of the set.
-        index: of the clip.
-        frames: of the clip.
-    """
+    """One clip of a scene, ready to render, and its camera."""
     from cadstn.synth.frames import Sequence
     from cadstn.synth.sensors import sensor
     from cadstn.synth.write import SYNTH_CAMERA
@@ -112,12 +105,6 @@ def clip(name: str, seed: int, index: int, frames: int) -> tuple[Sequence, Camer
 
 def choose_clips(name: str, seed: int, count: int, frames: int) -> list[int]:
     """The first clips of a scene that show what it is about.
-
-    Args:
-        name: one of `SCENES`.
-        seed: of the set.
-        count: how many clips.
-        frames: of each.
 
     Raises:
         CadstnError: if there are not as many among the first 20,000.
