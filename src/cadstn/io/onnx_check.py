@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from cadstn.errors import CadstnError
 
 _HINT = "give a file made by 'cadstn export', or leave --weights out to use the shipped ones"
-_OUTPUTS = ("joints", "w1", "h_next", "c_next")
-_COMPACT_OUTPUTS = (*_OUTPUTS, "before_next", "spatial", "spread", "present", "left")
+PAPER_OUTPUTS = ("joints", "w1", "h_next", "c_next")
+COMPACT_OUTPUTS = (*PAPER_OUTPUTS, "before_next", "spatial", "spread", "present", "left")
 _PATIENCE_S = 20.0
 
 
@@ -39,7 +39,7 @@ def check_network(session: Any) -> None:
     """
     sizes = _sizes(dict(session.get_modelmeta().custom_metadata_map))
     feed = _feed(sizes, {item.name for item in session.get_inputs()})
-    names = list(_COMPACT_OUTPUTS if sizes.compact else _OUTPUTS)
+    names = list(COMPACT_OUTPUTS if sizes.compact else PAPER_OUTPUTS)
     missing = sorted(set(names) - {item.name for item in session.get_outputs()})
     if missing:
         raise CadstnError(f"network without the output '{missing[0]}'", hint=_HINT)
@@ -79,10 +79,10 @@ def check_detector(session: Any) -> None:
         raise CadstnError("detector's hands of an empty frame are not finite", hint=_HINT)
 
 
-def run_network(session: Any, names: list[str], feed: Mapping[str, NDArray[Any]]) -> Any:
+def run_network(session: Any, names: Sequence[str], feed: Mapping[str, NDArray[Any]]) -> Any:
     """Run a session; raises CadstnError where onnxruntime fails, as a damaged network may."""
     try:
-        return session.run(names, feed)
+        return session.run(list(names), feed)
     except Exception as error:  # onnxruntime's own errors share no public base class
         raise _failed(error) from None
 

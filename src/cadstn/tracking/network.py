@@ -10,16 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cadstn.geometry.skeleton import KNUCKLES, Skeleton
-from cadstn.io.onnx_check import run_network
+from cadstn.io.onnx_check import COMPACT_OUTPUTS, PAPER_OUTPUTS, run_network
 
 if TYPE_CHECKING:
     from cadstn.tracking.detector import Detector
 
 Float32 = NDArray[np.float32]
-_OUTPUTS = ["joints", "w1", "h_next", "c_next"]
-_COMPACT_OUTPUTS = [
-    *_OUTPUTS, "before_next", "spatial", "spread", "present", "left",
-]  # fmt: skip
 
 WANTS_KEY = "wants"
 """Key of a file's metadata that holds `Wants` as JSON."""
@@ -176,11 +172,11 @@ class Network:
         """
         feed = {"crops": crops, "h": state.h, "c": state.c}
         if not self.wants.compact:
-            joints, w1, h, c = run_network(self.session, _OUTPUTS, feed)
+            joints, w1, h, c = run_network(self.session, PAPER_OUTPUTS, feed)
             return Step(joints, w1, StreamState(h, c, state.before))
         feed["shift"] = np.zeros((len(crops), 3), np.float32) if shift is None else shift
         feed["before"] = state.before
         if self.wants.first:
             feed["first"] = np.array(False)
-        joints, w1, h, c, before, *rest = run_network(self.session, _COMPACT_OUTPUTS, feed)
+        joints, w1, h, c, before, *rest = run_network(self.session, COMPACT_OUTPUTS, feed)
         return Step(joints, w1, StreamState(h, c, before), *rest)
