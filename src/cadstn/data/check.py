@@ -19,6 +19,7 @@ from cadstn.data import msra, nyu
 from cadstn.data.dataset import Dataset, Sample
 from cadstn.errors import CadstnError, printable
 from cadstn.geometry.camera import DepthMm
+from cadstn.io.text import counted
 
 #: At most this many files of one kind are named; all of them are counted, and in the JSON.
 NAMED = 5
@@ -151,14 +152,14 @@ def describe(report: Report) -> Iterator[str]:
     sequences, subjects = len(set(data.sequences)), sorted(set(data.subjects))
     yield f"{data.name} {data.split}: {data.layout}, in {data.folder}"
     yield (
-        f"  {_count(len(data), 'frame')}, {report.opened} of them readable "
+        f"  {counted(len(data), 'frame')}, {report.opened} of them readable "
         f"({report.megabytes:.0f} MB); {len(data.skeleton)} joints, {len(data.scored)} scored"
     )
     yield (
-        f"  {_count(sequences, 'sequence')}, {_count(len(subjects), 'subject')}"
+        f"  {counted(sequences, 'sequence')}, {counted(len(subjects), 'subject')}"
         f" ({', '.join(map(printable, subjects[:NAMED]))}"
         f"{', ...' if len(subjects) > NAMED else ''}), "
-        f"{_count(len(data.shots()), 'shot')} ({data.cut_rule})"
+        f"{counted(len(data.shots()), 'shot')} ({data.cut_rule})"
     )
     if report.behind_mm is not None:
         low, middle, high = report.behind_mm
@@ -238,7 +239,3 @@ def _disagreeing(dataset: Dataset) -> Iterable[Problem]:
     for index in np.flatnonzero(apart_mm > _APART_MM).tolist():
         what = f"joint_uvd and joint_xyz are {apart_mm[index]:.0f} mm apart"
         yield Problem("disagrees", dataset.names[index], what)
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}{'' if number == 1 else 's'}"

@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike
 
 from cadstn.errors import CadstnError
 from cadstn.io.joints import FloatArray
+from cadstn.io.text import counted
 
 #: With fewer shots the test is cut into this many stretches.
 LEAST_UNITS = 8
@@ -60,10 +61,9 @@ class Units:
     def __str__(self) -> str:
         if not self.few:
             return f"a bootstrap over the {self.shots} shots"
-        count = f"{self.shots} shot{'' if self.shots == 1 else 's'}"
         return (
-            f"a bootstrap over {len(self.starts)} stretches of the {count}: too few shots to "
-            "resample, so that intervals are narrower than they should be"
+            f"a bootstrap over {len(self.starts)} stretches of the {counted(self.shots, 'shot')}: "
+            "too few shots to resample, so that intervals are narrower than they should be"
         )
 
 
@@ -106,12 +106,12 @@ def bootstrap(values: ArrayLike, cuts: Sequence[int] = ()) -> Interval:
     runs = np.atleast_2d(np.asarray(values, dtype=np.float64))
     if np.ndim(values) not in (1, 2) or not runs.size:
         raise CadstnError(f"values of shape {np.shape(values)}", hint="give one number a frame")
-    counted = ~np.isnan(runs)
-    if not counted.any():
+    known = ~np.isnan(runs)
+    if not known.any():
         return Interval(math.nan, math.nan, math.nan)
     starts = resampling_units(runs.shape[1], cuts).starts
-    sums = np.add.reduceat(np.where(counted, runs, 0.0), starts, axis=1)
-    counts = np.add.reduceat(counted.astype(np.float64), starts, axis=1)
+    sums = np.add.reduceat(np.where(known, runs, 0.0), starts, axis=1)
+    counts = np.add.reduceat(known.astype(np.float64), starts, axis=1)
     kept = counts.sum(axis=0) > 0  # a shot of lost frames alone does not count
     sums, counts = sums[:, kept], counts[:, kept]
     mean = float(sums.sum() / counts.sum())

@@ -19,12 +19,8 @@ from cadstn.evaluate.intervals import resampling_units
 from cadstn.evaluate.metrics import ACCURACY_MM, METRICS
 from cadstn.evaluate.page import Block, Picture, Table, Text
 from cadstn.evaluate.protocol import Protocol
-from cadstn.evaluate.published import (
-    PAPER_MM,
-    PAPER_TABLE,
-    authors_log_mm,
-    paper_rows,
-)
+from cadstn.evaluate.published import PAPER_MM, PAPER_TABLE, authors_log_mm, paper_rows
+from cadstn.io.text import counted
 
 _AUTHORS_CADSTN = "CADSTN (authors)"
 # A joint with less than this share of the mean error was not estimated.
@@ -43,7 +39,7 @@ def rules_text(comparison: Comparison) -> Text:
     return Text(
         f"Rules of every number on {rules.title}: {len(comparison.truth_xyz_mm)} frames; "
         f"{len(rules.skeleton)} joints ({rules.joint_subset}); camera {rules.camera_text}; "
-        f"{_plural(shots, 'shot')}{cut}, "
+        f"{counted(shots, 'shot')}{cut}, "
         f"and nothing is measured across a cut; crop centre: {_centers(comparison)}. "
         f"Intervals are 95 % ones from {units}. Acceleration error: "
         "mean of |a_pred - a_true|, a = x[t-1] - 2 x[t] + x[t+1]; jitter: mean of |a_pred|."
@@ -56,7 +52,7 @@ def short_note(comparison: Comparison) -> str:
     few = resampling_units(len(comparison.truth_xyz_mm), rules.cuts).few
     return (
         f"{rules.title}: {len(rules.skeleton)} joints, {rules.camera_text.split(',')[0]} px, "
-        f"{_plural(len(rules.cuts) + 1, 'shot')}, crop centre {_centers(comparison)}."
+        f"{counted(len(rules.cuts) + 1, 'shot')}, crop centre {_centers(comparison)}."
         f"{' Too few shots: intervals are too narrow.' if few else ''}"
     )
 
@@ -210,10 +206,6 @@ def given_joints(entry: Entry, rules: Protocol) -> str:
 
     A network that crops around a true joint and then writes that joint down has not found it.
 
-    Args:
-        entry: one method.
-        rules: names the joints.
-
     Returns:
         A sentence without its full stop; empty where every joint was estimated.
     """
@@ -247,10 +239,6 @@ def _method_row(entry: Entry, printed: float | None) -> tuple[str, ...]:
 
 def _centers(comparison: Comparison) -> str:
     return " and ".join(sorted({entry.center for entry in comparison.entries}))
-
-
-def _plural(count: int, word: str) -> str:
-    return f"{count} {word}" + ("" if count == 1 else "s")
 
 
 def number_text(value: float, digits: int) -> str:

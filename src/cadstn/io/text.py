@@ -1,4 +1,4 @@
-"""Text for others: names of strangers in files that other programs read, and spans of time."""
+"""Text for others: strangers' names in files that other programs read, numbers, spans of time."""
 
 from __future__ import annotations
 
@@ -13,6 +13,11 @@ def csv_cell(text: str) -> str:
     """
     text = printable(text)
     return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
+
+
+def counted(number: int, thing: str) -> str:
+    """A number of things: 1 frame, 2 frames."""
+    return f"{number} {thing}" + ("" if number == 1 else "s")
 
 
 def duration(seconds: float) -> str:
