@@ -26,7 +26,6 @@ from cadstn.train.seeds import Use
 from cadstn.train.state import below, moments, read_tensors, restore, write_tensors
 from cadstn.train.whole_bank import WholeBank, whole_bank
 
-_TRAIN, _ORDER = Use.WHOLE, Use.WHOLE_ORDER
 _SAVE_EVERY = 250
 _REPORT_EVERY = 50
 _CHECKPOINT, _WEIGHTS = "checkpoint.safetensors", "detector.safetensors"
@@ -120,12 +119,12 @@ def train_detector(
     """
     out.mkdir(parents=True, exist_ok=True)
     _same_recipe(out, recipe)
-    make = {"workers": workers, "on_frames": on_frames}
     bank = whole_bank(
         out / "frames",
-        seed=(recipe.seed, _TRAIN),
+        seed=(recipe.seed, Use.WHOLE),
         frames=recipe.frames,
-        **make,  # type: ignore[arg-type]
+        workers=workers,
+        on_frames=on_frames,
     )
     torch.manual_seed(recipe.seed)
     model = Detector().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -189,7 +188,7 @@ def _step(
     model: Detector, bank: WholeBank, recipe: DetectorRecipe, step: int
 ) -> tuple[Tensor, Tensor]:
     """Loss of one step: a pure function of the weights, the frames, the seed and the step."""
-    rng = np.random.default_rng((recipe.seed, _ORDER, step))
+    rng = np.random.default_rng((recipe.seed, Use.WHOLE_ORDER, step))
     rows = rng.integers(0, len(bank), recipe.batch)
     depth, focal, target = augmented(bank, rows, rng)
     with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bf16):
