@@ -18,6 +18,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 JOINTS = 14
 
@@ -140,23 +141,9 @@ PEERS = {
 
 def gflop(model: nn.Module, example: Tensor) -> float:
     """Twice the multiply-adds of convolutions and dense layers, counted as they run."""
-    total = 0
-
-    def count(layer: nn.Module, given: tuple[Tensor], out: Tensor) -> None:
-        nonlocal total
-        weight = layer.weight
-        assert isinstance(weight, Tensor)
-        transposed = isinstance(layer, (nn.ConvTranspose2d, nn.ConvTranspose3d))
-        places = given[0] if transposed else out
-        total += 2 * weight.numel() * (places.numel() // places.shape[1])
-
-    kinds = (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d, nn.Linear)
-    hooks = [m.register_forward_hook(count) for m in model.modules() if isinstance(m, kinds)]
-    with torch.no_grad():
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
         model(example)
-    for hook in hooks:
-        hook.remove()
-    return total / 1e9
+    return float(counter.get_total_flops()) / 1e9
 
 
 def export_peers(folder: Path) -> dict[str, Path]:
