@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from onnx import ModelProto, TensorProto, helper, numpy_helper
-from torch import Tensor, nn
+from torch import nn
 
 from cadstn.errors import CadstnError
 
@@ -17,26 +17,17 @@ def round_to_half(model: nn.Module) -> None:
     Raises:
         CadstnError: a weight is too large for float16.
     """
+    # Biases are not among them: they are a thousandth of the file.
+    weights = {name: w for name, w in model.named_parameters() if w.ndim >= 2}
     with torch.no_grad():
-        for weight, rounded in _half_weights(model):
-            weight.copy_(rounded)
-
-
-def _half_weights(model: nn.Module) -> list[tuple[nn.Parameter, Tensor]]:
-    """Pair each weight that a half file stores as float16 with its float16 value.
-
-    Biases are not among them: they are a thousandth of the file.
-    """
-    pairs = []
-    for name, weight in model.named_parameters():
-        if weight.ndim >= 2:
-            rounded = weight.detach().half()
-            if not rounded.isfinite().all():
+        rounded = {name: weight.half() for name, weight in weights.items()}
+        for name, weight in rounded.items():
+            if not weight.isfinite().all():
                 raise CadstnError(
                     "a weight does not fit into float16", where=name, hint="use half=False"
                 )
-            pairs.append((weight, rounded))
-    return pairs
+        for name, weight in weights.items():
+            weight.copy_(rounded[name])
 
 
 def store_as_half(proto: ModelProto) -> None:

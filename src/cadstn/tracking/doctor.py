@@ -77,14 +77,13 @@ def _self_test(network: Any, seconds: float) -> str:
     from cadstn.tracking.tracker import Tracker
 
     tally, began = Tally(), time.perf_counter()
-    moved, errors = [], []
+    errors = []
     source = open_source("demo", loop=True)
     truth = source._recording.truth_xyz_mm  # type: ignore[attr-defined]
     for seen in track_source(source, Tracker(network), seconds=seconds, tally=tally):
         if seen.hand.found:
             joints = seen.hand.joints_mm - truth[seen.frame.index % len(truth)]
             errors.append(float(np.linalg.norm(joints, axis=1).mean()))
-        moved.append(seen.took_ms)
     if not errors:
         return f"failed: no hand in {tally.frames} frames"
     passed = time.perf_counter() - began
