@@ -126,7 +126,8 @@ def test_a_slow_page_gets_the_newest_frame(page: PageView) -> None:
     ("origin", "host"),
     [("http://evil.example", None), (None, None), ("null", None), ("https://127.0.0.1", None),
      ("http://127.0.0.1:1", None), ("http://evil.example", "evil.example"),
-     ("http://localhost.evil.example", "localhost.evil.example")],
+     ("http://localhost.evil.example", "localhost.evil.example"), ("http://localhost:1", None),
+     ("http://localhost", None), ("https://localhost", None)],
 )  # fmt: skip
 def test_pages_of_others_get_no_frames(
     page: PageView, origin: str | None, host: str | None
@@ -140,9 +141,11 @@ def test_a_name_that_was_made_to_lead_here_is_refused(page: PageView, host: str)
     assert get(page, "/index.html", host)[0] == 403
 
 
-def test_localhost_is_this_machine(page: PageView) -> None:
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+@pytest.mark.parametrize("origin", ["localhost", "127.0.0.1"])
+def test_localhost_is_this_machine(page: PageView, origin: str, host: str) -> None:
     port = address(page).split(":")[1]
-    with watch(page, f"http://localhost:{port}", f"localhost:{port}") as client:
+    with watch(page, f"http://{origin}:{port}", f"{host}:{port}") as client:
         assert "bones" in json.loads(client.recv(timeout=5))
 
 

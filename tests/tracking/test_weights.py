@@ -87,6 +87,8 @@ def test_verify_tells_known_own_and_damaged_files(tmp_path: Path) -> None:
     (tmp_path / "b.onnx").write_bytes(b"other")
     with pytest.raises(CadstnError, match=r"b\.onnx: in no index"):
         verify_file(tmp_path / "b.onnx")
+    with pytest.raises(CadstnError, match=r"c\.onnx: no such file; 'cadstn weights list'"):
+        verify_file(tmp_path / "c.onnx")
     if os.path.exists("/dev/zero"):
         with pytest.raises(CadstnError, match="/dev/zero: a folder, pipe or device"):
             verify_file(Path("/dev/zero"))

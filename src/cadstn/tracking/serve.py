@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 #: Where it listens, unless the user gives another address: on this machine alone.
 HOST, PORT = "127.0.0.1", 8765
 FRAMES = "/frames"
+#: This machine by number and by name: a page at one may ask for frames at the other.
+_THIS = ("127.0.0.1", "localhost")
 _START = "/index.html?live"
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 #: Seconds after which a browser that takes nothing any more is cut off at the end.
@@ -42,6 +44,7 @@ class PageView:
     looked up among the page's files and never made a path. Pages of other origins get no frames:
     the origin must be the address that was requested, and that must be this machine's ``host``,
     ``localhost`` or a number, so that a name which is made to lead here does not pass either.
+    ``localhost`` and 127.0.0.1 are one address; another port is another origin.
 
     Args:
         skeleton: of the tracker.
@@ -146,7 +149,7 @@ class PageView:
             return connection.respond(403, "Open the address that cadstn printed.\n")
         path = request.path.split("?")[0]
         if path == FRAMES:
-            if origins == [f"http://{hosts[0]}"]:
+            if len(origins) == 1 and origins[0] in _origins(hosts[0]):
                 return None
             return connection.respond(403, "Only the page of cadstn itself gets frames.\n")
         if path == "/":
@@ -175,6 +178,12 @@ class PageView:
         except ValueError:
             return False
         return True
+
+
+def _origins(host: str) -> tuple[str, ...]:
+    """Origins of the page that was opened at a Host header's address."""
+    name, colon, port = host.partition(":")
+    return tuple(f"http://{own}{colon}{port}" for own in (_THIS if name in _THIS else (name,)))
 
 
 def frame_message(seen: Tracked) -> bytes:

@@ -140,6 +140,10 @@ def verify_file(path: Path) -> str:
     Raises:
         CadstnError: if it is absent, damaged, or nothing is known to compare it with.
     """
+    if not path.exists():
+        raise CadstnError(
+            "no such file", where=path, hint="'cadstn weights list' lists those known"
+        )
     with error_context(path):
         sha256 = file_sha256(path)
         stamped = check_stamp(path, hint="copy it again")
