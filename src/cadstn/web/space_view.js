@@ -48,7 +48,12 @@ export class SpaceView {
     if (found.length) this.follow(found[0].joints);
     fit(this.canvas);
     const { width, height } = this.canvas;
-    const image = this.context.createImageData(width, height);
+    // Kept from frame to frame: a megabyte of each would be made and thrown away otherwise.
+    if (this.image?.width !== width || this.image.height !== height) {
+      this.image = this.context.createImageData(width, height);
+      this.distances = new Float32Array(width * height);
+    }
+    const { image } = this;
     this.points(frame, new Uint32Array(image.data.buffer), width, height);
     this.context.putImageData(image, 0, 0);
     const project = this.projection(width, height);
@@ -88,7 +93,7 @@ export class SpaceView {
   /** Draw what was measured around the middle of the view, near points over far ones. */
   points({ width: columns, height: rows, depth, camera }, pixels, width, height) {
     pixels.fill(0xff161210);
-    const distances = new Float32Array(pixels.length).fill(Infinity);
+    const distances = this.distances.fill(Infinity);
     const project = this.projection(width, height);
     const [cx, cy, cz] = this.center;
     // Only pixels that can lie in the cube around the middle are visited.
