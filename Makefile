@@ -1,4 +1,4 @@
-# For a fresh machine: `make demo` (no torch), `make test` (everything), `make docs` (the site), `make web` (in the browser).
+# For a fresh machine: `make demo` and `make web` (in the browser), both without torch; `make test` (everything), `make docs` (the site).
 PYTHON ?= python3
 DEMO := .venv/bin
 DEV := .venv-dev/bin
@@ -35,8 +35,8 @@ docs: .venv-dev/ready $(if $(shell command -v npm),node_modules/ready)  ## the d
 	$(DEV)/zensical build --clean --strict
 	$(if $(shell command -v npm),$(DEV)/python docs/web.py site/web)
 
-web: .venv-dev/ready node_modules/ready  ## the page that tracks in the browser, into site/web; at PORT (8000)
-	$(DEV)/python docs/web.py site/web --serve $${PORT:-8000}
+web: .venv/ready node_modules/ready  ## the page that tracks in the browser, into site/web; at PORT (8000); no torch
+	$(DEMO)/python docs/web.py site/web --serve $${PORT:-8000}
 
 web-test: .venv-dev/ready node_modules/ready  ## its tests, in Chromium (CHROMIUM=/usr/bin/chromium)
 	$(DEV)/python docs/web.py site/web
@@ -48,7 +48,7 @@ node_modules/ready: package.json package-lock.json
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(DEMO)/python -m pip install $(PIP_ARGS) -e .
+	$(DEMO)/python -m pip install $(PIP_ARGS) -e '.[export]'
 	touch $@
 
 .venv-dev/ready: pyproject.toml constraints.txt
