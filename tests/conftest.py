@@ -1,4 +1,4 @@
-"""Where others' data lie: beside the repository, or where CADSTN_SHARED says."""
+"""Where others' data lie, and how many threads a test has."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
+
+# The suite runs in several processes: one thread each. With more, torch's threads wait for each
+# other in busy loops and take the processors from the other tests. Before torch is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")
