@@ -1,8 +1,10 @@
-"""Where others' data lie, and how many threads a test has."""
+"""Where others' data lie, a short demo, and how many threads a test has."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -28,3 +30,30 @@ def published(shared: Path) -> Path:
     if not folder.is_dir():
         pytest.skip(f"no published predictions at {folder} (set CADSTN_SHARED)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def demo_clip() -> Callable[[Path, int], Path]:
+    """Writes the demo's first frames with their truth to a path, which it returns."""
+    import numpy as np
+
+    from cadstn.geometry.skeleton import HAND21
+    from cadstn.io import open_recording, write_recording
+
+    def write(path: Path, count: int) -> Path:
+        demo = open_recording("demo")
+        assert demo.truth_xyz_mm is not None
+        units = [frame.depth.astype(np.uint16) for frame in islice(demo, count)]
+        truth = demo.truth_xyz_mm[:count]
+        write_recording(path, units, demo.camera, truth_xyz_mm=truth, skeleton=HAND21)
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def short_demo(
+    demo_clip: Callable[[Path, int], Path], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A folder whose `demo` has 30 frames: in it the name opens these, not the package's 150."""
+    return demo_clip(tmp_path_factory.mktemp("short") / "demo", 30).parent

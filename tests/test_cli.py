@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 
@@ -29,19 +30,9 @@ def run(*arguments: object) -> Result:
 
 
 @pytest.fixture(scope="module")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def clip(demo_clip: Callable[[Path, int], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The first eight frames of the demo, with their truth."""
-    path = tmp_path_factory.mktemp("cli") / "clip"
-    with resources.as_file(resources.files("cadstn") / "demo") as demo:
-        frames = list(open_recording(demo))[:8]
-    write_recording(
-        path,
-        [frame.depth.astype(np.uint16) for frame in frames],
-        frames[0].camera,
-        truth_xyz_mm=np.stack([f.truth_xyz_mm for f in frames if f.truth_xyz_mm is not None]),
-        skeleton=HAND21,
-    )
-    return path
+    return demo_clip(tmp_path_factory.mktemp("cli") / "clip", 8)
 
 
 def test_track_writes_all_that_it_promises(clip: Path, tmp_path: Path) -> None:
@@ -126,7 +117,7 @@ def test_no_size_or_rate_of_frames_ends_tracking(
             opened.release()
 
 
-def test_a_bad_frame_is_told_skipped_and_counted(clip: Path, tmp_path: Path) -> None:
+def test_a_bad_frame_is_reported_skipped_and_counted(clip: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken"
     shutil.copytree(clip, broken)
     data = (broken / "000003.png").read_bytes()
@@ -266,7 +257,10 @@ def test_synth_is_a_function_of_its_seed(tmp_path: Path) -> None:
 def test_train_export_track(clip: Path, tmp_path: Path) -> None:
     """The whole road: rendered hands, three stages, one file, joints."""
     pytest.importorskip("torch")
-    sizes = ("spatial.steps=3", "temporal.steps=2", "fusion.steps=2")
+    sizes = (
+        "net.size=16", "net.slices=2", "net.channels=[2,4,4]", "net.width=8", "net.hidden=8",
+        "validation_frames=4", "spatial.steps=3", "temporal.steps=2", "fusion.steps=2",
+    )  # fmt: skip
     arguments = ["train", "tiny", "--out", tmp_path / "run"]
     result = run(*arguments, *(a for s in sizes for a in ("--set", s)))
     assert result.exit_code == 0, result.output
@@ -276,7 +270,7 @@ def test_train_export_track(clip: Path, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     wrong = run("train", "tiny", "--out", tmp_path / "x", "--set", "net.widht=3")
     assert "did you mean 'width'?" in str(wrong.exception)
-    for blend, told in (
+    for blend, line in (
         ("shipped", "'shipped' is not weights and a share"),
         ("shipped=1.5", "is not weights and a share"),
         ("shipped=some", "is not weights and a share"),
@@ -284,10 +278,12 @@ def test_train_export_track(clip: Path, tmp_path: Path) -> None:
         ("shipped=0.2", "only compact networks are blended"),
     ):
         wrong = run("export", tmp_path / "run", "--out", tmp_path / "no.onnx", "--blend", blend)
-        assert told in str(wrong.exception), blend
+        assert line in str(wrong.exception), blend
 
 
-def test_without_torch_the_mend_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_torch_the_hint_installs_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setitem(__import__("sys").modules, "torch", None)
     with pytest.raises(CadstnError, match=r"pip install 'cadstn\[train\]'"):
         need_train("cadstn train")
@@ -308,8 +304,8 @@ def test_a_stop_that_was_asked_for_is_no_error(
 
     monkeypatch.setattr("cadstn.cli.cli", stopped)
     main()
-    told = capsys.readouterr().err
-    assert told.strip() == "stopped after step 76 of the spatial stage; the same command goes on"
+    printed = capsys.readouterr().err
+    assert printed.strip() == "stopped after step 76 of the spatial stage; the same command goes on"
 
 
 @pytest.mark.parametrize(

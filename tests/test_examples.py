@@ -1,4 +1,4 @@
-"""The scripts and the notebook of examples/ run on the packaged recording."""
+"""The scripts and the notebook of examples/ run on the beginning of the packaged recording."""
 
 import inspect
 import json
@@ -12,7 +12,12 @@ import pytest
 import cadstn
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
-DEMO_FRAMES = 150
+FRAMES = 30
+
+
+@pytest.fixture(autouse=True)
+def in_short_demo(short_demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(short_demo)
 
 
 def run(
@@ -37,7 +42,7 @@ def test_camera_loop_prints_a_line_a_frame(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lines = run("camera_loop.py", monkeypatch, capsys)
-    assert len(lines) == DEMO_FRAMES
+    assert len(lines) == FRAMES
     assert "no hand" not in lines[-1]
 
 
@@ -48,9 +53,9 @@ def test_two_hands_finds_a_left_and_a_right_one(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lines = run("two_hands.py", monkeypatch, capsys)
-    assert len(lines) == DEMO_FRAMES
+    assert len(lines) == FRAMES
     both = [line for line in lines if "left at" in line and "right at" in line]
-    assert len(both) > 0.9 * DEMO_FRAMES
+    assert len(both) > 0.9 * FRAMES
 
 
 def test_joint_angles_are_degrees(
@@ -58,7 +63,7 @@ def test_joint_angles_are_degrees(
 ) -> None:
     header, *rows = (line.split(",") for line in run("joint_angles.py", monkeypatch, capsys))
     assert header[:3] == ["time_s", "gesture", "index_mcp_flexion"]
-    assert len(rows) == DEMO_FRAMES
+    assert len(rows) == FRAMES
     assert {len(row) for row in rows} == {len(header)}
     assert "open" in {row[1] for row in rows}
     degrees = np.array([row[2:] for row in rows], float)
@@ -70,7 +75,7 @@ def test_score_file_prints_the_error(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lines = run("score_file.py", monkeypatch, capsys)
-    assert lines[0].endswith(f"of {DEMO_FRAMES}")
+    assert lines[0].endswith(f"of {FRAMES}")
     assert float(lines[1].split()[-2]) < 10
 
 
@@ -84,5 +89,5 @@ def test_the_notebook_runs(monkeypatch: pytest.MonkeyPatch) -> None:
             assert cell["outputs"] == [], "stored outputs go stale: clear them"
             exec(compile("".join(cell["source"]), f"cell {number}", "exec"), names)
     plots.close("all")
-    assert names["joints_mm"].shape == (DEMO_FRAMES, 21, 3)  # type: ignore[attr-defined]
+    assert names["joints_mm"].shape == (150, 21, 3)  # type: ignore[attr-defined]
     assert names["errors_mm"].mean() < 10  # type: ignore[attr-defined]

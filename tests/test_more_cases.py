@@ -92,19 +92,22 @@ def test_the_demo_takes_hands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(
         "cadstn.io.open_recording", lambda path: part_of(open_recording(path), 0, 6)
     )
-    told = CliRunner().invoke(cli, ["demo", "--hands", "2", "--out", str(tmp_path / "out")])
-    assert told.exit_code == 0, told.output
+    done = CliRunner().invoke(cli, ["demo", "--hands", "2", "--out", str(tmp_path / "out")])
+    assert done.exit_code == 0, done.output
     assert (tmp_path / "out" / "joints-2.npz").is_file()
 
 
-def test_a_full_view_file_is_reported_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_view_file_is_reported_once(
+    short_demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("rerun", reason="no rerun (extra view)")
+    monkeypatch.chdir(short_demo)
     monkeypatch.setattr("cadstn.tracking.rerun_view.LARGEST_BYTES", 0)
-    told = CliRunner().invoke(
+    done = CliRunner().invoke(
         cli, ["live", "demo", "--fast", "--view", "file", "--out", str(tmp_path)]
     )
-    assert told.exit_code == 0, told.output
-    assert told.stderr.count("view.rrd has reached its size") == 1
+    assert done.exit_code == 0, done.output
+    assert done.stderr.count("view.rrd has reached its size") == 1
 
 
 def test_numpy_numbers_make_a_camera() -> None:
