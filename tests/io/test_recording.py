@@ -255,6 +255,13 @@ def test_missing_empty_and_foreign(tmp_path: Path) -> None:
     )
 
 
+def test_results_of_a_tracking_are_no_recording(tmp_path: Path) -> None:
+    save(tmp_path / "contact.png", units(1)[0])
+    np.savez(tmp_path / "joints.npz", joints_xyz_mm=np.zeros((1, 21, 3)))
+    line = refused(open_recording, tmp_path)
+    assert line.startswith(f"{tmp_path}: holds the results of a tracking, not a recording; give")
+
+
 def test_missing_camera_shows_the_command(tmp_path: Path) -> None:
     path = tmp_path / "my hand"
     save(path / "0.png", units(1)[0])

@@ -237,6 +237,12 @@ def _folder_camera(path: Path, shots: list[Path], every: list[Path]) -> Camera:
     if not files:
         if (known := layout_camera(path, every)) is not None:
             return known
+        if (path / "joints.npz").is_file():
+            raise CadstnError(
+                "holds the results of a tracking, not a recording",
+                where=path,
+                hint="give the recording itself; 'cadstn retarget' and 'score' take joints.npz",
+            )
         raise _no_camera(path, "camera.json")
     cameras = [parse_camera(str(file)) for file in files]
     for file, camera in zip(files, cameras, strict=True):
