@@ -25,7 +25,8 @@ SHARED = Path(os.environ.get("CADSTN_SHARED", Path(__file__).parents[2].parent /
 
 #: Rounding differs between processors, and a threshold can turn it into more: in few frames.
 JOINTS_MM, PRESENT, FEW = 0.5, 0.02, 0.05
-#: Joints may differ by so much where another processor renders other frames.
+#: Joints may differ by so much where another processor renders other frames, and by the error
+#: itself where the hand is not understood: there the least change of a frame moves all joints.
 OTHER_MM = 10.0
 
 
@@ -71,7 +72,8 @@ def test_a_rendered_scene_is_seen_as_pinned(index: int) -> None:
     assert truth == pinned["truth"]
     assert seen["side"].count(truth) > 0.9 * len(frames)
     same = record.checksum(frames) == pinned.get("frames")
-    check(seen, pinned, JOINTS_MM if same else OTHER_MM)
+    error_mm = float(np.nanmean(np.array(pinned["error_mm"], float)))
+    check(seen, pinned, JOINTS_MM if same else max(OTHER_MM, error_mm))
 
 
 @pytest.mark.skipif(not (SHARED / "real").is_dir(), reason="no ../shared/real beside the project")
