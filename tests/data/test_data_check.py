@@ -55,7 +55,7 @@ def test_missing_and_damaged_frames_are_counted_and_named(make_nyu: Make) -> Non
     }
 
 
-def test_labels_that_disagree_are_told(make_nyu: Make) -> None:
+def test_labels_that_disagree_are_reported(make_nyu: Make) -> None:
     root, _, uvd = make_nyu("test")
     xyz = np.asarray(nyu.CAMERA.to_xyz_mm(uvd))
     xyz[2, 7, 1] *= -1
@@ -64,7 +64,7 @@ def test_labels_that_disagree_are_told(make_nyu: Make) -> None:
     assert [(p.kind, p.name) for p in problems] == [("disagrees", nyu.frame_name(2))]
 
 
-def test_left_out_and_faulty_are_told(
+def test_left_out_and_faulty_are_reported(
     make_icvl: Make, make_msra: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root, _, uvd = make_icvl("train")
@@ -106,7 +106,7 @@ def test_progress_counts_every_frame_whatever_the_workers(make_nyu: Make) -> Non
         assert sum(counted) == 6
 
 
-def test_a_lone_split_says_how_to_go_on(make_nyu: Make, make_msra: Make) -> None:
+def test_a_lone_split_shows_how_to_go_on(make_nyu: Make, make_msra: Make) -> None:
     root, _, _ = make_nyu("test")
     assert f"next: cadstn predict RUN --data {root} --split test" in run(root).stdout
     make_nyu("train")

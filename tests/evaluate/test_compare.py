@@ -149,7 +149,7 @@ def test_nyu_has_the_authors_five_networks_beside_ours(published: Path) -> None:
     assert list(joints.draw.args[0]) == ["Spatial", "CADSTN (authors)"]
 
 
-def test_every_table_says_its_rules(published: Path) -> None:
+def test_every_table_names_its_rules(published: Path) -> None:
     files = [str(published / "nyu" / "ICCV15_NYU_Feedback.txt")]
     comparison = compare_files([parse_source(f) for f in files], protocol("nyu"))
     blocks = comparison_blocks(comparison)

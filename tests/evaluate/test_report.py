@@ -59,7 +59,7 @@ def test_text_against_text(tmp_path: Path) -> None:
     json.dumps(scores.to_dict(), allow_nan=False)
 
 
-def test_cuts_of_the_set_are_used_and_told(tmp_path: Path) -> None:
+def test_cuts_of_the_set_are_used_and_reported(tmp_path: Path) -> None:
     truth = np.zeros((704, 16, 3)) + np.array([0, 0, 400])
     pred = truth.copy()
     pred[702:, :, 0] += 50
@@ -84,7 +84,7 @@ def test_a_shorter_prediction_is_scored_on_the_first_frames(tmp_path: Path) -> N
     assert "note: only the first 6 of 9 frames were compared" in text
 
 
-def test_lost_frames_are_told(tmp_path: Path) -> None:
+def test_lost_frames_are_reported(tmp_path: Path) -> None:
     truth = hand(9)
     pred = truth.copy()
     pred[4] = np.nan

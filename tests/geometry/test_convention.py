@@ -150,7 +150,7 @@ def test_real_nyu_labels_keep_the_rules() -> None:
         assert np.linalg.norm(place - label[name]) < 10, name
 
 
-def test_unknown_conventions_are_told() -> None:
+def test_unknown_conventions_are_refused() -> None:
     with pytest.raises(CadstnError, match="no skeleton 'nyu63'; did you mean 'nyu36'"):
         convert(np.zeros((21, 3)), "nyu63")
 

@@ -277,7 +277,7 @@ def test_no_hand_has_no_size() -> None:
 # --- streams ----------------------------------------------------------------------------------
 
 
-def test_a_stream_is_told_once() -> None:
+def test_a_stream_is_reported_once() -> None:
     check = StreamCheck()
     far = (scene() * 8).astype(np.float32)
     told = [line for _ in range(50) for line in check.depth(far, replace(CAMERA, cx=20.0))]

@@ -126,7 +126,7 @@ def test_color_beside_depth_is_left_alone(tmp_path: Path) -> None:
     assert len(open_recording(tmp_path / "one", CAMERA)) == 4
 
 
-def test_a_pattern_says_what_is_depth(tmp_path: Path) -> None:
+def test_a_pattern_chooses_what_is_depth(tmp_path: Path) -> None:
     for take in ("a", "b"):
         save(tmp_path / take / "left", ".png", UNITS)
         save(tmp_path / take / "right", ".png", UNITS + 1)

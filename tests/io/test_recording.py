@@ -393,7 +393,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("kind", BAD)
-def test_bad_frame_is_left_out_and_told(tmp_path: Path, kind: str) -> None:
+def test_bad_frame_is_left_out_and_reported(tmp_path: Path, kind: str) -> None:
     data, what = BAD[kind]
     path = written(tmp_path / "a", truth_xyz_mm=truth())
     file = path / "000001.png"
@@ -646,7 +646,7 @@ def test_real_frame_with_the_wrong_camera() -> None:
     assert line.startswith(f"{path / 'depth_1_0000001.png'}: 8-bit 3-channel image where 16-bit")
 
 
-def test_an_npz_file_says_its_times_or_which_arrays_it_holds(tmp_path: Path) -> None:
+def test_an_npz_file_holds_its_times_or_its_arrays_are_listed(tmp_path: Path) -> None:
     depth = np.full((3, 240, 320), 500, np.uint16)
     path, camera = tmp_path / "a.npz", CAMERA.to_json()
     np.savez(path, depth=depth, camera=camera, time_s=[0.0, 0.1, 0.5])

@@ -58,7 +58,7 @@ def test_ball_seen_from_the_front_and_missed() -> None:
     assert solids(BALL).cast(0.1, 0.0) == (math.inf, False)
 
 
-def test_a_ray_along_the_outline_is_said_to_graze() -> None:
+def test_a_ray_along_the_outline_grazes() -> None:
     tangent = math.tan(math.asin(10 / 500))
     assert solids(BALL).cast(tangent * (1 - 1e-6), 0.0)[1]
     assert solids(BALL).cast(tangent * (1 + 1e-6), 0.0)[1]

@@ -186,7 +186,7 @@ def test_light_bleeds_at_edges_only() -> None:
     assert (noisy[clean == 700] == 700).all()
 
 
-def test_shadow_falls_away_from_the_light_and_is_as_wide_as_geometry_says() -> None:
+def test_shadow_falls_away_from_the_light_and_is_as_wide_as_by_geometry() -> None:
     clean = square(1, 700.0)
     baseline = 30.0
     # The plate hides from the light what lies this many pixels beside it.
@@ -327,7 +327,7 @@ def test_frame_need_not_be_square() -> None:
     assert noisy[:, 24:26, 48:52].isfinite().all()
 
 
-def test_unknown_sensor_or_property_is_told() -> None:
+def test_unknown_sensor_or_property_is_refused() -> None:
     with pytest.raises(CadstnError, match=r"unknown sensor 'kinect9'.*kinect2"):
         sensor("kinect9")
     with pytest.raises(CadstnError, match="no colour"):

@@ -114,7 +114,7 @@ def test_middle_finger_is_the_longest_of_nearly_all_hands(many: Shape) -> None:
     assert (along.argmin(1) == 3).float().mean() > 0.99
 
 
-def test_fingers_vary_in_girth_beyond_what_length_says(many: Shape) -> None:
+def test_fingers_vary_in_girth_beyond_what_length_gives(many: Shape) -> None:
     girth = many.girth * many.size[:, None]
     index = girth[:, DIGITS.index("index")] * 9.5 * 2  # at the middle joint, mm
     men, women, child = groups(many)

@@ -143,7 +143,7 @@ def test_a_view_stays_until_the_hand_has_turned_away() -> None:
     assert plain.transform == IDENTITY
 
 
-def test_which_hand_it_is_is_told_through_the_mirror() -> None:
+def test_which_hand_it_is_is_predicted_through_the_mirror() -> None:
     from cadstn.train.augment import MISTAKEN
 
     assert pytest.approx(math.log((1 - MISTAKEN) / MISTAKEN)) == _RIGHT_LOGIT

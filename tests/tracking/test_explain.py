@@ -14,7 +14,7 @@ from cadstn.tracking.hand import Refused, refusals
 CAMERA = Camera(240, 240, 160, 120, 320, 240)
 
 
-def test_what_was_refused_is_told() -> None:
+def test_what_was_refused_is_reported() -> None:
     tracker = cadstn.Tracker()
     state = tracker.state
     assert "no candidate" in refusals(state)
@@ -35,7 +35,7 @@ def test_a_tracker_warns_once_of_depths_that_cannot_be_right() -> None:
     assert "\n" not in line
 
 
-def test_a_frame_too_small_for_a_hand_is_told() -> None:
+def test_a_frame_too_small_for_a_hand_is_reported() -> None:
     camera = Camera(60, 60, 40, 24, 80, 48)
     with pytest.warns(CadstnWarning, match="80x48 pixels"):
         cadstn.Tracker().update(np.full((48, 80), 700.0, np.float32), camera)

@@ -22,7 +22,7 @@ def frames() -> list[tuple[DepthMm, Camera]]:
 @pytest.mark.parametrize(
     "camera", [np.eye(3) * 285, (285, 285, 160, 120), "kinect2", {"fx": 285}, None]
 )
-def test_what_is_no_camera_is_told_how_to_make_one(
+def test_what_is_no_camera_is_refused_with_how_to_make_one(
     frames: list[tuple[DepthMm, Camera]], camera: Any
 ) -> None:
     depth_mm = frames[0][0]
@@ -111,7 +111,7 @@ def test_crop_takes_what_the_tracker_takes(frames: list[tuple[DepthMm, Camera]])
         ([5 - i / 30 for i in range(8)], "times run back"),
     ],
 )
-def test_times_that_are_no_seconds_are_told_once(
+def test_times_that_are_no_seconds_are_reported_once(
     frames: list[tuple[DepthMm, Camera]], times: list[float], line: str
 ) -> None:
     tracker = cadstn.Tracker()

@@ -214,7 +214,7 @@ def test_a_disk_that_is_full_while_a_video_is_written(tmp_path: Path) -> None:
         video.check()
 
 
-def test_a_full_disk_is_told(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported(tmp_path: Path) -> None:
     video = VideoFile(tmp_path / "a", 30)
     video.write(picture(0))
     video.close()
@@ -265,7 +265,9 @@ def seen(one: Hand, index: int = 0) -> Tracked:
 
 
 @pytest.mark.parametrize("terminal", [True, False])
-def test_the_status_line_says_what_is_seen(terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_status_line_shows_what_is_seen(
+    terminal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     now = [0.0]
     monkeypatch.setattr("cadstn.tracking.listeners.time.monotonic", lambda: now[0])
     stream = Terminal() if terminal else io.StringIO()

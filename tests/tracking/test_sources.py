@@ -131,7 +131,7 @@ def test_names_that_are_none(tmp_path: Path) -> None:
     assert next(iter(open_source("demo"))).depth_mm.shape == (240, 320)
 
 
-def test_a_library_that_does_not_load_is_told_from_one_that_is_missing() -> None:
+def test_a_library_that_does_not_load_differs_from_one_that_is_missing() -> None:
     missing = needs("realsense", "pyrealsense2", ModuleNotFoundError("No module named 'x'"))
     assert "pip install 'cadstn[realsense]'" in str(missing)
     broken = needs("realsense", "pyrealsense2", ImportError("libusb-1.0.so.0: cannot open"))
@@ -169,7 +169,7 @@ def test_a_data_set_is_tracked_live(rendered_set: Path) -> None:
         assert len(list(open_source(str(rendered_set / "train")))) == 10
 
 
-def test_bad_frames_of_a_set_are_told_of_and_a_cut_is_not_lost(tmp_path: Path) -> None:
+def test_bad_frames_of_a_set_are_reported_and_a_cut_is_not_lost(tmp_path: Path) -> None:
     joints = np.tile([0.0, 0.0, 500.0], (3, 21, 1))
     depth = np.zeros((240, 320), np.float32)
     depth[90:150, 130:190] = 500

@@ -84,7 +84,7 @@ def test_a_first_script_in_metres_ends_with_the_mend_and_then_with_joints(
         ("8 bits", "8-bit picture in 16 bits"),
     ],
 )
-def test_depth_that_cannot_be_right_is_told_by_info_track_and_live(
+def test_depth_that_cannot_be_right_is_reported_by_info_track_and_live(
     frames: list[Frame], tmp_path: Path, name: str, says: str
 ) -> None:
     images = {
@@ -128,7 +128,7 @@ def test_a_camera_of_another_resolution_and_its_scale(frames: list[Frame], tmp_p
     assert "--scale needs a camera" in str(run("info", path, "--scale", "0.5").exception)
 
 
-def test_no_hand_says_what_was_looked_at(tmp_path: Path) -> None:
+def test_no_hand_reports_what_was_looked_at(tmp_path: Path) -> None:
     wall = np.full((240, 320), 1902, np.uint16)
     path = folder(tmp_path, [wall, wall + 1])
     seen = "no hand found: nearest surface 1.90 m, middle 1.90 m (0.48 m if the unit is a quarter, "

@@ -49,7 +49,7 @@ def test_the_demo_is_tracked_on_the_hand(frames: list[Frame]) -> None:
     assert np.mean(errors) < 15
 
 
-def test_it_says_which_hand_and_how_sure(frames: list[Frame]) -> None:
+def test_it_reports_which_hand_and_how_sure(frames: list[Frame]) -> None:
     tracker = Tracker()
     within, sides = [], []
     for frame in frames:

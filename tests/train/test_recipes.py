@@ -48,7 +48,7 @@ def test_every_recipe_builds_its_networks(name: str) -> None:
     assert chosen.stages[-1] == ("fusion" if chosen.network == "cadstn" else chosen.network)
 
 
-def test_every_kind_says_what_it_is() -> None:
+def test_every_kind_describes_itself() -> None:
     assert all(kind.__doc__ for kind in KINDS.values())
 
 
@@ -89,7 +89,7 @@ def test_cubes_of_the_sets_subjects() -> None:
     assert found == [200, 200, 200, 180, 180, 180, 170, 160, 150]
 
 
-def test_the_cube_stands_where_the_recipe_says() -> None:
+def test_the_cube_stands_where_the_recipe_puts_it() -> None:
     assert recipe("cadstn.nyu").crop_rule().center == "mass_once"
     assert override(recipe("cadstn.nyu"), {"center": "joint"}).crop_rule().center == "joint"
     assert recipe("cadstn.rendered").crop_rule().center == "tracked"

@@ -84,7 +84,9 @@ def test_windows_come_in_order_and_run_over_ends(toy_bank: Bank, small: Small) -
     assert torch.equal(batch.joints[count], batch.joints[0])  # and begin again
 
 
-def test_clips_keep_to_shots_unless_the_recipe_says_so(toy_bank: Bank, small: Small) -> None:
+def test_clips_keep_to_shots_unless_the_recipe_lets_them_cross(
+    toy_bank: Bank, small: Small
+) -> None:
     starts = {
         across: len(BankSource(toy_bank, small(across_shots=across, clip=4, **{
             "temporal.batch": 4, "fusion.batch": 4}), "cpu")._starts(4, False))

@@ -259,7 +259,7 @@ def test_upright_hands_are_right_and_point_up(
     torch.testing.assert_close(twice.joints, transformed.joints, atol=1e-4, rtol=0)
 
 
-def test_what_is_augmented_is_upright_by_the_share_asked_and_says_so_of_its_side() -> None:
+def test_a_share_of_what_is_augmented_is_upright_with_its_side() -> None:
     one = hands(AXIS, 60.0, True)
     rows = torch.arange(400)
     many = Batch(*(f.expand(400, *f.shape[1:]) for f in one if f is not None))

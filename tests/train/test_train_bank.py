@@ -148,7 +148,7 @@ def test_frame_that_cannot_be_read_leaves_no_bank(dataset: Dataset, tmp_path: Pa
     assert list((tmp_path / "new").iterdir()) == []
 
 
-def test_full_disk_is_told_and_leaves_nothing(
+def test_full_disk_is_reported_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*args: Any) -> None:

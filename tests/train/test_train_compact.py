@@ -330,7 +330,7 @@ def test_a_file_carries_its_detector(
         export_onnx(model, tmp_path / "none.onnx", {}, detector={})
 
 
-def test_how_sure_it_says_to_be_is_calibrated(
+def test_the_error_scale_is_calibrated(
     exports: Exports, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, steps = exports.model, []

@@ -202,7 +202,7 @@ def test_start_copies_once_and_keeps_what_is_learned(
     assert equal(states(first), states(train(recipe, tmp_path)))
 
 
-def test_gate_starts_where_the_recipe_says(small: Small) -> None:
+def test_gate_starts_where_the_recipe_sets_it(small: Small) -> None:
     recipe = small(gate=0.3)
     fusion = build(recipe, "cpu")["fusion"]
     with torch.no_grad():
@@ -446,7 +446,7 @@ def test_folder_of_another_recipe_or_other_data_is_refused(
         train(small(), tmp_path, source=other)
 
 
-def test_damaged_weights_are_told_in_one_line(tmp_path: Path, train: Any, small: Small) -> None:
+def test_damaged_weights_are_reported_in_one_line(tmp_path: Path, train: Any, small: Small) -> None:
     with pytest.raises(StoppedError):
         train(small(), tmp_path, watch=stop_at("temporal", 1))
     path = tmp_path / "spatial.safetensors"
@@ -500,7 +500,7 @@ def test_learning_rate_far_too_high_is_noticed(tmp_path: Path, train: Any, small
         RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"),
     ],
 )
-def test_batch_that_does_not_fit_is_told_in_one_line(
+def test_batch_that_does_not_fit_is_reported_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, train: Any, small: Small, error: Exception
 ) -> None:
     def full(*args: Any) -> Tensor:
@@ -543,7 +543,7 @@ def test_loaded_model_predicts_as_the_trained_one(tmp_path: Path, train: Any, sm
     torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-7)
 
 
-def test_loading_says_which_stage_is_missing_or_foreign(
+def test_loading_names_the_stage_that_is_missing_or_foreign(
     tmp_path: Path, train: Any, small: Small
 ) -> None:
     with pytest.raises(CadstnError, match=r"fusion\.safetensors: no such weights file"):

@@ -67,7 +67,7 @@ def damage(path: Path, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["empty", "short", "header", "text", "length"])
-def test_damaged_file_is_told_in_one_line(tmp_path: Path, how: str) -> None:
+def test_damaged_file_is_reported_in_one_line(tmp_path: Path, how: str) -> None:
     path = tmp_path / "some.safetensors"
     write_tensors(path, {"a": torch.zeros(4)}, {})
     damage(path, how)
@@ -77,7 +77,7 @@ def test_damaged_file_is_told_in_one_line(tmp_path: Path, how: str) -> None:
     assert "delete it" in str(caught.value)
 
 
-def test_missing_file_says_so(tmp_path: Path) -> None:
+def test_missing_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(CadstnError, match="no such weights file"):
         read_tensors(tmp_path / "none.safetensors")
 
