@@ -161,7 +161,7 @@ TRUNCATED = cv2.imencode(".png", np.full((240, 320), 700, np.uint16))[1].tobytes
 
 
 @pytest.mark.parametrize(
-    ("image", "camera", "says"),
+    ("image", "camera", "message"),
     [
         (TRUNCATED, GOOD, "0.png"),
         (b"", GOOD, "0.png"),
@@ -173,18 +173,18 @@ TRUNCATED = cv2.imencode(".png", np.full((240, 320), 700, np.uint16))[1].tobytes
     ],
 )
 def test_bad_recordings_are_one_line_and_leave_nothing(
-    tmp_path: Path, image: np.ndarray | bytes, camera: Camera | None, says: str
+    tmp_path: Path, image: np.ndarray | bytes, camera: Camera | None, message: str
 ) -> None:
     folder = bad_folder(tmp_path, image, camera)
     result = run("track", folder, "--out", tmp_path / "out")
     assert isinstance(result.exception, CadstnError)
-    assert says in str(result.exception)
+    assert message in str(result.exception)
     assert "\n" not in str(result.exception)
     assert [p.name for p in tmp_path.iterdir()] == ["bad"]
 
 
 @pytest.mark.parametrize(
-    ("option", "value", "says"),
+    ("option", "value", "message"),
     [
         ("--camera", "0,240,160,120", "camera '0,240,160,120': camera fx is 0.0"),
         ("--camera", "kinect3", "did you mean 'kinect2'?"),
@@ -193,7 +193,7 @@ def test_bad_recordings_are_one_line_and_leave_nothing(
     ],
 )
 def test_bad_options_are_one_line(
-    clip: Path, tmp_path: Path, option: str, value: str, says: str
+    clip: Path, tmp_path: Path, option: str, value: str, message: str
 ) -> None:
     (tmp_path / "clip_file").write_text("")
     options = {"--out": tmp_path / "out", option: value}
@@ -201,7 +201,7 @@ def test_bad_options_are_one_line(
         options["--out"] = tmp_path / value
     result = run("track", clip, *(part for pair in options.items() for part in pair))
     assert isinstance(result.exception, CadstnError)
-    assert says in str(result.exception)
+    assert message in str(result.exception)
     assert not (tmp_path / "out").exists()
 
 

@@ -28,9 +28,9 @@ def test_every_stage_is_timed() -> None:
 
 def test_bench_from_the_command_line() -> None:
     arguments = ["bench", "train", "baseline.tiny", "--rounds", "1", "--no-plain", "--json"]
-    told = CliRunner().invoke(cli, arguments)
-    assert told.exit_code == 0, told.output
-    (speed,) = json.loads(told.stdout)
+    result = CliRunner().invoke(cli, arguments)
+    assert result.exit_code == 0, result.output
+    (speed,) = json.loads(result.stdout)
     assert speed["stage"] == "baseline"
     assert speed["plain_images_per_s"] is None
 

@@ -128,7 +128,7 @@ def test_damaged_frames_are_named(make_nyu: Make, make_msra: Make) -> None:
     msra_all = open_dataset(root, "all")
     file = root / "P0/1/000001_depth.bin"
     whole = file.read_bytes()
-    for data, said in (
+    for data, message in (
         (whole[:20], "cut off after 20 bytes"),
         (whole[:-4], "bytes, its box needs"),
         (whole + b"1234", "bytes, its box needs"),
@@ -138,7 +138,7 @@ def test_damaged_frames_are_named(make_nyu: Make, make_msra: Make) -> None:
     ):
         file.write_bytes(data)
         line = line_of(lambda: msra_all[1].depth_mm)
-        assert said in line
+        assert message in line
         assert "000001_depth.bin" in line
 
 

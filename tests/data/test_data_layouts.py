@@ -19,14 +19,14 @@ from cadstn.geometry.skeleton import NYU14_OF_36, NYU36
 Make = Callable[..., tuple[Path, Any, Any]]
 
 
-def fails(path: Path, split: str, *said: str) -> None:
+def fails(path: Path, split: str, *message: str) -> None:
     """Opening fails in one line that holds these words, the path and a hint."""
     with pytest.raises(CadstnError) as caught:
         open_dataset(path, split)
     line = str(caught.value)
     assert "\n" not in line
     assert caught.value.hint
-    for words in said:
+    for words in message:
         assert words in line
 
 

@@ -65,12 +65,12 @@ def test_a_bad_network_is_still_scored(tmp_path: Path) -> None:
 
 def test_metres(tmp_path: Path) -> None:
     uvd = np.array(ICVL.camera.to_uvd(noisy()), np.float64) * (1, 1, 1e-3)
-    said = refused(*files(tmp_path, uvd))
-    assert "its d of 0.4" in said
-    assert "suggests metres, not mm" in said
-    said = refused(*files(tmp_path, noisy() / 1000), "xyz")
-    assert "suggests metres" in said
-    assert "write z, x and y in mm" in said
+    message = refused(*files(tmp_path, uvd))
+    assert "its d of 0.4" in message
+    assert "suggests metres, not mm" in message
+    message = refused(*files(tmp_path, noisy() / 1000), "xyz")
+    assert "suggests metres" in message
+    assert "write z, x and y in mm" in message
     # Neither a prediction nor a truth in .npz, with or without the other.
     np.savez(tmp_path / "a.npz", joints_xyz_mm=noisy() / 1000)
     np.savez(tmp_path / "b.npz", joints_xyz_mm=hands())
@@ -80,30 +80,30 @@ def test_metres(tmp_path: Path) -> None:
 
 
 def test_xyz_for_uvd_and_back(tmp_path: Path) -> None:
-    said = refused(*files(tmp_path, noisy()))
-    assert "of its u v lie outside icvl's image of 320x240: does it hold x y z in mm?" in said
-    assert "--format xyz" in said
+    message = refused(*files(tmp_path, noisy()))
+    assert "of its u v lie outside icvl's image of 320x240: does it hold x y z in mm?" in message
+    assert "--format xyz" in message
     uvd = np.asarray(ICVL.camera.to_uvd(noisy()), np.float64)
-    said = refused(*files(tmp_path, uvd), "xyz")
-    assert "with its columns as u v d; leave out --format xyz" in said
+    message = refused(*files(tmp_path, uvd), "xyz")
+    assert "with its columns as u v d; leave out --format xyz" in message
     # x and y that happen to lie inside the image are told by the truth.
     inside = np.abs(noisy()) + np.array([60.0, 60, 0])
     pred = tmp_path / "inside.txt"
     truth = tmp_path / "inside_truth.txt"
     write_joints_uvd(pred, inside)
     write_joints_uvd(truth, ICVL.camera.to_uvd(inside))
-    said = refused(pred, truth)
-    assert "0.0 mm with its columns as x y z in mm" in said
+    message = refused(pred, truth)
+    assert "0.0 mm with its columns as x y z in mm" in message
 
 
 def test_behind_the_camera_and_turned_axes(tmp_path: Path) -> None:
-    said = refused(*files(tmp_path, noisy() * (1, -1, -1)), "xyz")
-    assert "lies behind the camera" in said
+    message = refused(*files(tmp_path, noisy() * (1, -1, -1)), "xyz")
+    assert "lies behind the camera" in message
     far_up = hands() + np.array([0.0, -80, 0])
     write_joints_uvd(tmp_path / "truth.txt", ICVL.camera.to_uvd(far_up))
     write_joints_uvd(tmp_path / "pred.txt", far_up * (1, -1, 1))
-    said = refused(tmp_path / "pred.txt", tmp_path / "truth.txt", "xyz")
-    assert "with y reversed; give x right, y down, z forward" in said
+    message = refused(tmp_path / "pred.txt", tmp_path / "truth.txt", "xyz")
+    assert "with y reversed; give x right, y down, z forward" in message
 
 
 def test_exchanged_columns(tmp_path: Path) -> None:
@@ -111,15 +111,17 @@ def test_exchanged_columns(tmp_path: Path) -> None:
     swapped = np.asarray(ICVL.camera.to_uvd(truth_mm))[..., [1, 0, 2]]
     write_joints_uvd(tmp_path / "truth.txt", ICVL.camera.to_uvd(truth_mm))
     write_joints_uvd(tmp_path / "pred.txt", swapped)
-    said = refused(tmp_path / "pred.txt", tmp_path / "truth.txt")
-    assert "with u and v exchanged; exchange the columns" in said
+    message = refused(tmp_path / "pred.txt", tmp_path / "truth.txt")
+    assert "with u and v exchanged; exchange the columns" in message
 
 
 def test_joints_in_another_order(tmp_path: Path) -> None:
     order = [0, *range(13, 16), *range(4, 13), *range(1, 4)]  # thumb and pinky exchanged
-    said = refused(*files(tmp_path, np.asarray(ICVL.camera.to_uvd(noisy()[:, order]), np.float64)))
-    assert "its joint 1 lies where the truth has pinky_root, not thumb_root" in said
-    assert "put its joints in this order: palm, thumb_root" in said
+    message = refused(
+        *files(tmp_path, np.asarray(ICVL.camera.to_uvd(noisy()[:, order]), np.float64))
+    )
+    assert "its joint 1 lies where the truth has pinky_root, not thumb_root" in message
+    assert "put its joints in this order: palm, thumb_root" in message
 
 
 def test_named_joints_in_another_order(tmp_path: Path) -> None:
@@ -188,15 +190,17 @@ def test_joints_relative_to_a_root(tmp_path: Path, joint: int) -> None:
 @pytest.mark.parametrize(("scale", "words"), [(0.5, "half"), (0.25, "a quarter")])
 def test_pixels_of_a_smaller_image(tmp_path: Path, scale: float, words: str) -> None:
     uvd = np.asarray(ICVL.camera.to_uvd(noisy()), np.float64) * (scale, scale, 1)
-    said = refused(*files(tmp_path, uvd))
-    assert f"with u and v of an image {words} as large; multiply u and v by {1 / scale:g}" in said
+    message = refused(*files(tmp_path, uvd))
+    assert (
+        f"with u and v of an image {words} as large; multiply u and v by {1 / scale:g}" in message
+    )
 
 
 def test_rows_of_zeros(tmp_path: Path) -> None:
     written = np.asarray(ICVL.camera.to_uvd(noisy()), np.float64)
     written[[7, 9]] = 0
-    said = refused(*files(tmp_path, written))
-    assert "frame 7 (counted from 0) is all zeros, and 1 more are; write nan" in said
+    message = refused(*files(tmp_path, written))
+    assert "frame 7 (counted from 0) is all zeros, and 1 more are; write nan" in message
     joints = noisy()
     joints[3] = 0
     np.savez(tmp_path / "a.npz", joints_xyz_mm=joints)

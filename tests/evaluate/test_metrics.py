@@ -141,9 +141,9 @@ def test_all_frames_lost() -> None:
     assert result.lost == 12
     assert math.isnan(result.mean_error_mm)
     assert result.accuracy == {20: 0.0, 30: 0.0, 40: 0.0}
-    told = json.loads(json.dumps(result.to_dict(), allow_nan=False))
-    assert told["mean_error_mm"] is None
-    assert told["per_joint_error_mm"] == [None] * 3
+    fields = json.loads(json.dumps(result.to_dict(), allow_nan=False))
+    assert fields["mean_error_mm"] is None
+    assert fields["per_joint_error_mm"] == [None] * 3
 
 
 def test_score_agrees_with_each_function() -> None:
@@ -163,9 +163,9 @@ def test_score_agrees_with_each_function() -> None:
         cuts=(5,),
         more={"auc_50": area_under_curve(joint_errors_mm(pred, truth))},
     )
-    told = result.to_dict()
-    assert json.loads(json.dumps(told)) == told
-    assert told["accuracy"].keys() == {"20", "30", "40"}
+    fields = result.to_dict()
+    assert json.loads(json.dumps(fields)) == fields
+    assert fields["accuracy"].keys() == {"20", "30", "40"}
 
 
 def test_truth_against_itself_is_perfect() -> None:

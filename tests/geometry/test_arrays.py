@@ -144,7 +144,7 @@ def test_empty_and_unmeasured_frames_are_no_metres() -> None:
 
 
 @pytest.mark.parametrize(
-    ("depth", "says"),
+    ("depth", "message"),
     [
         (None, "NoneType"),
         ("frame.png", "str"),
@@ -165,8 +165,8 @@ def test_empty_and_unmeasured_frames_are_no_metres() -> None:
         (iter([1, 2]), "iterator|object"),
     ],
 )
-def test_what_is_no_depth_is_one_line(depth: Any, says: str) -> None:
-    with pytest.raises(CadstnError, match=says) as caught:
+def test_what_is_no_depth_is_one_line(depth: Any, message: str) -> None:
+    with pytest.raises(CadstnError, match=message) as caught:
         as_depth_mm(depth, CAMERA)
     assert "\n" not in str(caught.value)
     assert caught.value.hint

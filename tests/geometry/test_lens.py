@@ -36,7 +36,7 @@ def test_an_intrinsic_matrix_in_every_form(kind: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("matrix", "says"),
+    ("matrix", "message"),
     [
         ([[475, 0, 0], [0, 476, 0], [320, 240, 1]], r"transpose it, K\.T"),
         ([[475, 3, 320], [0, 476, 240], [0, 0, 1]], "skew 3"),
@@ -46,8 +46,8 @@ def test_an_intrinsic_matrix_in_every_form(kind: Any) -> None:
         ([475, 476, 320, 240], r"shape \(4,\)"),
     ],
 )
-def test_what_is_no_intrinsic_matrix(matrix: Any, says: str) -> None:
-    with pytest.raises(CadstnError, match=says) as caught:
+def test_what_is_no_intrinsic_matrix(matrix: Any, message: str) -> None:
+    with pytest.raises(CadstnError, match=message) as caught:
         Camera.from_K(matrix)
     assert "\n" not in str(caught.value)
 
@@ -243,7 +243,7 @@ def test_distortion_in_json(camera: Camera) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
+    ("changes", "message"),
     [
         ({"distortion": [0.1]}, "1 distortion coefficients; brown-conrady has 4 or 5 or 8"),
         ({"distortion": [0.1] * 5, "distortion_model": "kannala-brandt"}, "has 4"),
@@ -254,11 +254,11 @@ def test_distortion_in_json(camera: Camera) -> None:
         ({"distortions": []}, "did you mean 'distortion'"),
     ],
 )
-def test_distortion_that_is_none(changes: dict[str, Any], says: str) -> None:
+def test_distortion_that_is_none(changes: dict[str, Any], message: str) -> None:
     values = {"fx": 1, "fy": 1, "cx": 1, "cy": 1} | changes
     with pytest.raises(CadstnError) as caught:
         Camera.from_json(json.dumps(values), "my/camera.json")
-    assert says in str(caught.value)
+    assert message in str(caught.value)
     assert str(caught.value).startswith("my/camera.json: ")
 
 

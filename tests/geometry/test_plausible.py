@@ -221,7 +221,7 @@ def test_numbers_in_another_order(name: str, order: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("camera", "says"),
+    ("camera", "message"),
     [
         (Camera(90, 90, 319.5, 239.5, 640, 480), "field of view of 149 degrees"),
         (Camera(4750, 4750, 319.5, 239.5, 640, 480), "field of view of 8 degrees"),
@@ -231,8 +231,8 @@ def test_numbers_in_another_order(name: str, order: str) -> None:
         (Camera(475, 475, 0, 0, 640, 480), "cx 0 is far"),
     ],
 )
-def test_numbers_that_no_camera_has(camera: Camera, says: str) -> None:
-    assert any(says in line for line in implausible_camera(camera))
+def test_numbers_that_no_camera_has(camera: Camera, message: str) -> None:
+    assert any(message in line for line in implausible_camera(camera))
 
 
 # --- hands ------------------------------------------------------------------------------------
@@ -280,21 +280,21 @@ def test_no_hand_has_no_size() -> None:
 def test_a_stream_is_reported_once() -> None:
     check = StreamCheck()
     far = (scene() * 8).astype(np.float32)
-    told = [line for _ in range(50) for line in check.depth(far, replace(CAMERA, cx=20.0))]
-    assert len(told) == 2
-    assert "cx 20" in told[0]
-    assert "0.125" in told[1]
+    reported = [line for _ in range(50) for line in check.depth(far, replace(CAMERA, cx=20.0))]
+    assert len(reported) == 2
+    assert "cx 20" in reported[0]
+    assert "0.125" in reported[1]
     hands = demo_hands() * 2
-    told = [line for hand in (*hands, *hands) for line in check.hand(hand)]
-    assert len(told) == 1
+    reported = [line for hand in (*hands, *hands) for line in check.hand(hand)]
+    assert len(reported) == 1
 
 
 def test_what_comes_later_is_found_too() -> None:
     check = StreamCheck()
     good, far = scene().astype(np.float32), (scene() * 8).astype(np.float32)
-    told = [check.depth(good, CAMERA) for _ in range(5)]
-    told += [check.depth(far, CAMERA) for _ in range(5)]
-    assert [bool(lines) for lines in told] == [False] * 7 + [True] + [False] * 2
+    reported = [check.depth(good, CAMERA) for _ in range(5)]
+    reported += [check.depth(far, CAMERA) for _ in range(5)]
+    assert [bool(lines) for lines in reported] == [False] * 7 + [True] + [False] * 2
 
 
 def test_describe_scene() -> None:

@@ -481,10 +481,10 @@ def test_all_bad_is_the_first_error(tmp_path: Path) -> None:
     path = written(tmp_path / "a", 3)
     for file in path.glob("*.png"):
         file.write_bytes(b"")
-    told: list[BadFrame] = []
-    iteration = open_recording(path).frames(told.append)
+    reported: list[BadFrame] = []
+    iteration = open_recording(path).frames(reported.append)
     assert refused(next, iteration).startswith(f"{path / '000000.png'}: not a PNG")
-    assert [b.index for b in told] == [0, 1, 2]
+    assert [b.index for b in reported] == [0, 1, 2]
     # Without a size in the camera nothing is known of the frames: refused on opening.
     assert refused(open_recording, path, CAMERA).startswith(f"{path / '000000.png'}: not a PNG")
     assert refused(describe, open_recording(path)).startswith(f"{path / '000000.png'}: not a PNG")

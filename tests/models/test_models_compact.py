@@ -59,7 +59,7 @@ def test_sizes_of_the_shipped_networks() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"blocks": (1, 1)}, "blocks must be a tuple of 3 numbers"),
         ({"channels": (8,), "blocks": (1,)}, "channels must be a tuple of two or more"),
@@ -68,8 +68,8 @@ def test_sizes_of_the_shipped_networks() -> None:
         ({"block": (1, 1, 1)}, "unknown key 'block'.*did you mean 'blocks'"),
     ],
 )
-def test_sizes_that_make_no_sense(change: dict[str, object], told: str) -> None:
-    with pytest.raises(CadstnError, match=told):
+def test_sizes_that_make_no_sense(change: dict[str, object], message: str) -> None:
+    with pytest.raises(CadstnError, match=message):
         NetConfig.from_dict({**SIZES.to_dict(), **change})
 
 

@@ -116,9 +116,9 @@ def test_written_and_read_again(small_icvl: Path, tmp_path: Path) -> None:
     # Three decimals of a pixel and of a millimetre.
     text = load_predictions(tmp_path / "new" / "a.txt", protocol("icvl"))
     assert text == pytest.approx(done.joints_xyz_mm, abs=3e-3)
-    scores, said = score_files(tmp_path / "new" / "a.npz", tmp_path / "new" / "a.npz")
+    scores, message = score_files(tmp_path / "new" / "a.npz", tmp_path / "new" / "a.npz")
     assert scores.cuts == (20,)
-    assert "crop centre         truth" in said
+    assert "crop centre         truth" in message
     with pytest.raises(CadstnError, match=r"a\.csv: neither \.txt nor \.npz"):
         write_predictions(tmp_path / "a.csv", done, dataset)
     np.savez(tmp_path / "other.npz", joints_xyz_mm=np.zeros((1, 2, 3)))

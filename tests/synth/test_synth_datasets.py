@@ -225,13 +225,13 @@ def test_what_makes_no_sense_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CadstnError, match="too few for icvl; give at least 10 and 2"):
         write(tmp_path, "icvl", 3, 1)
     assert not list(tmp_path.iterdir())
-    for words, said in (
+    for words, message in (
         (["--layout", "msra", "--test", "3"], "--test means nothing to --layout msra"),
         (["--train", "3"], "--train means nothing to --layout recording; it takes --frames"),
         (["--layout", "icvl", "--all-cameras"], "--all-cameras means nothing to --layout icvl"),
     ):
         result = CliRunner().invoke(cli, ["synth", str(tmp_path / "new"), *words])
-        assert said in str(result.exception)
+        assert message in str(result.exception)
 
 
 def test_the_command_writes_and_can_be_interrupted(

@@ -177,7 +177,7 @@ def test_a_share_of_crops_has_no_hand() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"cube_mm": -250.0}, "cube_mm is -250"),
         ({"cube_mm": 0.0}, "cube_mm is 0"),
@@ -188,8 +188,8 @@ def test_a_share_of_crops_has_no_hand() -> None:
         ({"skeleton": "hand22"}, "hand22"),
     ],
 )
-def test_nonsense_is_one_line(change: dict[str, float], told: str) -> None:
-    with pytest.raises(CadstnError, match=told):
+def test_nonsense_is_one_line(change: dict[str, float], message: str) -> None:
+    with pytest.raises(CadstnError, match=message):
         sample_clips((0,), torch.arange(1), 1, **{"size": 16, **change})  # type: ignore[arg-type]
     with pytest.raises(CadstnError, match="frames is 0"):
         sample_clips((0,), torch.arange(1), 0, size=16)

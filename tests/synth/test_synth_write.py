@@ -74,7 +74,7 @@ def test_hands_are_in_view() -> None:
 
 
 @pytest.mark.parametrize(
-    ("camera", "distance_mm", "told"),
+    ("camera", "distance_mm", "message"),
     [
         (SMALL, (-300.0, 500.0), "-300 to 500 mm"),
         (SMALL, (50.0, 500.0), "from 50 to 500 mm"),
@@ -89,9 +89,9 @@ def test_hands_are_in_view() -> None:
     ],
 )
 def test_nonsense_is_one_line_and_writes_nothing(
-    tmp_path: Path, camera: Camera, distance_mm: tuple[float, float], told: str
+    tmp_path: Path, camera: Camera, distance_mm: tuple[float, float], message: str
 ) -> None:
-    with pytest.raises(CadstnError, match=told) as error:
+    with pytest.raises(CadstnError, match=message) as error:
         write_synthetic(tmp_path / "a", frames=2, seed=0, camera=camera, distance_mm=distance_mm)
     assert "\n" not in str(error.value)
     assert not list(tmp_path.iterdir())
@@ -113,9 +113,9 @@ def test_interrupted_run_goes_on_and_ends_as_if_it_had_not_been(tmp_path: Path) 
     kept = files(tmp_path / "a.part")
     assert 3 <= len(kept) < 7
     oldest = {name: (tmp_path / "a.part" / name).stat().st_mtime_ns for name in kept}
-    told = []
-    write_synthetic(tmp_path / "a", **arguments, on_frame=lambda: told.append(1))
-    assert len(told) == 7  # the bar counts what was there
+    message = []
+    write_synthetic(tmp_path / "a", **arguments, on_frame=lambda: message.append(1))
+    assert len(message) == 7  # the bar counts what was there
     assert not (tmp_path / "a.part").exists()
     for name, time in oldest.items():
         assert (tmp_path / "a" / name).stat().st_mtime_ns == time  # not made again

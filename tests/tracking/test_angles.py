@@ -179,8 +179,8 @@ MEANT = {
 
 def test_gestures_of_the_vocabulary() -> None:
     poses = vocabulary()
-    told = {name: static_gesture(hand_angles(poses[name][0], "right")) for name in MEANT}
-    assert told == MEANT
+    reported = {name: static_gesture(hand_angles(poses[name][0], "right")) for name in MEANT}
+    assert reported == MEANT
 
 
 def test_mirrored_hands_make_the_same_gestures() -> None:
@@ -216,8 +216,8 @@ def test_a_strength_between_two_thresholds_changes_nothing() -> None:
 
 def test_a_gesture_of_a_single_frame_is_not_reported() -> None:
     steady = GestureFilter(3)
-    told = [steady(name) for name in ["fist"] * 3 + ["open"] + ["fist"] * 2 + [None] * 3]
-    assert told == [None, None] + ["fist"] * 6 + [None]
+    reported = [steady(name) for name in ["fist"] * 3 + ["open"] + ["fist"] * 2 + [None] * 3]
+    assert reported == [None, None] + ["fist"] * 6 + [None]
 
 
 def test_every_finger_has_a_name() -> None:

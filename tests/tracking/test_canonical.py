@@ -73,10 +73,10 @@ def test_training_and_tracking_transform_alike(view: ViewTransform, frames: list
     frame = frames[10]
     assert frame.truth_xyz_mm is not None
     crop = crop_cube(frame.depth, frame.camera, frame.truth_xyz_mm.mean(0) + 15.0, CUBE)
-    said = crop.to_normalised(frame.truth_xyz_mm)
+    predicted = crop.to_normalised(frame.truth_xyz_mm)
     batch = Batch(
         torch.from_numpy(crop.image)[None, None],
-        torch.from_numpy(said.astype(np.float32))[None, None],
+        torch.from_numpy(predicted.astype(np.float32))[None, None],
         torch.from_numpy(crop.center_xyz_mm.astype(np.float32))[None, None],
         torch.tensor([CUBE]),
     )
@@ -93,11 +93,11 @@ def test_training_and_tracking_transform_alike(view: ViewTransform, frames: list
 def test_a_view_that_is_not_turned_is_the_crop() -> None:
     crop = crop_at((30.0, 20.0, 600.0), np.random.default_rng(0).random((128, 128), np.float32))
     assert canonical_image(crop.image, IDENTITY) is crop.image
-    said = hand() / (CUBE / 2)
-    xyz = joints_to_mm(said, crop, IDENTITY, uvd=False)
-    np.testing.assert_array_equal(xyz, crop.to_mm(said))
+    predicted = hand() / (CUBE / 2)
+    xyz = joints_to_mm(predicted, crop, IDENTITY, uvd=False)
+    np.testing.assert_array_equal(xyz, crop.to_mm(predicted))
     np.testing.assert_array_equal(
-        joints_to_mm(said, crop, IDENTITY, uvd=True), crop.uvd_to_mm(said)
+        joints_to_mm(predicted, crop, IDENTITY, uvd=True), crop.uvd_to_mm(predicted)
     )
 
 
@@ -110,8 +110,8 @@ def test_the_next_view_is_upright_as_in_training(degrees: float, left: bool) -> 
 
     center = np.array([120.0, -60.0, 500.0])
     joints = hand(degrees, left)
-    says = np.array([0.99 if left else 0.01], np.float32)
-    after = updated_view(HandView(), says, joints + center, upright=True)
+    predicted = np.array([0.99 if left else 0.01], np.float32)
+    after = updated_view(HandView(), predicted, joints + center, upright=True)
     assert after.transform.mirror == left
     batch = Batch(
         torch.ones(1, 1, 128, 128),
@@ -165,9 +165,9 @@ def test_which_hand_it_is_is_predicted_through_the_mirror() -> None:
 @pytest.mark.parametrize("view", VIEWS)
 def test_memory_follows_the_view(view: ViewTransform) -> None:
     joints = np.random.default_rng(1).normal(0, 0.3, (21, 3))
-    said = np.append(joints.ravel(), 1).astype(np.float32)[None]
+    predicted = np.append(joints.ravel(), 1).astype(np.float32)[None]
     zeros = np.zeros((1, 4), np.float32)
-    memory = StreamState(zeros, zeros, said)
+    memory = StreamState(zeros, zeros, predicted)
     other = ViewTransform(1.0)
     there = transformed_memory(memory, other, view)
     again = there.before[0, :-1].reshape(-1, 3)
@@ -177,7 +177,7 @@ def test_memory_follows_the_view(view: ViewTransform) -> None:
     np.testing.assert_allclose(again[:, 2], joints[:, 2], atol=1e-7)
     assert there.before[0, -1] == 1
     back = transformed_memory(there, view, other)
-    np.testing.assert_allclose(back.before, said, atol=1e-6)
+    np.testing.assert_allclose(back.before, predicted, atol=1e-6)
 
 
 @pytest.mark.parametrize("view", VIEWS)

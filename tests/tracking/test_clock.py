@@ -13,12 +13,12 @@ from cadstn.tracking.clock import Clock
 
 def run(times: list[float | None], fps: float = 30.0) -> tuple[list[float], list[str]]:
     clock = Clock()
-    out, told = [], []
+    out, result = [], []
     for time in times:
         seconds, note = clock(time, fps)
         out.append(seconds)
-        told += [note] if note is not None else []
-    return out, told
+        result += [note] if note is not None else []
+    return out, result
 
 
 def test_good_times_come_back_as_they_are() -> None:
@@ -38,8 +38,8 @@ def test_good_times_come_back_as_they_are() -> None:
 @pytest.mark.parametrize("start", [0.0, 12.0, 1.7e6])
 def test_finer_units_are_recognised(name: str, unit: float, fps: float, start: float) -> None:
     times = [(start + k / fps) * unit for k in range(20)]
-    seconds, told = run(list(times), fps)
-    assert told == [f"times are {name}: taken as such"]
+    seconds, result = run(list(times), fps)
+    assert result == [f"times are {name}: taken as such"]
     np.testing.assert_allclose(seconds[2:], start + np.arange(2, 20) / fps, rtol=1e-9, atol=1e-5)
 
 
@@ -50,17 +50,17 @@ def test_a_camera_that_stalls_once_is_not_in_milliseconds() -> None:
 
 @pytest.mark.parametrize("absent", [None, math.nan, math.inf])
 def test_absent_times_are_counted(absent: float | None) -> None:
-    seconds, told = run([absent] * 4)
+    seconds, result = run([absent] * 4)
     np.testing.assert_allclose(seconds, np.arange(4) / 30)
-    assert told == [f"time is {absent}: counted at 30 frames a second"]
+    assert result == [f"time is {absent}: counted at 30 frames a second"]
     seconds, _ = run([5.0, absent, absent, 5.2])
     np.testing.assert_allclose(seconds, [5.0, 5 + 1 / 30, 5 + 2 / 30, 5.2])
 
 
 def test_equal_times_go_forward() -> None:
-    seconds, told = run([7.0] * 5)
+    seconds, result = run([7.0] * 5)
     np.testing.assert_allclose(np.diff(seconds), 1 / 30)
-    assert told == ["time stands still: counted at 30 frames a second"]
+    assert result == ["time stands still: counted at 30 frames a second"]
     seconds, _ = run([7.0, 7.0, 7.0667, 7.0667, 7.1333])  # two frames a stamp
     assert (np.diff(seconds) > 0).all()
     assert seconds[-1] == pytest.approx(7.1333)

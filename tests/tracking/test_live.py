@@ -64,19 +64,19 @@ def test_every_bad_frame_is_one_line_and_tracking_goes_on(
     script[5] = LiveFrame(nan, camera, script[5].time_s, 5)
     script[6] = LiveFrame(depth, camera, 0.01, 6)  # its clock was set back
     script[7] = LiveFrame(np.full_like(depth, np.inf), camera, script[7].time_s, 7)
-    told: list[CadstnError] = []
+    reported: list[CadstnError] = []
     tally = Tally()
     source = Scripted(script)
     seen = []
     with Listeners(network.skeleton, tmp_path, None) as listeners:
-        for one in track_source(source, Tracker(network), on_bad=told.append, tally=tally):
+        for one in track_source(source, Tracker(network), on_bad=reported.append, tally=tally):
             listeners(one)  # pictures of NaN must not fail either
             seen.append(one)
     assert [s.frame.index for s in seen] == [0, 1, 2, 3, 5, 7, 8, 9, 10, 11]
-    assert [str(e).split(":")[0] for e in told] == ["scripted, frame 4", "scripted, frame 6"]
-    assert "100" in str(told[0])
-    assert "runs back" in str(told[1])
-    assert not any("\n" in str(e) for e in told)
+    assert [str(e).split(":")[0] for e in reported] == ["scripted, frame 4", "scripted, frame 6"]
+    assert "100" in str(reported[0])
+    assert "runs back" in str(reported[1])
+    assert not any("\n" in str(e) for e in reported)
     assert not seen[5].hand.found  # nothing but infinity
     assert seen[-1].hand.found
     assert (tally.frames, tally.bad) == (10, 2)

@@ -98,8 +98,10 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_recording_loops_and_counts_bad_frames(clip: Path) -> None:
     (clip / "000002.png").write_bytes(b"broken")
-    told: list[int] = []
-    source = RecordingSource(open_recording(clip), loop=True, on_bad=lambda b: told.append(b.index))
+    reported: list[int] = []
+    source = RecordingSource(
+        open_recording(clip), loop=True, on_bad=lambda b: reported.append(b.index)
+    )
     frames = []
     for frame in source:
         frames.append(frame)
@@ -109,7 +111,7 @@ def test_a_recording_loops_and_counts_bad_frames(clip: Path) -> None:
     assert [f.dropped for f in frames] == [0, 0, 1, 1, 1, 1, 1, 2, 2, 2]
     assert [f.index for f in frames if f.cut] == [0, 4, 6, 10]
     assert frames[-1].time_s == pytest.approx(11 / 60)
-    assert told == [2, 2]
+    assert reported == [2, 2]
 
 
 def test_real_time_takes_its_time(clip: Path) -> None:
@@ -180,13 +182,13 @@ def test_bad_frames_of_a_set_are_reported_and_a_cut_is_not_lost(tmp_path: Path) 
             msra.write_bin(folder / msra.frame_name(index), depth)
         msra.write_labels(folder / "joint.txt", joints)
     (tmp_path / "P0" / "2" / msra.frame_name(0)).write_bytes(b"broken")
-    told: list[int] = []
-    source = DatasetSource(tmp_path, real_time=True, on_bad=lambda bad: told.append(bad.index))
+    reported: list[int] = []
+    source = DatasetSource(tmp_path, real_time=True, on_bad=lambda bad: reported.append(bad.index))
     assert source.live
     began = time.monotonic()
     frames = list(source)
     assert time.monotonic() - began > 4 / 30
-    assert told == [3]
+    assert reported == [3]
     assert [f.index for f in frames] == [0, 1, 2, 4, 5]
     assert [f.cut for f in frames] == [True, False, False, True, False]
     assert frames[-1].dropped == 1

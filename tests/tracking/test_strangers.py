@@ -74,7 +74,7 @@ def test_a_first_script_in_metres_ends_with_the_mend_and_then_with_joints(
 
 
 @pytest.mark.parametrize(
-    ("name", "says"),
+    ("name", "message"),
     [
         ("eighths", "0.125"),
         ("tenths", "a unit of 0.1"),
@@ -85,7 +85,7 @@ def test_a_first_script_in_metres_ends_with_the_mend_and_then_with_joints(
     ],
 )
 def test_depth_that_cannot_be_right_is_reported_by_info_track_and_live(
-    frames: list[Frame], tmp_path: Path, name: str, says: str
+    frames: list[Frame], tmp_path: Path, name: str, message: str
 ) -> None:
     images = {
         "eighths": units(frames, 8),
@@ -97,18 +97,18 @@ def test_depth_that_cannot_be_right_is_reported_by_info_track_and_live(
     }[name]
     path = folder(tmp_path, images)
     about = run("info", path, "--camera", NUMBERS, "--json")
-    assert says in json.loads(about.output)["warnings"][0]
-    told = run("track", path, "--camera", NUMBERS, "--out", tmp_path / "out", "--no-video")
-    assert told.exit_code == 0, told.output
-    assert told.stderr.count("warning: ") == 1
-    assert says in told.stderr
+    assert message in json.loads(about.output)["warnings"][0]
+    result = run("track", path, "--camera", NUMBERS, "--out", tmp_path / "out", "--no-video")
+    assert result.exit_code == 0, result.output
+    assert result.stderr.count("warning: ") == 1
+    assert message in result.stderr
     summary = json.loads((tmp_path / "out/summary.json").read_text())
-    assert says in summary["warnings"][0]
+    assert message in summary["warnings"][0]
     assert not list((tmp_path / "out").glob("overlay.*"))
     live = run("live", path, "--camera", NUMBERS, "--fast")
     assert live.exit_code == 0, live.output
     assert live.stderr.count("warning: ") == 1
-    assert says in live.stderr
+    assert message in live.stderr
 
 
 def test_a_camera_of_another_resolution_and_its_scale(frames: list[Frame], tmp_path: Path) -> None:
@@ -132,19 +132,19 @@ def test_no_hand_reports_what_was_looked_at(tmp_path: Path) -> None:
     wall = np.full((240, 320), 1902, np.uint16)
     path = folder(tmp_path, [wall, wall + 1])
     seen = "no hand found: nearest surface 1.90 m, middle 1.90 m (0.48 m if the unit is a quarter, "
-    told = run("track", path, "--camera", NUMBERS, "--out", tmp_path / "out", "--no-video")
-    assert seen in told.output
+    result = run("track", path, "--camera", NUMBERS, "--out", tmp_path / "out", "--no-video")
+    assert seen in result.output
     assert seen in run("live", path, "--camera", NUMBERS, "--fast").stderr
 
 
 def test_a_part_of_a_recording(frames: list[Frame], tmp_path: Path) -> None:
     path = folder(tmp_path, units(frames) * 3)
     out = tmp_path / "out"
-    told = run(
+    result = run(
         "track", path, "--camera", NUMBERS, "--out", out, "--no-video",
         "--start", 1, "--end", 8, "--every", 3,
     )  # fmt: skip
-    assert told.exit_code == 0, told.output
+    assert result.exit_code == 0, result.output
     with np.load(out / "joints.npz") as arrays:
         assert arrays["frames"].tolist() == ["1.png", "4.png", "7.png"]
         np.testing.assert_allclose(arrays["time_s"], [0, 0.1, 0.2])
@@ -174,12 +174,12 @@ def test_many_bad_frames_are_summed_up(frames: list[Frame], tmp_path: Path) -> N
     (path / "5.png").write_bytes((path / "0.png").read_bytes()[:-40])
     cv2.imwrite(str(path / "7.png"), np.zeros((240, 320), np.uint16))
     cv2.imwrite(str(path / "8.png"), units(frames)[0][:120])
-    told = run("track", path, "--camera", NUMBERS, "--out", tmp_path / "out", "--no-video")
-    assert told.exit_code == 0, told.output
-    skipped = [line for line in told.stderr.splitlines() if line.startswith("skipped: ")]
+    result = run("track", path, "--camera", NUMBERS, "--out", tmp_path / "out", "--no-video")
+    assert result.exit_code == 0, result.output
+    skipped = [line for line in result.stderr.splitlines() if line.startswith("skipped: ")]
     assert len(skipped) == 4  # a line for each reason
     assert skipped[0].startswith(f"skipped: 4 frames, as {path / '1.png'}: not a PNG")
-    assert "2 of 9 frames tracked, 0 lost, 7 unreadable" in told.stdout
+    assert "2 of 9 frames tracked, 0 lost, 7 unreadable" in result.stdout
 
 
 def test_a_recording_plays_again_on_request(frames: list[Frame], tmp_path: Path) -> None:
@@ -194,9 +194,9 @@ def test_a_recording_plays_again_on_request(frames: list[Frame], tmp_path: Path)
 
 def test_angles_and_gestures_are_emitted(frames: list[Frame], tmp_path: Path) -> None:
     path = folder(tmp_path, [*units(frames), np.full((240, 320), 1900, np.uint16)])
-    told = run("live", path, "--camera", NUMBERS, "--fast", "--emit", "jsonl", "--pose")
-    assert told.exit_code == 0, told.output
-    lines = [json.loads(line) for line in told.stdout.splitlines()[1:]]
+    result = run("live", path, "--camera", NUMBERS, "--fast", "--emit", "jsonl", "--pose")
+    assert result.exit_code == 0, result.output
+    lines = [json.loads(line) for line in result.stdout.splitlines()[1:]]
     pose = lines[0]["pose"]
     assert len(pose["angles_deg"]) == 20
     np.testing.assert_allclose(pose["wrist"]["position_mm"], lines[0]["joints_mm"][0], atol=0.02)
@@ -221,11 +221,11 @@ def test_a_view_in_the_browser_stays_until_ctrl_c(
     monkeypatch.setattr("cadstn.cli.cameras._until_interrupted", interrupted)
     monkeypatch.setattr("webbrowser.open", lambda url: True)
     path = folder(tmp_path, units(frames))
-    told = run("live", path, "--camera", NUMBERS, "--fast", "--view", "browser")
-    assert told.exit_code == 0, told.output
+    result = run("live", path, "--camera", NUMBERS, "--fast", "--view", "browser")
+    assert result.exit_code == 0, result.output
     assert waited == [True]
-    assert "stays until Ctrl-C" in told.stderr
-    assert "3 frames, hand in 3" in told.stderr
+    assert "stays until Ctrl-C" in result.stderr
+    assert "3 frames, hand in 3" in result.stderr
 
 
 # --- the public reports themselves ------------------------------------------------------------
@@ -233,7 +233,7 @@ def test_a_view_in_the_browser_stays_until_ctrl_c(
 
 @needs_cases
 @pytest.mark.parametrize(
-    ("name", "camera", "says"),
+    ("name", "camera", "message"),
     [
         ("kinect1_raw_11_bit/frames", NUMBERS, "nothing exceeds 2047 and 2047 is common"),
         ("metres_as_integers/frames", NUMBERS, "only 1 different depth, the largest 1: metres"),
@@ -241,10 +241,10 @@ def test_a_view_in_the_browser_stays_until_ctrl_c(
         ("holes_filled/spatial_holes_fill_5", "sr305", "holes seem filled"),
     ],
 )
-def test_reported_depth(name: str, camera: str, says: str) -> None:
+def test_reported_depth(name: str, camera: str, message: str) -> None:
     about = json.loads(run("info", CASES / name, "--camera", camera, "--json").output)
     assert len(about["warnings"]) == 1
-    assert says in about["warnings"][0]
+    assert message in about["warnings"][0]
 
 
 @needs_cases
@@ -257,12 +257,12 @@ def test_reported_packing() -> None:
 @needs_cases
 def test_reported_distance(tmp_path: Path) -> None:
     for name in ("at1430", "at1530"):
-        told = run(
+        result = run(
             "track", CASES / "beyond_1500_mm" / name, "--camera", "525,525,320,240",
             "--out", tmp_path / name, "--no-video",
         )  # fmt: skip
-        assert "1 of 1 frames tracked" in told.output or (
-            name == "at1530" and "hands are searched from 0.15 to 2.5 m" in told.output
+        assert "1 of 1 frames tracked" in result.output or (
+            name == "at1530" and "hands are searched from 0.15 to 2.5 m" in result.output
         )
 
 
@@ -271,11 +271,11 @@ def test_live_reports_each_kind_of_bad_frame_once_and_counts_it(tmp_path: Path) 
     for index in (1, 2, 4):
         (path / f"{index}.png").write_bytes(b"no picture %d" % index)
     lines = run("live", path, "--camera", NUMBERS, "--fast").stderr.splitlines()
-    told = [line for line in lines if line.startswith("left out")]
-    assert len(told) == 2
-    assert "/1.png" in told[0]
-    assert told[1].startswith("left out: 3 frames, as ")
-    assert "/1.png" in told[1]
+    result = [line for line in lines if line.startswith("left out")]
+    assert len(result) == 2
+    assert "/1.png" in result[0]
+    assert result[1].startswith("left out: 3 frames, as ")
+    assert "/1.png" in result[1]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="names are bytes on POSIX alone")

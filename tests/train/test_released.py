@@ -53,9 +53,9 @@ LINES: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("data", ["nyu", "icvl"])
 def test_printed_recipe_is_the_released_definitions(data: str) -> None:
-    told = CliRunner().invoke(cli, ["train", f"cadstn.{data}.released", "--print"])
-    assert told.exit_code == 0, told.output
-    printed = json.loads(told.stdout)
+    outcome = CliRunner().invoke(cli, ["train", f"cadstn.{data}.released", "--print"])
+    assert outcome.exit_code == 0, outcome.output
+    printed = json.loads(outcome.stdout)
     for name, value in {**LINES["nyu"], "cubes_mm": printed["cubes_mm"], **LINES[data]}.items():
         assert printed[name] == value, name
     turns = printed["augment"].pop("turns")
@@ -228,6 +228,6 @@ def test_ablate_names_what_replaced_it() -> None:
 
 
 def test_folder_is_needed_only_to_train() -> None:
-    told = CliRunner().invoke(cli, ["train", "tiny"])
-    assert told.exit_code == 2
-    assert "--out" in told.output
+    outcome = CliRunner().invoke(cli, ["train", "tiny"])
+    assert outcome.exit_code == 2
+    assert "--out" in outcome.output

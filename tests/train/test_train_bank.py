@@ -202,10 +202,12 @@ def test_bank_is_the_same_file_however_many_processes_render(
     rule = CropRule("hand21", 250.0, {}, 32)
     monkeypatch.setattr("cadstn.train.stream_bank._PART", 2)  # a process renders a clip at a time
     for workers in (1, 2):
-        told: list[int] = []
+        reported: list[int] = []
         path = tmp_path / f"{workers}.bank"
-        stream_bank(path, rule, seed=4, clips=3, frames=2, workers=workers, on_frames=told.append)
-        assert sum(told) == 6
+        stream_bank(
+            path, rule, seed=4, clips=3, frames=2, workers=workers, on_frames=reported.append
+        )
+        assert sum(reported) == 6
     assert (tmp_path / "1.bank").read_bytes() == (tmp_path / "2.bank").read_bytes()
 
 
@@ -233,6 +235,6 @@ def test_bank_and_train_from_the_command_line(tmp_path: Path) -> None:
 
 
 def test_recipe_is_printed_whole(tmp_path: Path) -> None:
-    told = run("train", "temporal.icvl.released", "--out", tmp_path / "x", "--print")
-    assert json.loads(told.output)["lstm_inputs_rate"] == 10
+    outcome = run("train", "temporal.icvl.released", "--out", tmp_path / "x", "--print")
+    assert json.loads(outcome.output)["lstm_inputs_rate"] == 10
     assert not (tmp_path / "x").exists()

@@ -155,8 +155,8 @@ def test_frames_that_do_not_count_as_right_cost(toy_bank: Bank, small: Small, st
         for weight in (0.0, 0.5)
     )
     truth = batch.joints * (batch.cube_mm / 2).view(-1, 1, 1, 1)
-    said = predict(networks, stage, batch) * (batch.cube_mm / 2).view(-1, 1, 1, 1)
-    wrong = ((said - truth).norm(dim=-1).amax(-1) > 30).float().mean()
+    predicted = predict(networks, stage, batch) * (batch.cube_mm / 2).view(-1, 1, 1, 1)
+    wrong = ((predicted - truth).norm(dim=-1).amax(-1) > 30).float().mean()
     assert wrong == 1  # an untrained network's
     assert 0.4 < more - plain <= 0.5
 
@@ -187,9 +187,9 @@ def test_trained_saved_and_exported(toy_bank: Bank, small: Small, exports: Expor
     moved = shifts(batch.centers_mm, batch.cube_mm)
     with torch.no_grad():
         out = loaded(batch.crops, moved)
-        told = predict(exports.trained, "fusion", batch)
+        expected = predict(exports.trained, "fusion", batch)
     there = from_uvd(out.joints, batch.centers_mm, batch.cube_mm)
-    torch.testing.assert_close(told, there)
+    torch.testing.assert_close(expected, there)
     # Where they are seen is not where they are.
     assert float((there - out.joints).abs().max()) > 0.001
     network = load_network(exports.paths[1], threads=1)
@@ -208,12 +208,12 @@ def test_trained_saved_and_exported(toy_bank: Bank, small: Small, exports: Expor
 
 def test_prepared_frames_are_made_once(small: Small, tmp_path: Path) -> None:
     recipe = small(**{**SIZES, "prepared": 16, "hands": 0.6})
-    told: list[tuple[int, int]] = []
+    reported: list[tuple[int, int]] = []
     source: Source = PreparedSource(
-        recipe, tmp_path, "cpu", on_frames=lambda done, total: told.append((done, total))
+        recipe, tmp_path, "cpu", on_frames=lambda done, total: reported.append((done, total))
     )
     one = source.clips(0, torch.arange(16), 1)
-    assert told[-1] == (16, 16)
+    assert reported[-1] == (16, 16)
     assert one.present is not None
     assert 0 < float(one.present.mean()) < 1
     bank = open_bank(tmp_path / "rendered-1.bank")
@@ -244,15 +244,15 @@ def test_training_goes_on_from_an_exported_file(
     went_on = train(none, tmp_path / "two", source=source, start=start)
     batch = batch_of(none, toy_bank)
     for stage in STAGES:
-        told = predict({s: getattr(model, s) for s in STAGES}, stage, batch)
+        expected = predict({s: getattr(model, s) for s in STAGES}, stage, batch)
         again = predict(went_on, stage, batch)
-        torch.testing.assert_close(again, told, rtol=0, atol=0.02 if half else 1e-3)
+        torch.testing.assert_close(again, expected, rtol=0, atol=0.02 if half else 1e-3)
     # And with batches' own statistics, about as training sees it.
     spatial = went_on["spatial"].train()
-    told = predict({"spatial": model.spatial}, "spatial", batch)
+    expected = predict({"spatial": model.spatial}, "spatial", batch)
     again = predict({"spatial": spatial}, "spatial", batch)
     scratch = predict(build(none, "cpu"), "spatial", batch)
-    assert (again - told).abs().mean() < 0.3 * (scratch - told).abs().mean()
+    assert (again - expected).abs().mean() < 0.3 * (scratch - expected).abs().mean()
 
 
 def test_training_goes_on_from_a_run(toy_bank: Bank, small: Small, tmp_path: Path) -> None:
@@ -346,9 +346,11 @@ def test_the_error_scale_is_calibrated(
     crops, *rest = form.example(model, batch=2)
     crops = torch.rand(crops.shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
     with torch.no_grad():
-        said, wider = (dict(zip(form.outputs, step(crops, *rest), strict=True)) for step in steps)
-    for name, value in said.items():
+        predicted, wider = (
+            dict(zip(form.outputs, step(crops, *rest), strict=True)) for step in steps
+        )
+    for name, value in predicted.items():
         torch.testing.assert_close(wider[name], value * (1.5 if name == "spread" else 1))
-    assert said["spread"].min() > 0
+    assert predicted["spread"].min() > 0
     with pytest.raises(CadstnError, match="spread is 0"):
         export_onnx(model, tmp_path / "none.onnx", {}, spread=0.0)

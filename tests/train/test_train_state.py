@@ -174,9 +174,9 @@ def test_every_checkpoint_damaged_begins_again(tmp_path: Path) -> None:
         save_checkpoint(tmp_path, "spatial", model, optimizers, step, ABOUT)
     for path in checkpoints(tmp_path, "spatial"):
         damage(path, "short")
-    told: list[str] = []
-    assert resume(tmp_path, "spatial", model, optimizers, ABOUT, told.append) == 0
-    assert [("00000002" in told[0]), ("00000001" in told[1])] == [True, True]
+    reported: list[str] = []
+    assert resume(tmp_path, "spatial", model, optimizers, ABOUT, reported.append) == 0
+    assert [("00000002" in reported[0]), ("00000001" in reported[1])] == [True, True]
 
 
 def same(theirs: Recipe, ours: Recipe, stage: str) -> None:
