@@ -37,14 +37,14 @@ MOST_RUNS = 2
 
 #: Detections of a lower score are no candidates, nor do they keep a hand that is followed.
 _CANDIDATE = 0.1
-#: Log-odds of a hand by the detector's score, the network's presence (both as logits) and the
-#: logarithm of its mean error scale in mm: a logistic regression on the choosing scenes of
-#: `cadstn.bench.alarms`. So much of it a new hand needs: chosen there (LOG.md).
+#: Log-odds that a new place is a hand: of the detector's score and the network's presence (both as
+#: logits) and the logarithm of the mean error scale in mm. A logistic regression on the choosing
+#: scenes of `cadstn.bench.alarms`, where what a first hand needs, `_SURE`, was chosen too (LOG.md).
 _SCORE, _PRESENCE, _SCALE, _BIAS = 0.83, 0.47, -3.17, 6.94
 _SURE = 0.0
-#: And so much where another hand is seen already: none of 1,000 choosing scenes announces one.
+#: What a further hand needs beside one that is seen: none of 1,000 choosing scenes announces one.
 _MORE = 1.1
-#: A hand that was followed a frame ago, and is detected so near: it needs less.
+#: What a hand needs that is detected so near to where one was followed a frame ago: less.
 _AGAIN, _AGAIN_MM = -1.6, 250.0
 #: Presence that a hand must keep to be followed.
 _STILL_SURE = 0.7
@@ -76,12 +76,12 @@ def observe(network: Network, state: State, frame: Frame) -> tuple[tuple[Hand, .
     Returns:
         One hand a place, lost or found, and the state for the next frame.
     """
-    # What a camera invents is no surface: faces and walls grow into hands by it.
+    # Depth that a camera's hole filling invented goes first: it makes faces and walls like hands.
     depth_mm, holes = without_filled(frame.depth_mm, frame.camera, state.holes)
     frame, state = frame._replace(depth_mm=depth_mm), state._replace(holes=holes)
     followed = [_follow(network, track, frame) for track in state.tracks]
     seen = [tried.seen for tried in followed]
-    age, refused = state.age + 1, state.refused
+    age, refused = state.age + 1, state.refused  # age: frames since the detector ran
     if network.detector is not None and (None in seen or age >= state.detect_every):
         found = network.detector.detect(frame.depth_mm, frame.camera, _CANDIDATE)
         seen = [None if one is None else _checked(*one, found) for one in seen]
@@ -116,7 +116,7 @@ def _acquire(
     found: list[Detection],
     left: int,
 ) -> tuple[list[Seen | None], tuple[Refused, ...]]:
-    """Fill free places with hands that were detected, the best first, in so many runs at most."""
+    """Fill free places with detected hands, the best first, in `left` network runs at most."""
     seen, refused = list(seen), [one.waited() for one in state.refused]
     for detection in _candidates(found, seen):
         free = [k for k, one in enumerate(seen) if one is None]
@@ -125,7 +125,7 @@ def _acquire(
         known = next((r for r in refused if r.is_at(detection.center_mm)), None)
         if known is not None and known.wait > 0:
             continue
-        if left < MOST_RUNS:  # a hand that was followed until now: as it was seen
+        if left < MOST_RUNS:  # too few runs to read both mirrored views: begin with the view before
             place = _place(free, state.tracks, detection, None)
             before, center_mm, runs = state.tracks[place], detection.center_mm, 0
             track = before.begun(network, before.view)
