@@ -160,6 +160,7 @@ def test_a_job_that_kills_its_workers_is_an_error_of_its_own(tmp_path: Path) -> 
 
 def _exit_if(code: int) -> int:
     if code:
+        time.sleep(1)  # Dask starts no worker again that dies before its nanny knows that it lives
         os._exit(code)
     return code
 
