@@ -158,6 +158,23 @@ def test_a_job_that_kills_its_workers_is_an_error_of_its_own(tmp_path: Path) -> 
     assert ["its worker died 3 times" in str(result) for job, result in ended if job] == [True]
 
 
+def test_a_cluster_without_workers_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    from types import SimpleNamespace
+
+    from cadstn.many import cluster
+
+    monkeypatch.setattr(cluster, "_PATIENCE_S", 0.3)
+    monkeypatch.setattr(cluster, "_CHECK_S", 0.05)
+    never = SimpleNamespace(has_ready=lambda: False)
+    with pytest.raises(CadstnError, match="no worker is left; the same command goes on"):
+        cluster._wait_for_a_result(SimpleNamespace(nthreads=dict), never)
+    # One that is busy for longer is waited for.
+    ends = time.monotonic() + 1.0
+    busy = SimpleNamespace(has_ready=lambda: time.monotonic() > ends)
+    cluster._wait_for_a_result(SimpleNamespace(nthreads=lambda: {"a": 1}), busy)
+    assert time.monotonic() > ends
+
+
 def _exit_if(code: int) -> int:
     if code:
         time.sleep(1)  # Dask starts no worker again that dies before its nanny knows that it lives

@@ -15,7 +15,9 @@ from cadstn.tracking.runtime import processors
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
-_PATIENCE_S = 60
+_PATIENCE_S = 60.0
+#: Seconds between two looks at the results, and at the workers where there is no result.
+_POLL_S, _CHECK_S = 0.02, 2.0
 #: A job that its worker dies of so often is the reason of it.
 _DEATHS = 3
 
@@ -115,6 +117,10 @@ def run_jobs(
 
     Yields:
         Jobs as they end, with their result, or one line on why there is none.
+
+    Raises:
+        CadstnError: if there has been no worker for a minute. Dask does not start one again that
+            died while it was starting.
     """
     from distributed import as_completed
     from distributed.scheduler import KilledWorker
@@ -123,12 +129,28 @@ def run_jobs(
     job_of = dict(zip((future.key for future in futures), jobs, strict=True))
     pending = as_completed(futures, loop=client.loop)
     del futures  # so that a result is forgotten by the cluster once it has been taken
-    for future in pending:
+    while not pending.is_empty():
+        _wait_for_a_result(client, pending)
+        future = next(pending)
         try:
             result = future.result()
         except KilledWorker:
             result = f"its worker died {_DEATHS} times; does it need more memory than there is?"
         yield job_of.pop(future.key), result
+
+
+def _wait_for_a_result(client: Any, pending: Any) -> None:
+    """Wait while there are workers; raise CadstnError where there has been none for a minute."""
+    seen = time.monotonic()
+    while not pending.has_ready():
+        time.sleep(_POLL_S)
+        now = time.monotonic()
+        if now - seen > _CHECK_S and client.nthreads():
+            seen = now
+        if now - seen > _PATIENCE_S:
+            raise CadstnError(
+                "no worker is left", hint="the same command goes on with what is done"
+            )
 
 
 class Progress:
