@@ -67,6 +67,8 @@ def test_one_page_with_every_table_and_figure(made: tuple[list[str], Path, str])
     # Counted as the networks at inference, whatever their size.
     counts = {m[1]: int(m[2].replace(",", "")) for m in
               re.finditer(r"\| ([A-Z][\w ]+?) +\| +([\d,]{5,}) \|", markdown)}  # fmt: skip
+    # The free gate is no single network.
+    assert not re.search(r"\| CADSTN[^|]*: [+-]", markdown)
     assert set(counts) == {"Sliced 3D Input", "Baseline", "Temporal", "Spatial", "CADSTN"}
     assert counts["CADSTN"] == counts["Temporal"] + counts["Spatial"] + counts["Baseline"]
 
