@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
+import sys
 import tomllib
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from cadstn.cli import cli
 from cadstn.tracking.doctor import PACKAGES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -51,6 +55,24 @@ def test_doctor_names_every_package() -> None:
 def test_extras_are_on_the_page_of_the_install(extra: str) -> None:
     page = (ROOT / "docs/start/install.md").read_text(encoding="utf-8")
     assert re.search(rf"^\|[^|]*`{extra}`", page, re.MULTILINE), extra
+
+
+def test_the_trainer_s_extra_writes_nyu_s_labels_and_names_the_cpu_build(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert "scipy" in extras()["train"]
+    monkeypatch.setitem(sys.modules, "scipy.io", None)
+    monkeypatch.setitem(sys.modules, "scipy", None)
+    words = ["synth", str(tmp_path / "set"), "--layout", "nyu", "--train", "2", "--test", "4"]
+    if importlib.util.find_spec("torch"):  # before anything is rendered
+        result = CliRunner().invoke(cli, words)
+        assert "needs SciPy; pip install" in str(result.exception)
+        assert not (tmp_path / "set").exists()
+    monkeypatch.setitem(sys.modules, "torch", None)
+    result = CliRunner().invoke(cli, words)
+    assert "pip install torch --index-url https://download.pytorch.org/whl/cpu" in str(
+        result.exception
+    )
 
 
 def required() -> set[str]:

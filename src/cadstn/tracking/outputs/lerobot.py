@@ -28,7 +28,7 @@ DEPTH, STATE, FOUND, TIME = (
 _INDICES = ("frame_index", "episode_index", "index", "task_index")
 _DATA = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
 _VIDEO = "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4"
-#: What is done, unless it is said.
+#: The task of an episode where none is given.
 TASK = "move the hand"
 #: Frames that are written at once; a reader loads as many to get one.
 _GROUP = 64
