@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import sys
 import tomllib
@@ -13,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from cadstn.cli import cli
+from cadstn.cli.shared import need_train
 from cadstn.tracking.doctor import PACKAGES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -73,6 +75,18 @@ def test_the_trainer_s_extra_writes_nyu_s_labels_and_names_the_cpu_build(
     assert "pip install torch --index-url https://download.pytorch.org/whl/cpu" in str(
         result.exception
     )
+
+
+def test_threads_of_a_training_wait_without_spinning_for_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("torch")
+    monkeypatch.setenv("GOMP_SPINCOUNT", "7")
+    need_train("cadstn train")
+    assert os.environ["GOMP_SPINCOUNT"] == "7"
+    monkeypatch.delenv("GOMP_SPINCOUNT")
+    need_train("cadstn train")
+    assert os.environ["GOMP_SPINCOUNT"] == "1000"
 
 
 def required() -> set[str]:

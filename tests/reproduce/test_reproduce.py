@@ -142,6 +142,16 @@ def test_what_is_done_is_not_done_again(
     np.testing.assert_allclose(read_joints_npz(lost), joints)  # a lost frame is NaN
 
 
+def test_figures_are_missed_before_the_training(
+    small_icvl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cadstn.cli.scoring.find_spec", lambda name: None)
+    args = ["reproduce", "--data", str(small_icvl), "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(cli, args)
+    assert str(result.exception) == "figures need matplotlib; pip install 'cadstn[plots]'"
+    assert not (tmp_path / "out").exists()
+
+
 def test_folders_that_hold_no_set(small_icvl: Path, tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()

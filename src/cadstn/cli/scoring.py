@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -236,7 +237,7 @@ def reproduce(
 
     Writes report.html, one page with all figures inside, report.md with the figures beside it,
     every prediction as text in predictions/ and the weights in runs/. The same command goes on
-    where it stopped.
+    where it stopped. Needs the extras 'train' and 'plots'.
 
     \b
     cadstn reproduce --data data/nyu --data data/icvl --out report --device cuda
@@ -248,6 +249,8 @@ def reproduce(
     from cadstn.cli.sources import setting
 
     need_train("cadstn reproduce")
+    if find_spec("matplotlib") is None:  # better to miss it now than after the training
+        raise CadstnError("figures need matplotlib", hint="pip install 'cadstn[plots]'")
     from cadstn.reproduce.run import reproduce as run
 
     shown = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -69,6 +70,9 @@ def scaled_camera(path: str | Path, camera: str | None, scale: float | None) -> 
 
 def need_train(command: str) -> None:
     """Raise CadstnError with how to get torch, where it is missing."""
+    # Threads that wait for one another spin. Beside other work they spin for long: a training took
+    # up to twice as long. Some 3 % of an idle machine's speed is the price (LOG.md).
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     try:
         import torch  # noqa: F401
     except ImportError:

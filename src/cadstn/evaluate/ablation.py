@@ -68,7 +68,7 @@ def networks_table(comparison: Comparison, suffix: str = "") -> Table:
             str(entry.error),
             gap,
             *(f"{100 * entry.scores.accuracy[mm]:.1f}" for mm in ACCURACY_MM),
-            f"{entry.scores.acceleration_error_mm_frame2:.3f}",
+            number_text(entry.scores.acceleration_error_mm_frame2, 3),
             str(entry.acceleration),
         ))  # fmt: skip
     header = (

@@ -212,7 +212,8 @@ def _made(kind: str, settings: Mapping[str, Any], seeds: int, free_gate: bool) -
     fields += f" --seeds {seeds}" if seeds > 1 else ""
     fields += " --free-gate" if free_gate else ""
     return Text(
-        f"Made by cadstn {__version__}: cadstn reproduce --recipe {kind}{fields}, on "
+        f"Made by cadstn {__version__}: cadstn reproduce --data DATA --out REPORT --recipe "
+        f"{kind}{fields}, on "
         f"{platform.machine()} with {os.cpu_count()} CPU cores. Every number below comes from "
         "files in predictions/ beside this page, which 'cadstn score' takes; a number that is "
         "quoted from the paper or the authors' log is marked so."
