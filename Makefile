@@ -35,7 +35,7 @@ docs: .venv-dev/ready $(if $(shell command -v npm),node_modules/ready)  ## the d
 	$(DEV)/zensical build --clean --strict
 	$(if $(shell command -v npm),$(DEV)/python docs/web.py site/web)
 
-web: .venv/ready node_modules/ready  ## the page that tracks in the browser, into site/web; at PORT (8000); no torch
+web: .venv/ready-web node_modules/ready  ## the page that tracks in the browser, into site/web; at PORT (8000); no torch
 	$(DEMO)/python docs/web.py site/web --serve $${PORT:-8000}
 
 web-test: .venv-dev/ready node_modules/ready  ## its tests, in Chromium (CHROMIUM=/usr/bin/chromium)
@@ -48,6 +48,10 @@ node_modules/ready: package.json package-lock.json
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
+	$(DEMO)/python -m pip install $(PIP_ARGS) -e .
+	touch $@
+
+.venv/ready-web: .venv/ready  # the page is made of an exported graph
 	$(DEMO)/python -m pip install $(PIP_ARGS) -e '.[export]'
 	touch $@
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -99,10 +98,11 @@ def synth(
                 )
             else:
                 from cadstn.synth.datasets import write_dataset
+                from cadstn.tracking.runtime import processors
 
                 write_dataset(
                     path, layout, train=counts[0], test=counts[1], seed=seed,
-                    all_cameras=all_cameras, workers=workers or os.cpu_count() or 1,
+                    all_cameras=all_cameras, workers=workers or processors(),
                     on_frames=bar.update,
                 )  # fmt: skip
     except KeyboardInterrupt:

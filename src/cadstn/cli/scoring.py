@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,7 @@ import click
 
 from cadstn._version import __version__
 from cadstn.cli.shared import AS_JSON, DEVICE, SETTINGS, device_of, echo, need_train
-from cadstn.errors import CadstnError, printable
+from cadstn.errors import CadstnError, library, printable
 
 if TYPE_CHECKING:
     from cadstn.evaluate import Format
@@ -249,8 +248,8 @@ def reproduce(
     from cadstn.cli.sources import setting
 
     need_train("cadstn reproduce")
-    if find_spec("matplotlib") is None:  # better to miss it now than after the training
-        raise CadstnError("figures need matplotlib", hint="pip install 'cadstn[plots]'")
+    with library("figures need matplotlib", "plots"):  # better now than after the training
+        import matplotlib  # noqa: F401
     from cadstn.reproduce.run import reproduce as run
 
     shown = ""

@@ -69,7 +69,7 @@ def scaled_camera(path: str | Path, camera: str | None, scale: float | None) -> 
 
 
 def need_train(command: str) -> None:
-    """Raise CadstnError with how to get torch, where it is missing."""
+    """Raise CadstnError with how to get torch, where it is missing; set how its threads wait."""
     # Threads that wait for one another spin. Beside other work they spin for long: a training took
     # up to twice as long. Some 3 % of an idle machine's speed is the price (LOG.md).
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from cadstn.errors import CadstnError, library
 from cadstn.geometry.camera import Camera
+from cadstn.io.files import error_context
 from cadstn.io.png import MAX_PIXELS, read_header, still_image
 
 #: Endings of files that hold such a recording; a folder with ``metadata.yaml`` does as well.
@@ -115,17 +116,16 @@ def _opened(path: Path) -> Any:
 @contextmanager
 def _bag_errors(path: Path) -> Iterator[None]:
     """Name the bag in errors; rosbags, sqlite and struct raise a dozen kinds on damaged ones."""
-    try:
-        yield
-    except CadstnError as error:
-        if error.where is not None:
+    with error_context(path):
+        try:
+            yield
+        except CadstnError:
             raise
-        raise CadstnError(error.what, where=path, hint=error.hint) from None
-    except Exception as error:
-        why = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
-        raise CadstnError(
-            f"not a readable ROS bag ({why})", where=path, hint="record or copy it again"
-        ) from None
+        except Exception as error:
+            why = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+            raise CadstnError(
+                f"not a readable ROS bag ({why})", where=path, hint="record or copy it again"
+            ) from None
 
 
 def _encoding(reader: Any, connection: Any) -> str:

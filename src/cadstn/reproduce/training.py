@@ -81,10 +81,16 @@ def train_missing(
         recipes[FREE] = override(whole, {"net.fusion": "free"})
     bank = build_bank(dataset, whole.crop_rule(), on_frames=on_crops)
     source = BankSource(bank, whole, device)
-    total = sum(chosen.plan(stage).steps for chosen in recipes.values() for stage in chosen.stages)
+    plans = {
+        name: {stage: chosen.plan(stage).steps for stage in chosen.stages}
+        for name, chosen in recipes.items()
+    }
+    if free_gate:  # its experts are trained already
+        plans[FREE] = {"fusion": plans[FREE]["fusion"]}
+    total = sum(sum(steps.values()) for steps in plans.values())
     before = 0
     for name, chosen in recipes.items():
-        steps = {stage: chosen.plan(stage).steps for stage in chosen.stages}
+        steps = plans[name]
 
         def report(progress: Progress, start: int = before, steps: dict[str, int] = steps) -> None:
             earlier = [steps[s] for s in list(steps)[: list(steps).index(progress.stage)]]
