@@ -36,10 +36,10 @@ class DetectorRecipe:
     """Everything that decides what training the detector gives, besides the code."""
 
     seed: int = 0  # of frames, order, augmentation and weights
-    frames: int = 196_608  # rendered once, then seen several times
+    frames: int = 131_072  # rendered once, then seen several times
     steps: int = 12_000  # of ``batch`` frames each
     again: int = 7_000  # steps of each later round, which begins at half the learning rate
-    rounds: int = 2  # how many of them
+    rounds: int = 1  # how many of them
     batch: int = 64  # frames a step
     learning_rate: float = 2e-3  # at the start; falls to zero along a cosine in every round
     warmup: int = 300  # steps over which it rises
