@@ -14,6 +14,8 @@ from cadstn.data.bank import Bank, CropRule, open_bank, write_bank
 from cadstn.errors import CadstnError
 from cadstn.io.folder import check_hashes
 from cadstn.io.hashes import check_stamp
+from cadstn.tracking import load_network
+from cadstn.tracking.runtime import shipped_weights
 
 FLIPS = 400
 
@@ -103,6 +105,13 @@ def test_an_exported_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     export_onnx(Cadstn(config), path, {})
     assert check_stamp(path, hint="export it again")
     assert flipped(path, lambda p: check_stamp(p, hint="export it again"), 100) == 100
+
+
+def test_the_weights_in_the_package(tmp_path: Path) -> None:
+    path = tmp_path / "hand21.onnx"
+    with shipped_weights() as there:
+        path.write_bytes(there.read_bytes())
+    assert flipped(path, load_network, 100) == 100
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
