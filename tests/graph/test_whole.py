@@ -210,11 +210,20 @@ def test_the_file_is_the_same_each_time(folder: Path, tmp_path: Path) -> None:
 def test_what_cannot_be_exported(tmp_path: Path, folder: Path) -> None:
     with pytest.raises(CadstnError, match="hands is 3"):
         write_whole(tmp_path / "x.onnx", hands=3)
-    with pytest.raises(CadstnError, match="not an exported network with its detector"):
+    with pytest.raises(CadstnError, match="not an exported network"):
         write_whole(tmp_path / "x.onnx", folder / "1.onnx")
     (tmp_path / "text.onnx").write_text("no network")
-    with pytest.raises(CadstnError, match="not an exported network with its detector"):
+    with pytest.raises(CadstnError, match="not an exported network"):
         write_whole(tmp_path / "x.onnx", tmp_path / "text.onnx")
+    older = Path(__file__).parents[1] / "tracking/pins/older.onnx"
+    with pytest.raises(CadstnError, match="a network without its detector"):
+        write_whole(tmp_path / "x.onnx", older)
+    plain = onnx.load(older)
+    recipe = next(item for item in plain.metadata_props if item.key == "recipe")
+    recipe.value = json.dumps({**json.loads(recipe.value), "center": "tracked"})
+    onnx.save(plain, tmp_path / "plain.onnx")
+    with pytest.raises(CadstnError, match="not a compact network of canonical views"):
+        write_whole(tmp_path / "x.onnx", tmp_path / "plain.onnx")
     assert not (tmp_path / "x.onnx").exists()
     with pytest.raises(CadstnError, match="the name of the description"):
         write_whole(tmp_path / "x.json")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -44,6 +43,7 @@ def open_source(
     Raises:
         CadstnError: for an unknown recipe or field, or data that is not what it claims.
     """
+    from cadstn.tracking.runtime import processors
     from cadstn.train import BankSource, PreparedSource, RenderedSource
     from cadstn.train.recipes import override, recipe
 
@@ -56,7 +56,7 @@ def open_source(
             )
         if not chosen.prepared or folder is None:
             return chosen, RenderedSource(chosen, device)
-        workers = os.cpu_count() or 1
+        workers = processors()
         on_frames = rendering if speak else lambda done, total: None
         mine = None
         if miner is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -147,6 +146,7 @@ def bank(
     cadstn train temporal --data train.bank --out runs/temporal
     """
     need_train("cadstn bank")
+    from cadstn.tracking.runtime import processors
     from cadstn.train.devices import pick_device
     from cadstn.train.recipes import override, recipe
     from cadstn.train.stream_bank import stream_bank
@@ -156,7 +156,7 @@ def bank(
     with click.progressbar(length=clips * frames, label="rendering", file=sys.stderr) as bar:
         made = stream_bank(
             path, chosen.crop_rule(), seed=seed, clips=clips, frames=frames, device=device,
-            compiled=chosen.compiled, workers=os.cpu_count() or 1, on_frames=bar.update,
+            compiled=chosen.compiled, workers=processors(), on_frames=bar.update,
         )  # fmt: skip
     echo(f"{path}: {len(made)} frames, {path.stat().st_size / 1e9:.2f} GB")
 
@@ -165,6 +165,7 @@ def _train_detector(out: Path, fields: dict[str, Any], only_print: bool) -> None
     """Train the detector of whole frames; the same command goes on."""
     from dataclasses import asdict
 
+    from cadstn.tracking.runtime import processors
     from cadstn.train.detector import Line, detector_recipe, train_detector
     from cadstn.train.guards import stoppable
 
@@ -188,7 +189,7 @@ def _train_detector(out: Path, fields: dict[str, Any], only_print: bool) -> None
 
     with stoppable() as stop:
         path = train_detector(
-            chosen, out, workers=os.cpu_count() or 1, on_frames=rendered, on_line=told,
+            chosen, out, workers=processors(), on_frames=rendered, on_line=told,
             stop=stop.is_set,
         )  # fmt: skip
     if path is None:

@@ -30,6 +30,7 @@ WHOLE_KEY = "whole"
 
 _SATURATED = 65535
 _HINT = "give an .onnx of 'cadstn export' with --detector, or leave it out for the shipped weights"
+_OTHER_VIEWS = "only networks of recipe follow, and the shipped weights, have a whole graph"
 
 
 def write_whole(
@@ -92,17 +93,23 @@ def _read(weights: Path, hands: int) -> tuple[Parts, str]:
     if not weights.is_file():
         raise CadstnError(no_file(weights, "no such weights file"), where=weights, hint=_HINT)
     check_stamp(weights, hint=_HINT)
+    unreadable = (KeyError, ValueError, TypeError, DecodeError, CadstnError)
     try:
         network = onnx.load(weights)
         about = {item.key: item.value for item in network.metadata_props}
         wants = Wants.of_file(about, {item.name for item in network.graph.input})
         joints = skeleton(about["skeleton"])
-        detector = onnx.load_from_string(base64.b64decode(about[DETECTOR_KEY], validate=True))
-    except (KeyError, ValueError, TypeError, DecodeError, CadstnError) as error:
-        raise CadstnError(f"not an exported network with its detector ({error})",
-                          where=weights, hint=_HINT) from None  # fmt: skip
+    except unreadable as error:
+        raise CadstnError(f"not an exported network ({error})", where=weights, hint=_HINT) from None
+    # Before its detector is missed, which would not help.
     if not (wants.compact and wants.uvd and wants.upright and wants.center == "knuckles"):
-        raise CadstnError("not a compact network of canonical views", where=weights, hint=_HINT)
+        raise CadstnError("not a compact network of canonical views",
+                          where=weights, hint=_OTHER_VIEWS)  # fmt: skip
+    try:
+        detector = onnx.load_from_string(base64.b64decode(about[DETECTOR_KEY], validate=True))
+    except unreadable as error:
+        raise CadstnError(f"a network without its detector ({error})",
+                          where=weights, hint=_HINT) from None  # fmt: skip
     opsets = {item.version for model in (network, detector) for item in model.opset_import}
     if opsets != {OPSET}:
         raise CadstnError(f"network of ONNX opset {sorted(opsets)}, not {OPSET}",

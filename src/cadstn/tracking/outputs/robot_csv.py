@@ -125,7 +125,10 @@ def write_robot_csv(
     """
     side = hand.side if side is None else side
     if side == "unknown":
-        raise CadstnError("left or right hand is not known", hint="give --side")
+        raise CadstnError(
+            "left or right hand is not known: the network predicts no handedness",
+            hint="give --side left or right",
+        )
     retarget = Retargeter(robot, side, reach_mm(hand.joints_mm))
     tips = [k for k, joint in enumerate(retarget.hand.links) if joint.endswith("_tip")]
     text = io.StringIO()
