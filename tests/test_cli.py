@@ -279,6 +279,10 @@ def test_train_export_track(clip: Path, tmp_path: Path) -> None:
     ):
         wrong = run("export", tmp_path / "run", "--out", tmp_path / "no.onnx", "--blend", blend)
         assert line in str(wrong.exception), blend
+    wrong = run("export", tmp_path / "run", "--out", tmp_path / "no.onnx", "--spread", 1.1)
+    assert "only compact networks are blended or have an error scale" in str(wrong.exception)
+    assert "It is now --error-scale." in wrong.output
+    assert "--spread" not in run("export", "--help").output
 
 
 def test_without_torch_the_hint_installs_it(

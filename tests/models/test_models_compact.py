@@ -82,7 +82,9 @@ def test_a_clip_equals_its_frames_one_by_one() -> None:
         for t in range(6):
             out = model.step(clips[:, t], shifts[:, t], memory)
             memory = out.memory
-            for name in ("joints", "w1", "spatial", "temporal", "spread", "present", "left"):
+            for name in (
+                "joints", "w1", "spatial", "temporal", "error_scale", "presence", "handedness",
+            ):  # fmt: skip
                 torch.testing.assert_close(getattr(out, name), getattr(whole, name)[:, t])
     torch.testing.assert_close(memory, whole.memory)
 
@@ -122,7 +124,7 @@ def test_votes_are_averaged_around_their_cells() -> None:
 def test_empty_crops_give_finite_answers() -> None:
     frame = made().spatial.encode(torch.ones(2, 32, 32))
     assert all(bool(field.isfinite().all()) for field in frame)
-    assert (frame.spread > 0).all()
+    assert (frame.error_scale > 0).all()
 
 
 def test_quantile_loss_is_least_at_the_quantile() -> None:

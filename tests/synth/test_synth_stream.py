@@ -72,12 +72,12 @@ def test_shapes_and_ranges(clean: bool) -> None:
     assert clips.crops.shape == (3, 4, 48, 48)
     assert clips.joints.shape == (3, 4, 21, 3)
     assert clips.centers_mm.shape == (3, 4, 3)
-    assert clips.left.shape == clips.present.shape == (3,)
+    assert clips.handedness.shape == clips.presence.shape == (3,)
     assert all(field.dtype == torch.float32 and field.isfinite().all() for field in clips)
     assert clips.crops.min() >= -1
     assert clips.crops.max() <= 1
     assert (clips.crops < 1).flatten(2).any(-1).all()  # every frame shows something
-    assert (clips.present == 1).all()
+    assert (clips.presence == 1).all()
 
 
 def test_noise_changes_images_and_never_labels() -> None:
@@ -163,8 +163,8 @@ def test_a_share_of_crops_has_no_hand() -> None:
     index = torch.arange(60)
     clips = sample_clips((3, 0), index, 1, size=32, clean=True, hands=0.5)
     whole = sample_clips((3, 0), index, 1, size=32, clean=True)
-    assert 0.25 < clips.present.mean() < 0.75
-    there = clips.present.bool()
+    assert 0.25 < clips.presence.mean() < 0.75
+    there = clips.presence.bool()
     assert torch.equal(clips.crops[there], whole.crops[there])
     assert (clips.crops[~there] != whole.crops[~there]).flatten(1).any(1).float().mean() > 0.9
     # Not all are empty: arms, bodies, walls.

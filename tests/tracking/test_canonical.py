@@ -235,14 +235,14 @@ class _Oracle:
         # Seen from 600 mm before the cube.
         seen = self.joints[:, :2] * 600 / (600 + self.joints[:, 2:])
         joints = np.c_[seen @ matrix.T, self.joints[:, 2]] / (CUBE / 2)
-        left = np.float32(0.99 if self.left != mirror else 0.01)
+        handedness = np.float32(0.99 if self.left != mirror else 0.01)
         # The farther a hand is from pointing up, the less sure is a network of it.
         x, y = (self.joints[KNUCKLES].mean(0) - self.joints[WRIST])[:2] @ matrix.T
         off = abs(math.atan2(x, -y)) + float(self.left != mirror)
-        spread = np.full((1, 21), 0.01 + off, np.float32)
+        error_scale = np.full((1, 21), 0.01 + off, np.float32)
         joints = joints[None].astype(np.float32)
         one = np.array([1.0], np.float32)
-        return Step(joints, joints * 0, state, joints, spread, one, np.array([left]))
+        return Step(joints, joints * 0, state, joints, error_scale, one, np.array([handedness]))
 
 
 @pytest.mark.parametrize("left", [False, True])

@@ -50,10 +50,10 @@ def toy_bank(tmp_path_factory: pytest.TempPathFactory) -> Bank:
         bank.centers_mm[:] = (10.0, -20.0, 500.0)
         bank.cube_mm[:] = 250
         bank.shots[:] = shots
-        assert bank.left is not None
-        assert bank.present is not None
-        bank.left[:] = shots % 2
-        bank.present[:] = shots != 3
+        assert bank.handedness is not None
+        assert bank.presence is not None
+        bank.handedness[:] = shots % 2
+        bank.presence[:] = shots != 3
 
     rule = CropRule("hand21", 250.0, {}, 16, "tracked")
     path: Path = tmp_path_factory.mktemp("bank") / "toy.bank"

@@ -30,11 +30,11 @@ def test_candidates_take_the_place_of_frames_with_and_without_a_hand(
     make = {"seed": 3, "clips": 24, "frames": 1, "hands": 0.5}
     plain = stream_bank(tmp_path / "plain.bank", rule, **make)  # type: ignore[arg-type]
     mined = stream_bank(tmp_path / "mined.bank", rule, **make, mine=Miner(network, 3))  # type: ignore[arg-type]
-    assert plain.present is not None
-    assert mined.present is not None
-    np.testing.assert_array_equal(plain.present, mined.present)
+    assert plain.presence is not None
+    assert mined.presence is not None
+    np.testing.assert_array_equal(plain.presence, mined.presence)
     other = (plain.crops != mined.crops).any((1, 2))
-    without = plain.present == 0
+    without = plain.presence == 0
     assert other[without].sum() == pytest.approx(0.8 * without.sum(), abs=1.5)
     assert other[~without].sum() == pytest.approx(0.1 * (~without).sum(), abs=1.5)
     # A mined hand's joints lie on its surface: behind what the crop shows at their place.
@@ -47,21 +47,23 @@ def test_candidates_take_the_place_of_frames_with_and_without_a_hand(
 
 def test_candidates_are_hands_where_hands_are_and_read_as_such(network: Network) -> None:
     found = candidates(network, (9, 9), torch.arange(48), network.cube_mm, network.size)
-    assert found.present.sum() >= 5
-    assert (~found.present).sum() >= 5
+    assert found.presence.sum() >= 5
+    assert (~found.presence).sum() >= 5
     views = []
-    for crop, joints_mm, left in zip(found.crops, found.joints_mm, found.left, strict=True):
+    for crop, joints_mm, handedness in zip(
+        found.crops, found.joints_mm, found.handedness, strict=True
+    ):
         seen = joints_mm[:, :2] / joints_mm[:, 2:]
         right, down = seen[KNUCKLES].mean(0) - seen[WRIST]
-        view = given_view(math.atan2(right, -down), left=bool(left))
+        view = given_view(math.atan2(right, -down), left=bool(handedness))
         views.append(canonical_image(crop, view.transform))
     out = network.step(np.stack(views), network.initial_state(len(views)))
-    assert out.present is not None
-    assert np.median(out.present[found.present]) > 0.95
-    assert np.median(out.present[~found.present]) < 0.5
+    assert out.presence is not None
+    assert np.median(out.presence[found.presence]) > 0.95
+    assert np.median(out.presence[~found.presence]) < 0.5
     # In the canonical view all hands are right ones.
-    assert out.left is not None
-    assert (out.left[found.present] < 0.5).mean() > 0.8
+    assert out.handedness is not None
+    assert (out.handedness[found.presence] < 0.5).mean() > 0.8
 
 
 def test_weights_without_a_detector_cannot_mine(network: Network) -> None:

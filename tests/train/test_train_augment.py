@@ -197,13 +197,13 @@ def test_the_picture_s_edge_hides_and_moves_nothing() -> None:
     """A straight edge: pixels go or stay, labels stay, and a hand of which all is gone is none."""
     rows, size = 400, 16
     joints = torch.rand(rows, 2, 5, 3, generator=torch.Generator().manual_seed(0)) - 0.5
-    present = (torch.arange(rows) % 4 > 0).float()
+    presence = (torch.arange(rows) % 4 > 0).float()
     centers_mm = torch.tensor([[[0.0, 0.0, 500.0]]]).expand(rows, 2, 3)
     full = torch.zeros(rows, 2, size, size)
-    batch = Batch(full, joints, centers_mm, torch.full((rows,), CUBE), None, present)
+    batch = Batch(full, joints, centers_mm, torch.full((rows,), CUBE), None, presence)
     cut = cut_off(batch, Draws((0,), torch.arange(rows)), 0.5)
     assert torch.equal(cut.joints, joints)
-    assert cut.present is not None
+    assert cut.presence is not None
     gone = cut.crops == 1
     assert ((cut.crops == 0) | gone).all()
     assert torch.equal(gone[:, 0], gone[:, 1])
@@ -211,18 +211,18 @@ def test_the_picture_s_edge_hides_and_moves_nothing() -> None:
     assert 0.35 < changed.float().mean() < 0.6
     sides = (gone[:, 0, :, 0], gone[:, 0, :, -1], gone[:, 0, 0], gone[:, 0, -1])
     straight = torch.stack([side.all(1) for side in sides]).sum(0)
-    assert (straight[changed] == 1)[cut.present[changed] > 0].all()
+    assert (straight[changed] == 1)[cut.presence[changed] > 0].all()
     # What is said of joints out of sight: at most half, or all and then there is no hand.
     pixels = (to_pixels(joints, centers_mm, batch.cube_mm, size) + (size - 1) / 2).round().long()
     x, y = pixels.clamp(0, size - 1).flatten(1, 2).unbind(-1)
     out = gone[:, 0][torch.arange(rows)[:, None], y, x].float().mean(1)
-    lost = (present > 0) & (cut.present == 0)
+    lost = (presence > 0) & (cut.presence == 0)
     assert lost.any()
     assert out[lost].min() > 0.8
-    assert out[cut.present > 0].max() < 0.75
-    assert torch.equal(cut.present[present == 0], present[present == 0])
-    unlabelled = cut_off(batch._replace(present=None), Draws((0,), torch.arange(rows)), 1.0)
-    assert unlabelled.present is None
+    assert out[cut.presence > 0].max() < 0.75
+    assert torch.equal(cut.presence[presence == 0], presence[presence == 0])
+    unlabelled = cut_off(batch._replace(presence=None), Draws((0,), torch.arange(rows)), 1.0)
+    assert unlabelled.presence is None
 
 
 def hands(center: tuple[float, float, float], degrees: float, left: bool) -> Batch:
@@ -236,7 +236,7 @@ def hands(center: tuple[float, float, float], degrees: float, left: bool) -> Bat
     joints[:, :2] = joints[:, :2] @ matrix.T
     points = joints[None] + torch.tensor(center)
     batch = rendered(points, torch.tensor([center]), 9.0, torch.tensor([CUBE]))
-    return batch._replace(left=torch.tensor([float(left)]), present=torch.ones(1))
+    return batch._replace(handedness=torch.tensor([float(left)]), presence=torch.ones(1))
 
 
 @pytest.mark.parametrize("left", [False, True])
@@ -247,8 +247,8 @@ def test_upright_hands_are_right_and_point_up(
 ) -> None:
     batch = hands(center, degrees, left)
     transformed = upright(batch)
-    assert transformed.left is not None
-    assert not transformed.left.any()
+    assert transformed.handedness is not None
+    assert not transformed.handedness.any()
     pixels = to_pixels(transformed.joints, transformed.centers_mm, transformed.cube_mm, SIZE)[0, 0]
     across, down = (pixels[KNUCKLES].mean(0) - pixels[WRIST]).tolist()
     assert abs(across) < 0.01
@@ -265,17 +265,17 @@ def test_a_share_of_what_is_augmented_is_upright_with_its_side() -> None:
     many = Batch(*(f.expand(400, *f.shape[1:]) for f in one if f is not None))
     how = Augment(rotate_deg=20.0, mirror=True, upright=0.8)
     made = augment(many, dataclasses.replace(recipe("compact"), augment=how), (1,), rows, None)
-    assert made.left is not None
+    assert made.handedness is not None
     pixels = to_pixels(made.joints, made.centers_mm, made.cube_mm, SIZE)[:, 0]
     across, down = (pixels[:, KNUCKLES].mean(1) - pixels[:, WRIST]).unbind(-1)
     tilt = torch.rad2deg(torch.atan2(across, -down)).abs()
     # Four in five, and of the others those that chance turns up.
     assert float((tilt < 21).float().mean()) == pytest.approx(0.8 + 0.2 * 20 / 180, abs=0.05)
     # Some upright hands are shown as the other one, and every second of the rest.
-    assert float(made.left.mean()) == pytest.approx(0.8 * MISTAKEN + 0.1, abs=0.05)
+    assert float(made.handedness.mean()) == pytest.approx(0.8 * MISTAKEN + 0.1, abs=0.05)
     side = pixels[:, KNUCKLES[0]] - pixels[:, KNUCKLES[-1]]
     handed = side[:, 0] * down - side[:, 1] * across
-    assert torch.equal(handed > 0, made.left > 0.5)
+    assert torch.equal(handed > 0, made.handedness > 0.5)
 
 
 def test_a_clip_s_shifts_turn_with_its_image() -> None:

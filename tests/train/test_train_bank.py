@@ -190,6 +190,13 @@ def test_bank_of_rendered_clips_is_the_stream(tmp_path: Path) -> None:
     assert np.array_equal(bank.crops, quantise(clips.crops.flatten(0, 1).numpy()))
     assert np.array_equal(bank.joints, clips.joints.flatten(0, 1).numpy())
     assert list(bank.shots) == [0, 0, 1, 1, 2, 2]
+    with safe_open(bank.path, "np") as file:  # by the names of banks of 0.1.0
+        left, present = (file.get_tensor(name) for name in ("left", "present"))
+    for stored, field, truth in (
+        (left, bank.handedness, clips.handedness), (present, bank.presence, clips.presence),
+    ):  # fmt: skip
+        np.testing.assert_array_equal(stored, truth.repeat_interleave(2).numpy())
+        np.testing.assert_array_equal(stored, field)
     again = stream_bank(tmp_path / "a.bank", rule, seed=4, clips=3, frames=2)
     assert again.fingerprint == bank.fingerprint
     with pytest.raises(CadstnError, match="a bank of other clips"):

@@ -125,14 +125,15 @@ def test_a_clip_without_a_hand_teaches_only_that(toy_bank: Bank, small: Small) -
         return float(family_of(recipe).loss(networks, "spatial", batch, recipe, {}).detach())
 
     batch = batch_of(recipe, toy_bank)
-    none = batch._replace(present=torch.zeros(len(batch.crops)))
-    moved = none._replace(joints=none.joints + 1, left=None if none.left is None else 1 - none.left)
+    none = batch._replace(presence=torch.zeros(len(batch.crops)))
+    assert none.handedness is not None
+    moved = none._replace(joints=none.joints + 1, handedness=1 - none.handedness)
     one, two = (
         float(family_of(recipe).loss(networks, "spatial", b, recipe, {}).detach())
         for b in (none, moved)
     )
     assert one == two > 0
-    there = batch._replace(present=torch.ones(len(batch.crops)))
+    there = batch._replace(presence=torch.ones(len(batch.crops)))
     far = there._replace(joints=there.joints + 1)
     one, two = (
         float(family_of(recipe).loss(networks, "spatial", b, recipe, {}).detach())
@@ -165,9 +166,9 @@ def test_a_mirror_makes_left_hands_right(toy_bank: Bank, small: Small) -> None:
     recipe = small(**{**SIZES, "augment.mirror": True})
     plain = BankSource(toy_bank, small(**SIZES), "cpu").clips(0, torch.arange(40), 1)
     seen = augment(plain, recipe, (0, 0), torch.arange(40), None)
-    assert plain.left is not None
-    assert seen.left is not None
-    flipped = seen.left != plain.left
+    assert plain.handedness is not None
+    assert seen.handedness is not None
+    flipped = seen.handedness != plain.handedness
     assert 8 < int(flipped.sum()) < 32
     torch.testing.assert_close(seen.crops[~flipped], plain.crops[~flipped], atol=1e-6, rtol=0)
     # Around where the centre is seen, 1.25 pixels from the middle: each column comes from the one
@@ -199,8 +200,9 @@ def test_trained_saved_and_exported(toy_bank: Bank, small: Small, exports: Expor
         step = network.step(batch.crops[:, t].numpy(), state, moved[:, t].numpy())
         state = step.state
         for ours, theirs in (
-            (step.joints, out.joints), (step.spatial, out.spatial), (step.spread, out.spread),
-            (step.present, out.present.sigmoid()), (step.left, out.left.sigmoid()),
+            (step.joints, out.joints), (step.spatial, out.spatial),
+            (step.error_scale, out.error_scale),
+            (step.presence, out.presence.sigmoid()), (step.handedness, out.handedness.sigmoid()),
         ):  # fmt: skip
             assert ours is not None
             torch.testing.assert_close(torch.from_numpy(ours), theirs[:, t], atol=1e-5, rtol=1e-4)
@@ -214,8 +216,8 @@ def test_prepared_frames_are_made_once(small: Small, tmp_path: Path) -> None:
     )
     one = source.clips(0, torch.arange(16), 1)
     assert reported[-1] == (16, 16)
-    assert one.present is not None
-    assert 0 < float(one.present.mean()) < 1
+    assert one.presence is not None
+    assert 0 < float(one.presence.mean()) < 1
     bank = open_bank(tmp_path / "rendered-1.bank")
     again = PreparedSource(recipe, tmp_path, "cpu").clips(0, torch.arange(16), 1)
     assert torch.equal(one.crops, again.crops)
@@ -340,9 +342,10 @@ def test_the_error_scale_is_calibrated(
         return onnx.ModelProto()
 
     monkeypatch.setattr(TRACE, trace)
-    for spread in (1.0, 1.5):
-        export_onnx(model, tmp_path / "wide.onnx", ABOUT, spread=spread)
+    for error_scale in (1.0, 1.5):
+        export_onnx(model, tmp_path / "wide.onnx", ABOUT, error_scale=error_scale)
     form = FORMS["residual"]
+    assert form.outputs[-3:] == ("spread", "present", "left")  # the names of files of 0.1.0
     crops, *rest = form.example(model, batch=2)
     crops = torch.rand(crops.shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
     with torch.no_grad():
@@ -352,5 +355,11 @@ def test_the_error_scale_is_calibrated(
     for name, value in predicted.items():
         torch.testing.assert_close(wider[name], value * (1.5 if name == "spread" else 1))
     assert predicted["spread"].min() > 0
-    with pytest.raises(CadstnError, match="spread is 0"):
-        export_onnx(model, tmp_path / "none.onnx", {}, spread=0.0)
+    with pytest.raises(CadstnError, match="error_scale is 0"):
+        export_onnx(model, tmp_path / "none.onnx", {}, error_scale=0.0)
+    old: dict[str, Any] = {"spread": 0.0}
+    with (
+        pytest.warns(DeprecationWarning, match="spread= is now error_scale="),
+        pytest.raises(CadstnError, match="error_scale is 0"),
+    ):
+        export_onnx(model, tmp_path / "none.onnx", {}, **old)

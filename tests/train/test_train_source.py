@@ -64,9 +64,9 @@ def test_hands_are_validated_in_the_view_that_a_tracker_shows(toy_bank: Bank, sm
     plain = BankSource(toy_bank, small(**how), "cpu").validation(40, 2)
     shown = BankSource(toy_bank, small(**how, **{"augment.upright": 0.8}), "cpu").validation(40, 2)
     for one, two in zip(plain, shown, strict=True):
-        assert one.left is not None
-        assert two.left is not None
-        assert not two.left.any()
+        assert one.handedness is not None
+        assert two.handedness is not None
+        assert not two.handedness.any()
         transformed = upright(one)
         assert torch.equal(two.joints, transformed.joints)
         assert torch.equal(two.crops, transformed.crops)

@@ -34,9 +34,10 @@ if TYPE_CHECKING:
     "tracker takes the package's.",
 )  # fmt: skip
 @click.option(
-    "--spread", default=1.0, show_default=True,
+    "--error-scale", default=1.0, show_default=True,
     help="Factor of the predicted error scales: chosen on held-out frames, it calibrates.",
 )  # fmt: skip
+@click.option("--spread", type=float, hidden=True, deprecated="It is now --error-scale.")
 @click.option(
     "--whole", type=click.Path(path_type=Path),
     help="Write one graph from a depth frame to hands, and a .json beside it that describes it. "
@@ -52,7 +53,8 @@ def export(
     int8: bool,
     blend: str | None,
     detector: str | None,
-    spread: float,
+    error_scale: float,
+    spread: float | None,
     whole: Path | None,
     hands: int,
     uint16: bool,
@@ -79,6 +81,7 @@ def export(
         )  # fmt: skip
     need_train("cadstn export")
     from cadstn.export import export_onnx
+    from cadstn.io.onnx_check import NAMES_IN_FILE
     from cadstn.train import load_model
     from cadstn.train.recipes import STAGES
 
@@ -95,12 +98,15 @@ def export(
         weights, share = _blend(blend)
         mixed = {stage: weights.tensors[stage] for stage in STAGES}, share
         about["blend"] = f"{weights.name} {share:g}"
-    if spread != 1:
-        about["spread"] = f"{spread:g}"
+    if spread is not None:  # before 0.2
+        error_scale = spread
+    if error_scale != 1:
+        about[NAMES_IN_FILE["error_scale"]] = f"{error_scale:g}"
     carried = None if detector is None else _carried(detector)
     export_onnx(
-        model, out, about, half=half, int8=int8, blend=mixed, spread=spread, detector=carried
-    )
+        model, out, about, half=half, int8=int8, blend=mixed, error_scale=error_scale,
+        detector=carried,
+    )  # fmt: skip
     echo(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB)")
 
 

@@ -218,7 +218,7 @@ def _train_shipped(out: Path) -> None:
     context.invoke(train, name="follow", out=out / "follow", start=str(first), miner=str(miner))
     context.invoke(
         export, run=out / "follow", out=out / "hand21.onnx", half=True, detector=detector,
-        spread=1.1,
+        error_scale=1.1,
     )  # fmt: skip
 
 

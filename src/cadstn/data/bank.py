@@ -41,7 +41,8 @@ __all__ = [
 
 _FORMAT = "cadstn bank 1"
 _REMAKE = "delete it and it is remade, or give another file"
-_ANSWERS = ("left", "present")  # handedness and presence, of rendered frames
+# What rendered frames alone have, by its names in the file, which are those of 0.1.0's banks.
+_ANSWERS = {"left": "handedness", "present": "presence"}
 _TOGETHER = 64
 _DTYPES = {"U16": np.uint16, "F32": np.float32, "I32": np.int32}
 
@@ -57,10 +58,10 @@ class Bank:
     cube_mm: NDArray[np.float32]  # (N,) float32
     shots: NDArray[np.int32]  # (N,) int32; frames of one number follow one another in one recording
     about: dict[str, str]  # the header's text: format, data, rule, names
-    # (N,) float32 handedness, 1 for left; None where the data has none
-    left: NDArray[np.float32] | None = None
-    # (N,) float32 presence, 1 where there is a hand; None where all frames show one
-    present: NDArray[np.float32] | None = None
+    # (N,) float32, 1 for a left hand, 0 for a right one; None where the data has none
+    handedness: NDArray[np.float32] | None = None
+    # (N,) float32, 1 where there is a hand, 0 where there is none; None where all frames show one
+    presence: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.crops)
@@ -190,7 +191,7 @@ def write_bank(
         bank = open_bank(temporary, "r+")
         fill(bank)
         for name in fields:
-            getattr(bank, name).flush()
+            getattr(bank, _ANSWERS.get(name, name)).flush()
         stamp_file(temporary)
     return open_bank(path)
 
@@ -213,7 +214,7 @@ def open_bank(path: Path, mode: Literal["c", "r+"] = "c") -> Bank:
         bank_key(about["data"], about["rule"])
         CropRule(**json.loads(about["rule"]))
         arrays: dict[str, Any] = {
-            name: np.memmap(path, _DTYPES[dtype], mode, start + first, shape)
+            _ANSWERS.get(name, name): np.memmap(path, _DTYPES[dtype], mode, start + first, shape)
             for name, (dtype, first, shape) in _entries(header, path.stat().st_size - start).items()
         }
     # What a header's fields of other types raise, among them text that slices like a list.

@@ -22,12 +22,12 @@ class CompactStep(nn.Module):
 
     Args:
         model: whose weights are taken; it is left as it was.
-        spread: factor of the error scales it predicts.
+        error_scale: factor of the error scales it predicts.
     """
 
-    def __init__(self, model: Compact, spread: float = 1.0) -> None:
+    def __init__(self, model: Compact, error_scale: float = 1.0) -> None:
         super().__init__()
-        self.spread = spread
+        self.error_scale = error_scale
         self.model = _folded(copy.deepcopy(model))
 
     @torch.no_grad()
@@ -55,8 +55,9 @@ class CompactStep(nn.Module):
     ) -> tuple[Tensor, ...]:
         """Map a frame to what `cadstn.tracking.network.Step` holds, answers as probabilities."""
         out = self.model.step(crops, shift, Memory(h, c, before))
-        answers = (out.present.sigmoid(), out.left.sigmoid())
-        return (out.joints, out.w1, *out.memory, out.spatial, out.spread * self.spread, *answers)
+        answers = (out.presence.sigmoid(), out.handedness.sigmoid())
+        error_scale = out.error_scale * self.error_scale
+        return (out.joints, out.w1, *out.memory, out.spatial, error_scale, *answers)
 
 
 def _check_sizes(own: Mapping[str, Tensor], theirs: Mapping[str, Tensor], use: str) -> None:

@@ -13,6 +13,7 @@ from cadstn.errors import CadstnError
 from cadstn.export.compact import CompactStep
 from cadstn.export.half import round_to_half
 from cadstn.export.paper import FusedStep
+from cadstn.io.onnx_check import COMPACT_OUTPUTS, PAPER_OUTPUTS
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Extras:
     """What an export of compact networks can hold besides; see `cadstn.export.export_onnx`."""
 
     blend: tuple[Mapping[str, Mapping[str, Tensor]], float] | None = None
-    spread: float = 1.0
+    error_scale: float = 1.0
 
 
 class Form(Protocol):
@@ -53,14 +54,14 @@ class PaperForm:
     """See `Form`."""
 
     inputs: tuple[str, ...] = ("crops", "h", "c")
-    outputs: tuple[str, ...] = ("joints", "w1", "h_next", "c_next")
+    outputs: tuple[str, ...] = PAPER_OUTPUTS
 
     def check(self, extras: Extras) -> None:
         """See `Form`."""
         if extras != Extras():
             raise CadstnError(
                 "only compact networks are blended or have an error scale",
-                hint="leave blend and spread out",
+                hint="leave blend and error_scale out",
             )
 
     def example(self, model: Any, batch: int) -> tuple[Tensor, ...]:
@@ -79,14 +80,12 @@ class CompactForm:
     """See `Form`."""
 
     inputs: tuple[str, ...] = ("crops", "shift", "h", "c", "before")
-    outputs: tuple[str, ...] = (
-        *PaperForm.outputs, "before_next", "spatial", "spread", "present", "left",
-    )  # fmt: skip
+    outputs: tuple[str, ...] = COMPACT_OUTPUTS
 
     def check(self, extras: Extras) -> None:
         """See `Form`."""
-        if not extras.spread > 0:
-            raise CadstnError(f"spread is {extras.spread}", hint="give a factor above 0")
+        if not extras.error_scale > 0:
+            raise CadstnError(f"error_scale is {extras.error_scale}", hint="give a factor above 0")
 
     def example(self, model: Any, batch: int) -> tuple[Tensor, ...]:
         """See `Form`."""
@@ -96,7 +95,7 @@ class CompactForm:
 
     def step(self, model: Any, extras: Extras, *, half: bool) -> nn.Module:
         """See `Form`."""
-        step = CompactStep(model, extras.spread)
+        step = CompactStep(model, extras.error_scale)
         if extras.blend:
             step.blend(*extras.blend)
         if half:  # what is stored are the convolutions with their normalisation inside

@@ -17,6 +17,7 @@ import torch
 from onnx import ModelProto, helper, load_model
 from torch import Tensor, nn
 
+from cadstn._moved import renamed
 from cadstn.errors import CadstnError
 from cadstn.export.detector_file import detector_graph
 from cadstn.export.forms import FORMS, Extras, Form
@@ -31,6 +32,7 @@ CONFIG_KEY = "config"
 PRECISION_KEY = "precision"
 
 
+@renamed("spread", "error_scale")
 def export_onnx(
     model: Cadstn | Compact,
     path: str | Path,
@@ -39,7 +41,7 @@ def export_onnx(
     half: bool = False,
     int8: bool = False,
     blend: tuple[Mapping[str, Mapping[str, Tensor]], float] | None = None,
-    spread: float = 1.0,
+    error_scale: float = 1.0,
     detector: Mapping[str, Tensor] | bytes | None = None,
 ) -> None:
     """Write the streaming step of `model` as one self-contained ONNX file.
@@ -47,10 +49,10 @@ def export_onnx(
     The graph maps `crops` (B, M, M), `h` and `c` (B, H) of one frame of B streams to `joints` and
     `w1` (B, K, 3), `h_next` and `c_next` (B, H). Slicing happens inside it. B is free. Of a compact
     network it also reads `shift` (B, 3), how far the crop's centre moved in half cubes, and
-    `before` (B, 3K + 1), and returns `before_next`, `spatial` (B, K, 3), `spread` (B, K) in half
-    cubes, and the probabilities `present` and `left` (B,); its joints are where they are seen, see
-    `cadstn.geometry.crop.Crop.uvd_to_mm`. Its recipe (`augment.upright`) states whether its crops
-    are to be made right hands that point up.
+    `before` (B, 3K + 1), and returns `before_next`, `spatial` (B, K, 3), the error scale `spread`
+    (B, K) in half cubes, and the probabilities of a hand and of a left one, `present` and `left`
+    (B,); its joints are where they are seen, see `cadstn.geometry.crop.Crop.uvd_to_mm`. Its recipe
+    (`augment.upright`) states whether its crops are to be made right hands that point up.
 
     Args:
         model: the network, on any device and in any mode; left as it was.
@@ -63,8 +65,9 @@ def export_onnx(
             bound by reading their weights. Convolutions, slices and the memory stay float32.
         blend: weights of another export of the same compact networks, and their share in what is
             written, see `cadstn.export.compact.CompactStep.blend`.
-        spread: factor of the error scale that compact networks predict for each joint: one number
-            chosen on held-out frames calibrates it (Guo et al., ICML 2017, do so with logits).
+        error_scale: factor of the error scale that compact networks predict for each joint: one
+            number chosen on held-out frames calibrates it (Guo et al., ICML 2017, do so with
+            logits).
         detector: weights of the detector that the file carries, as a graph of its own in base 64
             under "detector" and stored as float16; or that graph, as another file carries it.
             Without one a tracker takes that of the package.
@@ -72,12 +75,12 @@ def export_onnx(
     Raises:
         CadstnError: `metadata` has the key "config" or holds something other than strings, or a
             weight is too large for float16, or both `half` and `int8` are wanted, or the weights of
-            `blend` are another network's, those of `detector` no detector's, or `spread` is not
-            positive, or blend or spread is given for a paper's network.
+            `blend` are another network's, those of `detector` no detector's, or `error_scale` is
+            not positive, or blend or error_scale is given for a paper's network.
     """
     if half and int8:
         raise CadstnError("half and int8 exclude each other", hint="choose one")
-    form, extras = FORMS[model.config.trunk], Extras(blend, spread)
+    form, extras = FORMS[model.config.trunk], Extras(blend, error_scale)
     form.check(extras)
     properties = _properties(model, metadata)
     properties[PRECISION_KEY] = "int8" if int8 else "float32"

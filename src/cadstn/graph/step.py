@@ -25,6 +25,7 @@ from cadstn.graph.views import (
     transformed,
     updated_view,
 )
+from cadstn.io.onnx_check import NAMES_IN_FILE
 from cadstn.tracking import canonical
 from cadstn.tracking import observation as source
 from cadstn.tracking.network import Wants
@@ -81,7 +82,7 @@ class Seen(NamedTuple):
         center: (3,) where the hand is.
         front: whether it lies in front of the camera.
         jump: (1,) how far the joints moved against what was expected, mm.
-        out: the network's outputs.
+        out: the network's outputs, by their names in `cadstn.tracking.network.Step`.
         shift: see `Prediction`.
     """
 
@@ -108,11 +109,11 @@ def run(g: Graph, parts: Parts, scene: Scene, before: Value, c: Carried) -> Carr
     begin, settle = c["phase"].equals(BEGIN), c["phase"].equals(SETTLE)
     track = unpacked(c["track"], parts.bones)
     seen = _predict(g, parts, scene, track, c, begin)
-    presence = seen.out["present"].cast(DOUBLE)
-    scale = seen.out["spread"] * (parts.wants.cube_mm / 2)
+    presence = seen.out["presence"].cast(DOUBLE)
+    scale = seen.out["error_scale"] * (parts.wants.cube_mm / 2)
     right = (track.frames > 0.0) | ~seen.changed
     placed = right & (length(g, seen.center - c["center"]) < source._WELL_PLACED_MM)
-    sure = _sure(g, c["job"], presence, seen.out["spread"], parts) >= _least(
+    sure = _sure(g, c["job"], presence, seen.out["error_scale"], parts) >= _least(
         g, c["job"], before.take(c["place"]).reshape(-1), c["seen"].any(), parts
     )
     still_sure = presence >= source._STILL_SURE
@@ -167,15 +168,17 @@ def _predict(
         "crops": canonical_images(g, image, views, wants.size),
         "shift": moved, "h": h, "c": cell, "before": joints,
     }  # fmt: skip
-    names = ["joints", "h_next", "c_next", "before_next", "spatial", "spread", "present", "left"]
-    outs = g.inline(parts.network, feeds, names)
-    best = g.op("ArgMin", outs["spread"].reduced("Mean", 1), dtype=LONG, axis=0)
+    names = ["joints", "h_next", "c_next", "before_next", "spatial", *NAMES_IN_FILE]
+    wanted = [NAMES_IN_FILE.get(name, name) for name in names]
+    outs = dict(zip(names, g.inline(parts.network, feeds, wanted).values(), strict=True))
+    best = g.op("ArgMin", outs["error_scale"].reduced("Mean", 1), dtype=LONG, axis=0)
     out = {name: g.op("Squeeze", v.take(best), axis) for name, v in outs.items()}
-    out["present"], out["left"] = (out[name].reshape(1) for name in ("present", "left"))
+    for name in ("presence", "handedness"):
+        out[name] = out[name].reshape(1)
     view = View(*views.take(best).reshape(5).split(1, 1, 1, 1, 1))
     joints = joints_mm(g, out["joints"], view, c["center"], wants.cube_mm)
     front = joints.take(2, axis=1).reduced("Min") > 0.0
-    after, changed = updated_view(g, view, out["left"], joints)
+    after, changed = updated_view(g, view, out["handedness"], joints)
     return Seen(joints, view, after, changed, center_of(joints), front, out, shift)
 
 
@@ -188,9 +191,9 @@ def _given_views(g: Graph, job: Value) -> list[Value]:
     return [g.cat(cosine, -sine, right), g.cat(cosine, sine, left)]
 
 
-def _sure(g: Graph, job: Value, presence: Value, spread: Value, parts: Parts) -> Value:
+def _sure(g: Graph, job: Value, presence: Value, error_scale: Value, parts: Parts) -> Value:
     """Log-odds that a candidate is a hand."""
-    scale_mm = spread.reduced("Mean").cast(DOUBLE) * parts.wants.cube_mm / 2.0
+    scale_mm = error_scale.reduced("Mean").cast(DOUBLE) * parts.wants.cube_mm / 2.0
     return (
         logit(g, job.take([3])) * source._SCORE
         + logit(g, presence) * source._PRESENCE
@@ -229,7 +232,7 @@ def _hand(
         center_of(joints), c["center"], seen.after, bones, track.frames + 1.0, track.doubts,
         left + 1.0, one, one, one,
     )  # fmt: skip
-    values = g.cat(joints.cast(FLOAT).reshape(-1), scale, seen.out["present"], left.cast(FLOAT))
+    values = g.cat(joints.cast(FLOAT).reshape(-1), scale, seen.out["presence"], left.cast(FLOAT))
     out = seen.out
     before = transformed(g, out["before_next"], seen.view, seen.after, parts.joints)
     return values, packed(g, row), g.cat(out["h_next"], out["c_next"], before)
@@ -247,7 +250,7 @@ def _tried_again(
     begun_center = g.where(seen.front, seen.center, c["job"].take([0, 1, 2]))
     # After a jump: from what one frame alone shows.
     alone = joints_mm(g, seen.out["spatial"], seen.view, c["center"], parts.wants.cube_mm)
-    new, _ = updated_view(g, track.view, seen.out["left"], alone)
+    new, _ = updated_view(g, track.view, seen.out["handedness"], alone)
     anew = fresh_row(g, bones, new, track.side)._replace(bones=track.bones, sized=track.sized)
     # A badly placed cube: around its joints.
     *cells, before = c["memory"].split(*parts.memory)

@@ -133,17 +133,17 @@ def transformed(g: Graph, before: Value, old: View, new: View, joints: int) -> V
     return g.cat(g.cat(rotated.cast(FLOAT), d, axis=1).reshape(-1), last)
 
 
-def updated_view(g: Graph, before: View, left: Value, joints: Value) -> tuple[View, Value]:
+def updated_view(g: Graph, before: View, handedness: Value, joints: Value) -> tuple[View, Value]:
     """`updated_view` of an upright network, and whether its transform is another one.
 
     Args:
         g: the graph.
         before: see there.
-        left: (1,) probability of a left hand.
+        handedness: (1,) probability of a left hand.
         joints: (K, 3) mm.
     """
     known = (before.frames > 0.0).cast(DOUBLE)
-    news = logit(g, left) + known * canonical._RIGHT_LOGIT
+    news = logit(g, handedness) + known * canonical._RIGHT_LOGIT
     news = news * (1.0 - before.mirror * 2.0)
     share = (1.0 / before.frames.largest(1.0)).largest(canonical._SIDE_NEWS)
     average = before.left_logit + share * (news - before.left_logit)

@@ -15,7 +15,10 @@ from cadstn.errors import CadstnError
 
 _HINT = "give a file made by 'cadstn export', or leave --weights out to use the shipped ones"
 PAPER_OUTPUTS = ("joints", "w1", "h_next", "c_next")
-COMPACT_OUTPUTS = (*PAPER_OUTPUTS, "before_next", "spatial", "spread", "present", "left")
+# What the code calls otherwise than a file: files of 0.1.0 have these names, and so do all others,
+# for the programs that read them.
+NAMES_IN_FILE = {"error_scale": "spread", "presence": "present", "handedness": "left"}
+COMPACT_OUTPUTS = (*PAPER_OUTPUTS, "before_next", "spatial", *NAMES_IN_FILE.values())
 _PATIENCE_S = 20.0
 
 

@@ -163,7 +163,7 @@ class _Eager:
         numpy: dict[str, Any] = {
             name: None if value is None else value.cpu().numpy()
             for name, value in out._asdict().items()
-            if name in ("joints", "w1", "spatial", "spread", "present", "left")
+            if name in ("joints", "w1", "spatial", "error_scale", "presence", "handedness")
         }
         return Step(state=after, **numpy)
 

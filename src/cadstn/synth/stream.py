@@ -30,8 +30,8 @@ class Clips(NamedTuple):
     # there they mean nothing
     joints: Tensor
     centers_mm: Tensor  # (B, T, 3) centre of each crop's cube, camera frame
-    left: Tensor  # (B,) 1 for a left hand, 0 for a right one
-    present: Tensor  # (B,) 1 where there is a hand in the crops, 0 where there is none
+    handedness: Tensor  # (B,) 1 for a left hand, 0 for a right one
+    presence: Tensor  # (B,) 1 where there is a hand in the crops, 0 where there is none
 
 
 def sample_clips(
@@ -87,9 +87,9 @@ def sample_clips(
     frustum = DEFAULT_FRUSTUM._replace(depth_mm=depth_mm)
     scene = sample_scene(draws.fork("scene"), frames, fps, frustum=frustum, held=held, mesh=mesh)
     centers = sample_centers(draws.fork("centers"), scene.joints_xyz_mm, frames, center)
-    present = torch.ones_like(scene.left)
+    presence = torch.ones_like(scene.left)
     if hands < 1:
-        scene, centers, present = _without_hands(draws.fork("hands"), scene, centers, hands)
+        scene, centers, presence = _without_hands(draws.fork("hands"), scene, centers, hands)
     view = crop_view(centers, cube_mm, size)
     half = cube_mm / 2
     far = centers[:, 2] + half + _BEHIND_MM
@@ -108,7 +108,7 @@ def sample_clips(
         joints.view(len(index), frames, -1, 3),
         centers.view(-1, frames, 3),
         scene.left,
-        present,
+        presence,
     )
 
 
@@ -122,7 +122,7 @@ def _without_hands(
 ) -> tuple[Scene, Tensor, Tensor]:
     """Aim elsewhere in some clips: at the arm, at chest or head, or where hand and arm were."""
     frames = len(centers) // len(draws)
-    present = draws.chance(hands)
+    presence = draws.chance(hands)
     where = draws.choice([0.5, 0.3, 0.2])
     along, near, person = draws.uniform(), draws.uniform(), draws.chance(0.5)
     jitter = draws.normal(frames, 3, std=2.5) + draws.normal(1, 3, std=15.0)
@@ -145,21 +145,21 @@ def _without_hands(
     arm = skin(ARM, spread(2 * upper.long()), torch.where(upper, along, 0.55 + 0.45 * along))
     body = skin(PERSON, spread(person.long()), along)
     seen = body[..., 2] > 150.0  # of people who are not there the cones are behind the camera
-    arms, people = (spread(~present & (where == kind)) for kind in (0, 1))
+    arms, people = (spread(~presence & (where == kind)) for kind in (0, 1))
     elsewhere = torch.where((people & seen)[:, None], body, arm) + jitter.flatten(0, 1)
     moved = (arms | (people & seen)) & (elsewhere[:, 2] > 150.0)
     centers = torch.where(moved[:, None], elsewhere, centers)
-    gone = spread(~present) & ~arms
+    gone = spread(~presence) & ~arms
     there = torch.ones_like(scene.cones.ra, dtype=torch.bool)
     there[:, OWN] = ~gone[:, None]
-    there[:, OTHER] = spread(present)[:, None]
+    there[:, OTHER] = spread(presence)[:, None]
     cones = hide(scene.cones, there)
     surface = scene.skin
     if surface is not None:
         behind = surface.vertices_mm.new_tensor([0.0, 0.0, -1e6])
         away = gone[surface.frames][:, None, None]
         surface = surface._replace(vertices_mm=torch.where(away, behind, surface.vertices_mm))
-    return scene._replace(cones=cones, skin=surface), centers, present.to(scene.left.dtype)
+    return scene._replace(cones=cones, skin=surface), centers, presence.to(scene.left.dtype)
 
 
 def _check(frames: int, cube_mm: float, size: int, hands: float, held: float, mesh: float) -> None:

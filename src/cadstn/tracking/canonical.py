@@ -150,19 +150,24 @@ def given_view(angle: float, *, left: bool) -> HandView:
 
 
 def updated_view(
-    before: HandView, left: NDArray[np.float32] | None, joints_mm: FloatArray, *, upright: bool
+    before: HandView,
+    handedness: NDArray[np.float32] | None,
+    joints_mm: FloatArray,
+    *,
+    upright: bool,
 ) -> HandView:
     """What is known of how a hand is seen, after one more prediction.
 
     Args:
         before: what was known, and the transform of the view.
-        left: (1,) probability that the view shows a left hand; None if the network gives none.
+        handedness: (1,) probability that the view shows a left hand; None if the network gives
+            none.
         joints_mm: (K, 3) predicted.
         upright: whether the network reads canonical views.
     """
-    if left is None:
+    if handedness is None:
         return before
-    news = logit(float(left[0]))
+    news = logit(float(handedness[0]))
     if upright and before.frames:
         news += _RIGHT_LOGIT
     news = -news if before.transform.mirror else news

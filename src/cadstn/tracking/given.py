@@ -74,10 +74,10 @@ def _first_view(network: Predicts | Network, track: Track, crop: Crop) -> HandVi
             view = HandView(transform, 1.0 if mirror else -1.0, 1)
             seen = predict(network, track._replace(view=view), crop)  # type: ignore[arg-type]
             out = seen.out
-            if out.spread is None or out.present is None:
+            if out.error_scale is None or out.presence is None:
                 return HandView(IDENTITY)
             # As large as the largest hand is the error of what is no hand in this view.
-            scale = float(out.spread.mean()) / max(float(out.present[0]), 1e-3)
+            scale = float(out.error_scale.mean()) / max(float(out.presence[0]), 1e-3)
             if scale < least:
                 best, least = seen.after, scale
     return best

@@ -43,10 +43,10 @@ class Step(NamedTuple):
     # networks, which do not predict it
     spatial: Float32 | None = None
     # (B, K) error scale of each joint: the 2/3 quantile, in half cubes
-    spread: Float32 | None = None
+    error_scale: Float32 | None = None
     # (B,) probability that there is a hand in the middle of the crop
-    present: Float32 | None = None
-    left: Float32 | None = None  # (B,) probability that it is a left one
+    presence: Float32 | None = None
+    handedness: Float32 | None = None  # (B,) probability that it is a left one
 
 
 @dataclass(frozen=True)

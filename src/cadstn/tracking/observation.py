@@ -180,14 +180,14 @@ def _begun(
     views = [given_view(detection.angle, left=left) for left in (False, True)]
     images = np.stack([canonical_image(crop.image, view.transform) for view in views])
     out = network.step(images, network.initial_state(2))
-    assert out.spread is not None
-    assert out.left is not None
-    best = int(out.spread.mean(1).argmin())
+    assert out.error_scale is not None
+    assert out.handedness is not None
+    best = int(out.error_scale.mean(1).argmin())
     transform = views[best].transform
     joints_mm = joints_to_mm(out.joints[best], crop, transform, uvd=network.wants.uvd)
     if not joints_mm[:, 2].min() > 0:
         return track._replace(view=views[best]), detection.center_mm, 1
-    after = updated_view(views[best], out.left[best : best + 1], joints_mm, upright=True)
+    after = updated_view(views[best], out.handedness[best : best + 1], joints_mm, upright=True)
     return track._replace(view=after), network.center_of(joints_mm), 1
 
 
@@ -250,7 +250,7 @@ def _after_jump(
     assert seen.out.spatial is not None
     transform, wants = seen.view.transform, network.wants
     alone_mm = joints_to_mm(seen.out.spatial[0], seen.crop, transform, uvd=wants.uvd)
-    view = updated_view(track.view, seen.out.left, alone_mm, upright=wants.upright)
+    view = updated_view(track.view, seen.out.handedness, alone_mm, upright=wants.upright)
     begun = track.begun(network, view)._replace(bones=track.bones)
     return begun, network.center_of(alone_mm)
 
@@ -271,13 +271,13 @@ def _refusal(
     if not seen.joints_mm[:, 2].min() > 0:
         return "joints behind the camera", np.zeros(len(seen.joints_mm))
     support = surface_support(seen.joints_mm, frame.depth_mm, frame.camera)
-    if seen.out.present is None or seen.out.spread is None:
+    if seen.out.presence is None or seen.out.error_scale is None:
         share = np.count_nonzero(support) / len(support)
         return (f"surface at {share:.0%} of the joints" if share < _LEAST_SUPPORT else ""), support
-    presence = float(seen.out.present[0])
+    presence = float(seen.out.presence[0])
     if score is None:
         return ("" if presence >= _STILL_SURE else f"presence {presence:.2f}"), support
-    scale_mm = float(seen.out.spread[0].mean()) * seen.crop.cube_mm / 2
+    scale_mm = float(seen.out.error_scale[0].mean()) * seen.crop.cube_mm / 2
     sure = _SCORE * logit(score) + _PRESENCE * logit(presence) + _SCALE * math.log(scale_mm) + _BIAS
     reason = f"score {score:.2f}, presence {presence:.2f}, error scale {scale_mm:.0f} mm"
     return ("" if sure >= least else reason), support
@@ -288,11 +288,12 @@ def _hand(
 ) -> Seen:
     """The hand of the last prediction, its bones kept at their length; and the track after it."""
     out, joints = seen.out, seen.joints_mm
-    present, scale_mm, bones = float("nan"), np.full(len(joints), np.nan, np.float32), None
-    if out.present is not None and out.spread is not None:
-        present, scale_mm = float(out.present[0]), out.spread[0] * np.float32(network.cube_mm / 2)
+    presence, scale_mm, bones = float("nan"), np.full(len(joints), np.nan, np.float32), None
+    if out.presence is not None and out.error_scale is not None:
+        presence = float(out.presence[0])
+        scale_mm = out.error_scale[0] * np.float32(network.cube_mm / 2)
         joints, bones = keep_size(joints, scale_mm, track.bones, network.skeleton)
-    side = "unknown" if out.left is None else "left" if seen.after.left_logit > 0 else "right"
+    side = "unknown" if out.handedness is None else "left" if seen.after.left_logit > 0 else "right"
     hand = Hand(
         joints.astype(np.float32),
         True,
@@ -303,7 +304,7 @@ def _hand(
         out.w1[0].mean(-1),
         support.astype(np.float32),
         scale_mm,
-        present,
+        presence,
         side,
     )
     after = remember(network, track, seen._replace(joints_mm=joints))

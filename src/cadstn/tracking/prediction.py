@@ -39,7 +39,7 @@ def predict(network: Network, track: Track, crop: Crop) -> Prediction:
     image = canonical_image(crop.image, transform)
     out = network.step(image[None], track.memory, shift[None])
     joints_mm = joints_to_mm(out.joints[0], crop, transform, uvd=network.wants.uvd)
-    after = updated_view(track.view, out.left, joints_mm, upright=network.wants.upright)
+    after = updated_view(track.view, out.handedness, joints_mm, upright=network.wants.upright)
     return Prediction(joints_mm, out, crop, shift, track.view, after)
 
 

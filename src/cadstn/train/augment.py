@@ -123,8 +123,8 @@ def upright_transform(batch: Batch) -> tuple[Tensor, Tensor]:
     pixels = to_pixels(batch.joints, batch.centers_mm, batch.cube_mm, size)
     ahead = _ahead(pixels).mean(1)
     sure = ahead.norm(dim=-1) / (size / 2 * _ahead(batch.joints).norm(dim=-1).mean(1))
-    left = torch.zeros_like(sure) if batch.left is None else batch.left
-    mirror = mirroring(left > 0.5)
+    handedness = torch.zeros_like(sure) if batch.handedness is None else batch.handedness
+    mirror = mirroring(handedness > 0.5)
     across, down = (mirror @ ahead[..., None])[..., 0].unbind(-1)
     # How far it points clockwise of up.
     angle = torch.atan2(across, -down)
@@ -146,10 +146,11 @@ def _transformed(batch: Batch, codes: Tensor) -> Batch:
     """Rotate or flip each clip by its code (B,) in `_TRANSFORMS`; a flip makes left hands right."""
     linear = _TRANSFORMS.to(codes.device)[codes]
     transformed = transform(batch, linear, torch.zeros(len(codes), 2, device=codes.device))
-    if batch.left is None:
+    if batch.handedness is None:
         return transformed
     flipped = codes >= _MIRRORED
-    return transformed._replace(left=torch.where(flipped, 1 - batch.left, batch.left))
+    handedness = torch.where(flipped, 1 - batch.handedness, batch.handedness)
+    return transformed._replace(handedness=handedness)
 
 
 def transform(batch: Batch, linear: Tensor, offset: Tensor) -> Batch:
@@ -209,9 +210,11 @@ def recenter(batch: Batch, shift_mm: Tensor, scale: Tensor, matrix: Tensor) -> B
     pixel = pixel @ linear.mT + offset[..., None, :]
     deep = (batch.joints[..., 2] * half[..., None] + ahead_mm[..., None]) / new_half[..., None]
     joints = from_pixels(pixel, deep, centers_mm, cube_mm, size)
-    left = batch.left if batch.left is None else torch.where(mirrored, 1 - batch.left, batch.left)
+    handedness = batch.handedness
+    if handedness is not None:
+        handedness = torch.where(mirrored, 1 - handedness, handedness)
     return batch._replace(
-        crops=crops, joints=joints, centers_mm=centers_mm, cube_mm=cube_mm, left=left,
+        crops=crops, joints=joints, centers_mm=centers_mm, cube_mm=cube_mm, handedness=handedness,
         transform=_after(batch, matrix[:, 0]),
     )  # fmt: skip
 
@@ -240,18 +243,18 @@ def cut_off(batch: Batch, draws: Draws, share: float) -> Batch:
     seen = 1 - _LARGEST_CUT * draws.uniform()
     within = away.gather(1, (seen * (away.shape[1] - 1)).long()[:, None])[:, 0]
     bare = draws.chance(_BARE)
-    if batch.present is not None:
+    if batch.presence is not None:
         within = torch.where(bare, away[:, 0] - _WRIST_PX * draws.uniform(), within)
         elsewhere = draws.uniform(low=-0.1, high=0.5) * size
-        within = torch.where(batch.present > 0, within, elsewhere)
+        within = torch.where(batch.presence > 0, within, elsewhere)
     line = torch.arange(size, device=side.device) - (size - 1) / 2
     place = outward[:, :1, None] * line + outward[:, 1:, None] * line[:, None]
     chosen = draws.chance(share)
     beyond = (place > within[:, None, None]) & chosen[:, None, None]
     crops = batch.crops.masked_fill(beyond[:, None], 1.0)
-    if batch.present is None:
+    if batch.presence is None:
         return batch._replace(crops=crops)
-    return batch._replace(crops=crops, present=batch.present * ~(chosen & bare))
+    return batch._replace(crops=crops, presence=batch.presence * ~(chosen & bare))
 
 
 def resample(images: Tensor, linear: Tensor, offset: Tensor) -> Tensor:

@@ -38,7 +38,7 @@ NETWORKS = {"spatial": CompactSpatial, "temporal": CompactTemporal, "fusion": Co
 
 # Weights of the losses besides the joints' own, which is some tenths of half a cube. Handedness
 # decides which finger is which: its weight is large.
-_SPREAD, _PRESENT, _LEFT = 0.3, 0.05, 0.1
+_ERROR_SCALE, _PRESENCE, _HANDEDNESS = 0.3, 0.05, 0.1
 _WORST_MM = 30.0  # a frame counts as right whose joints are all less than this off
 
 
@@ -47,7 +47,7 @@ class _Parts(NamedTuple):
 
     frame: FrameOutputs
     joints: Tensor
-    spread: Tensor
+    error_scale: Tensor
 
 
 class CompactFamily:
@@ -99,7 +99,7 @@ class CompactFamily:
             limit = _WORST_MM / (batch.cube_mm / 2)
             loss = loss + recipe.worst_joint * worst_joint_loss(distance, limit, shown)
         if stage != "temporal":
-            loss = loss + _SPREAD * quantile_loss(parts.spread, distance.detach(), shown)
+            loss = loss + _ERROR_SCALE * quantile_loss(parts.error_scale, distance.detach(), shown)
         if stage != "spatial":
             return loss + recipe.smoothness * acceleration_distance(parts.joints, truth, shown)
         return loss + _answers(parts.frame, batch, shown)
@@ -130,42 +130,42 @@ def _run(networks: Networks, stage: str, batch: Batch) -> _Parts:
     shape = crops.shape[:2]
     with torch.set_grad_enabled(stage == "spatial" and torch.is_grad_enabled()):
         frame = spatial.encode(crops.flatten(0, 1))
-    joints, spread = frame.joints.view(*shape, -1, 3), frame.spread.view(*shape, -1)
+    joints, error_scale = frame.joints.view(*shape, -1, 3), frame.error_scale.view(*shape, -1)
     if stage == "spatial":
-        return _Parts(frame, joints, spread)
+        return _Parts(frame, joints, error_scale)
     temporal = networks["temporal"]
     assert isinstance(temporal, CompactTemporal)
     with torch.set_grad_enabled(stage == "temporal" and torch.is_grad_enabled()):
         suggested, h, _ = run_temporal(temporal, frame, shifts_seen(batch))
     if stage == "temporal":
-        return _Parts(frame, suggested, spread)
+        return _Parts(frame, suggested, error_scale)
     fusion = networks["fusion"]
     assert isinstance(fusion, CompactFusion)
-    w1, spread = fusion(frame, suggested.flatten(0, 1), h.flatten(0, 1))
+    w1, error_scale = fusion(frame, suggested.flatten(0, 1), h.flatten(0, 1))
     fused = fuse(w1.view(*shape, -1, 3), suggested, joints)
-    return _Parts(frame, fused, spread.view(*shape, -1))
+    return _Parts(frame, fused, error_scale.view(*shape, -1))
 
 
 def _shown(batch: Batch) -> Tensor:
     """(B,) weight of each clip in losses of a hand: 0 where there is none; their sum is 1."""
-    if batch.present is None:
+    if batch.presence is None:
         return batch.cube_mm.new_full((len(batch.crops),), 1 / len(batch.crops))
-    return batch.present / batch.present.sum().clamp(min=1)
+    return batch.presence / batch.presence.sum().clamp(min=1)
 
 
 def _answers(frame: FrameOutputs, batch: Batch, shown: Tensor) -> Tensor:
     """Cross entropies of presence and handedness, where the batch has them."""
-    loss = frame.present.new_zeros(())
+    loss = frame.presence.new_zeros(())
     frames = batch.crops.shape[1]
-    if batch.present is not None:
-        present = batch.present.repeat_interleave(frames)
-        wrong = functional.binary_cross_entropy_with_logits(frame.present, present)
-        loss = loss + _PRESENT * wrong
-    if batch.left is not None:
+    if batch.presence is not None:
+        presence = batch.presence.repeat_interleave(frames)
+        wrong = functional.binary_cross_entropy_with_logits(frame.presence, presence)
+        loss = loss + _PRESENCE * wrong
+    if batch.handedness is not None:
         wrong = functional.binary_cross_entropy_with_logits(
-            frame.left, batch.left.repeat_interleave(frames), reduction="none"
+            frame.handedness, batch.handedness.repeat_interleave(frames), reduction="none"
         )
-        loss = loss + _LEFT * (wrong.view(-1, frames).mean(1) * shown).sum()
+        loss = loss + _HANDEDNESS * (wrong.view(-1, frames).mean(1) * shown).sum()
     return loss
 
 
@@ -173,10 +173,10 @@ class Parts(NamedTuple):
     """Outputs of the compact networks that there are for one frame of B streams."""
 
     joints: Tensor  # (B, K, 3) of the last of them
-    # left, present: (B,) probabilities of a left hand, and of there being one
-    left: Tensor
-    present: Tensor
-    spread: Tensor  # (B, K) error scales of the spatial network's joints, in half cubes
+    # handedness, presence: (B,) probabilities of a left hand, and of there being one
+    handedness: Tensor
+    presence: Tensor
+    error_scale: Tensor  # (B, K) error scales of the spatial network's joints, in half cubes
     # spatial, temporal, w1: (B, K, 3), what fusion mixed; None without it
     spatial: Tensor | None = None
     temporal: Tensor | None = None
@@ -196,7 +196,7 @@ def compact_step(networks: Networks, crops: Tensor, shift: Tensor, memory: Memor
     spatial, temporal, fusion = (networks.get(stage) for stage in NETWORKS)
     assert isinstance(spatial, CompactSpatial)
     frame = spatial.encode(crops)
-    answers = frame.left.sigmoid(), frame.present.sigmoid(), frame.spread
+    answers = frame.handedness.sigmoid(), frame.presence.sigmoid(), frame.error_scale
     if not isinstance(temporal, CompactTemporal):
         return Parts(frame.joints, *answers)
     memory = temporal.initial_state(len(crops)) if memory is None else memory

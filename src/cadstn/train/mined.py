@@ -54,8 +54,8 @@ class Candidates(NamedTuple):
     # (N, 21, 3) the hand's; where there is none, those that the network placed the crop by, which
     # is how it is rotated to the canonical view
     joints_mm: NDArray[np.float32]
-    left: NDArray[np.bool_]  # (N,) whether it is a left hand
-    present: NDArray[np.bool_]  # (N,) whether it is a hand
+    handedness: NDArray[np.bool_]  # (N,) true for a left hand, false for a right one
+    presence: NDArray[np.bool_]  # (N,) true where it is a hand
 
 
 class Miner:
@@ -90,24 +90,24 @@ class Miner:
 
     def __call__(self, bank: Bank) -> int:
         """Mine until the shares of frames are written; returns how many."""
-        assert bank.present is not None
-        assert bank.left is not None
+        assert bank.presence is not None
+        assert bank.handedness is not None
         rows = {}
         for there, share in _SHARES.items():
-            places = np.flatnonzero(bank.present == there)
+            places = np.flatnonzero(bank.presence == there)
             rows[there] = places[: round(share * len(places))]
         half_mm, size = float(bank.cube_mm[0]) / 2, bank.crops.shape[-1]
         done, total = {0: 0, 1: 0}, sum(map(len, rows.values()))
         seed = (self._seed, Use.MINED)
         for found in _mined(self._network, seed, 2 * half_mm, size, self._compiled):
             for there, places in rows.items():
-                chosen = np.flatnonzero(found.present == there)
+                chosen = np.flatnonzero(found.presence == there)
                 to = places[done[there] : done[there] + len(chosen)]
                 chosen, center = chosen[: len(to)], found.centers_mm[chosen[: len(to)]]
                 bank.crops[to] = quantise(found.crops[chosen])
                 bank.centers_mm[to] = center
                 bank.joints[to] = (found.joints_mm[chosen] - center[:, None]) / half_mm
-                bank.left[to] = found.left[chosen]
+                bank.handedness[to] = found.handedness[chosen]
                 done[there] += len(to)
             self._on_mined(sum(done.values()), total)
             if sum(done.values()) == total:
@@ -157,16 +157,18 @@ def candidates(
     rows, angles, centers_mm = _detected(network, seed, index, compiled)
     scene = sample_whole(seed, index[rows], hands=_HANDS)
     crops = crops_at(scene, torch.from_numpy(centers_mm), cube_mm, size, compiled=compiled)
-    joints_mm, left = _first_run(network, crops.numpy(), centers_mm, angles, cube_mm)
+    joints_mm, handedness = _first_run(network, crops.numpy(), centers_mm, angles, cube_mm)
     centers_mm = network.center_of(joints_mm).astype(np.float32)
     truth_mm, side, away_mm = _nearest_hand(scene, centers_mm)
-    present = away_mm < _NEAR_MM
-    keep = (present | (away_mm > _FAR_MM)) & (joints_mm[..., 2].min(-1) > _NEAREST_MM)
+    presence = away_mm < _NEAR_MM
+    keep = (presence | (away_mm > _FAR_MM)) & (joints_mm[..., 2].min(-1) > _NEAREST_MM)
     scene = sample_whole(seed, index[rows[keep]], hands=_HANDS)
     crops = crops_at(scene, torch.from_numpy(centers_mm[keep]), cube_mm, size, compiled=compiled)
-    joints_mm = np.where(present[:, None, None], truth_mm, joints_mm).astype(np.float32)
-    left = np.where(present, side, left)
-    return Candidates(crops.numpy(), centers_mm[keep], joints_mm[keep], left[keep], present[keep])
+    joints_mm = np.where(presence[:, None, None], truth_mm, joints_mm).astype(np.float32)
+    handedness = np.where(presence, side, handedness)
+    return Candidates(
+        crops.numpy(), centers_mm[keep], joints_mm[keep], handedness[keep], presence[keep]
+    )
 
 
 def _detected(
@@ -211,15 +213,15 @@ def _first_run(
     views = [given_view(float(angle), left=left) for angle in angles for left in (False, True)]
     images = [canonical_image(crops[k // 2], view.transform) for k, view in enumerate(views)]
     out = network.step(np.stack(images), network.initial_state(2 * count))
-    assert out.spread is not None
-    assert out.left is not None
-    best = out.spread.mean(1).reshape(count, 2).argmin(1) + 2 * np.arange(count)
+    assert out.error_scale is not None
+    assert out.handedness is not None
+    best = out.error_scale.mean(1).reshape(count, 2).argmin(1) + 2 * np.arange(count)
     none = np.zeros(0, np.intp)
     for k, chosen in enumerate(best.tolist()):
         crop = Crop(crops[k], centers_mm[k].astype(np.float64), cube_mm, none, none)
         transform = views[chosen].transform
         joints_mm[k] = joints_to_mm(out.joints[chosen], crop, transform, uvd=network.wants.uvd)
-        side[k] = (out.left[chosen] > 0.5) != transform.mirror
+        side[k] = (out.handedness[chosen] > 0.5) != transform.mirror
     return joints_mm, side
 
 

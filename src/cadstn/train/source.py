@@ -32,10 +32,10 @@ class Batch(NamedTuple):
     centers_mm: Tensor  # (B, T, 3) centre of each crop's cube, camera frame
     cube_mm: Tensor  # (B,) edge of the cube
     # (B,) 1 for a left hand, 0 for a right one; None where the data does not hold it
-    left: Tensor | None = None
+    handedness: Tensor | None = None
     # (B,) 1 where there is a hand, 0 where there is none and the joints mean nothing; None where
     # all show one
-    present: Tensor | None = None
+    presence: Tensor | None = None
     # (B, 2, 2) how the images were rotated or mirrored, None for not at all; the centres are where
     # they were before
     transform: Tensor | None = None
@@ -106,7 +106,9 @@ class RenderedSource:
             depth_mm=(recipe.near_mm, recipe.far_mm),
         )
         cubes = clips.joints.new_full((len(rows),), recipe.cube_mm)
-        return Batch(clips.crops, clips.joints, clips.centers_mm, cubes, clips.left, clips.present)
+        return Batch(
+            clips.crops, clips.joints, clips.centers_mm, cubes, clips.handedness, clips.presence
+        )
 
 
 class BankSource:
@@ -127,9 +129,9 @@ class BankSource:
         self._joints = torch.from_numpy(bank.joints).to(device)
         self._centers_mm = torch.from_numpy(bank.centers_mm).to(device)
         self._cube_mm = torch.from_numpy(bank.cube_mm).to(device)
-        self._left, self._present = (
+        self._handedness, self._presence = (
             None if answer is None else torch.from_numpy(answer).to(device)
-            for answer in (bank.left, bank.present)
+            for answer in (bank.handedness, bank.presence)
         )
         self._held_out = np.isin(bank.shots, held_out_shots(bank.shots, recipe.holdout))
         # Frames to train on as one recording; None where clips keep to shots, which are whole.
@@ -177,7 +179,8 @@ class BankSource:
         index = index.to(self.device)
         crops, first = self._crops[index].int().bitwise_and_(0xFFFF), index[:, 0]
         answers = (
-            None if answer is None else answer[first] for answer in (self._left, self._present)
+            None if answer is None else answer[first]
+            for answer in (self._handedness, self._presence)
         )
         return Batch(
             crops.float().mul_(2 / 0xFFFF).sub_(1),

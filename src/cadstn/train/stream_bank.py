@@ -146,8 +146,8 @@ def _render_part(path: Path, order: _Order, part: list[int]) -> int:
 
 def _render(bank: Bank, order: _Order, part: Tensor) -> Iterator[int]:
     """Render clips into their places in a bank; yields how many more frames are done."""
-    assert bank.left is not None
-    assert bank.present is not None
+    assert bank.handedness is not None
+    assert bank.presence is not None
     rule, frames = order.rule, order.frames
     for index in torch.split(part, max(1, _AT_ONCE // frames)):
         batch = sample_clips(
@@ -161,6 +161,6 @@ def _render(bank: Bank, order: _Order, part: Tensor) -> Iterator[int]:
         bank.centers_mm[place] = batch.centers_mm.flatten(0, 1).cpu().numpy()
         bank.cube_mm[place] = rule.cube_mm
         bank.shots[place] = index.repeat_interleave(frames).numpy()
-        bank.left[place] = batch.left.cpu().repeat_interleave(frames).numpy()
-        bank.present[place] = batch.present.cpu().repeat_interleave(frames).numpy()
+        bank.handedness[place] = batch.handedness.cpu().repeat_interleave(frames).numpy()
+        bank.presence[place] = batch.presence.cpu().repeat_interleave(frames).numpy()
         yield len(index) * frames

@@ -129,8 +129,8 @@ class GivenPredictor:
         if out.spatial is not None:
             transform = step.view.transform
             alone = joints_to_mm(out.spatial[0], crop, transform, uvd=self.network.wants.uvd)
-        if out.spread is not None:
-            scale_mm = out.spread[0] * (cube_mm / 2)
+        if out.error_scale is not None:
+            scale_mm = out.error_scale[0] * (cube_mm / 2)
             joints, self.bones = keep_size(joints, scale_mm, self.bones, self.network.skeleton)
         return GivenPrediction(joints, alone)
 

@@ -36,17 +36,17 @@ def acceleration_distance(pred: Tensor, truth: Tensor, weight: Tensor) -> Tensor
     return total
 
 
-def quantile_loss(spread: Tensor, distance: Tensor, weight: Tensor) -> Tensor:
-    """Quantile loss: least where two of three distances lie within their spread.
+def quantile_loss(error_scale: Tensor, distance: Tensor, weight: Tensor) -> Tensor:
+    """Quantile loss: least where two of three distances lie within their error scale.
 
     Source: Koenker and Bassett 1978.
 
     Args:
-        spread: (B, T, K) predicted.
+        error_scale: (B, T, K) predicted.
         distance: (B, T, K) true, without gradient.
         weight: (B,) of the clips; their sum is 1.
     """
-    beyond = distance - spread
+    beyond = distance - error_scale
     loss = torch.maximum(_QUANTILE * beyond, (_QUANTILE - 1) * beyond)
     return (loss.mean((1, 2)) * weight).sum()
 

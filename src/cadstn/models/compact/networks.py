@@ -35,7 +35,7 @@ GRID_STAGE = 1
 _VOTE_STD = 0.01
 _SHARPNESS = 4.0
 _CLOSE = 10.0  # differences of joints are some hundredths of half a cube
-_SPREAD_START = 3.0  # softplus(-3), times half a cube of 125 mm, is 6 mm
+_ERROR_SCALE_START = 3.0  # softplus(-3), times half a cube of 125 mm, is 6 mm
 
 
 class FrameOutputs(NamedTuple):
@@ -44,9 +44,9 @@ class FrameOutputs(NamedTuple):
     # (N, K, 3) where they are seen and how deep they lie, from the crop's centre, in half cubes as
     # those appear at its depth (`cadstn.geometry.crop.Crop.uvd_to_mm`)
     joints: Tensor
-    spread: Tensor  # (N, K) within which a joint lies two times in three, in half cubes
-    present: Tensor  # (N,) logit of there being a hand in the middle of the crop
-    left: Tensor  # (N,) logit of its being a left one
+    error_scale: Tensor  # (N, K) within which a joint lies two times in three, in half cubes
+    presence: Tensor  # (N,) logit of there being a hand in the middle of the crop
+    handedness: Tensor  # (N,) logit of its being a left one
     phi: Tensor  # (N, width) features
 
 
@@ -70,10 +70,10 @@ class CompactOutputs(NamedTuple):
     spatial: Tensor
     temporal: Tensor
     # (..., K) within which a joint of ``joints`` lies two times in three, in half cubes
-    spread: Tensor
-    # present, left: (...) logits
-    present: Tensor
-    left: Tensor
+    error_scale: Tensor
+    # presence, handedness: (...) logits
+    presence: Tensor
+    handedness: Tensor
     memory: Memory  # for the next frame
 
 
@@ -129,8 +129,8 @@ class CompactSpatial(nn.Module):
         for ascent, finer in zip(self.ascents, levels[-2::-1], strict=False):
             features = ascent(features, finer)
         joints = self._count(self.votes(features).float())
-        spread = functional.softplus(answers[:, :-2] - _SPREAD_START)
-        return FrameOutputs(joints, spread, answers[:, -2], answers[:, -1], phi)
+        error_scale = functional.softplus(answers[:, :-2] - _ERROR_SCALE_START)
+        return FrameOutputs(joints, error_scale, answers[:, -2], answers[:, -1], phi)
 
     def _count(self, votes: Tensor) -> Tensor:
         """Average the predictions of all cells (N, 4K, G, G) for each joint: (N, K, 3)."""
@@ -172,10 +172,10 @@ class CompactTemporal(nn.Module):
         now = frame.joints.flatten(1)
         before = seen * (last - shift.repeat(1, self.config.joints)) + (1 - seen) * now
         news = now - before
-        spread = frame.spread * _CLOSE
-        trust = (news.view(-1, self.config.joints, 3) / frame.spread[..., None]).clamp(-3, 3)
+        error_scale = frame.error_scale * _CLOSE
+        trust = (news.view(-1, self.config.joints, 3) / frame.error_scale[..., None]).clamp(-3, 3)
         moved = seen * shift * _CLOSE
-        read = torch.cat([frame.phi, news * _CLOSE, trust.flatten(1), spread, moved], 1)
+        read = torch.cat([frame.phi, news * _CLOSE, trust.flatten(1), error_scale, moved], 1)
         x = functional.relu(self.fc1(read))
         h, c = self.lstm.step(x, memory.h, memory.c)
         # Without any learning: an exponential average that takes half of the news.
@@ -201,14 +201,15 @@ class CompactFusion(nn.Module):
             h: (B, H) the LSTM's output.
 
         Returns:
-            The temporal prediction's weight (B, K, 3) in (0, 1), and the spread (B, K) of the sum.
+            The temporal prediction's weight (B, K, 3) in (0, 1), and the error scale (B, K) of the
+            sum.
         """
         apart = (temporal - frame.joints).flatten(1) * _CLOSE
-        read = torch.cat([frame.phi, h, apart, frame.spread * _CLOSE], 1)
+        read = torch.cat([frame.phi, h, apart, frame.error_scale * _CLOSE], 1)
         logits = self.output(functional.relu(self.fc1(read))).float()
         count = 3 * self.config.joints
-        spread = frame.spread * logits[:, count:].clamp(-2, 2).exp()
-        return as_joints(logits[:, :count].sigmoid()), spread
+        error_scale = frame.error_scale * logits[:, count:].clamp(-2, 2).exp()
+        return as_joints(logits[:, :count].sigmoid()), error_scale
 
 
 class Compact(nn.Module):
@@ -235,10 +236,17 @@ class Compact(nn.Module):
         """
         frame = self.spatial.encode(crops)
         temporal, memory = self.temporal.step(frame, shift, memory)
-        w1, spread = self.fusion(frame, temporal, memory.h)
+        w1, error_scale = self.fusion(frame, temporal, memory.h)
         joints = fuse(w1, temporal, frame.joints)
         return CompactOutputs(
-            joints, w1, frame.joints, temporal, spread, frame.present, frame.left, memory
+            joints,
+            w1,
+            frame.joints,
+            temporal,
+            error_scale,
+            frame.presence,
+            frame.handedness,
+            memory,
         )
 
     def forward(self, clips: Tensor, shifts: Tensor) -> CompactOutputs:
@@ -251,7 +259,7 @@ class Compact(nn.Module):
         batch, frames = clips.shape[:2]
         frame = self.spatial.encode(clips.flatten(0, 1))
         temporal, h, memory = run_temporal(self.temporal, frame, shifts)
-        w1, spread = self.fusion(frame, temporal.flatten(0, 1), h.flatten(0, 1))
+        w1, error_scale = self.fusion(frame, temporal.flatten(0, 1), h.flatten(0, 1))
         spatial = frame.joints.view_as(temporal)
         w1 = w1.view_as(temporal)
         return CompactOutputs(
@@ -259,9 +267,9 @@ class Compact(nn.Module):
             w1,
             spatial,
             temporal,
-            spread.view(batch, frames, -1),
-            frame.present.view(batch, frames),
-            frame.left.view(batch, frames),
+            error_scale.view(batch, frames, -1),
+            frame.presence.view(batch, frames),
+            frame.handedness.view(batch, frames),
             memory,
         )
 
