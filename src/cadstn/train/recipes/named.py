@@ -125,7 +125,7 @@ def compact(network: str, data: str) -> Recipe:
             data, trunk="residual", channels=(24, 48, 96, 192), blocks=(1, 2, 2, 1), width=256,
             hidden=256,
         ),
-        spatial=Plan(steps=36_000, batch=64, learning_rate=2e-3),
+        spatial=Plan(steps=32_000, batch=64, learning_rate=2e-3),
         temporal=Plan(steps=600, batch=256, learning_rate=1e-3),
         fusion=Plan(steps=200, batch=256, learning_rate=1e-3),
         schedule="cosine",
