@@ -40,9 +40,11 @@ def test_graphs_are_timed_in_turns_and_reported() -> None:
     start = {"import_s": 0.1, "first_result_s": 0.2}
     about = {"machine": "m", "frame": "640x480", "clock": "wall time", "start": start}
     graphs = {name: timing._asdict() for name, timing in timings.items()}
-    lines = report_lines({**about, "stages": {}, "graphs": graphs})
-    assert lines[-1].startswith("network alone: two")
-    assert lines[-1].split()[-1] == f"{1000 / timings['two'].p50:.0f}"
+    mediapipe = {"timings": {}, "note": "not installed"}
+    lines = report_lines({**about, "stages": {}, "graphs": graphs, "mediapipe": mediapipe})
+    assert lines[-2].startswith("network alone: two")
+    assert lines[-2].split()[-1] == f"{1000 / timings['two'].p50:.0f}"
+    assert lines[-1] == "MediaPipe: not installed"
 
 
 @pytest.mark.parametrize(
@@ -85,6 +87,7 @@ def test_busy_and_mediapipe_rows_are_reported(monkeypatch: pytest.MonkeyPatch) -
     result = CliRunner().invoke(cli, arguments)
     assert result.exit_code == 0, result.output
     assert "shipped, busy: a frame " in result.stdout
+    assert "MediaPipe: " in result.stdout
     assert "a frame without a hand over a followed frame: " in result.stdout
     assert "a frame without a hand over a followed frame, busy: " in result.stdout
 

@@ -227,9 +227,11 @@ def bench_track(
     Args:
         width: of the frames, in pixels.
         paper: time the paper's sizes too.
-        peers: time other published networks too, and MediaPipe's where it is installed.
+        peers: time other published networks too.
         threads: of networks; with 1 it is processor time that counts.
         busy: time all stages again while every core runs another program, by the clock.
+
+    MediaPipe's hands are timed where they are installed, in the same minute.
 
     Raises:
         CadstnError: if `paper` is requested without PyTorch.
@@ -246,11 +248,12 @@ def bench_track(
         "start": bench_start(),
         "stages": _stages(network, frames, empty, clock),
         "busy": None,
-        "mediapipe": None,
+        "mediapipe": bench_mediapipe(frames),
     }
     if busy:
         with busy_cores():
             report["busy"] = _stages(network, frames, empty, time.perf_counter)
+            report["mediapipe"]["busy"] = bench_mediapipe(frames)["timings"]
     with tempfile.TemporaryDirectory() as name, shipped_weights() as shipped:
         folder = Path(name)
         graphs = {"shipped": shipped}
@@ -262,7 +265,6 @@ def bench_track(
             from cadstn.bench.peers import export_peers
 
             graphs |= export_peers(folder)
-            report["mediapipe"] = bench_mediapipe(frames)
         alone = bench_graphs(graphs, threads=threads, clock=clock)
     report["graphs"] = {name: timing._asdict() for name, timing in alone.items()}
     return report
@@ -290,12 +292,13 @@ def report_lines(report: Mapping[str, Any]) -> list[str]:
         f"{start['first_result_s']:.2f} s",
         f"{'':<50}{'calls':>7}{'p50 ms':>9}{'p99 ms':>9}{'frames/s':>10}",
     ]
-    peers = report.get("mediapipe") or {}
+    mediapipe = report["mediapipe"]
     parts = (
         ("shipped: ", report["stages"]),
         ("shipped, busy: ", report.get("busy") or {}),
         ("network alone: ", report["graphs"]),
-        ("MediaPipe, whole call: ", peers.get("timings", {})),
+        ("MediaPipe, whole call: ", mediapipe["timings"]),
+        ("MediaPipe, busy: ", mediapipe.get("busy", {})),
     )
     for what, rows in parts:
         for stage, t in rows.items():
@@ -303,8 +306,7 @@ def report_lines(report: Mapping[str, Any]) -> list[str]:
             rate = "" if stage_only else f"{1000 / t['p50']:.0f}"
             label = f"{what}{stage}"
             lines.append(f"{label:<50}{t['calls']:>7}{t['p50']:>9.2f}{t['p99']:>9.2f}{rate:>10}")
-    if peers:
-        lines.append(f"MediaPipe: {peers['note']}")
+    lines.append(f"MediaPipe: {mediapipe['note']}")
     for what, rows in (("", report["stages"]), (", busy", report.get("busy") or {})):
         if _EMPTY in rows:
             ratio = rows[_EMPTY]["p50"] / rows[_FRAME]["p50"]
