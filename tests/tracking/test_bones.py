@@ -55,6 +55,18 @@ def test_a_first_frame_and_a_hand_of_its_size_stay_where_they_are() -> None:
     np.testing.assert_allclose(again, moved, atol=1e-9)
 
 
+def test_a_child_does_not_get_the_hand_of_the_man_before() -> None:
+    uncertainty = np.full(21, 8.0)
+    man = np.repeat(ROOM[None], 30, 0)
+    child = 0.75 * man
+    out, known = run(np.concatenate([man, child]), uncertainty)
+    np.testing.assert_allclose(out[30:], child, atol=1e-9)
+    np.testing.assert_allclose(known.length / known.weight, lengths(child[0]), rtol=1e-9)
+    # A hand that one frame shows a little smaller is the same.
+    out, _ = run(np.concatenate([man, 0.92 * man[:1]]), uncertainty)
+    assert lengths(out[-1]).sum() > 0.93 * lengths(ROOM).sum()
+
+
 def test_the_unsure_joint_moves() -> None:
     uncertainty = np.full(21, 4.0)
     tip = HAND21.index("index_tip")
@@ -80,5 +92,7 @@ def test_the_tracker_s_hands_keep_their_size() -> None:
         seen.append(hand.joints_mm)
     found = lengths(np.array(seen))
     assert (found.std(0) / found.mean(0)).mean() < 0.06
+    np.testing.assert_allclose(tracker.bone_lengths_mm[0], np.median(found, 0), rtol=0.12)
     tracker.update(np.zeros((240, 320), np.float32), frame.camera)
     assert tracker.state.tracks[0].bones is None  # it may be another's that comes next
+    assert np.isnan(tracker.bone_lengths_mm).all()

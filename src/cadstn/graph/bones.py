@@ -40,8 +40,13 @@ def keep_size(
     scale = scale.cast(DOUBLE)
     variance = scale * scale
     weight = 1.0 / (g.constant(either, DOUBLE) @ variance)
+    # Without frames before, 0 / 0: it is compared as false.
+    agreed = before.length / before.weight
+    size = (weight * long * agreed).sum(0) / (weight * agreed * agreed).sum(0)
+    known = known & (size > 1 / source._OTHER_HAND) & (size < source._OTHER_HAND)
     sums = BoneSums(
-        before.weight * source._KEEP + weight, before.length * source._KEEP + weight * long
+        g.where(known, before.weight * source._KEEP + weight, weight),
+        g.where(known, before.length * source._KEEP + weight * long, weight * long),
     )
     along = apart / long.reshape(-1, 1)
     pull = ((ends * variance) @ ends_t) * (along @ along.transposed(len(skeleton.bones), 3))

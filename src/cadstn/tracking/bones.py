@@ -15,6 +15,10 @@ from cadstn.geometry.skeleton import Skeleton
 _SLACK_MM = 4.0
 #: What is left of a frame's word on lengths one frame later.
 _KEEP = 0.99
+#: A frame whose bones are longer or shorter than agreed by more than this factor, all in all, shows
+#: another person's hand. Frames of one hand: 0.94 to 1.09 (0.5 to 99.5 % of 647 frames of 24
+#: rendered recordings, LOG.md); a child's of eight beside a man's: 0.75.
+_OTHER_HAND = 1.15
 #: Bones shorter than this have no direction.
 _SHORTEST_MM = 0.1
 
@@ -40,7 +44,8 @@ def keep_size(
     Args:
         joints_mm: (K, 3) of one frame.
         uncertainty_mm: (K,) above 0.
-        before: of the frames before; None for the first.
+        before: of the frames before; None for the first. Those of a hand of another size count
+            for nothing.
         skeleton: names the N bones.
 
     Returns:
@@ -51,7 +56,7 @@ def keep_size(
     length_mm = np.maximum(np.sqrt((apart_mm * apart_mm).sum(1)), _SHORTEST_MM)
     variance = np.square(uncertainty_mm, dtype=np.float64)
     weight = 1 / (either @ variance)
-    if before is None:
+    if before is None or not _same_hand(before, weight, length_mm):
         return np.asarray(joints_mm, np.float64), Bones(weight, weight * length_mm)
     known = Bones(
         _KEEP * before.weight + weight,
@@ -62,6 +67,13 @@ def keep_size(
     pull = (ends * variance @ ends.T) * (along @ along.T) + slack
     force = np.linalg.solve(pull, length_mm - known.length / known.weight)
     return joints_mm - variance[:, None] * (ends.T @ (force[:, None] * along)), known
+
+
+def _same_hand(before: Bones, weight: NDArray[np.float64], length_mm: NDArray[np.float64]) -> bool:
+    """Whether bones (N,), weighted by how sure they are, are about as long as was agreed."""
+    agreed_mm = before.length / before.weight
+    size = (weight * length_mm * agreed_mm).sum() / (weight * agreed_mm * agreed_mm).sum()
+    return bool(1 / _OTHER_HAND < size < _OTHER_HAND)
 
 
 @cache

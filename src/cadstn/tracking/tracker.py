@@ -10,6 +10,9 @@ from numbers import Integral
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from cadstn.errors import CadstnError, CadstnWarning
 from cadstn.geometry.arrays import require_camera
 from cadstn.geometry.camera import Camera, DepthMm
@@ -157,6 +160,18 @@ class Tracker:
         if self._frame is None or any(hand.found for hand in self.state.hands):
             return ""
         return f"no hand found: {describe_scene(self._frame.depth_mm, refusals(self.state))}"
+
+    @property
+    def bone_lengths_mm(self) -> NDArray[np.float64]:
+        """How long the bones of each place's hand are, by all frames that it was followed in.
+
+        (H, N) mm, in the order of ``network.skeleton.bones``; NaN where no hand is followed.
+        """
+        out = np.full((len(self.state.tracks), len(self.network.skeleton.bones)), np.nan)
+        for row, track in zip(out, self.state.tracks, strict=True):
+            if track.bones is not None:
+                row[:] = track.bones.length / track.bones.weight
+        return out
 
     def update(
         self,
