@@ -66,6 +66,25 @@ def test_candidates_are_hands_where_hands_are_and_read_as_such(network: Network)
     assert (out.handedness[found.presence] < 0.5).mean() > 0.8
 
 
+def test_a_detector_that_finds_nothing_ends_in_an_error(
+    tmp_path: Path, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Blind:
+        def detect(self, *_: object) -> list[object]:
+            return []
+
+    blind = dataclasses.replace(network, detector=Blind())
+    assert len(candidates(blind, (9, 9), torch.arange(4), network.cube_mm, 32).crops) == 0
+    monkeypatch.setattr("cadstn.train.mined._MOST_IDLE", 1)
+    monkeypatch.setattr("cadstn.train.mined._AT_ONCE", 4)
+    rule = CropRule("hand21", network.cube_mm, {}, 32, "followed")
+    with pytest.raises(CadstnError, match="no candidate that is none in 8 rendered frames"):
+        stream_bank(
+            tmp_path / "a.bank", rule, seed=3, clips=8, frames=1, hands=0.5, mine=Miner(blind, 3)
+        )
+    assert not list(tmp_path.iterdir())
+
+
 def test_weights_without_a_detector_cannot_mine(network: Network) -> None:
     network = dataclasses.replace(network, detector=None)
     with pytest.raises(CadstnError, match="no detector to mine with"):

@@ -9,7 +9,8 @@ and the rest as frames without a hand.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+import itertools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -43,7 +44,7 @@ _SHARES = {0: 0.8, 1: 0.1}  # of a bank's frames without and with a hand that ar
 _ASIDE_MM = 12.0  # the detector's error on a camera's frames over that on rendered ones
 _NEAR_MM, _FAR_MM = 60.0, 150.0  # a candidate is a hand, or is none, by how far its knuckles are
 _NEAREST_MM = 160.0
-_MOST_EMPTY = 8  # batches of frames in a row without a candidate
+_MOST_IDLE = 50  # batches of frames in a row in which nothing that is wanted is found
 
 
 class Candidates(NamedTuple):
@@ -98,8 +99,13 @@ class Miner:
             rows[there] = places[: round(share * len(places))]
         half_mm, size = float(bank.cube_mm[0]) / 2, bank.crops.shape[-1]
         done, total = {0: 0, 1: 0}, sum(map(len, rows.values()))
-        seed = (self._seed, Use.MINED)
-        for found in _mined(self._network, seed, 2 * half_mm, size, self._compiled):
+        seed, idle = (self._seed, Use.MINED), 0
+        for first in itertools.count(0, _AT_ONCE):
+            index = torch.arange(first, first + _AT_ONCE)
+            found = candidates(
+                self._network, seed, index, 2 * half_mm, size, compiled=self._compiled
+            )
+            before = sum(done.values())
             for there, places in rows.items():
                 chosen = np.flatnonzero(found.presence == there)
                 to = places[done[there] : done[there] + len(chosen)]
@@ -110,28 +116,17 @@ class Miner:
                 bank.handedness[to] = found.handedness[chosen]
                 done[there] += len(to)
             self._on_mined(sum(done.values()), total)
+            idle = 0 if sum(done.values()) > before else idle + 1
+            if idle > _MOST_IDLE:
+                lacking = "that is a hand" if done[0] == len(rows[0]) else "that is none"
+                raise CadstnError(
+                    f"the detector finds no candidate {lacking} in {idle * _AT_ONCE} rendered "
+                    "frames",
+                    hint="train it first, or longer: cadstn train detector --out RUN",
+                )
             if sum(done.values()) == total:
                 return total
         raise AssertionError("unreachable: frames have no end")
-
-
-def _mined(
-    network: Network, seed: tuple[int, ...], cube_mm: float, size: int, compiled: bool
-) -> Iterator[Candidates]:
-    """Candidates of batch after batch of frames, without end."""
-    first, since = 0, 0
-    while True:
-        index = torch.arange(first, first + _AT_ONCE)
-        first += _AT_ONCE
-        found = candidates(network, seed, index, cube_mm, size, compiled=compiled)
-        since = 0 if len(found.crops) else since + 1
-        if since > _MOST_EMPTY:
-            raise CadstnError(
-                "the detector finds no candidate in rendered frames",
-                hint="train it first: cadstn train detector --out RUN",
-            )
-        if len(found.crops):
-            yield found
 
 
 @torch.no_grad()
@@ -155,6 +150,8 @@ def candidates(
         compiled: render with torch.compile.
     """
     rows, angles, centers_mm = _detected(network, seed, index, compiled)
+    if not len(rows):
+        return _no_candidates(network, size)
     scene = sample_whole(seed, index[rows], hands=_HANDS)
     crops = crops_at(scene, torch.from_numpy(centers_mm), cube_mm, size, compiled=compiled)
     joints_mm, handedness = _first_run(network, crops.numpy(), centers_mm, angles, cube_mm)
@@ -162,12 +159,25 @@ def candidates(
     truth_mm, side, away_mm = _nearest_hand(scene, centers_mm)
     presence = away_mm < _NEAR_MM
     keep = (presence | (away_mm > _FAR_MM)) & (joints_mm[..., 2].min(-1) > _NEAREST_MM)
+    if not keep.any():
+        return _no_candidates(network, size)
     scene = sample_whole(seed, index[rows[keep]], hands=_HANDS)
     crops = crops_at(scene, torch.from_numpy(centers_mm[keep]), cube_mm, size, compiled=compiled)
     joints_mm = np.where(presence[:, None, None], truth_mm, joints_mm).astype(np.float32)
     handedness = np.where(presence, side, handedness)
     return Candidates(
         crops.numpy(), centers_mm[keep], joints_mm[keep], handedness[keep], presence[keep]
+    )
+
+
+def _no_candidates(network: Network, size: int) -> Candidates:
+    joints, none = len(network.skeleton), np.zeros(0, bool)
+    return Candidates(
+        np.zeros((0, size, size), np.float32),
+        np.zeros((0, 3), np.float32),
+        np.zeros((0, joints, 3), np.float32),
+        none,
+        none,
     )
 
 
