@@ -87,6 +87,13 @@ def test_pillow_images() -> None:
         as_depth_mm(pillow.fromarray(STEPS.astype(np.uint8)), CAMERA)
 
 
+def test_what_opencv_reads_by_mistake() -> None:
+    with pytest.raises(CadstnError, match=r"shape \(24, 32, 3\).*cv2\.IMREAD_UNCHANGED"):
+        as_depth_mm(np.zeros((24, 32, 3), np.uint8), CAMERA)
+    with pytest.raises(CadstnError, match=r"depth is None; cv2\.imread returns it"):
+        as_depth_mm(None, CAMERA)
+
+
 def test_whole_numbers_are_steps_and_floats_are_millimetres() -> None:
     eighths = replace(CAMERA, depth_unit_mm=0.125, invalid=(450,))
     steps = np.full((24, 32), 4000, np.int64)
@@ -146,7 +153,7 @@ def test_empty_and_unmeasured_frames_are_no_metres() -> None:
 @pytest.mark.parametrize(
     ("depth", "message"),
     [
-        (None, "NoneType"),
+        (None, "depth is None"),
         ("frame.png", "str"),
         (b"\0" * 64, "bytes"),
         ([[1, 2], [3]], "list"),

@@ -1,6 +1,7 @@
 """The tracker as a whole, on the recording and the weights that ship with the package."""
 
 import json
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 import cadstn
-from cadstn.errors import CadstnError
+from cadstn.errors import CadstnError, CadstnWarning
 from cadstn.geometry.camera import Camera
 from cadstn.io import Frame, open_recording
 from cadstn.tracking.hand import State
@@ -139,6 +140,15 @@ def test_bad_depth_is_one_line() -> None:
         tracker.update(np.zeros((240, 320), np.uint8), camera)
     nan = np.full((240, 320), np.nan, np.float32)
     assert not tracker.update(nan, camera).found
+
+
+@pytest.mark.parametrize("name", ["update", "update_all"])
+def test_warnings_name_the_line_of_the_caller(name: str) -> None:
+    camera = Camera(240, 240, 320, 240)
+    depth = np.random.default_rng(0).uniform(4000, 5000, (480, 640)).astype(np.float32)
+    with pytest.warns(CadstnWarning) as seen:
+        getattr(Tracker(), name)(depth / 1.5, replace(camera, cx=160.0, cy=120.0))
+    assert {Path(one.filename).name for one in seen} == {"test_tracker.py"}
 
 
 def test_weights_that_are_none(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ UNITS_MM = {"mm": 1.0, "cm": 10.0, "m": 1000.0, "um": 0.001}
 METRES_BELOW = 20.0
 _LEAST_PIXELS = 4096  # of a frame, to see whether it is metres
 _HINT = "give a NumPy array (height, width), uint16 as the sensor wrote it or float millimetres"
+_ONE_IMAGE = "give one (height, width) image"
 
 
 def as_depth_mm(depth: Any, camera: Camera, unit: str | float | None = None) -> DepthMm:
@@ -53,7 +54,9 @@ def as_depth_mm(depth: Any, camera: Camera, unit: str | float | None = None) -> 
     if array.ndim > 2 and not packed:
         array = _without_ones(array)
     if not packed and (array.ndim != 2 or 0 in array.shape):
-        raise CadstnError(f"depth has shape {array.shape}", hint="give one (height, width) image")
+        colored = array.ndim == 3 and array.shape[-1] in (3, 4)
+        hint = "a colour picture? Read depth with cv2.IMREAD_UNCHANGED" if colored else _ONE_IMAGE
+        raise CadstnError(f"depth has shape {array.shape}", hint=hint)
     if unit is not None:
         return camera.straightened(_in_unit(array, camera, unit))
     if kind != "f":
@@ -92,10 +95,12 @@ def require_camera(camera: Any) -> None:
 def _array(depth: Any) -> NDArray[Any]:
     """Read what is no plain array."""
     name = type(depth).__name__
+    if depth is None:
+        raise CadstnError("depth is None", hint="cv2.imread returns it for a file it cannot read")
     try:
         if isinstance(depth, np.ma.MaskedArray):
             return np.asarray(depth.filled(0))
-        if isinstance(depth, str | bytes) or depth is None:
+        if isinstance(depth, str | bytes):
             raise TypeError("it has no pixels")
         if hasattr(depth, "get_data"):  # a frame of pyrealsense2 or pyorbbecsdk
             return np.asarray(depth.get_data())

@@ -96,5 +96,5 @@ def _other_scale(camera: Camera) -> str | None:
     return (
         f"camera numbers are of images of about {camera.width * factor:.0f}x"
         f"{camera.height * factor:.0f}, the frames are {camera.width}x{camera.height}: "
-        f"--scale {1 / factor:.4g}"
+        f"--scale {1 / factor:.4g}, or camera.scaled({1 / factor:.4g})"
     )

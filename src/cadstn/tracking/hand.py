@@ -37,8 +37,7 @@ class Hand:
         temporal_weight: (K,) mean weight that fusion gave the temporal network; NaN where lost.
         confidence: (K,) 0 to 1, how much of the surface around each joint's place is where a
             hand's skin would be; 0 where lost. It shows that a joint is off the hand, not that it
-            lies on the wrong finger: on rendered recordings, with the first weights, 32 % of the
-            joints of confidence 0 lay within 30 mm of the truth, 65 % of 0.4, 81 % of 1.
+            lies on the wrong finger.
         uncertainty_mm: (K,) error scale: within it lies each joint two times in three, as the
             network predicts; NaN where lost, or where it predicts none.
         present: presence, the probability that this is a hand; NaN where the network predicts none.

@@ -187,7 +187,7 @@ class Tracker:
         Args and errors are those of `update_all`: ``depth`` is (H, W), floats in millimetres or
         the sensor's own integers, 0 where nothing was measured; ``time_s`` is in seconds.
         """
-        return self.update_all(depth, camera, time_s, unit=unit, check=check)[0]
+        return self._updated(depth, camera, time_s, unit, check)[0]
 
     def update_all(
         self,
@@ -220,6 +220,17 @@ class Tracker:
         Raises:
             CadstnError: if the image has no depth's shape, or not the camera's size.
         """
+        return self._updated(depth, camera, time_s, unit, check)
+
+    def _updated(
+        self,
+        depth: Any,
+        camera: Camera | None,
+        time_s: float | None,
+        unit: str | float | None,
+        check: bool,
+    ) -> tuple[Hand, ...]:
+        """See `update_all`; warnings name the line that called the caller."""
         require_camera(camera)
         assert camera is not None
         frame = as_frame(depth, camera, time_s, unit)
@@ -230,7 +241,7 @@ class Tracker:
             for hand in hands:
                 lines += self._check.hand(hand.joints_mm) if hand.found else []
             for line in lines:
-                warnings.warn(line, CadstnWarning, stacklevel=2)
+                warnings.warn(line, CadstnWarning, stacklevel=3)
         return hands
 
 
@@ -251,4 +262,4 @@ class HandsTracker(Tracker):
         check: bool = True,
     ) -> tuple[Hand, ...]:
         """See `Tracker.update_all`."""
-        return self.update_all(depth, camera, time_s, unit=unit, check=check)
+        return self._updated(depth, camera, time_s, unit, check)
