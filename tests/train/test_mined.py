@@ -73,7 +73,7 @@ def test_a_detector_that_finds_nothing_ends_in_an_error(
         def detect(self, *_: object) -> list[object]:
             return []
 
-    blind = dataclasses.replace(network, detector=Blind())
+    blind = dataclasses.replace(network, detector=Blind())  # type: ignore[arg-type]
     assert len(candidates(blind, (9, 9), torch.arange(4), network.cube_mm, 32).crops) == 0
     monkeypatch.setattr("cadstn.train.mined._MOST_IDLE", 1)
     monkeypatch.setattr("cadstn.train.mined._AT_ONCE", 4)
