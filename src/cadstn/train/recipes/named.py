@@ -113,10 +113,10 @@ def small(network: str, data: str) -> Recipe:
 
 
 def compact(network: str, data: str) -> Recipe:
-    """Return the recipe of the shipped network for acquisition: two hours on two cores (LOG.md).
+    """Return the recipe that the shipped networks begin with: some two hours on two cores (LOG.md).
 
     Residual networks of `cadstn.models.compact`. Rendering takes a tenth of the time, since every
-    frame is seen about four times, rotated and mirrored.
+    frame is seen eight times, rotated and mirrored anew.
     """
     return dataclasses.replace(
         paper(network, data),
