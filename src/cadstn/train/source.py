@@ -103,6 +103,7 @@ class RenderedSource:
             hands=hands,
             center=recipe.center,
             held=recipe.held,
+            mesh=recipe.mesh,
             depth_mm=(recipe.near_mm, recipe.far_mm),
         )
         cubes = clips.joints.new_full((len(rows),), recipe.cube_mm)

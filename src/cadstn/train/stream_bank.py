@@ -47,6 +47,7 @@ class _Order:
     frames: int
     hands: float
     held: float
+    mesh: float
     depth_mm: tuple[float, float]
     device: str
     compiled: bool
@@ -61,6 +62,7 @@ def stream_bank(
     frames: int,
     hands: float = 1.0,
     held: float = 0.0,
+    mesh: float = 0.0,
     depth_mm: tuple[float, float] = DEFAULT_FRUSTUM.depth_mm,
     split: int = Use.BANK,
     device: str = "cpu",
@@ -80,6 +82,7 @@ def stream_bank(
         frames: frames a clip.
         hands: share of clips that show a hand.
         held: share of clips whose hand holds something.
+        mesh: share of clips whose hand is a skinned mesh, see `cadstn.synth.mesh`.
         depth_mm: how far hands are from the camera.
         split: second word of the seed, see `cadstn.train.seeds.Use`.
         device: where to render.
@@ -98,6 +101,8 @@ def stream_bank(
         about |= {"hands": hands, "split": split}
     if (held, depth_mm) != (0.0, DEFAULT_FRUSTUM.depth_mm):
         about |= {"held": held, "depth_mm": list(depth_mm)}
+    if mesh:
+        about["mesh"] = mesh
     if mine is not None:
         about["mined"] = mine.name
     data = json.dumps(about, sort_keys=True)
@@ -114,7 +119,7 @@ def stream_bank(
             )
         on_frames(len(bank))
         return bank
-    order = _Order(rule, (seed, split), frames, hands, held, depth_mm, device, compiled)
+    order = _Order(rule, (seed, split), frames, hands, held, mesh, depth_mm, device, compiled)
     parts = torch.split(torch.arange(clips), max(1, _PART // frames))
 
     def fill(bank: Bank) -> None:
@@ -153,7 +158,8 @@ def _render(bank: Bank, order: _Order, part: Tensor) -> Iterator[int]:
         batch = sample_clips(
             order.seed, index, frames, cube_mm=rule.cube_mm, size=rule.size,
             skeleton=rule.skeleton, device=order.device, compiled=order.compiled,
-            hands=order.hands, center=rule.center, held=order.held, depth_mm=order.depth_mm,
+            hands=order.hands, center=rule.center, held=order.held, mesh=order.mesh,
+            depth_mm=order.depth_mm,
         )  # fmt: skip
         place = slice(int(index[0]) * frames, (int(index[-1]) + 1) * frames)
         bank.crops[place] = quantise(batch.crops.flatten(0, 1).cpu().numpy())

