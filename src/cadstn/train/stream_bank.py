@@ -11,11 +11,11 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from cadstn._version import __version__
 from cadstn.data.bank import RENDERED_CENTERS, Bank, CropRule, open_bank, quantise, write_bank
 from cadstn.errors import CadstnError
 from cadstn.geometry.skeleton import skeleton
 from cadstn.io.workers import signals_end_it, worker_pool
+from cadstn.synth import SIMULATOR
 from cadstn.synth.motion import DEFAULT_FRUSTUM
 from cadstn.synth.render import one_thread
 from cadstn.synth.stream import sample_clips
@@ -95,7 +95,7 @@ def stream_bank(
         CadstnError: if the file holds something else, or the disk is full.
     """
     about: dict[str, object] = {
-        "rendered": seed, "clips": clips, "frames": frames, "version": __version__,
+        "rendered": seed, "clips": clips, "frames": frames, "version": SIMULATOR,
     }  # fmt: skip
     if (hands, split) != (1.0, Use.BANK):
         about |= {"hands": hands, "split": split}

