@@ -48,7 +48,7 @@ def test_a_camera(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(cadstn.KNOWN_CAMERAS, name, preset.camera)
     assert set(cadstn.KNOWN_CAMERAS) == set(PRESETS)
     camera = cadstn.parse_camera(name)
-    assert (camera.width, camera.height, camera.fx) == (640, 480, 612.0)
+    assert (camera.width, camera.height, camera.fx) == (640, 480, 614.7)
 
 
 def test_a_live_camera(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the run.")
 @click.option(
     "--data", default="synthetic", show_default=True,
-    help="Folder of NYU, ICVL or MSRA15, a .bank file, or synthetic: rendered as needed.",
+    help="Folder of a data set, a .bank file, or synthetic: rendered as needed.",
 )  # fmt: skip
 @click.option("--split", help="Of a data set, for instance train-P0; left out: the recipe's.")
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda, gpu or auto.")
@@ -54,7 +54,8 @@ def train(
     first: pip install torch --index-url https://download.pytorch.org/whl/cpu
 
     RECIPE is up to three words, NETWORK.SET.KIND: cadstn, spatial, temporal, baseline or sliced;
-    rendered, nyu, icvl or msra (left out: that of --data); paper, released, small, compact and
+    rendered, nyu, icvl, msra, dexycb, hands2017 or recordings (left out: that of
+    --data); paper, released, small, compact and
     follow (those of the shipped weights) or tiny (left out: paper). 'cadstn' trains the three
     stages of Algorithm 1; 'detector' trains the detector of whole frames, and 'shipped' all that
     the package ships. The same command goes on where it stopped, and skips what is done.

@@ -49,7 +49,7 @@ class Layout:
 
 # As in NYU's 8,252 test labels: palms 0.65 to 1.11 m away (5 to 95 %: 0.73 to 1.06), nine in ten
 # within 0.2 of the axis; the palm faces the camera, fingers lean towards it by -6 to 68 degrees
-# and from upright by -62 to 118 (5 to 95 %). One hand, empty, a wall beyond 1.5 m.
+# and from upright by -62 to 118 (5 to 95 %). One hand, empty, a wall beyond 1.8 m.
 _FRONTAL = Views((-65.0, 65.0), (-12.0, 62.0), (-55.0, 75.0))
 _ALONE = Surroundings(
     body=0.0, head=0.0, wall=1.0, table=0.0, held=0.0, second=0.0, wall_from_mm=1800.0

@@ -33,10 +33,11 @@ _CUBES_BY_SUBJECT = {
 def paper(network: str, data: str) -> Recipe:
     """Return the paper's text: 160,000 steps of 128 images, Adam 1e-3, equation 1.
 
-    An estimate: some 100 hours on two CPU cores (LOG.md). The text gives no factor of decay; the
-    released definitions' 0.1 is taken. Baseline and sliced are trained like spatial, and MSRA,
-    which the paper leaves out, like ICVL. What the text leaves open is as the released definitions
-    have it: initial weights, and one round of centre of mass around the labelled palm.
+    Its three stages take 16.6 hours on two cores of a Zen 4 in bf16 (docs/speed.md). The text
+    gives no factor of decay; the released definitions' 0.1 is taken. Baseline and sliced are
+    trained like spatial, and MSRA, which the paper leaves out, like ICVL. What the text leaves
+    open is as the released definitions have it: initial weights, and one round of centre of mass
+    around the labelled palm.
     """
     return Recipe(
         name=f"{network}.{data}.paper",
