@@ -225,7 +225,7 @@ def test_a_shard_whose_worker_is_killed_is_ended_by_another(tmp_path: Path) -> N
     with ExitStack() as started:
         started.enter_context(dask("scheduler", "--port", "0", *listen))
         first = started.enter_context(dask(*worker))
-        until(address.is_file)
+        until(lambda: address.is_file() and address.stat().st_size > 0)
         at = json.loads(address.read_text())["address"]
         command = ("synth", "set", "--shards", 1, "--frames", 6, "--seed", 5)
         process = run(tmp_path, *command, "--scheduler", at)

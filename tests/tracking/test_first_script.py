@@ -80,7 +80,7 @@ def test_a_first_script_of_metres_ends_with_the_sentence_or_with_joints(
         (lambda mm: mm > 0, "of type"),
         (lambda mm: mm.astype(np.complex64), "of type"),
         (lambda mm: np.empty((0, 320), np.float32), "shape"),
-        (lambda mm: None, "array"),
+        (lambda mm: None, "cv2.imread"),
         (lambda mm: "depth.png", "array"),
         (lambda mm: {"depth": mm}, "array"),
         (lambda mm: np.stack([mm] * 3, -1), "shape"),
