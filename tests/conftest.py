@@ -8,10 +8,15 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 # The suite runs in several processes: one thread each. With more, torch's threads wait for each
 # other in busy loops and take the processors from the other tests. Before torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# How long an example takes says more of the machine's other work than of the code.
+settings.register_profile("cadstn", deadline=None)
+settings.load_profile("cadstn")
 
 
 @pytest.fixture(scope="session")

@@ -26,7 +26,7 @@ ODD: list[Any] = [
 
 
 class Fuzz:
-    """Draws cases and says what may come of them."""
+    """Draws cases and checks what comes of them."""
 
     def __init__(self) -> None:
         self.cases = CASES
@@ -39,7 +39,6 @@ class Fuzz:
 
         @settings(
             max_examples=max(1, int(CASES * share)),
-            deadline=None,
             derandomize="CADSTN_FUZZ" not in os.environ,
             database=None,
             suppress_health_check=list(HealthCheck),

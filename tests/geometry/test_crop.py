@@ -49,7 +49,7 @@ def oracle(
     return normalised
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     x=st.floats(-300, 300),
     y=st.floats(-250, 250),
@@ -105,7 +105,7 @@ def test_values_by_hand() -> None:
     assert crop_cube(depth, CAMERA, (-200, 0, 510), 200, 128).image[64, 64] == -1.0
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.floats(-2, 2), min_size=3, max_size=3), st.floats(200, 1500))
 def test_inverse_is_exact(joint: list[float], z: float) -> None:
     crop = crop_cube(np.full((240, 320), z, np.float32), CAMERA, (30, -20, z), 250)

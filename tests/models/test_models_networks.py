@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
@@ -284,7 +284,6 @@ weights = arrays(np.float32, (2, 3, 3), elements=st.floats(0, 1, width=32))
 
 
 @given(weights, coordinates, coordinates)
-@settings(deadline=None)
 def test_fusion_is_bounded_by_what_it_fuses(
     w1: NDArray[np.float32], temporal: NDArray[np.float32], spatial: NDArray[np.float32]
 ) -> None:

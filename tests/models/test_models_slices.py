@@ -6,7 +6,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
@@ -54,7 +54,6 @@ def random_crops(count: int, size: int, seed: int = 0) -> Floats:
 
 
 @given(images, counts)
-@settings(deadline=None)
 def test_equals_the_triple_loop(crops: Floats, slices: int) -> None:
     volume = slice_volume(torch.from_numpy(crops), slices)
     assert volume.dtype == torch.float32
@@ -62,14 +61,12 @@ def test_equals_the_triple_loop(crops: Floats, slices: int) -> None:
 
 
 @given(images, counts)
-@settings(deadline=None)
 def test_each_surface_pixel_lies_in_exactly_one_slice(crops: Floats, slices: int) -> None:
     volume = slice_volume(torch.from_numpy(crops), slices).numpy()
     np.testing.assert_array_equal(volume.sum(axis=1), (crops < 1).astype(np.float32))
 
 
 @given(images, counts)
-@settings(deadline=None)
 def test_nearest_pixel_is_in_the_first_slice_and_farthest_in_the_last(
     crops: Floats, slices: int
 ) -> None:

@@ -171,7 +171,7 @@ def test_orientation_is_the_product_of_its_three_turns() -> None:
     torch.testing.assert_close(orientation(*angles), expected)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.floats(-50, 50), st.floats(-3, 3), st.floats(0.1, 5))
 def test_fold_reflects_at_both_walls(value: float, low: float, width: float) -> None:
     at = fold(*(torch.tensor(v, dtype=torch.float64) for v in (value, low, low + width)))
