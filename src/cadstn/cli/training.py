@@ -183,14 +183,14 @@ def _train_detector(out: Path, fields: dict[str, Any], only_print: bool) -> None
 
     step = 0
 
-    def told(line: Line) -> None:
+    def report(line: Line) -> None:
         nonlocal step
         step = line.step
         echo(str(line), err=True)
 
     with stoppable() as stop:
         path = train_detector(
-            chosen, out, workers=processors(), on_frames=rendered, on_line=told,
+            chosen, out, workers=processors(), on_frames=rendered, on_line=report,
             stop=stop.is_set,
         )  # fmt: skip
     if path is None:

@@ -17,7 +17,7 @@ _SLACK_MM = 4.0
 _KEEP = 0.99
 #: A frame whose bones are longer or shorter than agreed by more than this factor, all in all, shows
 #: another person's hand. Frames of one hand: 0.94 to 1.09 (0.5 to 99.5 % of 647 frames of 24
-#: rendered recordings, LOG.md); a child's of eight beside a man's: 0.75.
+#: rendered recordings, LOG.md).
 _OTHER_HAND = 1.15
 #: Bones shorter than this have no direction.
 _SHORTEST_MM = 0.1
