@@ -34,7 +34,7 @@ def seen() -> list[tuple[Hand, Frame, np.ndarray]]:
 def test_a_fitted_hand_is_nearer_to_the_truth(seen: list[tuple[Hand, Frame, np.ndarray]]) -> None:
     before, after = [], []
     for hand, frame, truth_mm in seen:
-        fitted = fit_hand(hand, frame.depth_mm, frame.camera)
+        fitted, _ = fit_hand(hand, frame.depth_mm, frame.camera)
         before.append(np.linalg.norm(hand.joints_mm - truth_mm, axis=1).mean())
         after.append(np.linalg.norm(fitted.joints_mm - truth_mm, axis=1).mean())
         share = fitted.uncertainty_mm / hand.uncertainty_mm
@@ -46,7 +46,7 @@ def test_a_fitted_hand_is_nearer_to_the_truth(seen: list[tuple[Hand, Frame, np.n
 def test_bones_keep_their_lengths(seen: list[tuple[Hand, Frame, np.ndarray]]) -> None:
     begin, end = np.array(HAND21.bones).T
     for hand, frame, _ in seen[::8]:
-        fitted = fit_hand(hand, frame.depth_mm, frame.camera)
+        fitted, _ = fit_hand(hand, frame.depth_mm, frame.camera)
         length, now = (
             np.linalg.norm(joints[end] - joints[begin], axis=1)
             for joints in (hand.joints_mm, fitted.joints_mm)
@@ -62,22 +62,22 @@ def test_a_hand_that_stands_off_comes_nearer(seen: list[tuple[Hand, Frame, np.nd
         joints_mm=truth_mm + np.array([0, 0, 8], np.float32),
         uncertainty_mm=np.full(21, 8, np.float32),
     )
-    fitted = fit_hand(aside, frame.depth_mm, frame.camera)
+    fitted, _ = fit_hand(aside, frame.depth_mm, frame.camera)
     assert np.linalg.norm(fitted.joints_mm - truth_mm, axis=1).mean() < 0.85 * 8
 
 
 def test_what_cannot_be_fitted_stays(seen: list[tuple[Hand, Frame, np.ndarray]]) -> None:
     hand, frame, _ = seen[0]
     lost = replace(hand, found=False)
-    assert fit_hand(lost, frame.depth_mm, frame.camera) is lost
+    assert fit_hand(lost, frame.depth_mm, frame.camera) == (lost, None)
     unsure = replace(hand, uncertainty_mm=np.full(21, np.nan, np.float32))
-    assert fit_hand(unsure, frame.depth_mm, frame.camera) is unsure
+    assert fit_hand(unsure, frame.depth_mm, frame.camera) == (unsure, None)
     few = replace(hand, joints_mm=hand.joints_mm[:14], uncertainty_mm=hand.uncertainty_mm[:14])
-    assert fit_hand(few, frame.depth_mm, frame.camera) is few
-    empty = fit_hand(hand, np.zeros_like(frame.depth_mm), frame.camera)
+    assert fit_hand(few, frame.depth_mm, frame.camera) == (few, None)
+    empty, _ = fit_hand(hand, np.zeros_like(frame.depth_mm), frame.camera)
     np.testing.assert_array_equal(empty.joints_mm, hand.joints_mm)
     aside = replace(hand, joints_mm=hand.joints_mm + np.array([5000, 0, 0], np.float32))
-    outside = fit_hand(aside, frame.depth_mm, frame.camera)
+    outside, _ = fit_hand(aside, frame.depth_mm, frame.camera)
     np.testing.assert_array_equal(outside.joints_mm, aside.joints_mm)
 
 
@@ -89,3 +89,34 @@ def test_things_beside_the_hand_do_not_pull(seen: list[tuple[Hand, Frame, np.nda
     fitted, scale_mm = fit_joints(hand.joints_mm, hand.uncertainty_mm, wall)
     assert scale_mm is hand.uncertainty_mm
     np.testing.assert_allclose(fitted, hand.joints_mm, atol=1e-4)
+
+
+def test_what_the_fit_moves_by_is_averaged_over_frames(
+    seen: list[tuple[Hand, Frame, np.ndarray]],
+) -> None:
+    def shakes_and_errs(keep: bool) -> tuple[float, float]:
+        moved_mm, moves, errors = None, [], []
+        for hand, frame, truth_mm in seen:
+            fitted, now_mm = fit_hand(
+                hand, frame.depth_mm, frame.camera, moved_mm if keep else None
+            )
+            assert now_mm is not None
+            np.testing.assert_allclose(fitted.joints_mm - hand.joints_mm, now_mm, atol=1e-3)
+            moved_mm = now_mm
+            moves.append(now_mm)
+            errors.append(np.linalg.norm(fitted.joints_mm - truth_mm, axis=1).mean())
+        return float(np.abs(np.diff(moves, axis=0)).mean()), float(np.mean(errors))
+
+    alone, averaged = shakes_and_errs(False), shakes_and_errs(True)
+    assert averaged[0] < 0.7 * alone[0]
+    assert averaged[1] < 1.03 * alone[1]
+
+
+def test_where_nothing_is_measured_a_hand_glides_back_to_the_network(
+    seen: list[tuple[Hand, Frame, np.ndarray]],
+) -> None:
+    hand, frame, _ = seen[0]
+    moved_mm: np.ndarray | None = np.full((21, 3), 5.0)
+    for _ in range(8):
+        fitted, moved_mm = fit_hand(hand, np.zeros_like(frame.depth_mm), frame.camera, moved_mm)
+    np.testing.assert_allclose(fitted.joints_mm, hand.joints_mm, atol=0.05)

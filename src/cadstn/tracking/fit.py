@@ -5,6 +5,9 @@ the distances of some measured points to the nearest cone, in units of the senso
 joints' steps in units of their error scale, and the changes of bone lengths. The cones' radii are
 those of the mean adult hand times this hand's size, and one unknown for its girth.
 
+Of a followed hand the steps begin near where the frame before moved the joints to, and what they are
+moved by is averaged over frames, so that noise of the measured points does not become jitter.
+
 Chosen on rendered frames of other seeds than the test's (LOG.md).
 """
 
@@ -25,6 +28,9 @@ from cadstn.geometry.skeleton import HAND21, KNUCKLES, WRIST
 from cadstn.tracking.hand import Hand
 
 _STEPS = 2
+#: Share of what the frame before moved the joints by that the steps begin with; and this frame's
+#: share in the average over frames.
+_BEGIN, _NEW = 0.7, 0.6
 _POINTS = 300  # about so many are read
 _ASIDE_MM = 25.0  # beyond the joints, along the picture
 _BEFORE_MM, _BEHIND_MM = 45.0, 25.0  # beyond the joints, in depth
@@ -96,7 +102,12 @@ def _bones() -> NDArray[np.float64]:
     return out
 
 
-def fit_hand(hand: Hand, depth_mm: DepthMm, camera: Camera) -> Hand:
+def fit_hand(
+    hand: Hand,
+    depth_mm: DepthMm,
+    camera: Camera,
+    moved_mm: NDArray[np.float64] | None = None,
+) -> tuple[Hand, NDArray[np.float64] | None]:
     """Move a hand's joints to where its surface was measured; their error scales shrink by that.
 
     Args:
@@ -104,23 +115,32 @@ def fit_hand(hand: Hand, depth_mm: DepthMm, camera: Camera) -> Hand:
             no error scales comes back as it is.
         depth_mm: (H, W) the frame, 0 where nothing was measured.
         camera: that took it.
+        moved_mm: (21, 3) what the frame before moved them by; None where there is none.
+
+    Returns:
+        The hand, and what its joints were moved by (21, 3); None where it comes back as it is.
     """
     joints_mm, scale_mm = hand.joints_mm, hand.uncertainty_mm
     if not hand.found or len(joints_mm) != len(HAND21) or not np.isfinite(scale_mm).all():
-        return hand
+        return hand, None
     points_mm = _points(depth_mm, camera, joints_mm)
-    fitted, scale_mm = fit_joints(joints_mm, scale_mm, points_mm)
-    return replace(
+    fitted, scale_mm = fit_joints(joints_mm, scale_mm, points_mm, moved_mm)
+    now_mm = np.asarray(fitted - joints_mm, np.float64)
+    if moved_mm is not None:
+        now_mm = _NEW * now_mm + (1 - _NEW) * moved_mm
+    after = replace(
         hand,
-        joints_mm=fitted.astype(np.float32),
+        joints_mm=(joints_mm + now_mm).astype(np.float32),
         uncertainty_mm=np.asarray(scale_mm, np.float32),
     )
+    return after, now_mm
 
 
 def fit_joints(
     joints_mm: NDArray[np.floating],
     scale_mm: NDArray[np.floating],
     points_mm: NDArray[np.floating],
+    moved_mm: NDArray[np.float64] | None = None,
 ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
     """Gauss-Newton steps from the joints that a network predicts.
 
@@ -128,6 +148,7 @@ def fit_joints(
         joints_mm: (21, 3) of `HAND21`.
         scale_mm: (21,) their error scales.
         points_mm: (N, 3) measured on the hand and around it.
+        moved_mm: (21, 3) what the frame before moved them by; the steps begin near there.
 
     Returns:
         Joints (21, 3) mm and their error scales (21,); the given ones where too few points lie near
@@ -142,6 +163,8 @@ def fit_joints(
     size = float(np.clip(length[HAND21.bones.index((WRIST, _MIDDLE))] / _MEAN_PALM_MM, 0.6, 1.3))
     sure = np.repeat(1 / np.square(np.maximum(scale_mm, _SUREST_MM)), 3)
     joints, girth, count = prior.copy(), 0.0, 3 * len(prior)
+    if moved_mm is not None:
+        joints += _BEGIN * moved_mm
     for _ in range(_STEPS):
         away, normal, share = _nearest(joints, points, size, girth)
         seen = (np.abs(away) < _GATE_MM) & ((normal * toward).sum(1) > _FACING)
@@ -162,10 +185,11 @@ def fit_joints(
         along = (bones[:, :, None] * (apart / now[:, None])[:, None]).reshape(len(bones), -1)
         matrix[:-1, :-1] += along.T @ along / _BONE_MM**2
         force[:-1] += along.T @ (now - length) / _BONE_MM**2
-        change = np.linalg.solve(matrix, force)
+        inverse = np.linalg.inv(matrix)
+        change = inverse @ force
         joints = joints - change[:-1].reshape(joints.shape)
         girth -= float(change[-1])
-    left = np.sqrt((np.diag(np.linalg.inv(matrix))[:-1] * sure).reshape(-1, 3).mean(1))
+    left = np.sqrt((np.diag(inverse)[:-1] * sure).reshape(-1, 3).mean(1))
     return joints + middle, scale_mm * (_KEPT + (1 - _KEPT) * left)
 
 

@@ -97,6 +97,7 @@ class Track(NamedTuple):
     view: HandView = HandView()  # how the hand is seen; the memory is of that view
     frames: int = 0  # since the memory began
     bones: Bones | None = None  # what is known of the hand's size
+    moved_mm: NDArray[np.float64] | None = None  # (K, 3) what the fit moved the last joints by
     doubts: int = 0  # detections in a row that did not see it
     side: str = "unknown"  # of the hand that is or was here
 

@@ -92,8 +92,10 @@ def observe(network: Network, state: State, frame: Frame) -> tuple[tuple[Hand, .
     hands, tracks = [], []
     for one, track in zip(seen, state.tracks, strict=True):
         hand, after = one or (lost_hand(network), track.lost(network))
-        fitted = fit_hand(hand, frame.depth_mm, frame.camera) if state.fit else hand
-        hands.append(replace(fitted, time_s=frame.time_s))
+        if state.fit:
+            hand, moved_mm = fit_hand(hand, frame.depth_mm, frame.camera, after.moved_mm)
+            after = after._replace(moved_mm=moved_mm)
+        hands.append(replace(hand, time_s=frame.time_s))
         tracks.append(after)
     after_all = state._replace(
         tracks=tuple(tracks), age=age, refused=refused, camera=frame.camera, hands=tuple(hands)
@@ -318,9 +320,7 @@ def _checked(hand: Hand, track: Track, found: list[Detection]) -> Seen | None:
     return None if doubts > _MOST_DOUBTS else (hand, track._replace(doubts=doubts))
 
 
-def _apart(
-    seen: Sequence[Seen | None],
-) -> list[Seen | None]:
+def _apart(seen: Sequence[Seen | None]) -> list[Seen | None]:
     """Where two places have come to follow one hand, the one that followed it for less lets go."""
     out = list(seen)
     order = sorted((k for k, one in enumerate(out) if one), key=lambda k: -out[k][1].frames)  # type: ignore[index]
