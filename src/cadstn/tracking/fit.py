@@ -5,8 +5,8 @@ the distances of some measured points to the nearest cone, in units of the senso
 joints' steps in units of their error scale, and the changes of bone lengths. The cones' radii are
 those of the mean adult hand times this hand's size, and one unknown for its girth.
 
-Of a followed hand the steps begin near where the frame before moved the joints to, and what they are
-moved by is averaged over frames, so that noise of the measured points does not become jitter.
+Of a followed hand the steps begin near where the frame before moved the joints to, and what they
+are moved by is averaged over frames, so that noise of the measured points does not become jitter.
 
 Chosen on rendered frames of other seeds than the test's (LOG.md).
 """
