@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 
 import click
@@ -19,6 +17,7 @@ from cadstn.cli.shared import (
     WEIGHTS,
     device_of,
     echo,
+    frames_bar,
     need_train,
     weights_at,
 )
@@ -199,14 +198,20 @@ def model(
                 raise click.UsageError("--real does not go with --sealed or --choosing")
             clips = SceneSet(test, CLIPS if recordings is None else recordings, frames or FRAMES)
             report = bench_sealed(
-                clips, weights, keep=keep, workers=workers, threads=threads, beside=other, bar=_bar
+                clips,
+                weights,
+                keep=keep,
+                workers=workers,
+                threads=threads,
+                beside=other,
+                bar=frames_bar,
             )
             lines, goals = sealed_lines(report), sealed_goals(report)
         else:
             report = bench_model(
                 weights, recordings=125 if recordings is None else recordings,
                 frames=frames or 64, empty=empty, seed=seed, keep=keep,
-                workers=workers, threads=threads, real=real, beside=other, bar=_bar,
+                workers=workers, threads=threads, real=real, beside=other, bar=frames_bar,
             )  # fmt: skip
             lines, goals = report_lines(report), None
     echo("\n".join(lines))
@@ -252,7 +257,7 @@ def alarms(
     if scenes:
         for share, what in ((0.0, "without a hand"), (1.0, "with a hand")):
             some = still_scenes(scenes, hands=share, choosing=choosing)
-            with _bar(what, 4 * scenes) as step:
+            with frames_bar(what, 4 * scenes) as step:
                 counts = measure(network, some, step)
             echo(f"rendered scenes {what}: {counts.line()}")
 
@@ -278,12 +283,6 @@ def hands(weights: Path | None, clips: int, choosing: bool, threads: int | None)
     from cadstn.tracking import load_network
 
     network = load_network(weights, threads=threads)
-    with _bar("two hands", clips * FRAMES) as step:
+    with frames_bar("two hands", clips * FRAMES) as step:
         counts = follow_two(network, two_hand_clips(clips, choosing=choosing), step)
     echo("\n".join(counts.lines()))
-
-
-@contextmanager
-def _bar(name: str, length: int) -> Iterator[Callable[[], None]]:
-    with click.progressbar(length=length, label=name, file=sys.stderr) as bar:
-        yield lambda: bar.update(1)

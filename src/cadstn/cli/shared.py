@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -47,6 +48,13 @@ SCALE_HELP = "The frames are so many times as large as the images that the camer
 def echo(text: str, *, err: bool = False, file: IO[str] | None = None) -> None:
     """Print lines; control characters in them, as in the names of files, are escaped."""
     click.echo("\n".join(escaped(line) for line in text.split("\n")), err=err, file=file)
+
+
+@contextmanager
+def frames_bar(name: str, length: int) -> Iterator[Callable[[], None]]:
+    """A progress bar; what it gives is called once a frame."""
+    with click.progressbar(length=length, label=name, file=sys.stderr) as bar:
+        yield lambda: bar.update(1)
 
 
 def scaled_camera(path: str | Path, camera: str | None, scale: float | None) -> Camera | str | None:

@@ -282,6 +282,9 @@ def test_calibration_of_a_sample_made_up() -> None:
     assert [one["joints"] for one in found["bins"]] == [0, 1, 0, 2, 1, 1, 0, 1]
     assert math.isnan(found["bins"][0]["within_scale"])
     assert found["within_scale"] == pytest.approx(3 / 6)
+    again = calibration(found["factor"] * sure, off)
+    assert again is not None
+    assert again["within_scale"] == pytest.approx(4 / 6)
     assert calibration(np.full((2, 3), np.nan), np.zeros((2, 3))) is None
 
 

@@ -195,8 +195,8 @@ def calibration(scale_mm: FloatArray, errors_mm: FloatArray) -> dict[str, Any] |
 
     Returns:
         ``band``: of joints of a scale from 8 to 12 mm, how many lie within 10; the same by
-        ``bins``; ``within_scale``: the share of all joints that lie within their scale. None where
-        no joint has one.
+        ``bins``; ``within_scale``: the share of all joints that lie within their scale;
+        ``factor``: of the scales, with which two thirds would. None where no joint has one.
     """
     known = np.isfinite(scale_mm) & np.isfinite(errors_mm)
     if not known.any():
@@ -215,7 +215,12 @@ def calibration(scale_mm: FloatArray, errors_mm: FloatArray) -> dict[str, Any] |
         }
 
     bins = [part(low, high) for low, high in itertools.pairwise(SCALE_MM)]
-    return {"band": part(*_BAND_MM), "bins": bins, "within_scale": float((off <= scale).mean())}
+    return {
+        "band": part(*_BAND_MM),
+        "bins": bins,
+        "within_scale": float((off <= scale).mean()),
+        "factor": float(np.quantile(off / scale, 2 / 3)),
+    }
 
 
 def plain(value: Any) -> Any:

@@ -201,7 +201,8 @@ def measure_every(followed: Sequence[Followed], *, steady: bool = False) -> dict
         ``median_joint_mm`` and ``median_frame_mm`` (the median joint, and the median of frames'
         mean errors) over all; ``within_30mm``, the share of all frames with every joint so near,
         and its ``within_30mm_95`` interval; ``within_scale``, the share of joints of found frames
-        within their error scale; ``acceleration_error_mm_frame2``; ``handedness_right`` of found
+        within their error scale, and ``scale_factor``, with which two thirds would be;
+        ``acceleration_error_mm_frame2``; ``handedness_right`` of found
         frames; ``steadiness``.
     """
     rows = join(followed, every=True)
@@ -220,6 +221,7 @@ def measure_every(followed: Sequence[Followed], *, steady: bool = False) -> dict
         "within_30mm": float(near.mean()),
         "within_30mm_95": [interval.low, interval.high],
         "within_scale": None if scales is None else scales["within_scale"],
+        "scale_factor": None if scales is None else scales["factor"],
         "acceleration_error_mm_frame2": acceleration_error(rows.raw, rows.truth, rows.cuts),
         "handedness_right": share(rows.side == rows.true_side, found),
         "steadiness": steadiness(followed, rows.raw, rows.truth, rows.cuts) if steady else None,
@@ -273,6 +275,8 @@ def sealed_lines(report: dict[str, Any]) -> list[str]:
         f"{every['on_the_other_hand']} on the second hand.",
         "",
         *goal_lines(sealed_goals(report)),
+        "",
+        f"Error scales times {number(every['scale_factor'])} would hold two joints of three.",
         "",
         *table(
             "| scene | frames | lost | on the second hand | mean error mm | under 30 mm % (95 %) | "
