@@ -208,7 +208,7 @@ def _train_shipped(out: Path) -> None:
     two joints of three of the choosing set. Not yet run to its end at full size. Some 7 hours of
     one core of a Zen 4 with bf16, of two about 4: the detector's 131,072 frames at 68 a second and
     19,000 steps at 3.3; ``compact``'s 250,000 crops at 12,000 a minute and 32,000 steps at 2.9 a
-    second; ``follow``'s 120,000 crops, its mining and 9,000 steps.
+    second; ``follow``'s 120,000 crops, its mining and 10,000 steps.
     """
     context = click.get_current_context()
     _train_detector(out / "detector", {}, False)

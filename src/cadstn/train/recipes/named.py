@@ -165,7 +165,7 @@ def follow(network: str, data: str) -> Recipe:
         name=f"{network}.{data}.follow",
         center="followed",
         seed=30,
-        spatial=Plan(steps=9_000, batch=64, learning_rate=5e-4),
+        spatial=Plan(steps=10_000, batch=64, learning_rate=1e-3),
         temporal=Plan(steps=600, batch=256, learning_rate=1e-3),
         fusion=Plan(steps=200, batch=256, learning_rate=1e-3),
         hands=0.75,
