@@ -395,6 +395,27 @@ def test_second_interrupt_does_not_wait(tmp_path: Path, train: Any, small: Small
         train(small(), tmp_path, watch=twice)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_rendering_does_not_wait_for_a_step_that_is_minutes_away(number: signal.Signals) -> None:
+    from cadstn.train.guards import interruptible, stoppable
+
+    def outside(number: int, frame: object) -> None:
+        raise InterruptedError(number)
+
+    before = signal.signal(number, outside)
+    try:
+        with stoppable() as stop:
+            with pytest.raises(InterruptedError), interruptible():
+                os.kill(os.getpid(), number)
+            assert not stop.is_set()
+            os.kill(os.getpid(), number)
+            assert stop.is_set()
+        with pytest.raises(InterruptedError), interruptible():
+            os.kill(os.getpid(), number)
+    finally:
+        signal.signal(number, before)
+
+
 def test_newest_two_checkpoints_are_kept_and_a_damaged_one_is_passed_over(
     tmp_path: Path, train: Any, small: Small
 ) -> None:

@@ -22,6 +22,7 @@ from cadstn.io.whole import write_text
 from cadstn.models.detector import MULTIPLE, Detector, detector_input
 from cadstn.synth.whole import ABSENT, FOUND, UNSURE
 from cadstn.train.detector_loss import Target, detector_loss
+from cadstn.train.guards import interruptible
 from cadstn.train.seeds import Use
 from cadstn.train.state import below, moments, read_tensors, restore, write_tensors
 from cadstn.train.whole_bank import WholeBank, whole_bank
@@ -119,13 +120,14 @@ def train_detector(
     """
     out.mkdir(parents=True, exist_ok=True)
     _same_recipe(out, recipe)
-    bank = whole_bank(
-        out / "frames",
-        seed=(recipe.seed, Use.WHOLE),
-        frames=recipe.frames,
-        workers=workers,
-        on_frames=on_frames,
-    )
+    with interruptible():
+        bank = whole_bank(
+            out / "frames",
+            seed=(recipe.seed, Use.WHOLE),
+            frames=recipe.frames,
+            workers=workers,
+            on_frames=on_frames,
+        )
     torch.manual_seed(recipe.seed)
     model = Detector().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(

@@ -9,12 +9,16 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from cadstn.errors import CadstnError
 from cadstn.train.recipes import Recipe
+
+#: Handlers that `stoppable` has put aside, the innermost last.
+_outer: list[dict[signal.Signals, Any]] = []
 
 
 class Losses:
@@ -70,10 +74,26 @@ def stoppable() -> Iterator[threading.Event]:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    _outer.append(before)
     try:
         yield stop
     finally:
+        _outer.pop()
         for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Let signals end work of minutes between two steps at once, as outside of `stoppable`."""
+    if not _outer or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    inside = {number: signal.signal(number, handler) for number, handler in _outer[-1].items()}
+    try:
+        yield
+    finally:
+        for number, handler in inside.items():
             signal.signal(number, handler)
 
 

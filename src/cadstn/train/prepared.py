@@ -12,6 +12,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from cadstn.train.guards import interruptible
 from cadstn.train.recipes import Recipe
 from cadstn.train.seeds import Use
 from cadstn.train.source import BankSource, Batch, RenderedSource
@@ -52,7 +53,8 @@ class PreparedSource:
     def clips(self, stage: int, rows: Tensor, frames: int) -> Batch:
         """See `cadstn.train.Source`."""
         if frames not in self._banks:
-            self._banks[frames] = self._prepare(frames)
+            with interruptible():
+                self._banks[frames] = self._prepare(frames)
         return self._banks[frames].clips(stage, rows, frames)
 
     def validation(self, frames: int, clip: int) -> Iterator[Batch]:
