@@ -185,11 +185,10 @@ def fit_joints(
         along = (bones[:, :, None] * (apart / now[:, None])[:, None]).reshape(len(bones), -1)
         matrix[:-1, :-1] += along.T @ along / _BONE_MM**2
         force[:-1] += along.T @ (now - length) / _BONE_MM**2
-        inverse = np.linalg.inv(matrix)
-        change = inverse @ force
+        change = np.linalg.solve(matrix, force)
         joints = joints - change[:-1].reshape(joints.shape)
         girth -= float(change[-1])
-    left = np.sqrt((np.diag(inverse)[:-1] * sure).reshape(-1, 3).mean(1))
+    left = np.sqrt((np.diag(np.linalg.inv(matrix))[:-1] * sure).reshape(-1, 3).mean(1))
     return joints + middle, scale_mm * (_KEPT + (1 - _KEPT) * left)
 
 
