@@ -150,7 +150,7 @@ def compact(network: str, data: str) -> Recipe:
 
 
 def follow(network: str, data: str) -> Recipe:
-    """Return the recipe of the shipped network: 40 minutes on one core of a Zen 5 with bf16.
+    """Return the recipe of the shipped network: 55 minutes on two cores of a Zen 4 with bf16.
 
     It goes on from weights of `compact` or of the package: cubes at the knuckles of a hand that is
     tracked, in the canonical view; near and far hands, three in ten holding something, one in four
