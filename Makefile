@@ -33,6 +33,7 @@ lint: .venv-dev/ready  ## style and types
 docs: .venv-dev/ready $(if $(shell command -v npm),node_modules/ready)  ## the documentation, into site/; a broken link or reference is an error
 	$(DEV)/python docs/command_line.py > docs/reference/command-line.md
 	$(DEV)/zensical build --clean --strict
+	find site \( -name '*.py' -o -name __pycache__ \) -prune -exec rm -r {} +
 	$(if $(shell command -v npm),$(DEV)/python docs/web.py site/web)
 
 web: .venv/ready-web node_modules/ready  ## the page that tracks in the browser, into site/web; at PORT (8000); no torch

@@ -218,6 +218,55 @@ def test_bank_is_the_same_file_however_many_processes_render(
     assert (tmp_path / "1.bank").read_bytes() == (tmp_path / "2.bank").read_bytes()
 
 
+def test_an_interrupted_bank_goes_on_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rule, make = CropRule("hand21", 250.0, {}, 32), {"seed": 4, "clips": 130, "frames": 1}
+    whole = stream_bank(tmp_path / "whole.bank", rule, **make)  # type: ignore[arg-type]
+    rendered: list[int] = []
+
+    def render(seed: tuple[int, ...], index: torch.Tensor, *others: int, **options: Any) -> Any:
+        if len(rendered) == 1:
+            rendered.append(0)
+            raise KeyboardInterrupt
+        rendered.append(len(index))
+        return sample_clips(seed, index, *others, **options)
+
+    monkeypatch.setattr("cadstn.train.stream_bank.sample_clips", render)
+    with pytest.raises(KeyboardInterrupt):
+        stream_bank(tmp_path / "cut.bank", rule, **make)  # type: ignore[arg-type]
+    assert not (tmp_path / "cut.bank").exists()
+    reported: list[int] = []
+    bank = stream_bank(tmp_path / "cut.bank", rule, **make, on_frames=reported.append)  # type: ignore[arg-type]
+    assert rendered == [64, 0, 64, 2]
+    assert sum(reported) == 130
+    assert bank.path.read_bytes() == whole.path.read_bytes()
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["cut.bank", "whole.bank"]
+
+
+@pytest.mark.parametrize("other", [{"seed": 5}, {"clips": 9}])
+def test_an_interrupted_bank_of_other_frames_is_begun_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: dict[str, int]
+) -> None:
+    rule, make = CropRule("hand21", 250.0, {}, 32), {"seed": 4, "clips": 8, "frames": 1}
+
+    class Interrupt:
+        name = "0123"
+
+        def __call__(self, bank: Bank) -> None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stream_bank(tmp_path / "a.bank", rule, **make, mine=Interrupt())  # type: ignore[arg-type]
+    (kept,) = tmp_path.iterdir()
+    assert kept.stat().st_size > 8 * 32 * 32 * 2
+    make |= other
+    bank = stream_bank(tmp_path / "a.bank", rule, **make)  # type: ignore[arg-type]
+    clips = sample_clips((make["seed"], 5), torch.arange(8), 1, size=32)
+    assert np.array_equal(bank.crops[:8], quantise(clips.crops.flatten(0, 1).numpy()))
+    assert list(tmp_path.iterdir()) == [bank.path]
+
+
 def run(*arguments: object) -> Result:
     return CliRunner().invoke(cli, [str(a) for a in arguments])
 

@@ -155,6 +155,7 @@ def write_bank(
     fill: Callable[[Bank], None],
     *,
     answers: bool = False,
+    resumable: bool = False,
 ) -> Bank:
     """Make a bank's file whole or not at all.
 
@@ -164,6 +165,8 @@ def write_bank(
         about: text for the header; names ``data`` and ``rule``.
         fill: writes into the arrays of the bank that it is given.
         answers: whether the bank has presence and handedness of each frame.
+        resumable: an interrupted bank is kept, and ``fill`` is given it the next time: a frame of
+            which ``cube_mm`` is 0 was not written.
 
     Raises:
         CadstnError: if the disk is full.
@@ -177,23 +180,32 @@ def write_bank(
         at = end
     text = json.dumps(header).encode()
     text += b" " * (-(len(text) + 8) % 64)  # the arrays begin aligned
-    with whole_file(path) as temporary:
-        try:
-            with temporary.open("wb") as file:
-                file.write(len(text).to_bytes(8, "little") + text)
-                # Reserved at once: writing through a map into a full disk would kill the process.
-                os.posix_fallocate(file.fileno(), 0, 8 + len(text) + at)
-        except OSError as error:
-            raise CadstnError(
-                f"cannot write a bank of {at / 1e9:.1f} GB ({error.strerror})",
-                hint="free some space, or set CADSTN_CACHE to a larger disk",
-            ) from None
+    with whole_file(path, resumable=resumable) as temporary:
+        _begin(temporary, len(text).to_bytes(8, "little") + text, at)
         bank = open_bank(temporary, "r+")
         fill(bank)
         for name in fields:
             getattr(bank, _ANSWERS.get(name, name)).flush()
         stamp_file(temporary)
     return open_bank(path)
+
+
+def _begin(temporary: Path, head: bytes, size: int) -> None:
+    """Write the header and reserve the arrays' bytes, unless the file is such a one already."""
+    with temporary.open("rb") as file:
+        if file.read(len(head)) == head and temporary.stat().st_size == len(head) + size:
+            return
+    try:
+        with temporary.open("wb") as file:
+            file.write(head)
+            # Reserved at once: writing through a map into a full disk would kill the process.
+            os.posix_fallocate(file.fileno(), 0, len(head) + size)
+    except OSError as error:
+        temporary.unlink()
+        raise CadstnError(
+            f"cannot write a bank of {size / 1e9:.1f} GB ({error.strerror})",
+            hint="free some space, or set CADSTN_CACHE to a larger disk",
+        ) from None
 
 
 def open_bank(path: Path, mode: Literal["c", "r+"] = "c") -> Bank:

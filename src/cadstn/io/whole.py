@@ -30,7 +30,9 @@ _DAY_S = 86_400.0
 
 
 @contextmanager
-def whole_file(path: str | os.PathLike[str], *, durable: bool = True) -> Iterator[Path]:
+def whole_file(
+    path: str | os.PathLike[str], *, durable: bool = True, resumable: bool = False
+) -> Iterator[Path]:
     """Give a temporary path; after the block it is renamed to ``path``, or removed on an error.
 
     Args:
@@ -38,6 +40,8 @@ def whole_file(path: str | os.PathLike[str], *, durable: bool = True) -> Iterato
             and its target replaced.
         durable: wait until the contents are on the disk before the rename; without it a power
             failure may leave an empty file.
+        resumable: keep the temporary file where the block is interrupted, and begin with the one
+            that an ended process left; the block checks what it holds.
 
     Raises:
         CadstnError: if ``path`` is a folder, a device or a link that leads nowhere, or the disk
@@ -49,8 +53,10 @@ def whole_file(path: str | os.PathLike[str], *, durable: bool = True) -> Iterato
     try:
         with writing(path):
             target.parent.mkdir(parents=True, exist_ok=True)
+            if resumable:
+                _adopt(target, temporary)
             sweep(target)
-            temporary.touch(exist_ok=False)  # with the mode that the umask leaves
+            temporary.touch(exist_ok=resumable)  # with the mode that the umask leaves
             mode = stat.S_IMODE((target if target.exists() else temporary).stat().st_mode)
         with writing(path):  # the block only writes
             yield temporary
@@ -61,10 +67,14 @@ def whole_file(path: str | os.PathLike[str], *, durable: bool = True) -> Iterato
             os.replace(temporary, target)
             if durable:
                 sync_folder(target.parent)
+    except Exception:
+        resumable = False
+        raise
     finally:
         ACTIVE.discard(temporary.name)
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        if not resumable:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -138,13 +148,29 @@ def write_with(path: str | os.PathLike[str], write: Callable[[BinaryIO], object]
 
 def sweep(target: Path) -> None:
     """Remove temporary files and folders of processes that were killed while writing a target."""
+    for path in _left(target):
+        remove(path)
+
+
+def _adopt(target: Path, temporary: Path) -> None:
+    """Take over a temporary file of an ended process; a rename succeeds for one process alone."""
+    for path in _left(target):
+        with suppress(OSError):
+            os.rename(path, temporary)
+            return
+
+
+def _left(target: Path) -> list[Path]:
+    """Temporary files and folders of a target whose processes have ended."""
     start, end = f".{target.name}.", ".tmp"
-    for path in target.parent.iterdir():
-        name = path.name
-        if name.startswith(start) and name.endswith(end) and name not in ACTIVE:
-            owner = name[len(start) : -len(end)]
-            if _is_dead(owner, path):
-                remove(path)
+    return [
+        path
+        for path in target.parent.iterdir()
+        if path.name.startswith(start)
+        and path.name.endswith(end)
+        and path.name not in ACTIVE
+        and _is_dead(path.name[len(start) : -len(end)], path)
+    ]
 
 
 def _is_dead(owner: str, path: Path) -> bool:

@@ -14,6 +14,7 @@ from torch import Tensor
 from cadstn.data.bank import RENDERED_CENTERS, Bank, CropRule, open_bank, quantise, write_bank
 from cadstn.errors import CadstnError
 from cadstn.geometry.skeleton import skeleton
+from cadstn.io.whole import sync
 from cadstn.io.workers import signals_end_it, worker_pool
 from cadstn.synth import SIMULATOR
 from cadstn.synth.motion import DEFAULT_FRUSTUM
@@ -93,6 +94,8 @@ def stream_bank(
 
     Raises:
         CadstnError: if the file holds something else, or the disk is full.
+
+    Interrupted, it goes on with the frames that are not rendered yet, and mines anew.
     """
     about: dict[str, object] = {
         "rendered": seed, "clips": clips, "frames": frames, "version": SIMULATOR,
@@ -140,8 +143,8 @@ def stream_bank(
 
     header = {"data": data, "rule": rule.to_json(), "set": "rendered", "split": f"seed {seed}"}
     shape = (clips * frames, rule.size, len(skeleton(rule.skeleton)))
-    with signals_end_it():  # so that a file of the bank's whole size is not left behind
-        return write_bank(path, shape, header, fill, answers=True)
+    with signals_end_it():
+        return write_bank(path, shape, header, fill, answers=True, resumable=True)
 
 
 def _render_part(path: Path, order: _Order, part: list[int]) -> int:
@@ -155,18 +158,22 @@ def _render(bank: Bank, order: _Order, part: Tensor) -> Iterator[int]:
     assert bank.presence is not None
     rule, frames = order.rule, order.frames
     for index in torch.split(part, max(1, _AT_ONCE // frames)):
+        place = slice(int(index[0]) * frames, (int(index[-1]) + 1) * frames)
+        if bank.cube_mm[place].all():  # rendered before an interruption
+            yield len(index) * frames
+            continue
         batch = sample_clips(
             order.seed, index, frames, cube_mm=rule.cube_mm, size=rule.size,
             skeleton=rule.skeleton, device=order.device, compiled=order.compiled,
             hands=order.hands, center=rule.center, held=order.held, mesh=order.mesh,
             depth_mm=order.depth_mm,
         )  # fmt: skip
-        place = slice(int(index[0]) * frames, (int(index[-1]) + 1) * frames)
         bank.crops[place] = quantise(batch.crops.flatten(0, 1).cpu().numpy())
         bank.joints[place] = batch.joints.flatten(0, 1).cpu().numpy()
         bank.centers_mm[place] = batch.centers_mm.flatten(0, 1).cpu().numpy()
-        bank.cube_mm[place] = rule.cube_mm
         bank.shots[place] = index.repeat_interleave(frames).numpy()
         bank.handedness[place] = batch.handedness.cpu().repeat_interleave(frames).numpy()
         bank.presence[place] = batch.presence.cpu().repeat_interleave(frames).numpy()
+        sync(bank.path)  # nothing is called rendered that a power failure could take
+        bank.cube_mm[place] = rule.cube_mm
         yield len(index) * frames
