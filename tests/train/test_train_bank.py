@@ -4,6 +4,9 @@ import dataclasses
 import errno
 import json
 import os
+import signal
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +159,7 @@ def test_full_disk_is_reported_and_leaves_nothing(
 
     monkeypatch.setattr(os, "posix_fallocate", full)
     about = {"data": "d", "rule": RULE.to_json()}
-    with pytest.raises(CadstnError, match=r"a\.bank: cannot write a bank of 0\.2 GB \(No space"):
+    with pytest.raises(CadstnError, match=r"a\.bank: cannot write a bank of 226 MB \(No space"):
         write_bank(tmp_path / "a.bank", (100_000, 32, 16), about, lambda bank: None)
     assert list(tmp_path.iterdir()) == []
 
@@ -244,27 +247,93 @@ def test_an_interrupted_bank_goes_on_where_it_was(
     assert sorted(file.name for file in tmp_path.iterdir()) == ["cut.bank", "whole.bank"]
 
 
-@pytest.mark.parametrize("other", [{"seed": 5}, {"clips": 9}])
-def test_an_interrupted_bank_of_other_frames_is_begun_anew(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: dict[str, int]
+class Interrupt:
+    """Mines by pressing Ctrl-C."""
+
+    name = "0123"
+
+    def __call__(self, bank: Bank) -> None:
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("other", [{"seed": 5}, {"clips": 9}, {"mine": None}])
+def test_what_is_left_of_other_frames_is_not_lost_without_a_word(
+    tmp_path: Path, other: dict[str, Any]
 ) -> None:
-    rule, make = CropRule("hand21", 250.0, {}, 32), {"seed": 4, "clips": 8, "frames": 1}
-
-    class Interrupt:
-        name = "0123"
-
-        def __call__(self, bank: Bank) -> None:
-            raise KeyboardInterrupt
-
+    rule = CropRule("hand21", 250.0, {}, 32)
+    make: dict[str, Any] = {"seed": 4, "clips": 8, "frames": 1, "mine": Interrupt()}
     with pytest.raises(KeyboardInterrupt):
-        stream_bank(tmp_path / "a.bank", rule, **make, mine=Interrupt())  # type: ignore[arg-type]
+        stream_bank(tmp_path / "a.bank", rule, **make)
     (kept,) = tmp_path.iterdir()
-    assert kept.stat().st_size > 8 * 32 * 32 * 2
-    make |= other
-    bank = stream_bank(tmp_path / "a.bank", rule, **make)  # type: ignore[arg-type]
-    clips = sample_clips((make["seed"], 5), torch.arange(8), 1, size=32)
-    assert np.array_equal(bank.crops[:8], quantise(clips.crops.flatten(0, 1).numpy()))
+    assert kept.name == "a.bank.part"
+    before = kept.read_bytes()
+    with pytest.raises(
+        CadstnError, match=r"a\.bank\.part: left by an interruption, of other crops"
+    ):
+        stream_bank(tmp_path / "a.bank", rule, **{**make, **other})
+    assert kept.read_bytes() == before
+    kept.unlink()
+    bank = stream_bank(tmp_path / "a.bank", rule, **{**make, **other, "mine": None})
     assert list(tmp_path.iterdir()) == [bank.path]
+
+
+def test_a_bank_is_made_by_one_process_and_others_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rule, make = CropRule("hand21", 250.0, {}, 32), {"clips": 3, "frames": 1}
+    rendering, go_on = threading.Event(), threading.Event()
+
+    def render(*given: Any, **options: Any) -> Any:
+        rendering.set()
+        assert go_on.wait(60)
+        return sample_clips(*given, **options)
+
+    monkeypatch.setattr("cadstn.train.stream_bank.sample_clips", render)
+    path = tmp_path / "a.bank"
+    with ThreadPoolExecutor(3) as pool:
+        first = pool.submit(stream_bank, path, rule, seed=4, **make)  # type: ignore[arg-type]
+        assert rendering.wait(60)
+        with pytest.raises(CadstnError, match="another process is making it"):
+            stream_bank(path, rule, seed=4, **make)  # type: ignore[arg-type]
+        others = [
+            pool.submit(stream_bank, path, rule, seed=seed, wait=True, **make)  # type: ignore[arg-type]
+            for seed in (4, 5)
+        ]
+        go_on.set()
+        assert np.array_equal(first.result().crops, others[0].result().crops)
+        with pytest.raises(CadstnError, match=r"a bank of other clips \(rendered 4, not 5"):
+            others[1].result()
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_process_that_is_ended_costs_no_frame_that_others_rendered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rule = CropRule("hand21", 250.0, {}, 32)
+    monkeypatch.setattr("cadstn.train.stream_bank._PART", 2)
+    monkeypatch.setattr("cadstn.train.stream_bank.one_thread", _end_once)
+    monkeypatch.setenv("ENDED", str(tmp_path / "ended"))
+    make: dict[str, Any] = {"seed": 4, "clips": 3, "frames": 2, "workers": 2}
+    with pytest.raises(CadstnError, match="a process that renders was ended from outside"):
+        stream_bank(tmp_path / "a.bank", rule, **make)
+    assert (tmp_path / "a.bank.part").exists()
+    bank = stream_bank(tmp_path / "a.bank", rule, **make)
+    clips = sample_clips((4, 5), torch.arange(3), 2, size=32)
+    assert np.array_equal(bank.crops, quantise(clips.crops.flatten(0, 1).numpy()))
+
+
+def _end_once() -> None:
+    """Begin a worker; the first is ended as one is for want of memory."""
+    torch.set_num_threads(1)
+    try:
+        Path(os.environ["ENDED"]).touch(exist_ok=False)
+    except FileExistsError:
+        return
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _interrupted(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
 
 
 def run(*arguments: object) -> Result:
@@ -273,6 +342,11 @@ def run(*arguments: object) -> Result:
 
 def test_bank_and_train_from_the_command_line(tmp_path: Path) -> None:
     path = tmp_path / "train.bank"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cadstn.train.stream_bank.write_bank", _interrupted)
+        made = run("bank", path, "--kind", "tiny", "--clips", 4, "--frames", 11, "--seed", 1)
+        assert isinstance(made.exception, CadstnError)
+        assert "train.bank.part: interrupted; what is rendered is kept" in str(made.exception)
     made = run("bank", path, "--kind", "tiny", "--clips", 4, "--frames", 11, "--seed", 1)
     assert made.exit_code == 0, made.output
     assert "44 frames" in made.output
@@ -288,6 +362,30 @@ def test_bank_and_train_from_the_command_line(tmp_path: Path) -> None:
     )  # fmt: skip
     assert "a bank of crops with cube_mm = 250.0, not 200" in str(wrong.exception)
     assert not (tmp_path / "two").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ("shipped", "--set", "seed=3"),
+            "'cadstn train shipped' does not take --set; it takes --out",
+        ),
+        (("shipped", "--print"), "'cadstn train shipped' does not take --print"),
+        (("detector", "--from", "shipped"), "'cadstn train detector' does not take --from"),
+        (("tiny", "--mine", "no.onnx"), "--mine needs rendered frames that are prepared"),
+        (("tiny", "--split", "train"), "--split is of a data set; give its folder as --data"),
+        (("tiny", "--data", "no.bank"), "no.bank: no such bank"),
+        (("tiny", "--set", "seed=x"), "recipe field 'seed' is 'x'; give a whole number, like 0"),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_an_error(
+    tmp_path: Path, words: tuple[str, ...], message: str
+) -> None:
+    outcome = run("train", *words, "--out", tmp_path / "out")
+    assert isinstance(outcome.exception, CadstnError)
+    assert str(outcome.exception).startswith(message)
+    assert not (tmp_path / "out").exists()
 
 
 def test_recipe_is_printed_whole(tmp_path: Path) -> None:

@@ -55,7 +55,10 @@ def open_source(
                 f"recipe {chosen.name} is for {chosen.data}, and no data is given",
                 hint=f"give --data FOLDER, or take {chosen.name.replace(chosen.data, 'rendered')}",
             )
+        if split is not None:
+            raise CadstnError("--split is of a data set", hint="give its folder as --data")
         if not chosen.prepared or folder is None:
+            _mines_nothing(miner)
             return chosen, RenderedSource(chosen, device)
         workers = processors()
         on_frames = rendering if speak else lambda done, total: None
@@ -74,11 +77,17 @@ def open_source(
         return chosen, source
     from cadstn.data.bank import build_bank, open_bank
 
+    _mines_nothing(miner)
     path = Path(data)
-    if path.is_file():
+    if path.is_file() or path.suffix == ".bank":
         bank = open_bank(path)
+        if split is not None:
+            raise CadstnError("--split is of a data set", where=path, hint="leave it out")
         chosen = override(recipe(name, bank.about["set"]), settings)
-        bank.check_rule(chosen.crop_rule())
+        bank.check_rule(
+            chosen.crop_rule(),
+            hint="train the kind of recipe that it was made for, or make one: cadstn bank --kind",
+        )
         return chosen, BankSource(bank, chosen, device)
     from cadstn.data import find_dataset, open_dataset
 
@@ -89,6 +98,14 @@ def open_source(
     ) as bar:
         bank = build_bank(dataset, chosen.crop_rule(), on_frames=bar.update)
     return chosen, BankSource(bank, chosen, device)
+
+
+def _mines_nothing(miner: str | None) -> None:
+    if miner is not None:
+        raise CadstnError(
+            "--mine needs rendered frames that are prepared",
+            hint="train follow or compact, without --data, and with prepared above 0",
+        )
 
 
 def _without_mesh(chosen: Recipe, speak: bool) -> Recipe:
@@ -125,7 +142,8 @@ def recipe_of(name: str, data: str, fields: dict[str, Any]) -> Recipe:
     from cadstn.data.bank import open_bank
 
     path = Path(data)
-    there = open_bank(path).about["set"] if path.is_file() else find_dataset(path).name
+    is_bank = path.is_file() or path.suffix == ".bank"
+    there = open_bank(path).about["set"] if is_bank else find_dataset(path).name
     return override(recipe(name, there), fields)
 
 

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from cadstn.cli.clock import FIRST_ESTIMATE, Clock, progress_line
 from cadstn.cli.shared import MANY, begun, echo, frames_bar, need_train
 from cadstn.cli.sources import open_source, recipe_of, rendering, setting
-from cadstn.errors import Stopped
+from cadstn.errors import CadstnError, Stopped
 
 if TYPE_CHECKING:
     from cadstn.train import Progress
@@ -25,6 +26,8 @@ _FOLLOWED = {
         "seed=31", "prepared=200000", "spatial.steps=30000", "spatial.learning_rate=0.0015",
     ),
 }  # fmt: skip
+#: What `detector` and `shipped` take; recipes take every option.
+_TAKEN = {"detector": ("out", "settings", "only_print"), "shipped": ("out",)}
 _CALIBRATED_BY = 6  # clips of each scene of the choosing set
 
 
@@ -82,6 +85,7 @@ def train(
         --device cuda
     """
     need_train("cadstn train")
+    _must_take(name)
     fields = dict(setting(text) for text in settings)
     if out is None and not only_print:
         raise click.UsageError("Missing option '--out'.")
@@ -123,6 +127,10 @@ def train(
                 chosen, out, source=source, device=device, start=going_on, watch=watch,
                 on_message=_say,
             )  # fmt: skip
+        except KeyboardInterrupt:
+            for part in out.glob("rendered-*.part"):
+                raise _interrupted(part) from None
+            raise
         finally:
             leave()
     if not ranks.first:
@@ -151,10 +159,12 @@ def bank(
 ) -> None:
     r"""Render clips into one file to train on or to test with (needs cadstn[train]).
 
+    One that was interrupted goes on by the same command.
+
     \b
     cadstn bank train.bank --clips 6250 --frames 16 --seed 1
     cadstn bank test.bank --clips 125 --frames 64 --seed 2
-    cadstn train temporal --data train.bank --out runs/temporal
+    cadstn train temporal.small --data train.bank --out runs/temporal
     """
     need_train("cadstn bank")
     from cadstn.tracking.runtime import processors
@@ -164,12 +174,34 @@ def bank(
 
     chosen = override(recipe(kind), dict(setting(text) for text in settings))
     device = pick_device(device)
-    with click.progressbar(length=clips * frames, label="rendering", file=sys.stderr) as bar:
-        made = stream_bank(
-            path, chosen.crop_rule(), seed=seed, clips=clips, frames=frames, device=device,
-            compiled=chosen.compiled, workers=processors(), on_frames=bar.update,
-        )  # fmt: skip
+    try:
+        with click.progressbar(length=clips * frames, label="rendering", file=sys.stderr) as bar:
+            made = stream_bank(
+                path, chosen.crop_rule(), seed=seed, clips=clips, frames=frames, device=device,
+                compiled=chosen.compiled, workers=processors(), on_frames=bar.update,
+            )  # fmt: skip
+    except KeyboardInterrupt:
+        raise _interrupted(path.with_name(f"{path.name}.part")) from None
     echo(f"{path}: {len(made)} frames, {path.stat().st_size / 1e9:.2f} GB")
+
+
+def _interrupted(path: Path) -> CadstnError:
+    hint = "what is rendered is kept: the same command goes on; to give up, delete it"
+    return CadstnError("interrupted", where=path, hint=hint)
+
+
+def _must_take(name: str) -> None:
+    """Raise an error where options are given that a name has no use for."""
+    if name not in _TAKEN:
+        return
+    taken, context = _TAKEN[name], click.get_current_context()
+    for option in context.command.params:
+        given = context.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE
+        if given and option.name not in ("name", *taken):
+            takes = ", ".join(o.opts[0] for o in context.command.params if o.name in taken)
+            raise CadstnError(
+                f"'cadstn train {name}' does not take {option.opts[0]}", hint=f"it takes {takes}"
+            )
 
 
 def _train_detector(out: Path, fields: dict[str, Any], only_print: bool) -> None:

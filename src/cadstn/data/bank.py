@@ -32,7 +32,7 @@ from cadstn.data.dataset import Dataset
 from cadstn.errors import CadstnError
 from cadstn.geometry.crop import Crop
 from cadstn.io.hashes import BLANK_STAMP, STAMP_KEY, check_stamp, stamp_file
-from cadstn.io.whole import whole_file
+from cadstn.io.whole import resumed_file, whole_file
 
 __all__ = [
     "CENTERS", "RENDERED_CENTERS", "Bank", "CropRule", "bank_key", "build_bank", "crop_sample",
@@ -40,6 +40,7 @@ __all__ = [
 ]  # fmt: skip
 
 _FORMAT = "cadstn bank 1"
+_GIVE = "give the file of a bank"
 _REMAKE = "delete it and it is remade, or give another file"
 # What rendered frames alone have, by its names in the file, which are those of 0.1.0's banks.
 _ANSWERS = {"left": "handedness", "present": "presence"}
@@ -71,7 +72,7 @@ class Bank:
         """SHA-256 of the data's fingerprint and the rule."""
         return bank_key(self.about["data"], self.about["rule"])
 
-    def check_rule(self, rule: CropRule) -> None:
+    def check_rule(self, rule: CropRule, hint: str = _REMAKE) -> None:
         """Raise a CadstnError, naming what differs, if the crops were cut by another rule."""
         theirs, ours = json.loads(self.about["rule"]), asdict(rule)
         for name in ours:
@@ -79,7 +80,7 @@ class Bank:
                 raise CadstnError(
                     f"a bank of crops with {name} = {theirs.get(name)}, not {ours[name]}",
                     where=self.path,
-                    hint=_REMAKE,
+                    hint=hint,
                 )
 
 
@@ -156,6 +157,7 @@ def write_bank(
     *,
     answers: bool = False,
     resumable: bool = False,
+    wait: bool = False,
 ) -> Bank:
     """Make a bank's file whole or not at all.
 
@@ -165,11 +167,13 @@ def write_bank(
         about: text for the header; names ``data`` and ``rule``.
         fill: writes into the arrays of the bank that it is given.
         answers: whether the bank has presence and handedness of each frame.
-        resumable: an interrupted bank is kept, and ``fill`` is given it the next time: a frame of
-            which ``cube_mm`` is 0 was not written.
+        resumable: an interrupted bank is kept as ``path`` with ``.part`` after it, and ``fill`` is
+            given it the next time: a frame of which ``cube_mm`` is 0 was not written.
+        wait: for another process that makes it, rather than raise an error.
 
     Raises:
-        CadstnError: if the disk is full.
+        CadstnError: if the disk is full, another process makes it, or what an interruption left is
+            of other crops.
     """
     fields = _fields(*shape, _ANSWERS if answers else ())
     header: dict[str, Any] = {"__metadata__": {"format": _FORMAT, **about, STAMP_KEY: BLANK_STAMP}}
@@ -180,7 +184,10 @@ def write_bank(
         at = end
     text = json.dumps(header).encode()
     text += b" " * (-(len(text) + 8) % 64)  # the arrays begin aligned
-    with whole_file(path, resumable=resumable) as temporary:
+    with resumed_file(path, wait=wait) if resumable else whole_file(path) as temporary:
+        if resumable and path.exists():  # another process has made it meanwhile
+            temporary.unlink()
+            return open_bank(path)
         _begin(temporary, len(text).to_bytes(8, "little") + text, at)
         bank = open_bank(temporary, "r+")
         fill(bank)
@@ -192,9 +199,17 @@ def write_bank(
 
 def _begin(temporary: Path, head: bytes, size: int) -> None:
     """Write the header and reserve the arrays' bytes, unless the file is such a one already."""
+    begun = temporary.stat().st_size
     with temporary.open("rb") as file:
-        if file.read(len(head)) == head and temporary.stat().st_size == len(head) + size:
-            return
+        same = file.read(len(head)) == head
+    if same and begun == len(head) + size:
+        return
+    if begun and not same:
+        raise CadstnError(
+            "left by an interruption, of other crops",
+            where=temporary,
+            hint="delete it, or give the command that began it",
+        )
     try:
         with temporary.open("wb") as file:
             file.write(head)
@@ -203,8 +218,8 @@ def _begin(temporary: Path, head: bytes, size: int) -> None:
     except OSError as error:
         temporary.unlink()
         raise CadstnError(
-            f"cannot write a bank of {size / 1e9:.1f} GB ({error.strerror})",
-            hint="free some space, or set CADSTN_CACHE to a larger disk",
+            f"cannot write a bank of {size / 1e6:,.0f} MB ({error.strerror})",
+            hint="free some space, or write it to a larger disk (CADSTN_CACHE, for data sets)",
         ) from None
 
 
@@ -217,10 +232,13 @@ def open_bank(path: Path, mode: Literal["c", "r+"] = "c") -> Bank:
     """
     if not path.is_file():
         what = "no bank but a folder or device" if path.exists() else "no such bank"
-        raise CadstnError(what, where=path, hint="give the file of a bank")
+        raise CadstnError(what, where=path, hint=_GIVE)
+    hint = _GIVE
     try:
         header, start = _header(path)
         about = header["__metadata__"]
+        if about["format"] == _FORMAT:
+            hint = "delete it; the command that made it makes it again"
         if about["format"] != _FORMAT or not all(type(text) is str for text in about.values()):
             raise ValueError("of another format")
         bank_key(about["data"], about["rule"])
@@ -235,9 +253,7 @@ def open_bank(path: Path, mode: Literal["c", "r+"] = "c") -> Bank:
         CadstnError,
     ) as error:  # fmt: skip
         why = str(error) or type(error).__name__
-        raise CadstnError(
-            f"not a whole bank of crops ({why})", where=path, hint="delete it, it is remade"
-        ) from None
+        raise CadstnError(f"not a whole bank of crops ({why})", where=path, hint=hint) from None
     if mode == "c":
         check_stamp(path, hint=_REMAKE)
     return Bank(path=path, about=about, **arrays)

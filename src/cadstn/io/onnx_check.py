@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from cadstn.errors import CadstnError
 
-_HINT = "give a file made by 'cadstn export', or leave --weights out to use the shipped ones"
+_HINT = "give a file made by 'cadstn export'; where none is given, the shipped weights are used"
 PAPER_OUTPUTS = ("joints", "w1", "h_next", "c_next")
 # What the code calls otherwise than a file: files of 0.1.0 have these names, and so do all others,
 # for the programs that read them.

@@ -30,9 +30,7 @@ _DAY_S = 86_400.0
 
 
 @contextmanager
-def whole_file(
-    path: str | os.PathLike[str], *, durable: bool = True, resumable: bool = False
-) -> Iterator[Path]:
+def whole_file(path: str | os.PathLike[str], *, durable: bool = True) -> Iterator[Path]:
     """Give a temporary path; after the block it is renamed to ``path``, or removed on an error.
 
     Args:
@@ -40,8 +38,6 @@ def whole_file(
             and its target replaced.
         durable: wait until the contents are on the disk before the rename; without it a power
             failure may leave an empty file.
-        resumable: keep the temporary file where the block is interrupted, and begin with the one
-            that an ended process left; the block checks what it holds.
 
     Raises:
         CadstnError: if ``path`` is a folder, a device or a link that leads nowhere, or the disk
@@ -53,10 +49,8 @@ def whole_file(
     try:
         with writing(path):
             target.parent.mkdir(parents=True, exist_ok=True)
-            if resumable:
-                _adopt(target, temporary)
             sweep(target)
-            temporary.touch(exist_ok=resumable)  # with the mode that the umask leaves
+            temporary.touch(exist_ok=False)  # with the mode that the umask leaves
             mode = stat.S_IMODE((target if target.exists() else temporary).stat().st_mode)
         with writing(path):  # the block only writes
             yield temporary
@@ -67,14 +61,60 @@ def whole_file(
             os.replace(temporary, target)
             if durable:
                 sync_folder(target.parent)
-    except Exception:
-        resumable = False
-        raise
     finally:
         ACTIVE.discard(temporary.name)
-        if not resumable:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def resumed_file(path: Path, *, wait: bool = False) -> Iterator[Path]:
+    """Give ``path`` with ``.part`` after it, this process's alone; it is renamed after the block.
+
+    Whatever ends the block early leaves the file, and the next process is given it as it is. A
+    block that removes it leaves ``path`` as it is.
+
+    Args:
+        path: the file to write.
+        wait: for another process that writes it.
+
+    Raises:
+        CadstnError: if another process writes it, ``path`` is a folder, a device or a link that
+            leads nowhere, or the disk is full.
+    """
+    target = _file_target(path)
+    part = target.with_name(f"{target.name}.part")
+    with writing(path):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        file = _locked(part, wait)
+    with file:
+        yield part
+        if part.exists():
+            with writing(path):
+                sync(part)
+                os.replace(part, target)
+                sync_folder(target.parent)
+
+
+def _locked(path: Path, wait: bool) -> BinaryIO:
+    """Open a file that no other process has locked; closing it gives up the lock."""
+    import fcntl
+
+    while True:
+        file = path.open("ab")
+        try:
+            # The system takes the lock from a process that ends, however it ends.
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                return file
+        except FileNotFoundError:
+            pass  # the process that was waited for has renamed it
+        except BlockingIOError:
+            file.close()
+            raise CadstnError(
+                "another process is making it", hint="wait for it, or give another file"
+            ) from None
+        file.close()
 
 
 @contextmanager
@@ -148,29 +188,13 @@ def write_with(path: str | os.PathLike[str], write: Callable[[BinaryIO], object]
 
 def sweep(target: Path) -> None:
     """Remove temporary files and folders of processes that were killed while writing a target."""
-    for path in _left(target):
-        remove(path)
-
-
-def _adopt(target: Path, temporary: Path) -> None:
-    """Take over a temporary file of an ended process; a rename succeeds for one process alone."""
-    for path in _left(target):
-        with suppress(OSError):
-            os.rename(path, temporary)
-            return
-
-
-def _left(target: Path) -> list[Path]:
-    """Temporary files and folders of a target whose processes have ended."""
     start, end = f".{target.name}.", ".tmp"
-    return [
-        path
-        for path in target.parent.iterdir()
-        if path.name.startswith(start)
-        and path.name.endswith(end)
-        and path.name not in ACTIVE
-        and _is_dead(path.name[len(start) : -len(end)], path)
-    ]
+    for path in target.parent.iterdir():
+        name = path.name
+        if name.startswith(start) and name.endswith(end) and name not in ACTIVE:
+            owner = name[len(start) : -len(end)]
+            if _is_dead(owner, path):
+                remove(path)
 
 
 def _is_dead(owner: str, path: Path) -> bool:

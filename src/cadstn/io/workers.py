@@ -25,6 +25,9 @@ def worker_pool(
     with signals_end_it():
         pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin, (begin,))
         try:
+            with ignored(signal.SIGINT):  # a process takes a second to begin
+                for _ in range(workers):
+                    pool.submit(_begun)
             yield pool
         except BaseException:
             for process in list((pool._processes or {}).values()):
@@ -32,6 +35,23 @@ def worker_pool(
             pool.shutdown(wait=True, cancel_futures=True)
             raise
         pool.shutdown(wait=True)
+
+
+def _begun() -> None:
+    """What makes a pool start its processes."""
+
+
+@contextmanager
+def ignored(number: int) -> Iterator[None]:
+    """Ignore a signal in the block; processes begun there do so from their first moment."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(number, before or signal.SIG_DFL)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import json
 import os
 from contextlib import AbstractContextManager
 from importlib import resources
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,8 @@ PROVIDERS = {
 }
 #: More threads than this do not make one small network faster.
 _MOST_THREADS = 4
-_HINT = "give a file made by 'cadstn export', or leave --weights out to use the shipped ones"
+_LARGEST_THREADS = 1024
+_HINT = "give a file made by 'cadstn export'; where none is given, the shipped weights are used"
 
 
 def available_providers() -> list[str]:
@@ -58,9 +60,17 @@ def load_network(
 
     Raises:
         CadstnError: if the file is missing, is not ONNX, was not exported by this project, its
-            number of joints is not that of the skeleton it names, or the provider is not there.
+            number of joints is not that of the skeleton it names, the provider is not there, or
+            threads are not 1 or more.
     """
     chosen = _providers(provider)
+    whole = isinstance(threads, Integral) and not isinstance(threads, bool)
+    if threads is not None and not (whole and 1 <= threads <= _LARGEST_THREADS):
+        raise CadstnError(
+            f"threads is {threads!r}", hint=f"give a whole number from 1 to {_LARGEST_THREADS}"
+        )
+    if not (path is None or isinstance(path, str | os.PathLike)):
+        raise CadstnError(f"weights are a {type(path).__name__}", hint="give the path of a file")
     if path is None:
         with shipped_weights() as shipped:
             return _load(shipped, chosen, threads)

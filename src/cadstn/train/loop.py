@@ -167,13 +167,13 @@ def _finish_stage(run: _Run, networks: Networks, stage: str) -> None:
         check_same(done, theirs, run.about, stage)
         networks[stage].load_state_dict(tensors)
         return
-    if run.ranks.first:
-        _write_recipe(run)
     family_of(run.recipe).begin(networks, stage, run.recipe)
     if run.start and not checkpoints(run.out, stage):
         rows = torch.arange(_START_FRAMES // run.recipe.frames(stage))
         batch = run.source.clips(Stage[stage], rows, run.recipe.frames(stage))
         start_stage(networks[stage], stage, run.start, batch.crops.flatten(0, 1))
+    if run.ranks.first:
+        _write_recipe(run)
     with memory_errors(run.recipe, stage):
         _train_stage(run, networks, stage)
     if run.ranks.first:

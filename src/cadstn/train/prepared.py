@@ -86,6 +86,7 @@ class PreparedSource:
             compiled=recipe.compiled,
             workers=self.workers,
             mine=self.mine if frames == 1 else None,
+            wait=True,  # of several ranks one renders
             on_frames=more,
         )
         # Validation is rendered: nothing needs to be held out.

@@ -50,7 +50,7 @@ def read_tensors(path: Path, hint: str = _HINT) -> tuple[dict[str, Tensor], dict
     """
     if not path.is_file():
         raise CadstnError(
-            no_file(path, "no such weights file"), where=path, hint="train first: cadstn train"
+            no_file(path, "no such weights file"), where=path, hint=_why_none(path.parent)
         )
     try:
         check_stamp(path, hint=hint)
@@ -62,6 +62,17 @@ def read_tensors(path: Path, hint: str = _HINT) -> tuple[dict[str, Tensor], dict
         raise CadstnError(f"not a safetensors file ({error})", where=path, hint=hint) from None
     about.pop(STAMP_KEY, None)
     return tensors, about
+
+
+def _why_none(run: Path) -> str:
+    """What to do about weights that are not in a folder."""
+    if run.is_file():
+        return "give the folder of a run"
+    if (run / "detector.safetensors").exists():
+        return "it is the run of a detector: give it as --detector, beside that of networks"
+    if (run / "recipe.json").exists():
+        return "the run is not finished: the same 'cadstn train' goes on"
+    return "train first: cadstn train"
 
 
 def checkpoints(out: Path, stage: str) -> list[Path]:

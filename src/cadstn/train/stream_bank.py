@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
@@ -70,6 +71,7 @@ def stream_bank(
     compiled: bool = False,
     workers: int = 1,
     mine: Mine | None = None,
+    wait: bool = False,
     on_frames: Callable[[int], None] = lambda count: None,
 ) -> Bank:
     """Render clips into a bank, each a shot with a hand and a motion of its own.
@@ -90,12 +92,15 @@ def stream_bank(
         compiled: see `cadstn.synth.stream.sample_clips`.
         workers: processes that render side by side, on a CPU.
         mine: puts hard negatives into the bank before it is closed, see `cadstn.train.mined`.
+        wait: for another process that makes the file, rather than raise an error.
         on_frames: called with how many more frames are done.
 
     Raises:
-        CadstnError: if the file holds something else, or the disk is full.
+        CadstnError: if the file holds something else, the disk is full, another process makes it,
+            or one of the ``workers`` was ended.
 
-    Interrupted, it goes on with the frames that are not rendered yet, and mines anew.
+    Interrupted, it goes on with the frames that are not rendered yet, which are in ``path`` with
+    ``.part`` after it, and mines anew.
     """
     about: dict[str, object] = {
         "rendered": seed, "clips": clips, "frames": frames, "version": SIMULATOR,
@@ -112,14 +117,7 @@ def stream_bank(
     center = rule.center if rule.center in RENDERED_CENTERS else "tracked"
     rule = CropRule(**{**asdict(rule), "center": center})
     if path.exists():
-        bank = open_bank(path)
-        bank.check_rule(rule)
-        if bank.about["data"] != data:
-            raise CadstnError(
-                f"a bank of other clips ({bank.about['data']})",
-                where=path,
-                hint="give another file, or the clips that this one was made of",
-            )
+        bank = _same_clips(open_bank(path), rule, about)
         on_frames(len(bank))
         return bank
     order = _Order(rule, (seed, split), frames, hands, held, mesh, depth_mm, device, compiled)
@@ -133,7 +131,11 @@ def stream_bank(
         else:
             side_by_side(bank)
         if mine is not None:
-            mine(bank)
+            try:
+                mine(bank)
+            except CadstnError:  # other weights are to mine, and make another bank
+                bank.path.unlink()
+                raise
 
     def side_by_side(bank: Bank) -> None:
         with worker_pool(workers, one_thread) as pool:
@@ -143,8 +145,35 @@ def stream_bank(
 
     header = {"data": data, "rule": rule.to_json(), "set": "rendered", "split": f"seed {seed}"}
     shape = (clips * frames, rule.size, len(skeleton(rule.skeleton)))
-    with signals_end_it():
-        return write_bank(path, shape, header, fill, answers=True, resumable=True)
+    try:
+        with signals_end_it():
+            bank = write_bank(path, shape, header, fill, answers=True, resumable=True, wait=wait)
+    except BrokenProcessPool:
+        raise CadstnError(
+            "a process that renders was ended from outside, perhaps for want of memory",
+            where=path,
+            hint="the same command goes on with the frames that are missing",
+        ) from None
+    return _same_clips(bank, rule, about)
+
+
+def _same_clips(bank: Bank, rule: CropRule, about: dict[str, object]) -> Bank:
+    """The bank, if it holds these clips; else an error that names what differs."""
+    bank.check_rule(rule)
+    try:
+        theirs = json.loads(bank.about["data"])
+        names = sorted(theirs.keys() | about.keys())
+        other = [name for name in names if theirs.get(name) != about.get(name)]
+    except (ValueError, AttributeError):  # of a data set: its fingerprint
+        theirs, other = {}, ["rendered"]
+    if other:
+        what = ", ".join(f"{n} {theirs.get(n, '-')}, not {about.get(n, '-')}" for n in other)
+        raise CadstnError(
+            f"a bank of other clips ({what})",
+            where=bank.path,
+            hint="delete it, or give another file or folder",
+        )
+    return bank
 
 
 def _render_part(path: Path, order: _Order, part: list[int]) -> int:

@@ -94,6 +94,6 @@ def _typed(name: str, value: Any, like: Any) -> Any:
         return value
     if isinstance(like, float) and type(value) is int:
         return float(value)
-    raise CadstnError(
-        f"recipe field '{name}' is {value!r}", hint=f"give a {type(like).__name__}, like {like!r}"
-    )
+    kinds = {"int": "a whole number", "str": "a word", "bool": "true or false"}
+    kind = kinds.get(type(like).__name__, f"a {type(like).__name__}")
+    raise CadstnError(f"recipe field '{name}' is {value!r}", hint=f"give {kind}, like {like!r}")
