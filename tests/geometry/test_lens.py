@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -299,6 +300,16 @@ def test_suggestions_never_cross_makers(name: str, place: int, letter: str) -> N
     ):
         near = nearest_camera(text)
         assert near is None or PRESETS[near].maker == PRESETS[name].maker
+
+
+@pytest.mark.parametrize("kind", [list, tuple, np.array])
+def test_coefficients_are_given_in_any_form(kind: Callable[..., Any]) -> None:
+    values = (0.1, -0.02, 0.0, 0.0, 0.001)
+    camera = Camera(285, 285, 160, 120, distortion=kind(values))
+    assert camera == Camera(285, 285, 160, 120, distortion=values)
+    assert camera.straightened(np.full((240, 320), 500, np.float32)).shape == (240, 320)
+    with pytest.raises(CadstnError, match="distortion is"):
+        Camera(285, 285, 160, 120, distortion=kind(["a"]) if kind is not np.array else "k1")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

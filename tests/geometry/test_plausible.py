@@ -40,6 +40,25 @@ def verdict(steps: np.ndarray, camera: Camera = CAMERA) -> str | None:
     return implausible_depth(camera.depth_mm(steps.astype(np.uint16)), camera)
 
 
+@pytest.mark.parametrize(
+    "camera",
+    [Camera(285, 285, 120, 160, 320, 240), Camera(285, 285, 160, 120, 240, 320)],
+    ids=["cy,cx", "turned"],
+)
+def test_a_centre_that_fits_turned_alone_is_named(camera: Camera) -> None:
+    (line,) = implausible_camera(camera)
+    assert "fit " in line
+    assert "if they change places" in line
+
+
+def test_a_unit_that_is_too_long_is_no_stretched_picture() -> None:
+    steps_mm = np.rint(scene()).astype(np.float32) * 1000  # unit="m" of millimetres
+    line = implausible_depth(steps_mm, CAMERA)
+    assert line is not None
+    assert "nearest surface 5" in line
+    assert "stretched" not in line
+
+
 # --- depth that is right ----------------------------------------------------------------------
 
 

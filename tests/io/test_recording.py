@@ -581,7 +581,7 @@ def test_describe(tmp_path: Path) -> None:
     assert depth["nearest"] == units(30)[0][units(30)[0] > 0].min() * 0.5
     assert depth["nearest"] <= depth["p1"] < depth["p50"] < depth["p99"] < 2050
     assert about.pop("camera")["depth_unit_mm"] == 0.5
-    assert about.pop("invalid_share") == pytest.approx(1 / 48)
+    assert about.pop("invalid_share") == pytest.approx(1 / 48, abs=1e-6)
     assert "field of view of 9 degrees" in about.pop("warnings")[0]  # of this tiny camera
     assert about == {
         "path": str(path),

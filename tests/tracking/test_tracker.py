@@ -1,9 +1,12 @@
 """The tracker as a whole, on the recording and the weights that ship with the package."""
 
+import copy
 import json
+import pickle
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,6 +36,64 @@ def test_the_five_lines_of_the_readme(frames: list[Frame]) -> None:
         assert np.isfinite(hand.joints_mm).all()
         assert 0 <= hand.agreement <= 1
         assert ((hand.temporal_weight > 0) & (hand.temporal_weight < 1)).all()
+
+
+def test_a_hand_that_its_user_changes_changes_no_later_one(frames: list[Frame]) -> None:
+    plain, changed = Tracker(), Tracker()
+    for frame in frames[:12]:
+        expected = plain.update(frame.depth, frame.camera)
+        hand = changed.update(frame.depth, frame.camera)
+        np.testing.assert_array_equal(hand.joints_mm, expected.joints_mm)
+        for array in (hand.center_mm, hand.joints_mm, hand.uncertainty_mm, hand.confidence):
+            array /= 1000  # to metres
+
+
+def test_a_reset_tracker_knows_nothing_of_the_frames_before(frames: list[Frame]) -> None:
+    tracker, empty = Tracker(), np.full_like(frames[0].depth, 900)
+    tracker.update(empty, frames[0].camera)
+    assert tracker.why_lost()
+    tracker.reset()
+    assert tracker.why_lost() == ""
+    for _ in range(2):  # a new stream is warned of anew
+        with pytest.warns(CadstnWarning, match="the frame is 40x40"):
+            tracker.update(np.full((40, 40), 500, np.float32), Camera(50, 50, 20, 20))
+        tracker.reset()
+
+
+def test_a_hand_in_another_place_than_the_first_is_named(frames: list[Frame]) -> None:
+    tracker = Tracker(hands=2)
+    hand = tracker.update(frames[0].depth, frames[0].camera)
+    tracker.state = tracker.state._replace(hands=tracker.state.hands[::-1])
+    assert hand.found
+    assert (
+        tracker.why_lost() == "no hand in place 0: the hand in view is in place 1, see update_all"
+    )
+
+
+def test_a_tracker_is_copied_and_not_pickled(frames: list[Frame]) -> None:
+    tracker = Tracker()
+    tracker.update(frames[0].depth, frames[0].camera)
+    other = copy.deepcopy(tracker)
+    one, two = (t.update(frames[1].depth, frames[1].camera) for t in (tracker, other))
+    np.testing.assert_array_equal(one.joints_mm, two.joints_mm)
+    assert one.how == "followed"
+    with pytest.raises(CadstnError, match=r"pickle tracker\.state"):
+        pickle.dumps(tracker)
+    state = pickle.loads(pickle.dumps(tracker.state))
+    np.testing.assert_array_equal(state.hands[0].joints_mm, one.joints_mm)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"weights": 5}, {"weights": b"x"}, {"weights": np.zeros(3)}, {"hands": None},
+        {"threads": "a"}, {"threads": 1.5}, {"threads": 0}, {"threads": -1}, {"threads": 5000},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_arguments_that_make_no_tracker(given: dict[str, Any]) -> None:
+    with pytest.raises(CadstnError):
+        Tracker(**given)
 
 
 def test_the_demo_is_tracked_on_the_hand(frames: list[Frame]) -> None:

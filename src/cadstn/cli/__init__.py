@@ -87,6 +87,8 @@ def main() -> None:
     """Run the command line; errors of the user become one line and exit code 2."""
     # As Ctrl-C: what is written is swept. 128 and the signal's number, as shells have it.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    if "" in sys.argv[1:]:  # which would be taken for the folder that the user is in
+        _end("error: an argument is empty; does a variable in its place have no value?")
     try:
         code = cli(standalone_mode=False)
     except Stopped as stopped:

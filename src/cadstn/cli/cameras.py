@@ -9,7 +9,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -93,7 +93,8 @@ def live(
     cadstn live my_recording --out result --smooth one-euro
     """
     from cadstn.io.recording import kind_of
-    from cadstn.io.workers import signals_end_it
+    from cadstn.io.whole import keep_inputs
+    from cadstn.io.workers import ignored, signals_end_it
     from cadstn.tracking import Tracker, load_network
     from cadstn.tracking.cameras import open_source
     from cadstn.tracking.filters import make_filter
@@ -117,6 +118,16 @@ def live(
 
     if host is not None and serve is None:
         raise CadstnError("--host is of --serve", hint="give --serve as well")
+    if sending["task"] is not None and sending["lerobot"] is None:
+        raise CadstnError("--task is of --lerobot", hint="give --lerobot as well")
+    if (pose or joints != "hand21") and not (emit or out or sending["osc"] or sending["udp"]):
+        given = "--pose" if pose else "--joints"
+        raise CadstnError(
+            f"{given} is of the lines, and none are written",
+            hint="give --emit, --out, --udp, --osc",
+        )
+    if out is not None:
+        keep_inputs(out, [Path(source)])
     at = None if serve is None else (host or HOST, serve)
     full = False
     status = None if view or emit or out else StatusLine(sys.stderr)
@@ -125,7 +136,7 @@ def live(
     tally = Tally()
     stdout = _own_stdout() if emit else nullcontext()
     # As Ctrl-C, or a video that is cut off would be no file.
-    with signals_end_it(signal.default_int_handler), stdout as lines:
+    with ExitStack() as ending, signals_end_it(signal.default_int_handler), stdout as lines:
         frames = open_source(
             source, scaled_camera(source, camera, scale), pattern=pattern,
             real_time=not fast, loop=loop, on_bad=lambda bad: report(bad.error),
@@ -156,7 +167,7 @@ def live(
                     echo(f"it has ended; {listeners.url} stays until Ctrl-C", err=True)
                     _until_interrupted()
             except KeyboardInterrupt:
-                pass
+                ending.enter_context(ignored(signal.SIGINT))  # another one would cut files off
             finally:
                 echo(tally.line(), err=True)
                 for kind, line in first.items():
@@ -164,7 +175,8 @@ def live(
                         echo(f"left out: {count[kind]} frames, as {line}", err=True)
                 if (without := tally.no_hand()) is not None:
                     echo(without, err=True)
-    for path in listeners.written:
+    recorded = [sending["lerobot"]] if sending["lerobot"] is not None and tally.frames else []
+    for path in (*listeners.written, *recorded):
         echo(f"wrote {path}", err=True)
     if listeners.unfilmed:
         echo(f"no video: {NO_VIDEO}", err=True)

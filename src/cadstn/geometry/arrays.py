@@ -15,6 +15,7 @@ from cadstn.geometry.pinhole import Camera, DepthMm
 UNITS_MM = {"mm": 1.0, "cm": 10.0, "m": 1000.0, "um": 0.001}
 #: No depth camera measures nearer than this: a picture whose depths all are is one of metres.
 METRES_BELOW = 20.0
+_LONGEST_UNIT_MM = 1e6
 _LEAST_PIXELS = 4096  # of a frame, to see whether it is metres
 _HINT = "give a NumPy array (height, width), uint16 as the sensor wrote it or float millimetres"
 _ONE_IMAGE = "give one (height, width) image"
@@ -141,9 +142,14 @@ def _steps(array: NDArray[Any]) -> NDArray[Any]:
 def _in_unit(array: NDArray[Any], camera: Camera, unit: str | float) -> DepthMm:
     if isinstance(unit, str) and unit not in UNITS_MM:
         raise CadstnError(f"no unit '{unit}'", hint=nearest_name(unit, UNITS_MM))
-    factor = UNITS_MM[unit] if isinstance(unit, str) else float(unit)
-    if not (np.isfinite(factor) and factor > 0):
+    try:
+        factor = UNITS_MM[unit] if isinstance(unit, str) else float(unit)
+    except (TypeError, ValueError):
+        factor = 0.0
+    if not 0 < factor <= _LONGEST_UNIT_MM:
         raise CadstnError(f"unit is {unit}", hint="give mm, cm, m, um, or millimetres a step")
+    if array.dtype.kind == "i" and array.min(initial=0) < 0:
+        raise CadstnError(f"the smallest depth is {array.min()}", hint="clip negatives to 0")
     if array.dtype.kind == "f" and factor == 1:  # a recording's frames: no product, no copy
         return np.ascontiguousarray(array, np.float32)
     if array.dtype.kind != "f" and camera.invalid:

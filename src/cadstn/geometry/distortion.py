@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from cadstn.errors import CadstnError, nearest_name
 
@@ -28,8 +28,18 @@ MODELS = {
 _STEPS = 20
 
 
-def check_distortion(model: str, coefficients: tuple[float, ...]) -> None:
-    """Raise CadstnError where the model is unknown or its coefficients are too many or too few."""
+def checked_distortion(model: str, coefficients: ArrayLike) -> tuple[float, ...]:
+    """The coefficients as plain numbers, however they are given.
+
+    Raises:
+        CadstnError: where the model is unknown or its coefficients are too many, too few or none.
+    """
+    try:
+        coefficients = tuple(np.asarray(coefficients, np.float64).ravel().tolist())
+    except (TypeError, ValueError):
+        raise CadstnError(
+            f"distortion is {coefficients!r}", hint="give numbers, in OpenCV's order"
+        ) from None
     if model not in MODELS:
         raise CadstnError(f"distortion model is '{model}'", hint=nearest_name(model, MODELS))
     counts = MODELS[model]
@@ -42,6 +52,7 @@ def check_distortion(model: str, coefficients: tuple[float, ...]) -> None:
         raise CadstnError(
             f"distortion coefficients are {list(coefficients)}", hint="give finite numbers"
         )
+    return coefficients
 
 
 def distort(model: str, coefficients: tuple[float, ...], points: Points) -> Points:

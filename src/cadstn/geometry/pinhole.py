@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from cadstn.errors import CadstnError, nearest_name
 from cadstn.geometry.camera_json import camera_fields
-from cadstn.geometry.distortion import check_distortion, straighten, straightening_map
+from cadstn.geometry.distortion import checked_distortion, straighten, straightening_map
 from cadstn.geometry.encoding import ENCODINGS, check_unit, unpack
 
 FloatArray = NDArray[np.floating[Any]]
@@ -67,7 +67,7 @@ class Camera:
     distortion_model: str = "brown-conrady"
 
     def __post_init__(self) -> None:
-        for name in ("fx", "fy", "cx", "cy", "fps", "width", "height"):
+        for name in ("fx", "fy", "cx", "cy", "fps", "width", "height", "depth_unit_mm"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, Real):
                 raise CadstnError(
@@ -101,7 +101,8 @@ class Camera:
                 hint=nearest_name(self.encoding, ENCODINGS),
             )
         check_unit(self.depth_unit_mm)
-        check_distortion(self.distortion_model, self.distortion)
+        distortion = checked_distortion(self.distortion_model, self.distortion)
+        object.__setattr__(self, "distortion", distortion)  # lists and arrays have no hash
 
     @staticmethod
     def from_K(  # noqa: N802  # the field's letter
@@ -157,7 +158,7 @@ class Camera:
             )
         return Camera(
             fx, fy, cx, cy, width, height, depth_unit_mm, fps,
-            distortion=tuple(map(float, distortion)), distortion_model=distortion_model,
+            distortion=distortion, distortion_model=distortion_model,  # type: ignore[arg-type]
         )  # fmt: skip
 
     @staticmethod
@@ -323,8 +324,7 @@ class Camera:
             CadstnError: naming the file on bad JSON, missing, unknown or nonsensical fields.
         """
         values = camera_fields(text, where, {f.name for f in fields(Camera)})
-        for name in ("invalid", "distortion"):
-            values[name] = tuple(values.get(name, ()))
+        values["invalid"] = tuple(values.get("invalid", ()))
         try:
             return Camera(**values)
         except CadstnError as error:

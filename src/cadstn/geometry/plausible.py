@@ -198,7 +198,8 @@ def _steps_wrong(steps: NDArray[np.int64], camera: Camera) -> str | None:
         return f"no depth is above {largest}: an 8-bit picture in 16 bits, not distances?"
     if len(values) >= 8:
         common = int(np.gcd.reduce(values))
-        if common in (256, 257) or common > 100:
+        # So many steps of such a length are no picture's: a unit that is too long.
+        if (common in (256, 257) or common > 100) and largest <= 65535:
             return (
                 f"all depths are multiples of {common}: an 8-bit picture stretched to 16 bits, "
                 "not distances"

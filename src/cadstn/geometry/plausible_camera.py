@@ -16,8 +16,10 @@ def implausible_camera(camera: Camera) -> list[str]:
     It finds another order or resolution, a field of view or centre that no depth camera has, and
     pixels that are not square.
     """
-    if not (camera.width and camera.height) or _usual(camera):
+    if not (camera.width and camera.height):
         return []
+    if _usual(camera):
+        return _turned(camera)
     order = _other_order(camera)
     if order is not None:
         return [order]
@@ -43,6 +45,21 @@ def implausible_camera(camera: Camera) -> list[str]:
             "square, unless the image was stretched"
         )
     return found
+
+
+def _turned(camera: Camera) -> list[str]:
+    """A line where cx and cy fit well only if they change places, as in a turned picture."""
+    middle = (camera.width - 1) / 2, (camera.height - 1) / 2
+
+    def away(cx: float, cy: float) -> float:
+        return max(abs(cx - middle[0]) / camera.width, abs(cy - middle[1]) / camera.height)
+
+    if away(camera.cy, camera.cx) > 0.03 or away(camera.cx, camera.cy) < 0.1:
+        return []
+    return [
+        f"camera cx {camera.cx:g} and cy {camera.cy:g} fit {camera.width}x{camera.height} pixels "
+        "if they change places: cx,cy in another order, or a picture that was turned by 90 degrees"
+    ]
 
 
 def _usual(camera: Camera) -> bool:

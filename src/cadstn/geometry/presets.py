@@ -155,11 +155,13 @@ PRESETS: dict[str, Preset] = {
 
 
 def other_mode(camera: Camera, width: int, height: int) -> str:
-    """Offer the other modes of a known camera that frames of this shape come from; else nothing.
+    """Offer the other modes of a known camera that frames of this shape come from, or a turn.
 
     >>> other_mode(PRESETS["d435"].camera, 320, 240)
     '; its mode of this shape: --camera d435-640 --scale 0.5'
     """
+    if (width, height) == (camera.height, camera.width):
+        return "; or turn the picture by 90 degrees: it lies on its side"
     # Products have equal numbers, and the camera may come from another process.
     same = [preset for preset in PRESETS.values() if preset.camera is camera]
     same = same or [preset for preset in PRESETS.values() if preset.camera == camera]

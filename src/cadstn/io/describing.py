@@ -34,6 +34,7 @@ def describe(recording: Recording) -> dict[str, Any]:
     valid = np.concatenate(sampled)
     p1, p50, p99 = np.percentile(valid, (1, 50, 99)).tolist()
     truth, camera = recording.truth_xyz_mm, recording.camera
+    last_s = recording.time_s(len(recording) - 1)
     return {
         "path": str(recording.path),
         "frames": len(recording),
@@ -42,12 +43,13 @@ def describe(recording: Recording) -> dict[str, Any]:
         "shots": 1 + len(recording.cuts),
         "size": [camera.width, camera.height],
         "fps": camera.fps,
-        "duration_s": len(recording) / camera.fps,
+        # To the end of the last frame.
+        "duration_s": round(last_s - recording.time_s(0) + 1 / camera.fps, 6),
         "camera": json.loads(camera.to_json()),
         "skeleton": None if recording.skeleton is None else recording.skeleton.name,
         "truth_joints": None if truth is None else truth.shape[1],
         "truth_frames": 0 if truth is None else int(np.isfinite(truth[:, 0, 0]).sum()),
         "depth_mm": {"nearest": float(valid.min()), "p1": p1, "p50": p50, "p99": p99},
-        "invalid_share": 1.0 - valid.size / pixels,
+        "invalid_share": round(1.0 - valid.size / pixels, 6),
         "warnings": warnings,
     }

@@ -50,6 +50,21 @@ def checked_labels(arrays: Arrays, frames: int | None = None) -> Labels:
     return Labels(skeleton, truth, tuple(sorted({int(cut) for cut in cuts} - {0})))
 
 
+def checked_times(arrays: Arrays, frames: int) -> NDArray[np.float64] | None:
+    """Seconds of each frame, where a file holds them."""
+    if "time_s" not in arrays:
+        return None
+    times_s = np.asarray(arrays["time_s"])
+    if times_s.shape != (frames,) or times_s.dtype.kind not in "iuf":
+        raise CadstnError(
+            f"time_s is {times_s.dtype} of shape {times_s.shape}",
+            hint=f"store {frames} numbers, seconds from the first frame on",
+        )
+    if not (np.isfinite(times_s).all() and (np.diff(times_s) > 0).all()):
+        raise CadstnError("time_s does not go forward", hint="store seconds that increase")
+    return times_s.astype(np.float64)
+
+
 def _check_truth(truth: NDArray[Any], skeleton: Skeleton | None, frames: int | None) -> None:
     if truth.ndim != 3 or truth.shape[2] != 3 or not truth.size or truth.dtype.kind != "f":
         raise CadstnError(

@@ -16,9 +16,9 @@ from cadstn.geometry.camera import KNOWN_CAMERAS, Camera, DepthMm, parse_camera
 from cadstn.io.arrays import load_npy, load_npz, npz_names
 from cadstn.io.azure import AzureDepth, open_azure
 from cadstn.io.bags import Bag, is_bag, open_bag
-from cadstn.io.files import Arrays, error_context, read_png, to_mm
+from cadstn.io.files import error_context, read_png, to_mm
 from cadstn.io.images import IMAGES
-from cadstn.io.labels import LABEL_KEYS, Labels, checked_labels, read_labels
+from cadstn.io.labels import LABEL_KEYS, Labels, checked_labels, checked_times, read_labels
 from cadstn.io.layouts import check_inside, in_order, layout_camera, shots_of, times_of
 from cadstn.io.recording import ReadFrame, Recording
 
@@ -121,22 +121,7 @@ def _open_npz(path: Path, given: Camera | None) -> Recording:
     camera = given or Camera.from_json(str(arrays["camera"]), where=f"{path}, array 'camera'")
     units = _as_frames(arrays[key])
     recording = _of_array(path, units, camera, checked_labels(arrays, len(units)))
-    return replace(recording, times_s=_times(arrays, len(units)))
-
-
-def _times(arrays: Arrays, frames: int) -> NDArray[np.float64] | None:
-    """Seconds of each frame, where a file holds them."""
-    if "time_s" not in arrays:
-        return None
-    times_s = np.asarray(arrays["time_s"])
-    if times_s.shape != (frames,) or times_s.dtype.kind not in "iuf":
-        raise CadstnError(
-            f"time_s is {times_s.dtype} of shape {times_s.shape}",
-            hint=f"store {frames} numbers, seconds from the first frame on",
-        )
-    if not (np.isfinite(times_s).all() and (np.diff(times_s) > 0).all()):
-        raise CadstnError("time_s does not go forward", hint="store seconds that increase")
-    return times_s.astype(np.float64)
+    return replace(recording, times_s=checked_times(arrays, len(units)))
 
 
 def _as_frames(array: NDArray[Any]) -> NDArray[Any]:
@@ -241,7 +226,9 @@ def _folder_camera(path: Path, shots: list[Path], every: list[Path]) -> Camera:
             raise CadstnError(
                 "holds the results of a tracking, not a recording",
                 where=path,
-                hint="give the recording itself; 'cadstn retarget' and 'score' take joints.npz",
+                hint="it hides the packaged recording: give it another name"
+                if str(path) == "demo"
+                else "give the recording itself; 'cadstn retarget' and 'score' take joints.npz",
             )
         raise _no_camera(path, "camera.json")
     cameras = [parse_camera(str(file)) for file in files]

@@ -13,7 +13,7 @@ from cadstn.errors import CadstnError
 from cadstn.geometry.camera import Camera
 from cadstn.geometry.skeleton import SKELETONS, Skeleton
 from cadstn.io.files import Arrays, error_context, write_png
-from cadstn.io.labels import checked_labels
+from cadstn.io.labels import checked_labels, checked_times
 from cadstn.io.whole import is_taken, new_path
 
 _Frames = Iterable[tuple[NDArray[np.uint16], Camera]]
@@ -27,6 +27,7 @@ def write_recording(
     truth_xyz_mm: ArrayLike | None = None,
     skeleton: Skeleton | None = None,
     cuts: Sequence[int] = (),
+    time_s: ArrayLike | None = None,
 ) -> None:
     """Write a recording: a folder, or one file if the name ends in ``.npz``.
 
@@ -40,10 +41,11 @@ def write_recording(
         truth_xyz_mm: (N, K, 3) joints in mm, all NaN in frames without a hand.
         skeleton: the joints' convention, one of `SKELETONS`.
         cuts: indices of the first frames of all shots but the first.
+        time_s: (N,) seconds of the frames, which increase; an ``.npz`` file keeps them.
 
     Raises:
         CadstnError: naming the path, if something is there, it cannot be written, or a frame, the
-            truth, the skeleton or a cut makes no sense.
+            truth, the skeleton, a cut or a time makes no sense.
     """
     path = Path(path)
     arrays: dict[str, Any] = {}
@@ -61,6 +63,10 @@ def write_recording(
             arrays["skeleton"] = np.array(skeleton.name)
         if len(cuts):
             arrays["cuts"] = np.asarray(cuts)
+        if time_s is not None:
+            if path.suffix != ".npz":
+                raise CadstnError("a folder keeps no times", hint="give the name of an .npz file")
+            arrays["time_s"] = np.asarray(time_s)
         checked_labels(arrays)  # what is wrong whatever the frames, before they are made
     write = _write_npz if path.suffix == ".npz" else _write_folder
     with new_path(path) as temporary:
@@ -112,3 +118,4 @@ def _must_hold_frames(count: int, labels: Arrays) -> None:
     if count == 0:
         raise CadstnError("no frames to write", hint="give at least one")
     checked_labels(labels, count)
+    checked_times(labels, count)

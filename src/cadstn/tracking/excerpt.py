@@ -42,7 +42,7 @@ def part_of(
     def read_part(index: int, camera: Camera) -> DepthMm:
         return read(kept[index], camera)
 
-    truth = recording.truth_xyz_mm
+    truth, times_s = recording.truth_xyz_mm, recording.times_s
     # A cut lies where the next frame that is kept belongs to another shot.
     shots = [sum(cut <= frame for cut in recording.cuts) for frame in kept]
     return replace(
@@ -52,4 +52,5 @@ def part_of(
         truth_xyz_mm=None if truth is None else truth[start:end:every],
         cuts=tuple(i for i in range(1, len(shots)) if shots[i] != shots[i - 1]),
         _read=read_part,
+        times_s=None if times_s is None else times_s[start:end:every],
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -16,6 +17,7 @@ from cadstn.errors import CadstnError
 from cadstn.geometry.plausible import describe_scene
 from cadstn.geometry.skeleton import Skeleton
 from cadstn.io.whole import writing
+from cadstn.io.workers import ignored
 from cadstn.tracking.live import JsonLines, Tracked
 from cadstn.tracking.rerun_view import RerunView
 from cadstn.tracking.serve import PageView
@@ -133,10 +135,12 @@ class Listeners:
             CadstnError: if something cannot be written any more, such as on a full disk.
         """
         picture = cache(lambda: self._draw(seen))  # drawn once, and only if an output needs it
-        self._torn = True
         for line in self._lines:
-            line(seen)
-        self._torn = False
+            try:
+                line(seen)
+            except (OSError, CadstnError):  # and no Ctrl-C, which comes between two lines
+                self._torn = True
+                raise
         for view in self._views:
             view(seen, picture)
         if self._out is not None:
@@ -161,6 +165,10 @@ class Listeners:
         return self
 
     def __exit__(self, *error: object) -> None:
+        with ignored(signal.SIGINT):  # a second Ctrl-C would cut the files off
+            self._close(any(error))
+
+    def _close(self, failed: bool) -> None:
         if self._video is not None:
             self._video.close()
         try:
@@ -172,7 +180,7 @@ class Listeners:
         try:
             self._put_in_place(self._out)
         except CadstnError:
-            if not any(error):  # else the first error is reported
+            if not failed:  # else the first error is reported
                 raise
 
     def _put_in_place(self, out: Path) -> None:

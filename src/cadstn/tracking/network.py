@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cadstn.errors import CadstnError
 from cadstn.geometry.skeleton import KNUCKLES, Skeleton
 from cadstn.io.onnx_check import COMPACT_OUTPUTS, PAPER_OUTPUTS, run_network
 
@@ -133,6 +134,16 @@ class Network:
     provider: str = "cpu"
     detector: Detector | None = None
     own_detector: bool = False
+
+    def __deepcopy__(self, memo: object) -> Network:
+        """Itself: it has no state, and a session is not copied."""
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        raise CadstnError(
+            "a network is not pickled, nor is a Tracker",
+            hint="pickle tracker.state; load_network makes the network again",
+        )
 
     @property
     def cube_mm(self) -> float:

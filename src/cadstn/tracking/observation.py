@@ -301,7 +301,7 @@ def _hand(
         True,
         how,
         np.count_nonzero(support) / len(support),
-        seen.crop.center_xyz_mm,
+        seen.crop.center_xyz_mm.copy(),  # a hand is the user's, who may change it
         seen.crop.cube_mm,
         out.w1[0].mean(-1),
         support.astype(np.float32),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import platform
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -36,6 +37,8 @@ OUTPUTS = (
 #: The video, and what it is called where OpenCV writes no WebM.
 VIDEOS = ("overlay.webm", "overlay.mp4")
 _SHEET_FRAMES = 12
+#: Files of hands after the first.
+_HANDS = re.compile(r"joints-[2-9]\d*\.(npz|csv)")
 
 
 @dataclass(frozen=True)
@@ -92,8 +95,15 @@ def track_recording(
     others = range(1, len(tracker.state.tracks))
     names = [*OUTPUTS, *(name for name in VIDEOS if name not in OUTPUTS)]
     names += [f"{hand_name(place)}.{kind}" for place in others for kind in ("npz", "csv")]
+    # Of a run before, with more hands.
+    old = [path.name for path in out.glob("joints-*") if _HANDS.fullmatch(path.name)]
+    optional = [*VIDEOS, *(name for name in old if name not in names)]
     with whole_folder(
-        out, names, optional=VIDEOS, inputs=[recording.path], summary="summary.json"
+        out,
+        dict.fromkeys([*names, *old]),
+        optional=optional,
+        inputs=[recording.path],
+        summary="summary.json",
     ) as work:
         summary = _track_into(
             recording, tracker, work, on_bad, on_frame, on_warning, video, dict(about or {})
@@ -134,7 +144,9 @@ def _track_into(
             if frame.cut:
                 tracker.reset()
             began = time.perf_counter()
-            hands = tracker.update_all(frame.depth, frame.camera, unit="mm", check=False)
+            hands = tracker.update_all(
+                frame.depth, frame.camera, frame.time_s, unit="mm", check=False
+            )
             hand, others = hands[0], hands[1:]
             took_ms.append((time.perf_counter() - began) * 1000)
             lines = check.depth(frame.depth, recording.camera)
@@ -178,7 +190,7 @@ def _empty(recording: Recording, skeleton: Skeleton) -> Tracked:
     return Tracked(
         np.full((frames, joints, 3), np.nan, np.float32),
         np.zeros(frames, np.bool_),
-        np.arange(frames) / recording.camera.fps,
+        np.array([recording.time_s(index) for index in range(frames)]),
         recording.names,
         skeleton,
         np.zeros((frames, joints), np.float32),

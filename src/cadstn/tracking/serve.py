@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import json
 import logging
@@ -85,7 +86,9 @@ class PageView:
             why = getattr(error, "strerror", None) or error
             raise CadstnError(
                 f"cannot listen at {host}, port {port} ({why})",
-                hint="give another port: --serve 8766",
+                hint="give another port: --serve 8766"
+                if getattr(error, "errno", None) == errno.EADDRINUSE
+                else "give an address of this machine, and a port from 1024 to 65535",
             ) from None
         port = self._server.socket.getsockname()[1]
         name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)

@@ -139,9 +139,12 @@ class Tracker:
         threads: int | None = None,
         fit: bool = True,
     ) -> None:
-        for name, value in (("window", window), ("hands", hands), ("detect_every", detect_every)):
+        numbers: dict[str, object] = {"hands": hands, "detect_every": detect_every}
+        if window is not None:
+            numbers["window"] = window
+        for name, value in numbers.items():
             whole = isinstance(value, Integral) and not isinstance(value, bool)
-            if value is not None and not (whole and value >= 1):
+            if not (whole and value >= 1):  # type: ignore[operator]
                 raise CadstnError(f"{name} is {value!r}", hint="give a whole number, 1 or more")
         self.network = (
             weights if isinstance(weights, Network) else load_network(weights, threads=threads)
@@ -153,12 +156,17 @@ class Tracker:
 
     def reset(self) -> None:
         """Forget everything: the next frame begins a new stream."""
-        self.state = self.state.again(self.network)
+        self.state, self._frame = self.state.again(self.network), None
+        self._check, self._times = StreamCheck(), StepCheck()
 
     def why_lost(self) -> str:
-        """One line on why the last frame shows no hand; empty where it shows one."""
-        if self._frame is None or any(hand.found for hand in self.state.hands):
+        """One line on why the last frame shows no hand; empty where its first place has one."""
+        if self._frame is None or self.state.hands[0].found:
             return ""
+        others = [place for place, hand in enumerate(self.state.hands) if hand.found]
+        if others:
+            where = f"the hand in view is in place {others[0]}"
+            return f"no hand in place 0: {where}, see update_all"
         return f"no hand found: {describe_scene(self._frame.depth_mm, refusals(self.state))}"
 
     @property

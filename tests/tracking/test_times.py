@@ -1,0 +1,104 @@
+"""A recording's own times: they are tracked by, kept, cut with the frames and described."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import cadstn
+from cadstn.cli import cli
+from cadstn.errors import CadstnError
+from cadstn.io import Frame, open_recording
+from cadstn.tracking.excerpt import part_of
+from cadstn.tracking.results import track_recording
+
+TIMES_S = [5.0, 5.1, 5.2, 5.3, 8.3, 8.4, 8.5]  # ten frames a second, and a pause
+
+
+@pytest.fixture(scope="module")
+def frames() -> list[Frame]:
+    with resources.as_file(resources.files("cadstn") / "demo") as path:
+        return list(part_of(open_recording(path), 0, len(TIMES_S)))
+
+
+@pytest.fixture
+def timed(frames: list[Frame], tmp_path: Path) -> Path:
+    path = tmp_path / "timed.npz"
+    depth = [np.rint(frame.depth).astype(np.uint16) for frame in frames]
+    cadstn.write_recording(path, depth, frames[0].camera, time_s=TIMES_S)
+    return path
+
+
+def test_track_takes_the_recordings_times(timed: Path, tmp_path: Path) -> None:
+    recording, out = open_recording(timed), tmp_path / "out"
+    summary = track_recording(recording, cadstn.Tracker(), out, video=False)
+    assert np.load(out / "joints.npz")["time_s"].tolist() == TIMES_S
+    assert [row.split(",")[1] for row in (out / "joints.csv").read_text().splitlines()[1:3]] == [
+        "5.0000", "5.1000",
+    ]  # fmt: skip
+    assert summary["searches"] == 2  # the pause begins a new stream
+    # One road: the loop of the guide finds the same joints.
+    tracker = cadstn.Tracker()
+    joints_mm = [tracker.update(f.depth, f.camera, f.time_s).joints_mm for f in recording]
+    np.testing.assert_array_equal(np.stack(joints_mm), np.load(out / "joints.npz")["joints_xyz_mm"])
+
+
+def test_times_stay_with_their_frames(timed: Path) -> None:
+    part = part_of(open_recording(timed), 1, None, 2)
+    assert [frame.time_s for frame in part] == TIMES_S[1::2]
+    about = json.loads(CliRunner().invoke(cli, ["info", str(timed), "--json"]).output)
+    assert about["duration_s"] == pytest.approx(3.5 + 1 / 30, abs=1e-5)
+
+
+def test_times_that_cannot_be_kept_are_refused(frames: list[Frame], tmp_path: Path) -> None:
+    depth, camera = [frames[0].depth.astype(np.uint16)] * 2, frames[0].camera
+    with pytest.raises(CadstnError, match="folder: a folder keeps no times"):
+        cadstn.write_recording(tmp_path / "folder", depth, camera, time_s=[0, 1])
+    for wrong in ([0.0], [1.0, 0.5], ["a", "b"]):
+        with pytest.raises(CadstnError, match="time_s"):
+            cadstn.write_recording(tmp_path / "a.npz", depth, camera, time_s=wrong)
+    assert not list(tmp_path.iterdir())
+
+
+def test_another_run_takes_the_files_of_more_hands_away(timed: Path, tmp_path: Path) -> None:
+    recording, out = open_recording(timed), tmp_path / "out"
+    track_recording(recording, cadstn.Tracker(hands=3), out, video=False)
+    (out / "joints-mine.npz").touch()
+    assert {"joints-2.npz", "joints-3.csv"} <= {file.name for file in out.iterdir()}
+    track_recording(recording, cadstn.Tracker(hands=2), out, video=False)
+    assert {file.name for file in out.glob("joints-*")} == {
+        "joints-2.npz", "joints-2.csv", "joints-mine.npz",
+    }  # fmt: skip
+
+
+@pytest.mark.skipif(os.name != "posix", reason="of signals")
+def test_a_second_interrupt_leaves_what_was_written_whole(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "cadstn.cli", "live", "demo", "--loop", "--out", str(out)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as running:
+        part = out / "joints.jsonl.part"
+        for _ in range(1200):
+            if part.exists() and part.stat().st_size > 5000:
+                break
+            time.sleep(0.05)
+        running.send_signal(signal.SIGINT)
+        time.sleep(0.05)
+        running.send_signal(signal.SIGINT)
+        _, said = running.communicate(timeout=60)
+    assert "disk" not in said
+    assert "Traceback" not in said
+    lines = (out / "joints.jsonl").read_text().splitlines()
+    first, *hands = [json.loads(line) for line in lines]  # the first names the joints
+    assert first["joints"]
+    assert hands[0]["found"] in (True, False)
+    assert not part.exists()
