@@ -18,12 +18,15 @@ from cadstn.errors import CadstnError, Stopped
 if TYPE_CHECKING:
     from cadstn.train import Progress
 
-#: Runs of recipe `follow` one after the other, and what they set: the second has learned what a
-#: hand is, so other hands, more of them, and the first's own mistakes are worth more steps.
+#: Runs of recipe `follow` one after the other, and what they set: after the first it is known what
+#: a hand is, so other hands, more of them, and the mistakes of the run before are worth more steps.
 _FOLLOWED = {
     "follow": (),
     "again": (
         "seed=31", "prepared=200000", "spatial.steps=30000", "spatial.learning_rate=0.0015",
+    ),
+    "third": (
+        "seed=32", "prepared=300000", "spatial.steps=36000", "spatial.learning_rate=0.0015",
     ),
 }  # fmt: skip
 #: What `detector` and `shipped` take; recipes take every option.
