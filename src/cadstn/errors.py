@@ -83,6 +83,10 @@ def library(what: str, extra: str, *, otherwise: str = "", where: object = None)
         raise CadstnError(f"{what} ({cause})", where=where, hint=hint) from None
 
 
+#: Of more known names the nearest alone is a hint.
+_MANY = 30
+
+
 def nearest_name(name: str, known: Iterable[str]) -> str:
     """Return the nearest known name as the hint of an unknown one.
 
@@ -94,6 +98,8 @@ def nearest_name(name: str, known: Iterable[str]) -> str:
     names = sorted(known)
     # Longer names resemble none, and comparing them takes seconds.
     close = difflib.get_close_matches(name[:200], names, n=1)
+    if close and len(names) > _MANY:
+        return f"did you mean '{close[0]}'?"
     guess = f"did you mean '{close[0]}'? " if close else ""
     return f"{guess}known: {', '.join(names)}"
 

@@ -111,9 +111,20 @@ def info(
         return
     warnings = about.pop("warnings")
     for name, value in about.items():
-        echo(f"{name:>20}  {value}")
+        echo(f"{name:>20}  {_plain(value)}")
     for line in warnings:
         echo(f"warning: {line}", err=True)
+
+
+def _plain(value: object) -> str:
+    """A value of the description for people to read."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_plain(one)}" for name, one in value.items())
+    if isinstance(value, list):
+        return " ".join(map(_plain, value)) or "none"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return "none" if value is None else str(value)
 
 
 def _track(recording: Recording, out: Path, tracker: Tracker, video: bool = True) -> None:

@@ -142,6 +142,11 @@ def load_predictions(
         return joints
     if protocol is None:
         _must_exist(path)
+        with path.open("rb") as file:
+            if b"\0" in file.read(4096):
+                raise CadstnError(
+                    "not joints as text", where=path, hint="give a .txt or .npz file of joints"
+                )
         raise CadstnError(
             "a text file does not name its camera and joints",
             where=path,
