@@ -287,7 +287,7 @@ CASES = {
                             "--test", "2")),
     "synth --preview": Case(("synth", "{root}/out", "--preview")),
     "bank": Case(("bank", "{root}/b.bank", "--clips", "2", "--frames", "2", "--kind", "tiny",
-                  *SETTINGS), few=1),
+                  *SETTINGS), goes_on=r"b\.bank\.part", few=1),
     "train": Case(("train", "tiny", "--data", "{in}/a.bank", "--out", "{root}/run", *SETTINGS),
                   goes_on=r".*checkpoint.*", timed=_LOGS, few=1),
     "train detector": Case(("train", "detector", "--out", "{root}/run", "--set", "frames=4",

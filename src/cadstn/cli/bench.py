@@ -58,7 +58,7 @@ def track(
 @bench.command("train")
 @click.argument("name", metavar="RECIPE", default="compact")
 @click.option("--data", default="synthetic", show_default=True, help="As for 'cadstn train'.")
-@click.option("--split", default="train", show_default=True, help="As for 'cadstn train'.")
+@click.option("--split", help="As for 'cadstn train'.")
 @DEVICE
 @SETTINGS
 @click.option("--rounds", default=5, show_default=True, type=click.IntRange(1), help="Timed steps.")
@@ -67,7 +67,7 @@ def track(
 def train(
     name: str,
     data: str,
-    split: str,
+    split: str | None,
     device: str,
     settings: tuple[str, ...],
     rounds: int,
