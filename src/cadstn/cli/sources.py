@@ -79,7 +79,7 @@ def open_source(
 
     _mines_nothing(miner)
     path = Path(data)
-    if path.is_file() or path.suffix == ".bank":
+    if _is_bank(path):
         bank = open_bank(path)
         if split is not None:
             raise CadstnError("--split is of a data set", where=path, hint="leave it out")
@@ -98,6 +98,10 @@ def open_source(
     ) as bar:
         bank = build_bank(dataset, chosen.crop_rule(), on_frames=bar.update)
     return chosen, BankSource(bank, chosen, device)
+
+
+def _is_bank(path: Path) -> bool:
+    return path.is_file() or path.suffix == ".bank"  # one that is missing is named as such
 
 
 def _mines_nothing(miner: str | None) -> None:
@@ -142,8 +146,7 @@ def recipe_of(name: str, data: str, fields: dict[str, Any]) -> Recipe:
     from cadstn.data.bank import open_bank
 
     path = Path(data)
-    is_bank = path.is_file() or path.suffix == ".bank"
-    there = open_bank(path).about["set"] if is_bank else find_dataset(path).name
+    there = open_bank(path).about["set"] if _is_bank(path) else find_dataset(path).name
     return override(recipe(name, there), fields)
 
 

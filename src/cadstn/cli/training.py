@@ -131,9 +131,10 @@ def train(
                 on_message=_say,
             )  # fmt: skip
         except KeyboardInterrupt:
-            for part in out.glob("rendered-*.part"):
-                raise _interrupted(part) from None
-            raise
+            part = next(out.glob("rendered-*.part"), None)
+            if part is None:
+                raise
+            raise _interrupted(part) from None
         finally:
             leave()
     if not ranks.first:

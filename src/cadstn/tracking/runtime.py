@@ -64,17 +64,22 @@ def load_network(
             threads are not 1 or more.
     """
     chosen = _providers(provider)
-    whole = isinstance(threads, Integral) and not isinstance(threads, bool)
-    if threads is not None and not (whole and 1 <= threads <= _LARGEST_THREADS):
-        raise CadstnError(
-            f"threads is {threads!r}", hint=f"give a whole number from 1 to {_LARGEST_THREADS}"
-        )
+    if threads is not None:
+        check_count("threads", threads, _LARGEST_THREADS)
     if not (path is None or isinstance(path, str | os.PathLike)):
         raise CadstnError(f"weights are a {type(path).__name__}", hint="give the path of a file")
     if path is None:
         with shipped_weights() as shipped:
             return _load(shipped, chosen, threads)
     return _load(path_of(path), chosen, threads)
+
+
+def check_count(name: str, value: object, most: int = 2**31) -> None:
+    """Raise CadstnError for what is no whole number from 1 to ``most``."""
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if not (whole and 1 <= value <= most):  # type: ignore[operator]
+        limit = "1 or more" if most == 2**31 else f"1 to {most}"
+        raise CadstnError(f"{name} is {value!r}", hint=f"give a whole number, {limit}")
 
 
 def _providers(name: str | None) -> list[str]:

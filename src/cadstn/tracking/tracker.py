@@ -6,14 +6,13 @@ import warnings
 import zlib
 from collections.abc import Sequence
 from dataclasses import replace
-from numbers import Integral
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cadstn.errors import CadstnError, CadstnWarning
+from cadstn.errors import CadstnWarning
 from cadstn.geometry.arrays import require_camera
 from cadstn.geometry.camera import Camera, DepthMm
 from cadstn.geometry.plausible import StreamCheck, describe_scene
@@ -21,7 +20,7 @@ from cadstn.tracking.clock import StepCheck
 from cadstn.tracking.hand import DETECT_EVERY, Frame, Hand, State, as_frame, refusals
 from cadstn.tracking.network import Network
 from cadstn.tracking.observation import observe
-from cadstn.tracking.runtime import load_network
+from cadstn.tracking.runtime import check_count, load_network
 
 #: The paper's window (section IV): its temporal network begins anew every so many frames.
 WINDOW = 16
@@ -139,13 +138,10 @@ class Tracker:
         threads: int | None = None,
         fit: bool = True,
     ) -> None:
-        numbers: dict[str, object] = {"hands": hands, "detect_every": detect_every}
+        check_count("hands", hands)
+        check_count("detect_every", detect_every)
         if window is not None:
-            numbers["window"] = window
-        for name, value in numbers.items():
-            whole = isinstance(value, Integral) and not isinstance(value, bool)
-            if not (whole and value >= 1):  # type: ignore[operator]
-                raise CadstnError(f"{name} is {value!r}", hint="give a whole number, 1 or more")
+            check_count("window", window)
         self.network = (
             weights if isinstance(weights, Network) else load_network(weights, threads=threads)
         )
