@@ -300,14 +300,16 @@ def test_every_command_explains_itself(command: str) -> None:
     assert len(result.output.splitlines()) > 5
 
 
-def test_a_stop_that_was_asked_for_is_no_error(
+def test_a_stop_that_was_asked_for_is_one_line_and_no_success(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def stopped(standalone_mode: bool) -> None:
         raise Stopped("spatial", 76)
 
     monkeypatch.setattr("cadstn.cli.cli", stopped)
-    main()
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 130
     printed = capsys.readouterr().err
     assert printed.strip() == "stopped after step 76 of the spatial stage; the same command goes on"
 

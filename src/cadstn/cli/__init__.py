@@ -92,7 +92,8 @@ def main() -> None:
     try:
         code = cli(standalone_mode=False)
     except Stopped as stopped:
-        click.echo(f"\n{stopped}; the same command goes on", err=True)
+        # As after Ctrl-C elsewhere: what a shell was to do after a whole training must not begin.
+        _end(f"\n{stopped}; the same command goes on", 128 + signal.SIGINT)
     except CadstnError as error:
         _end(f"error: {error}")
     except click.ClickException as error:
