@@ -114,6 +114,13 @@ def test_a_unit_that_is_given_is_taken(unit: str | float, scale: float) -> None:
         np.testing.assert_allclose(as_depth_mm(whole, CAMERA, unit=unit), MM, rtol=1e-6)
 
 
+@pytest.mark.parametrize("unit", [None, "mm", "m"])
+def test_more_than_float32_holds_is_not_measured(unit: str | None) -> None:
+    far = MM.astype(np.float64)
+    far[0, :2] = 1e300, -1e300
+    assert as_depth_mm(far, CAMERA, unit=unit)[0, :2].tolist() == [np.inf, -np.inf]  # no warning
+
+
 def test_marks_of_nothing_stay_nothing_in_a_given_unit() -> None:
     marked = replace(CAMERA, invalid=(32001,))
     raw = np.full((24, 32), 5000, np.uint16)

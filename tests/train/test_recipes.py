@@ -120,6 +120,10 @@ def test_the_paper_s_single_networks_have_no_compact_form() -> None:
 def test_unknown_recipe_names_the_nearest() -> None:
     with pytest.raises(CadstnError, match=r"no recipe 'compct'; did you mean 'compact'\?"):
         recipe("compct")
+    with pytest.raises(CadstnError, match=r"no recipe 'shiped'; did you mean 'shipped'\?"):
+        recipe("shiped")
+    with pytest.raises(CadstnError, match="'shipped' is no recipe; 'cadstn train shipped' trains"):
+        recipe("shipped")
     with pytest.raises(CadstnError, match=r"no recipe 'spatial\.nyv'; did you mean 'nyu'\?"):
         recipe("spatial.nyv")
     with pytest.raises(CadstnError, match=r"'paper\.tiny' names two kinds"):

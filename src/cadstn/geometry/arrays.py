@@ -68,7 +68,7 @@ def as_depth_mm(depth: Any, camera: Camera, unit: str | float | None = None) -> 
             )
         return camera.depth_mm(array if packed else _steps(array))
     _refuse_metres(array)
-    return camera.straightened(np.ascontiguousarray(array, np.float32))
+    return camera.straightened(_float32(array))
 
 
 def quantiles(values: ArrayLike, shares: Sequence[float]) -> list[float]:
@@ -151,12 +151,18 @@ def _in_unit(array: NDArray[Any], camera: Camera, unit: str | float) -> DepthMm:
     if array.dtype.kind == "i" and array.min(initial=0) < 0:
         raise CadstnError(f"the smallest depth is {array.min()}", hint="clip negatives to 0")
     if array.dtype.kind == "f" and factor == 1:  # a recording's frames: no product, no copy
-        return np.ascontiguousarray(array, np.float32)
+        return _float32(array)
     if array.dtype.kind != "f" and camera.invalid:
         array = np.where(np.isin(array, camera.invalid), 0, array)
     if array.dtype == np.uint16:
         array = np.where(array == 65535, 0, array)
-    return np.ascontiguousarray(array * factor, np.float32)
+    return _float32(array * factor)
+
+
+def _float32(array: NDArray[Any]) -> DepthMm:
+    """Without NumPy's warning: what is larger than float32 holds becomes infinite, not measured."""
+    with np.errstate(over="ignore"):
+        return np.ascontiguousarray(array, np.float32)
 
 
 def _refuse_metres(depth: NDArray[Any]) -> None:

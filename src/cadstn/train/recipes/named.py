@@ -18,6 +18,9 @@ from cadstn.train.recipes.recipe import Recipe
 
 SETS = ("rendered", "nyu", "icvl", "msra", "hands2017", "dexycb", "recordings")
 
+#: What ``cadstn train`` takes beside recipes: neither is of a network and a set.
+_COMMANDS = ("detector", "shipped")
+
 _SKELETONS = {
     **dict.fromkeys(SETS, "hand21"), "nyu": "nyu14", "icvl": "icvl16", "msra": "msra21",
 }  # fmt: skip
@@ -217,7 +220,9 @@ def recipe(name: str, data: str = "rendered") -> Recipe:
     for word in name.split("."):
         sort = next((sort for sort, words in sorts.items() if word in words), None)
         if sort is None:
-            words = [word for words in sorts.values() for word in words]
+            if name in _COMMANDS:
+                raise CadstnError(f"'{name}' is no recipe", hint=f"'cadstn train {name}' trains it")
+            words = [*_COMMANDS, *(word for words in sorts.values() for word in words)]
             raise CadstnError(f"no recipe '{name}'", hint=nearest_name(word, words))
         if sort in found:
             raise CadstnError(f"recipe '{name}' names two {sort}s", hint="write NETWORK.SET.KIND")
