@@ -63,15 +63,19 @@ def test_windows_forget_and_shots_are_never_crossed(small_icvl: Path) -> None:
     assert odd.counts == [*range(1, 7)] * 3 + [1, 2] + [*range(1, 7)] * 3 + [1, 2]
 
 
-def test_the_found_center_knows_nothing_of_the_truth(small_icvl: Path) -> None:
-    dataset = open_dataset(small_icvl, "test")
-    done = predict({"a": (Echo(center="mass"), 8)}, dataset, "found")["a"]
+def test_the_found_center_knows_nothing_of_the_truth(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="rendering needs PyTorch (extra train)")
+    from cadstn.synth.datasets import write_dataset
+
+    write_dataset(tmp_path, "icvl", train=22, test=40, seed=3)  # hands: no detector takes sticks
+    dataset = open_dataset(tmp_path, "test")
+    done = predict({"a": (Echo(center="tracked"), 8)}, dataset, "found")["a"]
     off = np.linalg.norm(done.centers_mm - dataset.joints_xyz_mm.mean(1), axis=-1)
-    assert np.nanmedian(off) < 60
+    assert off.max() < 20
     # Moving the labels moves crops around the truth, not those around what was found.
-    moved = open_dataset(small_icvl, "test")
+    moved = open_dataset(tmp_path, "test")
     moved.joints_xyz_mm[...] += (30.0, 0, 0)
-    again = predict({"a": (Echo(center="mass"), 8)}, moved, "found")["a"]
+    again = predict({"a": (Echo(center="tracked"), 8)}, moved, "found")["a"]
     assert np.array_equal(again.centers_mm, done.centers_mm, equal_nan=True)
     truth = predict({"a": (Echo(), 8)}, moved, "truth")["a"]
     assert truth.centers_mm == pytest.approx(moved.joints_xyz_mm[:, 0])

@@ -46,9 +46,6 @@ def test_kinect_hand_is_nearer_than_the_person() -> None:
         assert hand.joints_mm[:, 2].max() < 850
 
 
-@pytest.mark.xfail(
-    strict=False, reason="an open palm is taken for the other hand (docs/model-card.md, LOG.md)"
-)
 def test_nyu_fingertips() -> None:
     """Fingertips and wrist of the labelled frame; labels 0, 6, 12, 18, 24 of 36 are the tips."""
     labels = KNOWN_CAMERAS["nyu"].to_xyz_mm(np.loadtxt(SHARED / "real/nyu/joints_uvd_36.txt"))

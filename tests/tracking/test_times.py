@@ -85,7 +85,13 @@ def test_another_run_takes_the_files_of_more_hands_away(timed: Path, tmp_path: P
 def test_a_second_interrupt_leaves_what_was_written_whole(tmp_path: Path) -> None:
     out = tmp_path / "out"
     command = [sys.executable, "-m", "cadstn.cli", "live", "demo", "--loop", "--out", str(out)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as running:
+    # A shell's background jobs ignore Ctrl-C, and what they start with them.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with running:
         part = out / "joints.jsonl.part"
         for _ in range(1200):
             if part.exists() and part.stat().st_size > 5000:

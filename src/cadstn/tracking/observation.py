@@ -40,12 +40,12 @@ _CANDIDATE = 0.1
 #: Log-odds that a new place is a hand: of the detector's score and the network's presence (both as
 #: logits) and the logarithm of the mean error scale in mm. A logistic regression on the choosing
 #: scenes of `cadstn.bench.alarms`, where what a first hand needs, `_SURE`, was chosen too (LOG.md).
-_SCORE, _PRESENCE, _SCALE, _BIAS = 0.83, 0.47, -3.17, 6.94
-_SURE = 0.0
-#: What a further hand needs beside one that is seen: none of 1,000 choosing scenes announces one.
-_MORE = 1.1
+_SCORE, _PRESENCE, _SCALE, _BIAS = 1.36, 0.57, -2.42, 5.9
+_SURE = 0.7
+#: What a further hand needs beside one that is seen: one of 1,000 choosing scenes announces one.
+_MORE = 1.6
 #: What a hand needs that is detected so near to where one was followed a frame ago: less.
-_AGAIN, _AGAIN_MM = -1.6, 250.0
+_AGAIN, _AGAIN_MM = -0.9, 250.0
 #: Presence that a hand must keep to be followed.
 _STILL_SURE = 0.7
 #: Of a network that predicts no presence: share of joints that must have surface at their place.
