@@ -38,8 +38,9 @@ MOST_RUNS = 2
 #: Detections of a lower score are no candidates, nor do they keep a hand that is followed.
 _CANDIDATE = 0.1
 #: Log-odds that a new place is a hand: of the detector's score and the network's presence (both as
-#: logits) and the logarithm of the mean error scale in mm. A logistic regression on the choosing
-#: scenes of `cadstn.bench.alarms`, where what a first hand needs, `_SURE`, was chosen too (LOG.md).
+#: logits) and the logarithm of the mean error scale in mm. Half way from the ones before to a
+#: logistic regression on the choosing scenes of `cadstn.bench.alarms`: that one lost hands around
+#: things. What a first hand needs, `_SURE`, was chosen there too, at 2 alarms of 1,000 (LOG.md).
 _SCORE, _PRESENCE, _SCALE, _BIAS = 1.36, 0.57, -2.42, 5.9
 _SURE = 0.7
 #: What a further hand needs beside one that is seen: one of 1,000 choosing scenes announces one.
