@@ -23,10 +23,7 @@ if TYPE_CHECKING:
 _FOLLOWED = {
     "follow": (),
     "again": (
-        "seed=31", "prepared=200000", "spatial.steps=30000", "spatial.learning_rate=0.0015",
-    ),
-    "third": (
-        "seed=32", "prepared=300000", "spatial.steps=36000", "spatial.learning_rate=0.0015",
+        "seed=31", "prepared=500000", "spatial.steps=66000", "spatial.learning_rate=0.0015",
     ),
 }  # fmt: skip
 #: What `detector` and `shipped` take; recipes take every option.
@@ -248,13 +245,13 @@ def _train_detector(out: Path, fields: dict[str, Any], only_print: bool) -> None
 def _train_shipped(out: Path) -> None:
     """Make all that ships from nothing, each step where it was left.
 
-    Detector, ``compact``, then ``follow`` three times, each with candidates mined by what came
-    before; one file, whose error scales hold two joints of three of the choosing set. On a Zen 4
-    with bf16: the detector's 131,072 frames at 68 a second on a core, its
-    19,000 steps at 3.4; ``compact``'s 250,000 crops at 12,000 a minute on a core, its 32,000 steps
-    at 3.1, or 5.0 on two; the first ``follow``'s crops and mining 15 minutes of two cores, its
-    10,000 steps at 5.1; the second's 30,000 in 100 minutes, its frames in 25; the third's
-    36,000 in two hours, its frames in 35 minutes. Some nine hours of two cores in all.
+    Detector, ``compact``, then ``follow`` twice, each with candidates mined by what came before;
+    one file, whose error scales hold two joints of three of the choosing set. On a Zen 4 with
+    bf16: the detector's 131,072 frames at 68 a second on a core, its 19,000 steps at 3.4;
+    ``compact``'s 250,000 crops at 12,000 a minute on a core, its 32,000 steps at 3.1, or 5.0 on
+    two; the first ``follow``'s crops and mining 15 minutes of two cores, its 10,000 steps at 5.1;
+    the second's 500,000 frames in an hour, its 66,000 steps in 220 minutes. Some nine hours of two
+    cores in all, and 41 GB of frames.
     """
     context = click.get_current_context()
     _train_detector(out / "detector", {}, False)
