@@ -184,6 +184,7 @@ def _umask() -> int:
 def test_shipped_begins_with_nothing_and_goes_on_from_its_own_parts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from cadstn import tracking
     from cadstn.cli import exporting, training
 
     calls: list[tuple[str, dict[str, object]]] = []
@@ -202,14 +203,22 @@ def test_shipped_begins_with_nothing_and_goes_on_from_its_own_parts(
         exporting.export, "callback", lambda **given: calls.append((str(given["out"]), given))
     )
     monkeypatch.setattr(training, "_error_scale", lambda weights, keep: 1.25)
+    monkeypatch.setattr(tracking, "load_network", lambda path: path)
+    monkeypatch.setattr(
+        training,
+        "fit_decision_to",
+        lambda network, path: calls.append((str(path), {"of": network})),
+    )
     out = tmp_path / "run"
     result = CliRunner().invoke(cli, ["train", "shipped", "--out", str(out)])
     assert result.exit_code == 0, result.output
     assert [path.removeprefix(f"{out}/") for path, _ in calls] == [
         "detector", "compact", "first.onnx", "follow", "follow.onnx", "again", "again.onnx",
-        "hand21.onnx",
+        "scaled.onnx", "decision.json", "hand21.onnx",
     ]  # fmt: skip
-    _, compact, first, follow, second, again, plain, export = (given for _, given in calls)
+    _, compact, first, follow, second, again, plain, scaled, decision, export = (
+        given for _, given in calls
+    )
     assert compact["start"] is None
     assert (first["run"], first["detector"]) == (out / "compact", f"{out}/detector")
     assert (follow["start"], follow["miner"]) == (f"{out}/compact", f"{out}/first.onnx")
@@ -219,4 +228,7 @@ def test_shipped_begins_with_nothing_and_goes_on_from_its_own_parts(
     assert plain["run"] == export["run"] == out / "again"
     assert export["detector"] == f"{out}/detector"
     assert not export["blend"]
-    assert (plain["error_scale"], export["error_scale"]) == (1, 1.25)
+    assert [given["error_scale"] for given in (plain, scaled, export)] == [1, 1.25, 1.25]
+    assert decision["of"] == out / "scaled.onnx"
+    assert plain["decision"] is scaled["decision"] is None
+    assert export["decision"] == out / "decision.json"

@@ -30,7 +30,7 @@ _CHOOSING = (6, 31)
 _STILL = 4  # frames a scene is still for
 _AT_ONCE = 16
 _TIMES = 2  # a reduced frame's pixels along one of the camera's
-_NEAR_MM = 60.0  # a hand's middle is this near to the truth's, or it is not that hand
+NEAR_MM = 60.0  # a hand's middle is this near to the truth's, or it is not that hand
 
 
 class Still(NamedTuple):
@@ -63,17 +63,20 @@ class Counts:
         return text
 
 
-def still_scenes(count: int, *, hands: float, choosing: bool = False) -> Iterator[Still]:
+def still_scenes(
+    count: int, *, hands: float, choosing: bool = False, first: int = 0
+) -> Iterator[Still]:
     """Render scenes that are still for four frames.
 
     Args:
-        count: how many scenes.
+        count: the number of the scene to end before.
         hands: share of them with a hand.
         choosing: of the seed that thresholds are chosen on, instead of the test's.
+        first: which scene to begin with.
     """
     seed = _CHOOSING if choosing else _SEED
-    for first in range(0, count, _AT_ONCE):
-        index = torch.arange(first, min(count, first + _AT_ONCE))
+    for begin in range(first, count, _AT_ONCE):
+        index = torch.arange(begin, min(count, begin + _AT_ONCE))
         scene = sample_whole(seed, index, hands=hands)
         focal = (scene.focal * _TIMES).tolist()
         width, height = WIDTH * _TIMES, HEIGHT * _TIMES
@@ -128,7 +131,7 @@ def alarms(
 
 def _is_one_of(hand: Hand, hands_mm: NDArray[np.float32]) -> bool:
     center = hand.joints_mm[[5, 9, 13, 17]].mean(0)
-    return bool((np.linalg.norm(hands_mm - center, axis=1) < _NEAR_MM).any())
+    return bool((np.linalg.norm(hands_mm - center, axis=1) < NEAR_MM).any())
 
 
 def real_alarms(network: Network, real: Path) -> dict[str, tuple[int, int]]:

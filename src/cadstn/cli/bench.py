@@ -17,10 +17,12 @@ from cadstn.cli.shared import (
     WEIGHTS,
     device_of,
     echo,
+    fit_decision_to,
     frames_bar,
     need_train,
     weights_at,
 )
+from cadstn.errors import CadstnError
 
 
 @click.group()
@@ -230,11 +232,18 @@ def model(
     help="Rendered scenes with and without a hand, so many each, four frames a scene.",
 )
 @click.option("--choosing", is_flag=True, help="The scenes that thresholds are chosen on.")
+@click.option("--fit-decision", type=click.Path(path_type=Path),
+              help="Instead: fit what takes a place for a hand, and write it.")  # fmt: skip
 @click.option("--real", type=click.Path(path_type=Path, exists=True, file_okay=False),
               help="Folder with no_hand, kinect2 and sr305.")  # fmt: skip
 @THREADS
 def alarms(
-    weights: Path | None, scenes: int, choosing: bool, real: Path | None, threads: int | None
+    weights: Path | None,
+    scenes: int,
+    choosing: bool,
+    fit_decision: Path | None,
+    real: Path | None,
+    threads: int | None,
 ) -> None:
     r"""Count hands announced where there is none, and hands found where there is one.
 
@@ -244,6 +253,7 @@ def alarms(
     \b
     cadstn bench alarms --real ../shared/real
     cadstn bench alarms --scenes 200 --choosing --weights hand.onnx
+    cadstn bench alarms --fit-decision decision.json --weights hand.onnx
     """
     need_train("cadstn bench alarms")
     from cadstn.bench.alarms import alarms as measure
@@ -251,6 +261,13 @@ def alarms(
     from cadstn.tracking import load_network
 
     network = load_network(weights, threads=threads)
+    if fit_decision is not None:
+        if real is not None or choosing:
+            raise CadstnError(
+                "--fit-decision counts nothing", hint="leave out --real and --choosing"
+            )
+        fit_decision_to(network, fit_decision)
+        return
     if real is not None:
         for name, (announced, frames) in real_alarms(network, real).items():
             echo(f"{name}: announced in {announced} of {frames} frames")

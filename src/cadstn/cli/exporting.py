@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,10 @@ if TYPE_CHECKING:
     "--error-scale", default=1.0, show_default=True,
     help="Factor of the predicted error scales: chosen on held-out frames, it calibrates.",
 )  # fmt: skip
+@click.option(
+    "--decision", type=click.Path(path_type=Path),
+    help="What takes a place for a hand, as 'cadstn bench alarms --fit-decision' writes it.",
+)  # fmt: skip
 @click.option("--spread", type=float, hidden=True, deprecated="It is now --error-scale.")
 @click.option(
     "--whole", type=click.Path(path_type=Path),
@@ -56,6 +61,7 @@ def export(
     blend: str | None,
     detector: str | None,
     error_scale: float,
+    decision: Path | None,
     spread: float | None,
     whole: Path | None,
     hands: int,
@@ -84,16 +90,20 @@ def export(
     need_train("cadstn export")
     from cadstn.export import export_onnx
     from cadstn.io.onnx_check import NAMES_IN_FILE
+    from cadstn.tracking.decision import read_decision
     from cadstn.train import load_model
     from cadstn.train.recipes import STAGES
 
     model, recipe = load_model(run)
+    wants = recipe.wanted()
+    if decision is not None:
+        wants = replace(wants, decision=read_decision(decision))
     about = {
         "skeleton": recipe.skeleton,
         "cube_mm": str(recipe.cube_mm),
         "recipe": recipe.to_json(),
         "cadstn": __version__,
-        "wants": recipe.wants(),
+        "wants": wants.to_json(),
     }
     mixed = None
     if blend is not None:

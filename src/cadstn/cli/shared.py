@@ -15,6 +15,7 @@ from cadstn.errors import CadstnError, escaped
 from cadstn.geometry.camera import KNOWN_CAMERAS, Camera, parse_camera
 
 if TYPE_CHECKING:
+    from cadstn.tracking import Network
     from cadstn.train import Start
 
 #: How many frames, clips or recordings: no more than memory has room for their numbers.
@@ -55,6 +56,18 @@ def frames_bar(name: str, length: int) -> Iterator[Callable[[], None]]:
     """A progress bar; what it gives is called once a frame."""
     with click.progressbar(length=length, label=name, file=sys.stderr) as bar:
         yield lambda: bar.update(1)
+
+
+def fit_decision_to(network: Network, path: Path) -> None:
+    """Fit what a network takes for a hand, with a progress bar, and write it."""
+    from cadstn.bench.decision import OTHERS, WITH, WITHOUT, fit_decision
+    from cadstn.tracking.decision import write_decision
+
+    scenes = (WITH, WITHOUT, OTHERS)
+    label = "scenes to decide on hands by"
+    with click.progressbar(length=sum(scenes), label=label, file=sys.stderr) as bar:
+        write_decision(fit_decision(network, scenes, bar.update), path)
+    echo(f"wrote {path}")
 
 
 def scaled_camera(path: str | Path, camera: str | None, scale: float | None) -> Camera | str | None:

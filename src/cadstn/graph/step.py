@@ -26,7 +26,7 @@ from cadstn.graph.views import (
     updated_view,
 )
 from cadstn.io.onnx_check import NAMES_IN_FILE
-from cadstn.tracking import canonical
+from cadstn.tracking import canonical, decision
 from cadstn.tracking import observation as source
 from cadstn.tracking.network import Wants
 
@@ -194,11 +194,12 @@ def _given_views(g: Graph, job: Value) -> list[Value]:
 def _sure(g: Graph, job: Value, presence: Value, error_scale: Value, parts: Parts) -> Value:
     """Log-odds that a candidate is a hand."""
     scale_mm = error_scale.reduced("Mean").cast(DOUBLE) * parts.wants.cube_mm / 2.0
+    weights = parts.wants.decision
     return (
-        logit(g, job.take([3])) * source._SCORE
-        + logit(g, presence) * source._PRESENCE
-        + g.op("Log", scale_mm) * source._SCALE
-        + source._BIAS
+        logit(g, job.take([3])) * weights.score
+        + logit(g, presence) * weights.presence
+        + g.op("Log", scale_mm) * weights.error_scale
+        + weights.bias
     )
 
 
@@ -206,9 +207,9 @@ def _least(g: Graph, job: Value, before: Value, seen: Value, parts: Parts) -> Va
     """What a candidate needs: less where a hand was a frame ago, more if another is seen."""
     track = unpacked(before, parts.bones)
     away = length(g, track.center - job.take([0, 1, 2]))
-    near = (track.followed > 0.0) & (away < source._AGAIN_MM)
-    new = g.where(seen, g.constant([source._MORE], DOUBLE), source._SURE)
-    return g.where(near, g.constant([source._AGAIN], DOUBLE), new)
+    near = (track.followed > 0.0) & (away < decision.AGAIN_MM)
+    new = g.where(seen, g.constant([decision.MORE], DOUBLE), 0.0)
+    return g.where(near, g.constant([decision.AGAIN], DOUBLE), new)
 
 
 def _jumped(parts: Parts, track: TrackRow, memory: Value, seen: Seen) -> Value:
@@ -274,7 +275,7 @@ def place_of(
     tracks, sides = before.take([0, 1, 2], axis=1), before.take(side_at(parts.bones), axis=1)
     followed = before.take(followed_at(parts.bones), axis=1) > 0.0
     away = length(g, tracks - center.reshape(1, 3), 1)
-    rank = g.where(followed, away, source._AGAIN_MM).least(source._AGAIN_MM)
+    rank = g.where(followed, away, decision.AGAIN_MM).least(decision.AGAIN_MM)
     if side is not None:  # it decides among places that followed nothing near
         rank = rank + (~sides.equals(side)).cast(DOUBLE)
     return g.op("ArgMin", g.where(seen, math.inf, rank), dtype=LONG, axis=0)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from cadstn.geometry.crop import CENTER_PX, Crop
 from cadstn.geometry.skeleton import KNUCKLES, WRIST
+from cadstn.tracking.decision import logit
 from cadstn.tracking.network import StreamState
 
 FloatArray = NDArray[np.floating]
@@ -176,12 +177,6 @@ def updated_view(
     average = before.left_logit + share * (news - before.left_logit)
     transform = _next_transform(before.transform, joints_mm, average > 0) if upright else IDENTITY
     return HandView(transform, average, before.frames + 1)
-
-
-def logit(probability: float) -> float:
-    """Log-odds, bounded where the probability is 0 or 1."""
-    likely = min(max(probability, 1e-6), 1 - 1e-6)
-    return math.log(likely / (1 - likely))
 
 
 def _next_transform(before: ViewTransform, joints_mm: FloatArray, left: bool) -> ViewTransform:

@@ -14,6 +14,7 @@ from cadstn.geometry.arrays import as_depth_mm
 from cadstn.geometry.camera import Camera, DepthMm
 from cadstn.tracking.bones import Bones
 from cadstn.tracking.canonical import HandView
+from cadstn.tracking.decision import Evidence
 from cadstn.tracking.holes import Holes
 from cadstn.tracking.network import Network, StreamState
 
@@ -118,6 +119,7 @@ class Refused(NamedTuple):
     wait: int  # frames until it may be tried again
     begun_with: int  # what ``wait`` began with
     reason: str  # why it was refused
+    evidence: Evidence | None = None  # what of it was not enough
 
     def waited(self) -> Refused:
         """One frame later."""
@@ -190,6 +192,7 @@ class Tried(NamedTuple):
     seen: Seen | None  # the hand, None if there is none
     runs: int = 0  # of the network that it took
     reason: str = ""  # why there is none
+    evidence: Evidence | None = None  # what of it was not enough
 
 
 def as_frame(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from cadstn.errors import CadstnError
 from cadstn.geometry.skeleton import KNUCKLES, Skeleton
 from cadstn.io.onnx_check import COMPACT_OUTPUTS, PAPER_OUTPUTS, run_network
+from cadstn.tracking.decision import DEFAULT, Decision
 
 if TYPE_CHECKING:
     from cadstn.tracking.detector import Detector
@@ -66,6 +67,7 @@ class Wants:
     # whether the graph has an input ``first`` (files of 0.1.0: it chose another network for a
     # hand's first frame)
     first: bool = False
+    decision: Decision = DEFAULT  # whether a new place is a hand
 
     def to_json(self) -> str:
         """One line of JSON."""
@@ -79,7 +81,8 @@ class Wants:
             KeyError, ValueError, TypeError: if the metadata is not that of an exported network.
         """
         if WANTS_KEY in about:
-            return Wants(**json.loads(about[WANTS_KEY]))
+            wants = Wants(**json.loads(about[WANTS_KEY]))
+            return replace(wants, decision=Decision(*wants.decision))
         config, recipe = json.loads(about["config"]), json.loads(about.get("recipe", "{}"))
         compact = config.get("trunk") == "residual"
         return Wants(
@@ -110,6 +113,7 @@ class Wants:
             raise ValueError(f"compact is {self.compact}")
         if not 1 <= self.cube_mm <= 10_000:
             raise ValueError(f"cube_mm is {self.cube_mm}")
+        self.decision.check()
 
 
 @dataclass(frozen=True)

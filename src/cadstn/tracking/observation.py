@@ -20,10 +20,10 @@ from cadstn.tracking.canonical import (
     canonical_image,
     given_view,
     joints_to_mm,
-    logit,
     transformed_memory,
     updated_view,
 )
+from cadstn.tracking.decision import AGAIN, AGAIN_MM, MORE, Evidence
 from cadstn.tracking.detector import Detection
 from cadstn.tracking.fit import fit_hand
 from cadstn.tracking.hand import Frame, Hand, Refused, Seen, State, Track, Tried, lost_hand
@@ -37,16 +37,6 @@ MOST_RUNS = 2
 
 #: Detections of a lower score are no candidates, nor do they keep a hand that is followed.
 _CANDIDATE = 0.1
-#: Log-odds that a new place is a hand: of the detector's score and the network's presence (both as
-#: logits) and the logarithm of the mean error scale in mm. Half way from the ones before to a
-#: logistic regression on the choosing scenes of `cadstn.bench.alarms`: that one lost hands around
-#: things. What a first hand needs, `_SURE`, was chosen there too, at 2 alarms of 1,000 (LOG.md).
-_SCORE, _PRESENCE, _SCALE, _BIAS = 1.36, 0.57, -2.42, 5.9
-_SURE = 0.7
-#: What a further hand needs beside one that is seen: one of 1,000 choosing scenes announces one.
-_MORE = 1.6
-#: What a hand needs that is detected so near to where one was followed a frame ago: less.
-_AGAIN, _AGAIN_MM = -0.9, 250.0
 #: Presence that a hand must keep to be followed.
 _STILL_SURE = 0.7
 #: Of a network that predicts no presence: share of joints that must have surface at their place.
@@ -136,9 +126,9 @@ def _acquire(
             track, center_mm, runs = _begun(network, frame, detection)
             side = "left" if track.view.left_logit > 0 else "right"
             place = _place(free, state.tracks, detection, side)
-        near = _away(state.tracks[place].center_mm, detection.center_mm) < _AGAIN_MM
+        near = _away(state.tracks[place].center_mm, detection.center_mm) < AGAIN_MM
         first = all(one is None for one in seen)
-        least = _AGAIN if near else _SURE if first else _MORE
+        least = AGAIN if near else 0.0 if first else MORE
         most = min(left, MOST_RUNS) - runs
         tried = _settle(network, track, frame, center_mm, detection.score, most, least)
         left -= runs + tried.runs
@@ -147,7 +137,7 @@ def _acquire(
             seen[place] = tried.seen
         else:
             wait = 1 if known is None else min(2 * known.begun_with, _LONGEST_WAIT)
-            refused.append(Refused(detection.center_mm, wait, wait, tried.reason))
+            refused.append(Refused(detection.center_mm, wait, wait, tried.reason, tried.evidence))
     return seen, tuple(one for one in refused if one.wait > -_LONGEST_WAIT)
 
 
@@ -160,7 +150,7 @@ def _place(
     """
 
     def rank(k: int) -> float:
-        away_mm = min(_away(tracks[k].center_mm, detection.center_mm), _AGAIN_MM)
+        away_mm = min(_away(tracks[k].center_mm, detection.center_mm), AGAIN_MM)
         return away_mm + (side is not None and tracks[k].side != side)
 
     return min(free, key=rank)
@@ -210,7 +200,7 @@ def _settle(
     center_mm: NDArray[np.float64],
     score: float | None,
     most: int,
-    least: float = _SURE,
+    least: float = 0.0,
 ) -> Tried:
     """Predict a hand at a place, and once more around its joints if the cube was badly placed.
 
@@ -228,9 +218,11 @@ def _settle(
         seen = predict(network, track, crop)
         # Of a badly placed cube the network is unsure: what counts for a new hand is the last run.
         last = runs == most or _placed(network, track, seen)
-        reason, support = _refusal(seen, frame, score if last else None, least)
+        evidence = _evidence(seen, score) if last else None
+        sure = evidence is None or network.wants.decision.log_odds(evidence) >= least
+        reason, support = _refusal(seen, frame, evidence, sure)
         if reason:
-            return Tried(None, runs, reason)
+            return Tried(None, runs, reason, evidence)
         center_mm = network.center_of(seen.joints_mm)
         if runs < most and _jumped(seen, track):
             track, center_mm = _after_jump(network, track, seen)
@@ -266,8 +258,16 @@ def _placed(network: Network, track: Track, seen: Prediction) -> bool:
     return _away(center_mm, seen.crop.center_xyz_mm) < _WELL_PLACED_MM
 
 
+def _evidence(seen: Prediction, score: float | None) -> Evidence | None:
+    """What is known of a new place; None of a hand that is followed, or without a presence."""
+    if score is None or seen.out.presence is None or seen.out.error_scale is None:
+        return None
+    scale_mm = float(seen.out.error_scale[0].mean()) * seen.crop.cube_mm / 2
+    return Evidence(score, float(seen.out.presence[0]), scale_mm)
+
+
 def _refusal(
-    seen: Prediction, frame: Frame, score: float | None, least: float
+    seen: Prediction, frame: Frame, evidence: Evidence | None, sure: bool
 ) -> tuple[str, NDArray[np.float64]]:
     """Why a prediction is no hand, empty if it is one; and each joint's surface support (K,)."""
     # Joints behind the camera cannot be projected; nothing sensible puts them there.
@@ -277,13 +277,10 @@ def _refusal(
     if seen.out.presence is None or seen.out.error_scale is None:
         share = np.count_nonzero(support) / len(support)
         return (f"surface at {share:.0%} of the joints" if share < _LEAST_SUPPORT else ""), support
+    if evidence is not None:
+        return ("" if sure else str(evidence)), support
     presence = float(seen.out.presence[0])
-    if score is None:
-        return ("" if presence >= _STILL_SURE else f"presence {presence:.2f}"), support
-    scale_mm = float(seen.out.error_scale[0].mean()) * seen.crop.cube_mm / 2
-    sure = _SCORE * logit(score) + _PRESENCE * logit(presence) + _SCALE * math.log(scale_mm) + _BIAS
-    reason = f"score {score:.2f}, presence {presence:.2f}, error scale {scale_mm:.0f} mm"
-    return ("" if sure >= least else reason), support
+    return ("" if presence >= _STILL_SURE else f"presence {presence:.2f}"), support
 
 
 def _hand(

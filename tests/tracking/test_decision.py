@@ -1,0 +1,77 @@
+"""What takes a detected place for a hand, and the file that it travels in."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cadstn.errors import CadstnError
+from cadstn.io import open_recording
+from cadstn.tracking import Network, State, load_network, observe
+from cadstn.tracking.decision import DEFAULT, Decision, Evidence, read_decision, write_decision
+from cadstn.tracking.hand import Frame
+from cadstn.tracking.network import WANTS_KEY, Wants
+
+SURE, UNSURE = Evidence(0.97, 0.999, 7.0), Evidence(0.3, 0.2, 28.0)
+
+
+def test_surer_evidence_has_larger_log_odds() -> None:
+    assert DEFAULT.log_odds(UNSURE) < 0 < DEFAULT.log_odds(SURE)
+    for more in (SURE._replace(score=0.99), SURE._replace(presence=0.9999),
+                 SURE._replace(error_scale_mm=5.0)):  # fmt: skip
+        assert DEFAULT.log_odds(more) > DEFAULT.log_odds(SURE)
+    assert str(UNSURE) == "score 0.30, presence 0.20, error scale 28 mm"
+
+
+def test_a_decision_travels_as_json(tmp_path: Path) -> None:
+    path = tmp_path / "decision.json"
+    write_decision(Decision(1.5, 0.25, -2.0, 3.0), path)
+    assert read_decision(path) == (1.5, 0.25, -2.0, 3.0)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"score": 1}', "null", "[" * 100_000])
+def test_what_is_no_decision_is_refused(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "decision.json"
+    path.write_text(text)
+    with pytest.raises(CadstnError, match="no decision on new hands"):
+        read_decision(path)
+
+
+@pytest.mark.parametrize("bias", [float("nan"), float("inf"), "4", None, True])
+def test_weights_that_are_no_numbers_are_refused(bias: object, tmp_path: Path) -> None:
+    path = tmp_path / "decision.json"
+    path.write_text(json.dumps({**DEFAULT._asdict(), "bias": bias}))
+    with pytest.raises(CadstnError, match="decision's bias is"):
+        read_decision(path)
+
+
+def test_a_network_file_holds_its_decision() -> None:
+    wants = Wants(128, 250.0, 256, decision=Decision(1.0, 2.0, -3.0, 4.0))
+    assert Wants.of_file({WANTS_KEY: wants.to_json()}, set()) == wants
+    older = json.loads(wants.to_json())
+    del older["decision"]
+    assert Wants.of_file({WANTS_KEY: json.dumps(older)}, set()).decision == DEFAULT
+    for wrong in ([1, 2, 3], [1, 2, 3, "4"], 5, None, [1, 2, 3, float("nan")]):
+        text = json.dumps({**older, "decision": wrong})
+        with pytest.raises((TypeError, ValueError)):
+            Wants.of_file({WANTS_KEY: text}, set()).check({"size": 128, "hidden": 256})
+
+
+def test_the_tracker_decides_by_the_networks_own() -> None:
+    network = load_network()
+    frame = next(iter(open_recording("demo")))
+
+    def first(of: Network) -> State:
+        return observe(of, State.fresh(of), Frame(frame.depth, frame.camera))[1]
+
+    assert first(network).hands[0].found
+    strict = replace(network.wants, decision=DEFAULT._replace(bias=-100.0))
+    state = first(replace(network, wants=strict))
+    assert not state.hands[0].found
+    evidence = state.refused[0].evidence
+    assert evidence is not None
+    assert DEFAULT.log_odds(evidence) > 0
+    assert state.refused[0].reason == str(evidence)
