@@ -40,6 +40,12 @@ def test_what_is_no_decision_is_refused(text: str, tmp_path: Path) -> None:
         read_decision(path)
 
 
+def test_a_missing_decision_is_named(tmp_path: Path) -> None:
+    for path, why in ((tmp_path / "no.json", "no such file"), (tmp_path, "a folder")):
+        with pytest.raises(CadstnError, match=why):
+            read_decision(path)
+
+
 @pytest.mark.parametrize("bias", [float("nan"), float("inf"), "4", None, True])
 def test_weights_that_are_no_numbers_are_refused(bias: object, tmp_path: Path) -> None:
     path = tmp_path / "decision.json"

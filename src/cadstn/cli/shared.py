@@ -61,12 +61,17 @@ def frames_bar(name: str, length: int) -> Iterator[Callable[[], None]]:
 def fit_decision_to(network: Network, path: Path) -> None:
     """Fit what a network takes for a hand, with a progress bar, and write it."""
     from cadstn.bench.decision import OTHERS, WITH, WITHOUT, fit_decision
+    from cadstn.io.whole import whole_file
     from cadstn.tracking.decision import write_decision
 
     scenes = (WITH, WITHOUT, OTHERS)
     label = "scenes to decide on hands by"
-    with click.progressbar(length=sum(scenes), label=label, file=sys.stderr) as bar:
-        write_decision(fit_decision(network, scenes, bar.update), path)
+    # A path that cannot be written says so before a quarter of an hour, not after it.
+    with (
+        whole_file(path) as part,
+        click.progressbar(length=sum(scenes), label=label, file=sys.stderr) as bar,
+    ):
+        write_decision(fit_decision(network, scenes, bar.update), part)
     echo(f"wrote {path}")
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cadstn.errors import CadstnError
-from cadstn.io.whole import write_text
+from cadstn.io.whole import no_file, write_json
 
 #: Log-odds that a further hand needs beside one that is seen.
 MORE = 0.5
@@ -80,14 +80,19 @@ def read_decision(path: Path) -> Decision:
         CadstnError: if the file is missing or holds something else.
     """
     hint = "write one with 'cadstn bench alarms --fit-decision FILE'"
+    if not path.is_file():
+        raise CadstnError(no_file(path), where=path, hint=hint)
     try:
-        decision = Decision(**json.loads(path.read_text(encoding="utf-8")))
+        weights = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(weights, dict) or set(weights) != set(Decision._fields):
+            raise ValueError("it is to hold " + ", ".join(Decision._fields))
+        decision = Decision(**weights)
         decision.check()
-    except (OSError, ValueError, TypeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise CadstnError(f"no decision on new hands ({error})", where=path, hint=hint) from None
     return decision
 
 
 def write_decision(decision: Decision, path: Path) -> None:
     """Write a decision as JSON."""
-    write_text(path, json.dumps(decision._asdict(), indent=2) + "\n")
+    write_json(path, decision._asdict(), indent=2)
