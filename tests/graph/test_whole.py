@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,9 +21,11 @@ from cadstn.cli import cli  # noqa: E402
 from cadstn.errors import CadstnError  # noqa: E402
 from cadstn.geometry.camera import DepthMm  # noqa: E402
 from cadstn.graph.file import write_whole  # noqa: E402
-from cadstn.io.hashes import file_sha256  # noqa: E402
+from cadstn.io.hashes import BLANK_STAMP, STAMP_KEY, file_sha256, stamp_file  # noqa: E402
 from cadstn.tracking import Hand, Network, State, load_network, track_step  # noqa: E402
 from cadstn.tracking import observation as rules  # noqa: E402
+from cadstn.tracking.decision import AGAIN_MM, Decision  # noqa: E402
+from cadstn.tracking.hand import REMEMBERED  # noqa: E402
 from cadstn.tracking.weights import known_weights  # noqa: E402
 
 CLOSE_MM = 0.01
@@ -125,6 +128,51 @@ def test_jumps_and_empty_frames(two: Whole, network: Network, demo: Frames) -> N
     frames = [demo[37 * k % 150] for k in range(12)]
     hands = follow(two, network, [*frames, empty, wall, *frames[:4], wall, frames[5]])
     assert {hand.how for hand in hands} == {"found", "followed", "lost"}
+
+
+def test_a_lost_hands_place_is_remembered_for_some_frames(
+    network: Network, demo: Frames, tmp_path: Path
+) -> None:
+    """Near where it was a hand needs less: with its file's decision, by both roads."""
+    none = replace(network.wants, decision=network.wants.decision._replace(bias=-100.0))
+    odds: list[tuple[float, DepthMm, NDArray[np.float64]]] = []
+    for depth_mm, camera in demo[::10]:
+        state = State.fresh(network, fit=False)
+        _, state = track_step(replace(network, wants=none), state, depth_mm, camera)
+        evidence = state.refused[0].evidence
+        assert evidence is not None
+        odds.append(
+            (network.wants.decision.log_odds(evidence), depth_mm, state.refused[0].center_mm)
+        )
+    odds.sort(key=lambda one: one[0])
+    unsure, weak, there = odds[0]
+    sure, strong = next(
+        (s, d) for s, d, at in odds
+        if 0.1 < s - unsure < 1.9 and np.linalg.norm(at - there) < AGAIN_MM - 50
+    )  # fmt: skip
+    decision = network.wants.decision
+    decision = decision._replace(bias=decision.bias - (sure + unsure) / 2)
+    path = tmp_path / "own.onnx"
+    write_with(path, decision)
+    write_whole(tmp_path / "whole.onnx", path)
+    own, whole = load_network(path, threads=1), opened(tmp_path / "whole.onnx", 1)
+    camera = demo[0][1]
+    empty = np.zeros_like(strong)
+    for absent in (0, 1, REMEMBERED, REMEMBERED + 1):
+        frames = [(strong, camera), *[(empty, camera)] * absent, (weak, camera)]
+        hands = follow(whole, own, frames)
+        assert hands[0].found
+        assert hands[-1].found == (absent <= REMEMBERED)
+
+
+def write_with(path: Path, decision: Decision) -> None:
+    """The package's weights with another decision on new hands."""
+    model = onnx.load(str(resources.files("cadstn") / "weights" / "hand21.onnx"))
+    about = {item.key: item.value for item in model.metadata_props}
+    about["wants"] = json.dumps({**json.loads(about["wants"]), "decision": decision})
+    onnx.helper.set_model_props(model, {**about, STAMP_KEY: BLANK_STAMP})
+    path.write_bytes(model.SerializeToString())
+    stamp_file(path)
 
 
 def test_rendered(two: Whole, network: Network) -> None:

@@ -33,6 +33,7 @@ from cadstn.graph.step import (
     run,
 )
 from cadstn.graph.track import (
+    FOLLOWED,
     Remembered,
     doubts_at,
     followed_at,
@@ -87,7 +88,11 @@ def observed(
     seen = _apart(g, parts, c)
     column = seen.reshape(hands, 1)
     fresh = packed(g, fresh_row(g, parts.bones, identity_view(g), g.constant([0.0], DOUBLE)))
-    lost = g.where(_column(g, parts, side_at(parts.bones)), before.rows, fresh)
+    # `Track.lost`: side and centre stay, the centre for some frames.
+    kept = [_column(g, parts, k) for k in (0, 1, 2, side_at(parts.bones))]
+    lost = g.where(kept[0] | kept[1] | kept[2] | kept[3], before.rows, fresh)
+    waned = (before.rows - 1.0).largest(0.0)
+    lost = g.where(_column(g, parts, followed_at(parts.bones)), waned, lost)
     after = Remembered(
         g.where(column, c["rows"], lost),
         g.where(column, c["memories"], 0.0),
@@ -101,7 +106,7 @@ def _next_followed(
     g: Graph, parts: Parts, before: Remembered, place: Value, otherwise: Value
 ) -> Carried:
     """What the loop carries for the next place that follows a hand; else another phase."""
-    followed = before.rows.take(followed_at(parts.bones), axis=1) > 0.0
+    followed = before.rows.take(followed_at(parts.bones), axis=1) > float(FOLLOWED - 1)
     some = followed & (_places(g, parts) > place)
     k = some.first()
     track = before.rows.take(k).reshape(-1)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from cadstn.geometry.skeleton import Skeleton
 from cadstn.graph.bones import keep_size
 from cadstn.graph.builder import DOUBLE, FLOAT, LONG, Carried, Graph, Value
-from cadstn.graph.track import TrackRow, followed_at, fresh_row, packed, side_at, unpacked
+from cadstn.graph.track import FOLLOWED, TrackRow, followed_at, fresh_row, packed, side_at, unpacked
 from cadstn.graph.views import (
     Scene,
     View,
@@ -231,7 +231,7 @@ def _hand(
     one = g.constant([1.0], DOUBLE)
     row = TrackRow(
         center_of(joints), c["center"], seen.after, bones, track.frames + 1.0, track.doubts,
-        left + 1.0, one, one, one,
+        left + 1.0, one * float(FOLLOWED), one, one,
     )  # fmt: skip
     values = g.cat(joints.cast(FLOAT).reshape(-1), scale, seen.out["presence"], left.cast(FLOAT))
     out = seen.out
@@ -273,7 +273,7 @@ def place_of(
 ) -> Value:
     """The place of a new hand, see `_place` of the tracker: (1,)."""
     tracks, sides = before.take([0, 1, 2], axis=1), before.take(side_at(parts.bones), axis=1)
-    followed = before.take(followed_at(parts.bones), axis=1) > 0.0
+    followed = before.take(followed_at(parts.bones), axis=1) > float(FOLLOWED - 1)
     away = length(g, tracks - center.reshape(1, 3), 1)
     rank = g.where(followed, away, decision.AGAIN_MM).least(decision.AGAIN_MM)
     if side is not None:  # it decides among places that followed nothing near

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from cadstn.graph.bones import BoneSums
 from cadstn.graph.builder import DOUBLE, FLOAT, LONG, Graph, Value
 from cadstn.graph.views import View, single
+from cadstn.tracking.hand import REMEMBERED
 from cadstn.tracking.observation import _LONGEST_WAIT
 
 REFUSED = 2 * _LONGEST_WAIT
@@ -19,6 +20,10 @@ _PLACE = 8  # numbers of a refused place: x, y, z twice, wait, begun_with
 #: Age, fx, fy, cx, cy, width, height.
 SHARED = 7
 _FLAGS = 8
+
+
+FOLLOWED = REMEMBERED + 1
+"""`TrackRow.followed` of a hand that is followed."""
 
 
 class TrackRow(NamedTuple):
@@ -30,7 +35,8 @@ class TrackRow(NamedTuple):
         bones: likewise.
         frames, doubts: likewise.
         side: 0 unknown, 1 right, 2 left.
-        followed: whether there is a centre; 0 or 1.
+        followed: `FOLLOWED` while a hand is; one less in each frame after, to 0: then there is no
+            centre.
         cropped: whether there is a crop.
         sized: whether there are bones.
     """

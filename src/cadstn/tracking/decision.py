@@ -16,7 +16,7 @@ from cadstn.io.whole import no_file, write_json
 
 #: Log-odds that a further hand needs beside one that is seen.
 MORE = 0.5
-#: Log-odds of a hand that is detected so near to where one was followed a frame ago: less.
+#: Log-odds of a hand that is detected so near to where one was followed some frames ago: less.
 AGAIN, AGAIN_MM = -2.0, 250.0
 
 

@@ -22,6 +22,8 @@ DETECT_EVERY = 10
 """Frames between two detections while every place follows a hand."""
 
 _SAME_PLACE_MM = 60.0
+#: Frames for which the place of a lost hand is remembered after the first.
+REMEMBERED = 5
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,14 @@ class Track(NamedTuple):
     moved_mm: NDArray[np.float64] | None = None  # (K, 3) what the fit moved the last joints by
     doubts: int = 0  # detections in a row that did not see it
     side: str = "unknown"  # of the hand that is or was here
+    # (3,) where the hand was that is lost, None once it is lost for longer than `REMEMBERED`
+    last_mm: NDArray[np.float64] | None = None
+    absent: int = 0  # frames since it was lost
+
+    @property
+    def place_mm(self) -> NDArray[np.float64] | None:
+        """(3,) where the hand is, or was some frames ago; None where there was none."""
+        return self.last_mm if self.center_mm is None else self.center_mm
 
     def begun(self, network: Network, view: HandView) -> Track:
         """A new hand at this place."""
@@ -108,8 +118,11 @@ class Track(NamedTuple):
         return Track(network.initial_state(), view=known, side=self.side)
 
     def lost(self, network: Network) -> Track:
-        """The place without its hand; which side it was is kept for its return."""
-        return Track(network.initial_state(), side=self.side)
+        """The place without its hand; where and which side it was is kept for its return."""
+        last_mm = self.place_mm if self.absent < REMEMBERED else None
+        return Track(
+            network.initial_state(), side=self.side, last_mm=last_mm, absent=self.absent + 1
+        )
 
 
 class Refused(NamedTuple):

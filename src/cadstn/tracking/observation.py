@@ -126,7 +126,7 @@ def _acquire(
             track, center_mm, runs = _begun(network, frame, detection)
             side = "left" if track.view.left_logit > 0 else "right"
             place = _place(free, state.tracks, detection, side)
-        near = _away(state.tracks[place].center_mm, detection.center_mm) < AGAIN_MM
+        near = _away(state.tracks[place].place_mm, detection.center_mm) < AGAIN_MM
         first = all(one is None for one in seen)
         least = AGAIN if near else 0.0 if first else MORE
         most = min(left, MOST_RUNS) - runs
