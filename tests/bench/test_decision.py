@@ -48,8 +48,9 @@ def test_a_network_without_error_scales_is_refused() -> None:
         fit_decision(replace(network, wants=replace(network.wants, compact=False)))
 
 
-def test_fitting_counts_nothing(tmp_path: Path) -> None:
-    options = ["bench", "alarms", "--choosing", "--fit-decision", str(tmp_path / "d.json")]
+@pytest.mark.parametrize("more", [["--choosing"], ["--scenes", "10"], ["--real", "."]])
+def test_fitting_counts_nothing(more: list[str], tmp_path: Path) -> None:
+    options = ["bench", "alarms", *more, "--fit-decision", str(tmp_path / "d.json")]
     result = CliRunner().invoke(cli, options)
     assert isinstance(result.exception, CadstnError)
     assert "counts nothing" in str(result.exception)

@@ -32,7 +32,18 @@ def test_a_decision_travels_as_json(tmp_path: Path) -> None:
     assert read_decision(path) == (1.5, 0.25, -2.0, 3.0)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"score": 1}', "null", "[" * 100_000])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"score": 1}',
+        "null",
+        "[" * 100_000,
+        json.dumps({**DEFAULT._asdict(), "bias": 10**400}),
+    ],
+)
 def test_what_is_no_decision_is_refused(text: str, tmp_path: Path) -> None:
     path = tmp_path / "decision.json"
     path.write_text(text)

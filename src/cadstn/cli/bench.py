@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from cadstn.cli.shared import (
     AS_JSON,
@@ -262,9 +263,10 @@ def alarms(
 
     network = load_network(weights, threads=threads)
     if fit_decision is not None:
-        if real is not None or choosing:
+        given = click.get_current_context().get_parameter_source("scenes")
+        if real is not None or choosing or given is not ParameterSource.DEFAULT:
             raise CadstnError(
-                "--fit-decision counts nothing", hint="leave out --real and --choosing"
+                "--fit-decision counts nothing", hint="leave out --real, --choosing and --scenes"
             )
         fit_decision_to(network, fit_decision)
         return

@@ -88,7 +88,7 @@ def read_decision(path: Path) -> Decision:
             raise ValueError("it is to hold " + ", ".join(Decision._fields))
         decision = Decision(**weights)
         decision.check()
-    except (ValueError, RecursionError) as error:
+    except (OSError, ValueError, ArithmeticError, RecursionError) as error:
         raise CadstnError(f"no decision on new hands ({error})", where=path, hint=hint) from None
     return decision
 
