@@ -56,7 +56,8 @@ def fit_decision(
     """
     if not network.wants.compact or network.detector is None:
         raise CadstnError(
-            "this network says neither presence nor error scale", hint="train 'compact' or 'follow'"
+            "this network predicts neither presence nor error scale",
+            hint="train 'compact' or 'follow'",
         )
     there, empty, others = scenes
 

@@ -66,7 +66,7 @@ def fit_decision_to(network: Network, path: Path) -> None:
 
     scenes = (WITH, WITHOUT, OTHERS)
     label = "scenes to decide on hands by"
-    # A path that cannot be written says so before the work, not after it.
+    # A path that cannot be written fails before the work, not after it.
     with (
         whole_file(path) as part,
         click.progressbar(length=sum(scenes), label=label, file=sys.stderr) as bar,

@@ -261,10 +261,6 @@ class Recipe:
             center="knuckles" if self.center == "followed" else "all",
         )
 
-    def wants(self) -> str:
-        """The same as JSON, as it travels with an exported network."""
-        return self.wanted().to_json()
-
     def to_json(self) -> str:
         """One line of JSON, the form in which it travels with weights."""
         return json.dumps({**asdict(self), "net": self.net.to_dict()}, sort_keys=True)
