@@ -22,6 +22,8 @@ from cadstn.errors import CadstnError, Stopped
 from cadstn.geometry.camera import Camera
 from cadstn.geometry.skeleton import HAND21
 from cadstn.io import open_recording, write_recording
+from cadstn.tracking import load_network
+from cadstn.tracking.decision import Decision, write_decision
 from cadstn.tracking.results import OUTPUTS
 
 
@@ -268,6 +270,23 @@ def test_train_export_track(clip: Path, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     result = run("track", clip, "--weights", tmp_path / "hand.onnx", "--out", tmp_path / "out")
     assert result.exit_code == 0, result.output
+    decision = tmp_path / "decision.json"
+    write_decision(Decision(1.5, 0.25, -2.0, 3.0), decision)
+    given = "--out", tmp_path / "own.onnx", "--decision", decision
+    result = run("export", tmp_path / "run", *given)
+    assert "--decision is for compact networks" in str(result.exception)
+    small = (
+        "net.size=32", "net.channels=[4,4,4,4]", "net.blocks=[1,1,1,1]", "net.width=8",
+        "net.hidden=8", "validation_frames=4", "spatial.steps=1", "temporal.steps=1",
+        "fusion.steps=1", "spatial.batch=2", "temporal.batch=16", "fusion.batch=16", "warmup=0",
+        "prepared=0", "compiled=false", "step_mode=eager",
+    )  # fmt: skip
+    arguments = ["train", "compact", "--out", tmp_path / "own"]
+    result = run(*arguments, *(a for s in small for a in ("--set", s)))
+    assert result.exit_code == 0, result.output
+    result = run("export", tmp_path / "own", *given)
+    assert result.exit_code == 0, result.output
+    assert load_network(tmp_path / "own.onnx").wants.decision == (1.5, 0.25, -2.0, 3.0)
     wrong = run("train", "tiny", "--out", tmp_path / "x", "--set", "net.widht=3")
     assert "did you mean 'width'?" in str(wrong.exception)
     for blend, line in (

@@ -97,6 +97,11 @@ def export(
     model, recipe = load_model(run)
     wants = recipe.wanted()
     if decision is not None:
+        if not wants.compact:
+            raise CadstnError(
+                "--decision is for compact networks, which predict presence", where=run,
+                hint="leave it out",
+            )  # fmt: skip
         wants = replace(wants, decision=read_decision(decision))
     about = {
         "skeleton": recipe.skeleton,
