@@ -110,20 +110,23 @@ def test_realsense_runs_live_until_it_is_unplugged(rs: Any, tmp_path: Path) -> N
     device, sensor, profile = software_camera(rs)
     source = RealSense(device=device, timeout_s=0.5)
 
-    def shoot() -> None:
-        for frame in frames:
+    def shoot(some: list[LiveFrame]) -> None:
+        for frame in some:
             push(rs, sensor, profile, (frame.depth_mm * 8).astype(np.uint16), frame.index)
             time.sleep(0.005)
 
-    camera = threading.Thread(target=shoot)
+    # Indices count from the first frame that is taken: none follows before it has been.
+    camera = threading.Thread(target=shoot, args=(frames[1:],))
     tally, text = Tally(), io.StringIO()
 
     def run() -> None:
         network = load_network(threads=1)
         with Listeners(network.skeleton, tmp_path, text) as listeners:
-            camera.start()
+            shoot(frames[:1])
             for seen in track_source(source, Tracker(network), tally=tally):
                 listeners(seen)
+                if seen.frame.index == 0:
+                    camera.start()
                 time.sleep(0.02)
 
     with pytest.raises(CadstnError, match=r"stopped .*plug it into a USB 3 port"):
