@@ -108,7 +108,7 @@ def test_realsense_runs_live_until_it_is_unplugged(rs: Any, tmp_path: Path) -> N
 
     frames = list(open_source("demo"))[:40]
     device, sensor, profile = software_camera(rs)
-    source = RealSense(device=device, timeout_s=0.5)
+    source = RealSense(device=device, timeout_s=1.0)
 
     def shoot(some: list[LiveFrame]) -> None:
         for frame in some:
