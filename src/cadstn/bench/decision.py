@@ -1,4 +1,4 @@
-"""Fit to a network what takes a detected place for a hand, see `cadstn.tracking.decision`.
+"""Fit a network's decision on new hands, see `cadstn.tracking.decision`.
 
 Scenes of the choosing seed. The weights of the evidence are half way from the default ones to a
 logistic regression on scenes with a hand and without: the regression alone knows few hands around

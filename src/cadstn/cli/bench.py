@@ -234,7 +234,7 @@ def model(
 )
 @click.option("--choosing", is_flag=True, help="The scenes that thresholds are chosen on.")
 @click.option("--fit-decision", type=click.Path(path_type=Path),
-              help="Instead: fit what takes a place for a hand, and write it.")  # fmt: skip
+              help="Instead: fit the decision on a new hand, and write it.")  # fmt: skip
 @click.option("--real", type=click.Path(path_type=Path, exists=True, file_okay=False),
               help="Folder with no_hand, kinect2 and sr305.")  # fmt: skip
 @THREADS
