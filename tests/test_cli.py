@@ -228,6 +228,20 @@ def test_info(clip: Path) -> None:
     assert "frames  8" in run("info", clip).output
 
 
+def test_frames_without_a_labelled_hand_have_no_error(clip: Path, tmp_path: Path) -> None:
+    part = tmp_path / "part"
+    shutil.copytree(clip, part)
+    with np.load(part / "truth.npz") as held:
+        truth = dict(held)
+    truth["joints_xyz_mm"][4:] = np.nan
+    np.savez(part / "truth.npz", **truth)
+    result = run("track", part, "--start", 5, "--no-video", "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["tracked"] == 3
+    assert summary["error"] is None
+
+
 def test_score_of_npz_files(clip: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     run("track", clip, "--out", out)

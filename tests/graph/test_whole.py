@@ -122,6 +122,26 @@ def test_demo_with_two_places(two: Whole, network: Network, demo: Frames) -> Non
     assert sum(hand.found for hand in hands) == 30  # it shows one hand
 
 
+def test_two_hands_of_one_side_have_their_places_back(
+    two: Whole, network: Network, demo: Frames
+) -> None:
+    depth, camera = demo[0]
+    hand = np.where(depth < 1000, depth, 0)
+    wide = Camera(camera.fx, camera.fy, 320, camera.cy, 640, 240)
+
+    def both(left: float, right: float) -> tuple[DepthMm, Camera]:
+        pair = [np.where(hand > 0, hand + z_mm, 0) for z_mm in (left, right)]
+        return np.hstack(pair).astype(np.float32), wide
+
+    blank = np.zeros((240, 640), np.float32), wide
+    crossed = [both(10.0 * k, 90 - 10.0 * k) for k in range(10)]
+    hands = follow(two, network, [*crossed, blank, *crossed[-2:]])
+    assert {hand.side for hand in hands[-2:]} == {"left"}
+    for place in (0, 1):
+        apart = hands[place].joints_mm[0, 0] - hands[place - 2].joints_mm[0, 0]
+        assert abs(apart) < 100
+
+
 def test_jumps_and_empty_frames(two: Whole, network: Network, demo: Frames) -> None:
     empty = np.zeros_like(demo[0][0]), demo[0][1]
     wall = np.full_like(demo[0][0], 900), demo[0][1]

@@ -135,6 +135,9 @@ def test_a_lost_hand_has_no_angles() -> None:
         hand_angles(np.zeros((16, 3)), "right")
     with pytest.raises(CadstnError, match="no finger"):
         pinch_strength(lost, "thumb")
+    for strength in (pinch_strength, grasp_strength):
+        with pytest.raises(CadstnError, match="21 joints"):
+            strength(np.zeros((36, 3)))
 
 
 # --- the simulator's hands --------------------------------------------------------------------

@@ -6,6 +6,7 @@ import threading
 import time
 from datetime import timedelta
 from importlib import resources
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -172,9 +173,15 @@ def test_realsense_recording_is_read_whole(rs: Any, tmp_path: Path) -> None:
         frames = list(source)
     assert [f.depth_mm[9, 9] for f in frames] == [500, 500.125, 500.25, 500.375]
     assert frames[0].camera.fx == 240
-    result = CliRunner().invoke(cli, ["live", str(path), "--emit", "jsonl"])
+    result = CliRunner().invoke(cli, ["live", str(path), "--emit", "jsonl", "--fast"])
     assert result.exit_code == 0, result.output
     assert len(result.stdout.splitlines()) == 5
+    twice = list(zip(range(7), open_source(path, loop=True), strict=False))
+    assert [f.index for _, f in twice] == list(range(7))
+    assert [f.cut for _, f in twice] == [False] * 4 + [True, False, False]
+    assert all(b.time_s > a.time_s for (_, a), (_, b) in pairwise(twice))
+    with pytest.raises(CadstnError, match="no camera 'nonsense'"):
+        open_source(path, "nonsense")
     broken = tmp_path / f"broken{path.suffix}"
     broken.write_bytes(b"no database")
     with pytest.raises(CadstnError, match=r"broken\.(db3|bag): cannot be played"):

@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
@@ -139,6 +140,46 @@ def test_smoothing_smooths_what_comes_out_alone(network: Network, frames: list[F
     expected = (plain[0].joints_mm + plain[1].joints_mm) / 2
     np.testing.assert_allclose(late[1].joints_mm, expected, atol=1e-3)
     np.testing.assert_array_equal(plain[-1].center_mm, late[-1].center_mm)
+
+
+def test_a_new_hand_is_not_averaged_with_the_one_before(
+    network: Network, frames: list[Frame]
+) -> None:
+    script = scripted(frames)
+    # Elsewhere from one frame to the next, so that the tracker acquires it anew.
+    for k in range(6, 12):
+        moved = np.roll(script[k].depth_mm, 120, axis=1) + 300 * (script[k].depth_mm > 0)
+        script[k] = replace(script[k], depth_mm=moved)
+    plain = [s.hand for s in track_source(Scripted(script), Tracker(network))]
+    averaged = track_source(Scripted(script), Tracker(network), smooth=lambda: Exponential(0.2))
+    late = [s.hand for s in averaged]
+    new = next(k for k, hand in enumerate(plain) if k and hand.how == "found")
+    np.testing.assert_array_equal(plain[new].joints_mm, late[new].joints_mm)
+
+
+def test_bad_frames_alone_do_not_outlast_the_time_given(
+    network: Network, frames: list[Frame]
+) -> None:
+    bad = replace(scripted(frames)[0], depth_mm=frames[0].depth[:100])
+    tally = Tally()
+    source = Scripted([bad] * 1000)
+    assert not list(track_source(source, Tracker(network), seconds=0.01, tally=tally))
+    assert tally.bad < 1000
+
+
+def test_a_session_without_a_frame_leaves_the_one_before(
+    network: Network, frames: list[Frame], tmp_path: Path
+) -> None:
+    def session(script: Scripted) -> None:
+        with Listeners(network.skeleton, tmp_path, None) as listeners:
+            for seen in track_source(script, Tracker(network)):
+                listeners(seen)
+
+    session(Scripted(scripted(frames[:3])))
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(CadstnError, match="unplugged"):
+        session(Scripted([], CadstnError("unplugged")))
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_another_camera_in_mid_stream_keeps_the_video_whole(

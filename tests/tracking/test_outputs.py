@@ -22,7 +22,7 @@ import pytest
 
 from cadstn.errors import CadstnError
 from cadstn.geometry.camera import Camera
-from cadstn.geometry.skeleton import HAND21
+from cadstn.geometry.skeleton import HAND21, NYU14
 from cadstn.tracking.cameras import LiveFrame
 from cadstn.tracking.hand import Hand
 from cadstn.tracking.listeners import StatusLine
@@ -112,6 +112,13 @@ def test_a_hand_is_drawn_where_it_is(kind: str) -> None:
     for u, v in np.rint(uv).astype(int):
         if 0 <= u < size[1] and 0 <= v < size[0]:
             assert drawn[max(0, v - 3) : v + 4, max(0, u - 3) : u + 4].any()
+
+
+def test_a_hand_of_another_skeleton_is_drawn_with_its_own_bones() -> None:
+    one = hand()
+    fewer = replace(one, joints_mm=one.joints_mm[:14], skeleton=NYU14)
+    picture = draw_hand(fewer, np.zeros((240, 320, 3), np.uint8), CAMERA)
+    assert picture.any()
 
 
 @pytest.mark.parametrize("image", [np.zeros((4, 4, 4), np.uint8), np.zeros((4, 4), np.uint16)])

@@ -17,8 +17,10 @@ from cadstn.cli import cli
 from cadstn.errors import CadstnError
 from cadstn.geometry.skeleton import HAND21
 from cadstn.io import write_recording
+from cadstn.tracking import Tracker, load_network
 from cadstn.tracking.outputs.hand_eye import read_hand_eye
 from cadstn.tracking.outputs.retarget import ROBOT_HANDS, Retargeter, reach_mm
+from cadstn.tracking.outputs.robot_csv import Sequence21, tracked_hand, write_robot_csv
 
 pytest.importorskip("dexi_rs", reason="robot hands need cadstn[robots]")
 
@@ -143,6 +145,35 @@ def test_a_recording_becomes_a_shadow_hand(tmp_path: Path) -> None:
         assert (after.inv() * turn * before).magnitude() < 1e-3
 
 
+def test_frames_of_the_other_hand_are_left_out(tmp_path: Path) -> None:
+    hand = Sequence21(
+        np.stack([flat("left"), flat("left"), flat("right")]), np.arange(3.0), ("a", "b", "c"),
+        ("left", "unknown", "right"),
+    )  # fmt: skip
+    robot = write_robot_csv(hand, "leap", tmp_path / "out.csv")
+    assert robot.other == 1
+    assert np.isfinite(robot.values).all(1).tolist() == [True, True, False]
+    robot = write_robot_csv(hand, "leap", tmp_path / "out.csv", side="right")
+    assert np.isfinite(robot.values).all(1).tolist() == [False, True, True]
+    judged = hand._replace(sides=("left",) * 3)  # and all of them wrongly, says whoever asks
+    assert np.isfinite(
+        write_robot_csv(judged, "leap", tmp_path / "out.csv", side="right").values
+    ).all()
+
+
+def test_a_gap_begins_the_hand_anew_as_in_track(tmp_path: Path) -> None:
+    frames = list(open_recording(DEMO))[:8]
+    times = np.arange(8) / 30 + np.where(np.arange(8) > 4, 5.0, 0.0)
+    depths = [frame.depth.astype(np.uint16) for frame in frames]
+    write_recording(tmp_path / "gap.npz", depths, frames[0].camera, time_s=times)
+    network = load_network(threads=1)
+    followed = tracked_hand(open_recording(tmp_path / "gap.npz"), Tracker(network))
+    tracker = Tracker(network)
+    for frame in open_recording(tmp_path / "gap.npz"):
+        hand = tracker.update(frame.depth, frame.camera, frame.time_s)
+        np.testing.assert_array_equal(followed.joints_mm[frame.index], hand.joints_mm)
+
+
 def test_joints_that_track_wrote_are_taken_and_a_side_is_needed(tmp_path: Path) -> None:
     hand = np.stack([flat(), np.full((21, 3), np.nan)]).astype(np.float32)
     for name, side in (("right", "right"), ("none", "unknown")):
@@ -158,6 +189,13 @@ def test_joints_that_track_wrote_are_taken_and_a_side_is_needed(tmp_path: Path) 
     assert isinstance(done.exception, CadstnError)
     assert "give --side" in str(done.exception)
     path = str(tmp_path / "right.npz")
+    done = CliRunner().invoke(cli, ["retarget", path, *arguments, "--camera", "kinect2"])
+    assert "--camera is of recordings" in str(done.exception)
+    for times in (np.array([0.0]), np.array(["soon", "later"])):
+        with np.load(path) as held:
+            np.savez(tmp_path / "other.npz", **{**held, "time_s": times})
+        done = CliRunner().invoke(cli, ["retarget", str(tmp_path / "other.npz"), *arguments])
+        assert "other.npz: times, sides or names are not those of its 2" in str(done.exception)
     done = CliRunner().invoke(cli, ["retarget", path, "--hand", "leap", "--out", path])
     assert "is the input itself" in str(done.exception)
     (tmp_path / "none.npz").write_bytes(b"no archive")
@@ -172,6 +210,8 @@ def test_joints_that_track_wrote_are_taken_and_a_side_is_needed(tmp_path: Path) 
         ("[1", "no transform"),
         ('{"matrix": [[1, 0], [0, 1]], "unit": "m"}', r"shape \(2, 2\)"),
         ('{"matrix": [[1, 0], [0, 1]], "unit": "inch"}', "unit is 'inch'"),
+        ('{"matrix": [[1, 0], [0, 1]], "unit": ["m"]}', r"unit is \['m'\]"),
+        (f'{{"matrix": [[{"9" * 400}]], "unit": "m"}}', "no transform"),
         (json.dumps({"matrix": np.diag([1, 1, 1, np.inf]).tolist(), "unit": "m"}), "not finite"),
         (json.dumps({"matrix": np.diag([2, 1, 1, 1]).tolist(), "unit": "m"}), "no rigid transform"),
         (json.dumps({"matrix": np.diag([-1, 1, 1, 1]).tolist(), "unit": "m"}), "no rigid"),

@@ -1,6 +1,7 @@
 """Sources without hardware: recordings, data sets, RealSense's own software device and files."""
 
 import json
+import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -120,6 +121,37 @@ def test_real_time_takes_its_time(clip: Path) -> None:
     assert source.live
     assert len(list(source)) == 5
     assert time.monotonic() - began > 4 / 60
+
+
+@pytest.mark.parametrize("start_s", [0.0, 100.0, 1.76e9])
+def test_a_recording_is_played_from_its_first_time_on(tmp_path: Path, start_s: float) -> None:
+    units = [np.full((24, 32), 500 + i, np.uint16) for i in range(3)]
+    path = tmp_path / "clip.npz"
+    camera = Camera(24, 24, 16, 12, 32, 24, fps=60)
+    write_recording(path, units, camera, time_s=start_s + np.array([0.0, 0.02, 0.3]))
+    began = time.monotonic()
+    source = open_source(path, real_time=True)
+    assert source.patience_s == math.inf  # it may pause
+    with Newest(source) as frames:
+        times = [frame.time_s - start_s for frame in frames]
+    assert time.monotonic() - began > 0.3
+    np.testing.assert_allclose(times, [0.0, 0.02, 0.3], atol=1e-6)
+    looped = zip(range(5), open_source(path, loop=True), strict=False)
+    times = [frame.time_s - start_s for _, frame in looped]
+    np.testing.assert_allclose(times, [0.0, 0.02, 0.3, 0.3 + 1 / 60, 0.32 + 1 / 60], atol=1e-6)
+
+
+def test_what_a_source_does_not_take_is_refused() -> None:
+    for name in ("realsense", "synthetic", "luxonis"):
+        with pytest.raises(CadstnError, match=f"{name}: 'camera' is of recordings; leave it out"):
+            open_source(name, "kinect2")
+        with pytest.raises(CadstnError, match="'loop' is of recordings"):
+            open_source(name, loop=True)
+    with pytest.raises(CadstnError, match="no camera 'nonsense'"):
+        open_source("demo", "nonsense")
+    for seed in ("²", "-1", "9" * 5000):
+        with pytest.raises(CadstnError, match=r"synthetic: seed .* is no number"):
+            open_source(f"synthetic:{seed}")
 
 
 def test_names_that_are_none(tmp_path: Path) -> None:

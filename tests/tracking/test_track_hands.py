@@ -4,6 +4,7 @@ from importlib import resources
 from pathlib import Path
 
 import numpy as np
+import pytest
 from click.testing import CliRunner
 
 import cadstn
@@ -32,3 +33,31 @@ def test_two_hands_are_written_each_to_files_of_its_own(tmp_path: Path) -> None:
         assert (apart > 100).all()
     assert (out / "joints-2.csv").exists()
     assert "joints-2.npz" in result.output
+
+
+def two_alike(
+    frames: list[cadstn.Frame], count: int, *, blank: bool
+) -> tuple[list[np.ndarray], Camera]:
+    """Depths of two left hands side by side that pass one another in depth, then a blank frame."""
+    depth, camera = frames[0].depth, frames[0].camera
+    hand = np.where(depth < 1000, depth, 0)
+    farther = [(10.0 * k, 90 - 10.0 * k) for k in range(count)]
+    out = [np.hstack([np.where(hand > 0, hand + z_mm, 0) for z_mm in pair]) for pair in farther]
+    if blank:
+        out.insert(count - 2, np.zeros_like(out[0]))
+    return [d.astype(np.float32) for d in out], Camera(
+        camera.fx, camera.fy, 320, camera.cy, 640, 240
+    )
+
+
+@pytest.mark.parametrize("blank", [False, True])
+def test_two_hands_of_one_side_keep_their_places(blank: bool) -> None:
+    with resources.as_file(resources.files("cadstn") / "demo") as path:
+        depths, camera = two_alike(list(cadstn.open_recording(path))[:1], 10, blank=blank)
+    tracker = cadstn.Tracker(hands=2)
+    seen = [tracker.update_all(depth, camera) for depth in depths]
+    assert [hand.found for hand in seen[-3]] == [not blank] * 2
+    for hands in (seen[1], seen[-1]):
+        assert [hand.side for hand in hands] == ["left", "left"]
+    for place in (0, 1):
+        assert abs(seen[1][place].joints_mm[0, 0] - seen[-1][place].joints_mm[0, 0]) < 100

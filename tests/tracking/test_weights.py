@@ -108,3 +108,20 @@ def test_commands_list_show_and_verify() -> None:
     assert "128 pixels of 250 mm" in shown
     assert "MIT" in shown
     assert shipped.key in run("verify", shipped.path)
+
+
+def test_a_provider_that_does_not_start_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """onnxruntime names CUDA where its libraries are missing, and then leaves it out."""
+    import onnxruntime
+
+    names, cpu = ["CUDAExecutionProvider", "CPUExecutionProvider"], ["CPUExecutionProvider"]
+    start = onnxruntime.InferenceSession
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: names)
+    monkeypatch.setattr(
+        onnxruntime,
+        "InferenceSession",
+        lambda *given, **more: start(*given, **more | {"providers": cpu}),
+    )
+    with pytest.raises(CadstnError, match="onnxruntime cannot start CUDAExecutionProvider"):
+        load_network(provider="cuda", threads=1)
+    assert load_network(threads=1).provider == "cpu"

@@ -85,7 +85,7 @@ def targets(
               help="The robot hand.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="CSV file to write.")
 @click.option("--side", type=click.Choice(["left", "right"]),
-              help="Side of both hands; if not given, the side of most frames.")  # fmt: skip
+              help="Which hand to follow; if not given, that of most frames.")  # fmt: skip
 @click.option("--hand-eye", type=click.Path(path_type=Path),
               help="JSON file of a 4 x 4 matrix from the camera frame to the robot's base frame, "
               "and its unit: mm or m.")  # fmt: skip
@@ -125,6 +125,9 @@ def retarget(
     keep_inputs(out, [path, hand_eye, weights])
     transform = None if hand_eye is None else read_hand_eye(hand_eye)
     if path.suffix == ".npz" and _holds_joints(path):
+        given = {"--camera": camera, "--scale": scale, "--pattern": pattern, "--weights": weights}
+        for option in (option for option, value in given.items() if value is not None):
+            raise CadstnError(f"{option} is of recordings", where=path, hint="leave it out")
         followed = read_tracked_hand(path)
     else:
         followed = _tracked(path, scaled_camera(path, camera, scale), pattern, weights)
@@ -139,6 +142,8 @@ def retarget(
         f"{found} of {len(robot.values)} frames, {len(robot.joint_names)} joints; fingertips "
         f"{robot.distance_mm:.1f} mm from the hand's, scaled (median)"
     )
+    if robot.other:
+        echo(f"{robot.other} frames show the other hand: left out; --side chooses", err=True)
     echo(f"wrote {out}")
 
 

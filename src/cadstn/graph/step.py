@@ -273,9 +273,11 @@ def place_of(
 ) -> Value:
     """The place of a new hand, see `_place` of the tracker: (1,)."""
     tracks, sides = before.take([0, 1, 2], axis=1), before.take(side_at(parts.bones), axis=1)
-    followed = before.take(followed_at(parts.bones), axis=1) > float(FOLLOWED - 1)
-    away = length(g, tracks - center.reshape(1, 3), 1)
-    rank = g.where(followed, away, decision.AGAIN_MM).least(decision.AGAIN_MM)
+    followed = before.take(followed_at(parts.bones), axis=1)
+    away = length(g, tracks - center.reshape(1, 3), 1).least(decision.AGAIN_MM)
+    rank = g.where(followed > float(FOLLOWED - 1), away, decision.AGAIN_MM)
     if side is not None:  # it decides among places that followed nothing near
         rank = rank + (~sides.equals(side)).cast(DOUBLE)
+    last = g.where(followed > 0.0, away, decision.AGAIN_MM)
+    rank = rank + last / (2 * decision.AGAIN_MM)
     return g.op("ArgMin", g.where(seen, math.inf, rank), dtype=LONG, axis=0)

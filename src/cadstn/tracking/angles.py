@@ -141,7 +141,7 @@ def wrist_pose(joints_mm: NDArray[Any], side: str) -> WristPose:
     Raises:
         CadstnError: if these are not 21 joints.
     """
-    joints = _checked(joints_mm)
+    joints = as_joints21(joints_mm)
     mirror = np.array([-1.0, 1.0, 1.0])
     rotation = _palm(_right(joints, side))
     if side == "left":
@@ -172,7 +172,8 @@ def quaternion_of(rotation: NDArray[Any]) -> Array:
     return np.asarray(quaternion * (1.0 if quaternion[3] >= 0 else -1.0)) + 0.0
 
 
-def _checked(joints_mm: NDArray[Any]) -> Array:
+def as_joints21(joints_mm: NDArray[Any]) -> Array:
+    """Return joints (21, 3) as float64; raises CadstnError for another shape."""
     joints = np.asarray(joints_mm, np.float64)
     if joints.shape != (21, 3):
         raise CadstnError(
@@ -183,7 +184,7 @@ def _checked(joints_mm: NDArray[Any]) -> Array:
 
 def _right(joints_mm: NDArray[Any], side: str) -> Array:
     """The hand as a right one: a left hand in a mirror."""
-    joints = _checked(joints_mm)
+    joints = as_joints21(joints_mm)
     if side not in ("left", "right", "unknown"):
         raise CadstnError(f"no side '{side}'", hint="give left, right or unknown")
     return joints * np.array([-1.0, 1.0, 1.0]) if side == "left" else joints

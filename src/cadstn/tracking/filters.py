@@ -19,7 +19,7 @@ Joints = NDArray[np.floating]
 
 
 class Filter(Protocol):
-    """Smooths one hand, frame by frame; a frame without a hand, or a cut, makes it forget."""
+    """Smooths one hand, frame by frame; a lost hand, a new one or a cut make it forget."""
 
     def __call__(self, joints_mm: Joints, time_s: float) -> Joints:
         """Take the joints (K, 3) of the next frame, NaN where lost; return them smoothed."""

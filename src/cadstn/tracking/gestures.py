@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from cadstn.errors import CadstnError
 from cadstn.geometry.skeleton import HAND21
-from cadstn.tracking.angles import FINGERS, HandAngles, hand_angles, wrist_pose
+from cadstn.tracking.angles import FINGERS, HandAngles, as_joints21, hand_angles, wrist_pose
 
 #: What `static_gesture` knows.
 GESTURES = ("open", "fist", "point", "thumb_up", "ok", "victory")
@@ -35,11 +35,11 @@ def pinch_strength(joints_mm: NDArray[Any], finger: str = "index") -> float:
         finger: index, middle, ring or pinky.
 
     Raises:
-        CadstnError: for another finger.
+        CadstnError: for another finger, or if these are not 21 joints.
     """
     if finger not in FINGERS:
         raise CadstnError(f"no finger '{finger}'", hint=f"one of {', '.join(FINGERS)}")
-    joints = np.asarray(joints_mm, np.float64)
+    joints = as_joints21(joints_mm)
     palm = np.linalg.norm(joints[HAND21.fingers["middle"][0]] - joints[0])
     apart = np.linalg.norm(joints[_TIPS["thumb"]] - joints[_TIPS[finger]]) / palm
     return float(np.clip((_APART - apart) / (_APART - _TOGETHER), 0, 1))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from cadstn.errors import CadstnError
 from cadstn.geometry.arrays import as_depth_mm
 from cadstn.geometry.camera import Camera, DepthMm
+from cadstn.geometry.skeleton import HAND21, Skeleton
 from cadstn.tracking.bones import Bones
 from cadstn.tracking.canonical import HandView
 from cadstn.tracking.decision import Evidence
@@ -47,6 +48,7 @@ class Hand:
         side: ``left`` or ``right``; ``unknown`` where lost, or where the network predicts none.
         time_s: the frame's time stamp, None if the caller gave none.
         camera: that took the frame; None of a hand that was made without a tracker.
+        skeleton: names the joints.
     """
 
     joints_mm: NDArray[np.float32]
@@ -62,6 +64,7 @@ class Hand:
     side: str = "unknown"
     time_s: float | None = None
     camera: Camera | None = None
+    skeleton: Skeleton = HAND21
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as plain values, fit for JSON; see `cadstn.tracking.records.hand_record`."""
@@ -259,4 +262,5 @@ def lost_hand(network: Network) -> Hand:
         np.full(count, np.nan, np.float32),
         np.zeros(count, np.float32),
         np.full(count, np.nan, np.float32),
+        skeleton=network.skeleton,
     )

@@ -84,6 +84,7 @@ class Listeners:
         self._video: VideoFile | None = None
         self._dropped = 0
         self._torn = False  # whether a line may have been written in part
+        self._any = False  # whether a frame was passed on
         self.written: list[Path] = []
         if out is None and view == "file":
             raise CadstnError("--view file writes view.rrd", hint="add --out DIR")
@@ -134,6 +135,7 @@ class Listeners:
         Raises:
             CadstnError: if something cannot be written any more, such as on a full disk.
         """
+        self._any = True
         picture = cache(lambda: self._draw(seen))  # drawn once, and only if an output needs it
         for line in self._lines:
             try:
@@ -176,6 +178,10 @@ class Listeners:
         except OSError:  # of a full disk
             self._torn = True
         if self._out is None:
+            return
+        if failed and not self._any:  # what an earlier session left stays
+            (self._out / f"{_LINES}.part").unlink(missing_ok=True)
+            self.written.clear()
             return
         try:
             self._put_in_place(self._out)

@@ -117,6 +117,10 @@ def track_source(
     filters: list[Filter] = []
     clock, check = Clock(), StreamCheck()
     began = time.monotonic()
+
+    def over() -> bool:
+        return seconds is not None and time.monotonic() - began >= seconds
+
     with Newest(source) if source.live else source as frames:
         for frame in frames:
             tally.dropped = frame.dropped
@@ -134,6 +138,8 @@ def track_source(
             except CadstnError as error:
                 tally.bad += 1
                 on_bad(_placed(error, source, frame))
+                if over():
+                    return
                 continue
             if seconds_now != frame.time_s:
                 frame = replace(frame, time_s=seconds_now)
@@ -156,7 +162,7 @@ def track_source(
             tally.found += any(hand.found for hand in hands)
             tally.took_ms.append(took_ms)
             yield Tracked(frame, hands, took_ms, tally.bad, refused)
-            if seconds is not None and time.monotonic() - began >= seconds:
+            if over():
                 return
 
 
@@ -167,6 +173,8 @@ def _placed(error: CadstnError, source: Source, frame: LiveFrame) -> CadstnError
 
 
 def _smoothed(hand: Hand, smooth: Filter, time_s: float) -> Hand:
+    if hand.how == "found":  # another hand than before, or the same one elsewhere
+        smooth.reset()
     joints = smooth(hand.joints_mm, time_s)
     return hand if joints is hand.joints_mm else replace(hand, joints_mm=joints.astype(np.float32))
 

@@ -146,12 +146,13 @@ def _place(
 ) -> int:
     """The place of a new hand: that which followed one near it a frame ago; else one of its side.
 
-    So a hand that comes back has its old place, as far as that is known.
+    Of several, that which lost a hand near it: so a hand that comes back has its old place.
     """
 
     def rank(k: int) -> float:
         away_mm = min(_away(tracks[k].center_mm, detection.center_mm), AGAIN_MM)
-        return away_mm + (side is not None and tracks[k].side != side)
+        last_mm = min(_away(tracks[k].place_mm, detection.center_mm), AGAIN_MM)
+        return away_mm + (side is not None and tracks[k].side != side) + last_mm / (2 * AGAIN_MM)
 
     return min(free, key=rank)
 
@@ -306,6 +307,7 @@ def _hand(
         scale_mm,
         presence,
         side,
+        skeleton=network.skeleton,
     )
     after = remember(network, track, seen._replace(joints_mm=joints))
     return hand, after._replace(bones=bones, side=side)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from cadstn.errors import CadstnError
 from cadstn.geometry.camera import Camera
-from cadstn.geometry.skeleton import HAND21, Skeleton
+from cadstn.geometry.skeleton import Skeleton
 from cadstn.tracking.hand import Hand
 from cadstn.tracking.views import Image, draw_joints, shade
 
@@ -48,12 +48,12 @@ def hand_record(hand: Hand) -> dict[str, Any]:
     }
 
 
-def hands_table(hands: Sequence[Hand], skeleton: Skeleton = HAND21) -> Any:
+def hands_table(hands: Sequence[Hand], skeleton: Skeleton | None = None) -> Any:
     """Return hands, most often one a frame, as a pandas ``DataFrame``: a row a joint.
 
     Args:
         hands: lost ones have rows of NaN.
-        skeleton: of their joints.
+        skeleton: of their joints; None for each hand's own.
 
     Returns:
         Columns ``frame`` (place in ``hands``), ``time_s``, ``found``, ``side``, ``present``,
@@ -79,13 +79,16 @@ def hands_table(hands: Sequence[Hand], skeleton: Skeleton = HAND21) -> Any:
             "uncertainty_mm": float(hand.uncertainty_mm[k]),
         }
         for frame, hand in enumerate(hands)
-        for k, name in enumerate(skeleton.joints)
+        for k, name in enumerate((skeleton or hand.skeleton).joints)
     ]
     return pandas.DataFrame(rows)
 
 
 def draw_hand(
-    hand: Hand, image: NDArray[Any], camera: Camera | None = None, skeleton: Skeleton = HAND21
+    hand: Hand,
+    image: NDArray[Any],
+    camera: Camera | None = None,
+    skeleton: Skeleton | None = None,
 ) -> Image:
     """Draw a hand over a picture of its frame.
 
@@ -94,7 +97,7 @@ def draw_hand(
         image: (H, W, 3) or (H, W) uint8 that the depth is aligned with, or (H, W) float depth in
             mm, which is drawn as grey; any size, if it shows what the depth camera sees.
         camera: of the depth; None for the one that the hand was tracked with.
-        skeleton: of the hand's joints.
+        skeleton: of the hand's joints; None for its own.
 
     Returns:
         (H, W, 3) uint8, blue green red; the image itself stays as it is.
@@ -121,7 +124,7 @@ def draw_hand(
         # Pixels have a width: the middle of the first is 0, and the image begins at -0.5.
         scale = np.array([width / (camera.width or width), height / (camera.height or height)])
         uv = (camera.to_uvd(hand.joints_mm)[:, :2] + 0.5) * scale - 0.5
-        draw_joints(picture, uv, skeleton, max(1, round(height / 240)))
+        draw_joints(picture, uv, skeleton or hand.skeleton, max(1, round(height / 240)))
     return picture
 
 

@@ -290,11 +290,13 @@ def _summary(
         "machine": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
     }
     truth = recording.truth_xyz_mm
-    if truth is not None and recording.skeleton == tracked.skeleton and tracked.found.any():
+    if truth is not None and recording.skeleton == tracked.skeleton:
         from cadstn.evaluate import score
 
         # Frames whose truth is that there is no hand have no error; time breaks there.
         kept = np.flatnonzero(np.isfinite(truth).all((1, 2)))
+        if not tracked.found[kept].any():
+            return summary
         breaks = np.flatnonzero((np.diff(kept) > 1) | np.isin(kept[1:], recording.cuts)) + 1
         scores = score(tracked.joints_xyz_mm[kept], truth[kept], breaks.tolist())
         summary["error"] = scores.to_dict()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
@@ -25,7 +27,7 @@ _HINT = (
 
 
 def open_source(
-    text: str,
+    text: str | os.PathLike[str],
     camera: Camera | str | None = None,
     *,
     pattern: str | None = None,
@@ -41,7 +43,7 @@ def open_source(
         camera: of a recording that has none, see `cadstn.geometry.camera.parse_camera`.
         pattern: which files or topic of a recording are depth, see `cadstn.io.open_recording`.
         real_time: play a recording or a data set at its own speed, as if it were a camera.
-        loop: play a recording for ever.
+        loop: play a recording or a data set for ever.
         on_bad: called with each frame of a recording or a data set that cannot be read.
 
     Raises:
@@ -49,7 +51,12 @@ def open_source(
     """
     from cadstn.tracking.cameras.files import DatasetSource, RecordingSource, SyntheticSource
 
+    text = os.fspath(text)
     name, _, detail = text.partition(":")
+    if name in (*CAMERAS, "synthetic"):
+        given = {"camera": camera is not None, "pattern": pattern is not None, "loop": loop}
+        for option in (option for option in given if given[option]):
+            raise CadstnError(f"'{option}' is of recordings", where=name, hint="leave it out")
     if detail and name in ("orbbec", "luxonis", "demo"):
         raise CadstnError(f"{name} takes nothing after a colon", where=text, hint=f"give {name}")
     if name == "realsense" and detail:
@@ -61,25 +68,23 @@ def open_source(
         made: Source = getattr(import_module(f"cadstn.tracking.cameras.{module}"), kind)()
         return made
     if name == "synthetic":
-        if detail and not detail.isdigit():
-            raise CadstnError(f"seed '{detail}' is no number", where=text, hint="synthetic:7")
+        if detail and not re.fullmatch(r"[0-9]{1,18}", detail):
+            raise CadstnError(f"seed '{detail[:40]}' is no number", where=name, hint="synthetic:7")
         return SyntheticSource(int(detail or 0))
     path = Path(text)
-    if name == "demo" and not path.exists():
-        demo = open_recording(name)
-        return RecordingSource(demo, real_time=real_time, loop=loop, on_bad=on_bad)
-    if not path.exists():
+    if not path.exists() and name != "demo":
         raise CadstnError("no such source", where=text, hint=_HINT)
-    if path.suffix in (".bag", ".db3") and pattern is None:
+    if path.suffix in (".bag", ".db3") and camera is None and pattern is None:
         from cadstn.tracking.cameras.realsense import RealSenseFile
 
         try:
-            return RealSenseFile(path)
+            return RealSenseFile(path, real_time=real_time, loop=loop)
         except CadstnError:  # no library, or another maker's: rosbags reads all
             if find_spec("rosbags") is None or not path.is_file():
                 raise
     if camera is None and pattern is None and path.is_dir() and _is_dataset(path):
-        return DatasetSource(path, real_time=real_time, on_bad=on_bad)
+        return DatasetSource(path, real_time=real_time, loop=loop, on_bad=on_bad)
+    # 'demo' is a recording's name to `open_recording` as well.
     recording = open_recording(path, camera, pattern=pattern)
     return RecordingSource(recording, real_time=real_time, loop=loop, on_bad=on_bad)
 

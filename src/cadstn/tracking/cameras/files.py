@@ -10,18 +10,19 @@ from pathlib import Path
 from cadstn.errors import CadstnError
 from cadstn.io import BadFrame, Recording
 from cadstn.tracking.cameras.frames import BaseSource, LiveFrame, needs
+from cadstn.tracking.cameras.playing import Played
 
 _MOTION = 300  # frames after which the rendered hand begins another motion, with a cut
 _SPLIT = 3  # shares no random stream with training (0), validation (1) or recordings (2)
 
 
-class RecordingSource(BaseSource):
+class RecordingSource(Played):
     """A recording's frames, as fast as they are taken, or in its own time.
 
     Args:
         recording: what to play; unreadable frames are reported and counted as dropped.
-        real_time: wait for each frame's time, as a camera would; then the source is live.
-        loop: begin again at the end, with a cut; times go on.
+        real_time: see `Played`.
+        loop: see `Played`.
         on_bad: called with each frame that cannot be read.
     """
 
@@ -33,38 +34,26 @@ class RecordingSource(BaseSource):
         loop: bool = False,
         on_bad: Callable[[BadFrame], None] = lambda bad: None,
     ) -> None:
-        self.name, self.live = str(recording.path), real_time
-        self._recording, self._loop, self._on_bad = recording, loop, on_bad
+        super().__init__(str(recording.path), real_time=real_time, loop=loop)
+        self._recording, self._on_bad = recording, on_bad
 
-    def __iter__(self) -> Iterator[LiveFrame]:
-        length, fps = len(self._recording), self._recording.camera.fps
-        began = time.monotonic()
-        index = given = first = 0
-        when = start_s = 0.0
-        while True:
-            for frame in self._recording.frames(self._on_bad):
-                index = first + frame.index
-                when = start_s + frame.time_s
-                if self.live:
-                    time.sleep(max(0.0, began + when - time.monotonic()))
-                yield LiveFrame(
-                    frame.depth, frame.camera, when, index, index - given, cut=frame.cut
-                )
-                given += 1
-            first += length
-            start_s = when + 1 / fps
-            if not self._loop:
-                return
+    def _once(self) -> Iterator[LiveFrame]:
+        for frame in self._recording.frames(self._on_bad):
+            yield LiveFrame(frame.depth, frame.camera, frame.time_s, frame.index, cut=frame.cut)
+
+    def _length(self, last: LiveFrame) -> int:
+        return len(self._recording)
 
 
-class DatasetSource(BaseSource):
+class DatasetSource(Played):
     """The frames of a published data set, in order, at 30 a second; cuts are the set's shots.
 
     Of the split ``test`` where there is one, and else of all there is.
 
     Args:
         path: its folder, see `cadstn.data.open_dataset`.
-        real_time: wait for each frame's time, as a camera would; then the source is live.
+        real_time: see `Played`.
+        loop: see `Played`.
         on_bad: called with each frame that cannot be read.
 
     Raises:
@@ -76,18 +65,18 @@ class DatasetSource(BaseSource):
         path: Path,
         *,
         real_time: bool = False,
+        loop: bool = False,
         on_bad: Callable[[BadFrame], None] = lambda bad: None,
     ) -> None:
         from cadstn.data import find_dataset, open_dataset
 
         whole = find_dataset(path).whole()
         split = "test" if "test" in whole else whole[0]
-        self._data = open_dataset(path, split)
-        self.name, self.live, self._on_bad = f"{path} ({split})", real_time, on_bad
+        super().__init__(f"{path} ({split})", real_time=real_time, loop=loop)
+        self._data, self._on_bad = open_dataset(path, split), on_bad
 
-    def __iter__(self) -> Iterator[LiveFrame]:
-        began = time.monotonic()
-        cut, given, first = False, 0, None
+    def _once(self) -> Iterator[LiveFrame]:
+        cut, given, first = False, False, None
         for index in range(len(self._data)):
             sample = self._data[index]
             # A shot whose first frame is bad begins at its first good one.
@@ -100,13 +89,13 @@ class DatasetSource(BaseSource):
                 continue
             height, width = depth_mm.shape
             camera = sample.camera.sized(width, height)
-            when = index / camera.fps
-            if self.live:
-                time.sleep(max(0.0, began + when - time.monotonic()))
-            yield LiveFrame(depth_mm, camera, when, index, index - given, cut=cut)
-            cut, given = False, given + 1
+            yield LiveFrame(depth_mm, camera, index / camera.fps, index, cut=cut)
+            cut, given = False, True
         if first is not None and not given:
             raise first
+
+    def _length(self, last: LiveFrame) -> int:
+        return len(self._data)
 
 
 class SyntheticSource(BaseSource):

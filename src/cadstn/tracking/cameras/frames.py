@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,7 +39,8 @@ class Source(Protocol):
 
     name: str  # for people
     live: bool  # whether frames come when they come, and those that nobody takes are lost
-    patience_s: float  # silent for longer than this, a live source has been unplugged
+    # silent for longer than this, a live source has been unplugged; infinite of a recording
+    patience_s: float
 
     def __iter__(self) -> Iterator[LiveFrame]: ...
 
@@ -76,6 +78,7 @@ class Newest:
 
     def __init__(self, source: Source) -> None:
         self.name, self.live, self.patience_s = source.name, True, source.patience_s
+        self._patience_s = None if math.isinf(source.patience_s) else source.patience_s
         self._source = source
         self._news = threading.Condition()
         self._frame: LiveFrame | None = None
@@ -91,14 +94,15 @@ class Newest:
 
     def __exit__(self, *error: object) -> None:
         self._stop = True
-        self._thread.join(timeout=self.patience_s)
+        # A recording's thread may sleep through a pause; it ends with the process.
+        self._thread.join(timeout=self.patience_s if self._patience_s is not None else 1.0)
         self._source.__exit__(*error)
 
     def __iter__(self) -> Iterator[LiveFrame]:
         while True:
             with self._news:
                 if not self._news.wait_for(
-                    lambda: self._frame is not None or self._ended, self.patience_s
+                    lambda: self._frame is not None or self._ended, self._patience_s
                 ):
                     raise CadstnError(
                         f"no frame for {self.patience_s:g} s",

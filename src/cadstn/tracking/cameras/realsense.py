@@ -13,6 +13,7 @@ import numpy as np
 from cadstn.errors import CadstnError
 from cadstn.geometry.camera import Camera
 from cadstn.tracking.cameras.frames import BaseSource, LiveFrame, device_calibration, needs
+from cadstn.tracking.cameras.playing import Played
 
 _PLUG = "plug it into a USB 3 port; 'cadstn doctor' lists what is found"
 _POLL_S = 0.2
@@ -77,25 +78,32 @@ class RealSense(BaseSource):
             given += 1
 
 
-class RealSenseFile(BaseSource):
-    """Depth of a RealSense recording: every frame of it, as fast as it is taken.
+class RealSenseFile(Played):
+    """Depth of a RealSense recording, every frame of it, in its own time or as fast as it is taken.
 
     Args:
         path: a ``.bag`` or ``.db3`` file that this pyrealsense2 can play.
+        real_time: see `Played`.
+        loop: see `Played`.
 
     Raises:
         CadstnError: if pyrealsense2 is missing, or the file is, or it holds no depth.
     """
 
-    def __init__(self, path: Path) -> None:
-        rs = _library()
+    def __init__(self, path: Path, *, real_time: bool = False, loop: bool = False) -> None:
+        super().__init__(str(path), real_time=real_time, loop=loop)
         if not path.is_file():
             raise CadstnError("no such recording", where=path, hint="give a .bag or .db3 file")
-        self.name, self._status = str(path), rs.playback_status
+        self._begin()
+
+    def _begin(self) -> None:
+        """Play from the first frame on."""
+        rs = _library()
+        self._status = rs.playback_status
         try:
             # Not through a pipeline: that plays before it can be set to wait for whoever reads,
             # and has dropped the first frame by then.
-            self._playback = rs.context().load_device(str(path)).as_playback()
+            self._playback = rs.context().load_device(self.name).as_playback()
             self._playback.set_real_time(False)
             self._sensor = self._playback.first_depth_sensor()
             stream = _depth_profile(rs, self._sensor)
@@ -103,14 +111,14 @@ class RealSenseFile(BaseSource):
             # Not the library's queue: while one that is full holds the player up, it keeps
             # Python's lock, and whoever should take a frame waits for ever.
             self._queue: Queue[LiveFrame] = Queue(1)
-            self._closed = False
+            self._closed = self._begun = False
             self._given = 0
             self._sensor.open(stream)
             self._sensor.start(self._put)
         except RuntimeError as error:
             raise CadstnError(
                 f"cannot be played ({error})",
-                where=path,
+                where=self.name,
                 hint="record depth with realsense-viewer, or rs-convert it for this version",
             ) from None
 
@@ -121,7 +129,11 @@ class RealSenseFile(BaseSource):
             self._sensor.stop()
             self._sensor.close()
 
-    def __iter__(self) -> Iterator[LiveFrame]:
+    def _once(self) -> Iterator[LiveFrame]:
+        if self._begun:  # another pass
+            self.close()
+            self._begin()
+        self._begun = True
         while True:
             try:
                 yield self._queue.get(timeout=_POLL_S)

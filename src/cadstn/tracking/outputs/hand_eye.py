@@ -45,11 +45,11 @@ def read_hand_eye(path: Path) -> HandEye:
         try:
             values = json.loads(read_regular(path, _MAX_BYTES))
             matrix, unit = np.array(values["matrix"], np.float64), values["unit"]
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
+        except (ValueError, TypeError, KeyError, ArithmeticError, RecursionError) as error:
             what = f"lacks {error}" if isinstance(error, KeyError) else f"no transform ({error})"
             raise CadstnError(what, hint=_HINT) from None
-        if unit not in _UNITS_MM:
-            raise CadstnError(f"unit is '{unit}'", hint="give mm or m")
+        if not isinstance(unit, str) or unit not in _UNITS_MM:
+            raise CadstnError(f"unit is {unit!r}", hint="give mm or m")
         if matrix.shape != (4, 4):
             raise CadstnError(f"matrix has shape {matrix.shape}", hint=_HINT)
         if not np.isfinite(matrix).all():

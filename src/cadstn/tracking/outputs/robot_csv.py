@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,7 +34,13 @@ class Sequence21(NamedTuple):
     joints_mm: Array  # (N, 21, 3) camera frame; NaN where lost
     time_s: Array  # (N,)
     names: tuple[str, ...]  # of the N frames
-    side: str  # that most frames have; ``unknown`` if none has one
+    sides: tuple[str, ...]  # of the hand in each frame: ``left``, ``right`` or ``unknown``
+
+    @property
+    def side(self) -> str:
+        """The side that most frames have; ``unknown`` if none has one."""
+        counts = Counter(side for side in self.sides if side != "unknown")
+        return counts.most_common(1)[0][0] if counts else "unknown"
 
 
 def tracked_hand(
@@ -53,17 +59,19 @@ def tracked_hand(
             f"joints are {tracker.network.skeleton.name}", hint="a robot hand follows hand21"
         )
     joints = np.full((len(recording), 21, 3), np.nan)
-    sides: list[str] = []
+    sides = ["unknown"] * len(recording)
     tracker.reset()
     for frame in recording.frames(on_bad):
         if frame.cut:
             tracker.reset()
-        hand = tracker.update_all(frame.depth, frame.camera, unit="mm", check=False)[0]
+        hand = tracker.update_all(frame.depth, frame.camera, frame.time_s, unit="mm", check=False)[
+            0
+        ]
         joints[frame.index] = hand.joints_mm
-        sides.append(hand.side)
+        sides[frame.index] = hand.side
         on_frame()
     times = np.array([recording.time_s(i) for i in range(len(recording))])
-    return Sequence21(joints, times, recording.names, _side(sides))
+    return Sequence21(joints, times, recording.names, tuple(sides))
 
 
 def read_tracked_hand(path: Path) -> Sequence21:
@@ -77,14 +85,15 @@ def read_tracked_hand(path: Path) -> Sequence21:
         held = load_npz(path, ("time_s", "frames", "side"))
         if joints.shape[1] != 21 or {"time_s", "frames", "side"} - set(held):
             raise CadstnError("not hand21 with times and sides", hint="give cadstn track's file")
-        sides = [str(side) for side in held["side"].ravel()]
-        names = tuple(str(name) for name in held["frames"].ravel())
-        return Sequence21(joints, held["time_s"].astype(np.float64), names, _side(sides))
-
-
-def _side(sides: Sequence[str]) -> str:
-    counts = Counter(side for side in sides if side != "unknown")
-    return counts.most_common(1)[0][0] if counts else "unknown"
+        if held["time_s"].dtype.kind not in "fiu" or any(
+            array.shape != (len(joints),) for array in held.values()
+        ):
+            raise CadstnError(
+                f"times, sides or names are not those of its {len(joints)} frames",
+                hint="give cadstn track's file",
+            )
+        sides, names = (tuple(str(value) for value in held[key]) for key in ("side", "frames"))
+        return Sequence21(joints, held["time_s"].astype(np.float64), names, sides)
 
 
 class Robot(NamedTuple):
@@ -93,6 +102,7 @@ class Robot(NamedTuple):
     values: Array  # (N, J) radians; NaN where lost
     joint_names: tuple[str, ...]  # of the URDF
     distance_mm: float  # median distance of the fingertips from where the person's are, scaled
+    other: int  # frames of the person's other hand, which were left out
 
 
 def write_robot_csv(
@@ -109,13 +119,13 @@ def write_robot_csv(
 
     Columns: ``frame``, ``time_s``, ``found``, the URDF's joints by name in radians,
     ``wrist_frame``, ``wrist_x_m`` to ``wrist_z_m`` and ``wrist_qx`` to ``wrist_qw``. Cells of a
-    lost hand are empty.
+    lost hand are empty, and so are those of frames that show the other hand.
 
     Args:
         hand: to follow.
         robot: a name of `cadstn.tracking.outputs.retarget.ROBOT_HANDS`.
         out: the file.
-        side: None for the hand's own.
+        side: None for that of most frames. If no frame has it, all are taken for it.
         hand_eye: transforms the wrist's pose into a base frame.
         frame: name of that frame.
         on_frame: called after each frame.
@@ -129,7 +139,11 @@ def write_robot_csv(
             "left or right hand is not known: the network predicts no handedness",
             hint="give --side left or right",
         )
-    retarget = Retargeter(robot, side, reach_mm(hand.joints_mm))
+    other = np.array([one not in (side, "unknown") for one in hand.sides])
+    if side not in hand.sides:
+        other[:] = False
+    joints_mm = np.where(other[:, None, None], np.nan, hand.joints_mm)
+    retarget = Retargeter(robot, side, reach_mm(joints_mm))
     tips = [k for k, joint in enumerate(retarget.hand.links) if joint.endswith("_tip")]
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
@@ -138,7 +152,7 @@ def write_robot_csv(
          "wrist_frame", *(f"wrist_{part}" for part in _WRIST)]
     )  # fmt: skip
     values, away = [], []
-    for name, time_s, joints in zip(hand.names, hand.time_s, hand.joints_mm, strict=True):
+    for name, time_s, joints in zip(hand.names, hand.time_s, joints_mm, strict=True):
         found = bool(np.isfinite(joints).all())
         values.append(retarget(joints))
         pose: NDArray[Any] = np.full(len(_WRIST), np.nan)
@@ -154,4 +168,5 @@ def write_robot_csv(
         )
         on_frame()
     write_text(out, text.getvalue())
-    return Robot(np.array(values), tuple(retarget.joint_names), float(np.median(away)))
+    names = tuple(retarget.joint_names)
+    return Robot(np.array(values), names, float(np.median(away)), int(other.sum()))
