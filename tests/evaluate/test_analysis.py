@@ -17,6 +17,7 @@ from cadstn.evaluate.analysis import (
     exponential_average,
     fixed_weight_errors_mm,
     hidden_joints,
+    share_outside,
     speeds_mm,
 )
 from cadstn.evaluate.metrics import acceleration_error, mean_error_mm
@@ -102,3 +103,13 @@ def test_the_authors_fusion_against_its_bars(published: Path) -> None:
     smooth = exponential_average(spatial, 0.9, rules.cuts)
     assert mean_error_mm(smooth, truth) == pytest.approx(8.22, abs=0.005)
     assert acceleration_error(smooth, truth, rules.cuts) == pytest.approx(7.68, abs=0.005)
+
+
+def test_share_outside_leaves_lost_frames_out() -> None:
+    one, other, fused = line(0, 0, 0, 0), line(2, 2, 2, 2), line(1, 3, 1, 9)
+    fused[3] = np.nan
+    # One coordinate of three of each joint moves; frame 1 lies 1 mm outside.
+    assert share_outside(fused, one, other) == pytest.approx((1 / 9, 1.0))
+    one[1] = np.nan
+    assert share_outside(fused, one, other)[0] == 0
+    assert all(math.isnan(value) for value in share_outside(np.full_like(one, np.nan), one, other))

@@ -7,6 +7,7 @@ import functools
 import re
 import struct
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,12 @@ from click.testing import CliRunner
 from cadstn.cli import cli
 from cadstn.errors import CadstnError
 from cadstn.evaluate import plots
-from cadstn.evaluate.ablation import ablation_blocks, networks_table, seeds_table
+from cadstn.evaluate.ablation import (
+    _measured_outside,
+    ablation_blocks,
+    networks_table,
+    seeds_table,
+)
 from cadstn.evaluate.compare import Comparison, compare_files, make_entry, parse_source
 from cadstn.evaluate.page import Picture, Table, to_markdown, to_text
 from cadstn.evaluate.protocol import protocol
@@ -266,3 +272,37 @@ def test_the_command_writes_one_page(published: Path, tmp_path: Path) -> None:
     refused = CliRunner().invoke(cli, args)
     assert isinstance(refused.exception, CadstnError)
     assert "no such file of truth; name it with --truth" in str(refused.exception)
+
+
+def test_the_truths_own_figures_are_those_of_the_truth() -> None:
+    """Neither the order of the methods nor cuts beyond the truth's end change them."""
+    whole = toy("a")
+    truth, rules = whole.truth_xyz_mm, whole.rules
+    short = make_entry("short", truth[:9] + 1.0, truth, rules)
+    pages = []
+    for entries in ((short, *whole.entries), (*whole.entries, short)):
+        blocks = comparison_blocks(Comparison(rules, truth, entries), quoted=False)
+        text = to_markdown(blocks)
+        pages.append(re.findall(r"truth's (?:own )?jitter(?: is|:) ([\d.]+)", text))
+        assert "1 shot, not cut" in text  # ICVL's cut is at 702
+        assert "2 shots" not in text
+    assert pages[0] == pages[1]
+    assert len(pages[0]) >= 2
+
+
+def test_experts_of_different_lengths() -> None:
+    whole = toy("Temporal", "CADSTN")
+    truth, rules = whole.truth_xyz_mm, whole.rules
+    lost = truth[:100].copy()
+    lost[40] = np.nan
+    entries = (make_entry("Spatial", lost, truth, rules), *whole.entries)
+    comparison = Comparison(rules, truth, entries)
+    table = next(b for b in ablation_blocks(comparison) if isinstance(b, Table)
+                 and b.title.startswith("Simple mixtures"))  # fmt: skip
+    assert "All rows are of the first 100 frames." in table.note
+    temporal = make_entry("Temporal", entries[1].pred_xyz_mm[:100], truth[:100], rules)
+    assert cells(table, "Temporal")["mean error, mm"] == f"{temporal.scores.mean_error_mm:.3f}"
+    renamed = tuple(replace(e, name=f"{e.name} (authors)") for e in entries)
+    line = _measured_outside(Comparison(rules, truth, renamed))
+    assert "100.0 %" not in line
+    assert "nan" not in line

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import partial
 
@@ -19,6 +20,7 @@ from cadstn.evaluate.compare import Comparison, Entry, difference, make_entry
 from cadstn.evaluate.intervals import bootstrap, resampling_units
 from cadstn.evaluate.metrics import ACCURACY_MM
 from cadstn.evaluate.page import Block, Picture, Table, Text
+from cadstn.evaluate.protocol import Protocol
 from cadstn.evaluate.published import (
     AUTHORS_LOG_MM,
     FREE_GATE,
@@ -172,7 +174,13 @@ def fusion_bars(
     spatial, temporal = comparison.get(f"Spatial{suffix}"), comparison.get(f"Temporal{suffix}")
     assert spatial is not None
     assert temporal is not None
-    truth = comparison.truth_xyz_mm[: len(spatial.pred_xyz_mm)]
+    free = None if suffix else comparison.get(FREE_NAME)
+    learned = comparison.get(f"CADSTN{suffix}")
+    # Mixtures have the frames that both files hold, and so must what stands beside them.
+    count = min(len(e.pred_xyz_mm) for e in (spatial, temporal, free, learned) if e)
+    truth = comparison.truth_xyz_mm[:count]
+    spatial, temporal = (_first_frames(entry, truth, rules) for entry in (spatial, temporal))
+    free, learned = (e and _first_frames(e, truth, rules) for e in (free, learned))
     both = temporal.pred_xyz_mm, spatial.pred_xyz_mm
     swept = fixed_weight_errors_mm(*both, truth)
     oracle = best_fixed_weight(*both, truth)
@@ -187,8 +195,7 @@ def fusion_bars(
     for weight in _EMA_WEIGHTS:
         smooth = exponential_average(both[1], weight, rules.cuts)
         bars.append(make_entry(f"Spatial, exponential average {weight:g}", smooth, truth, rules))
-    free, learned = comparison.get(FREE_NAME), comparison.get(f"CADSTN{suffix}")
-    bars += [gate for gate in (None if suffix else free, learned) if gate]
+    bars += [gate for gate in (free, learned) if gate]
     rows = tuple(
         (
             bar.name, f"{bar.scores.mean_error_mm:.3f}", str(bar.error),
@@ -201,6 +208,8 @@ def fusion_bars(
         "w multiplies the temporal prediction, 1 - w the spatial one; the exponential average is "
         "causal, its number the weight of the new frame, and restarts at each shot. "
     )
+    if count < len(comparison.truth_xyz_mm):
+        note += f"All rows are of the first {count} frames. "
     levels = {e.name: e.scores.mean_error_mm for e in (spatial, temporal, learned) if e}
     title = f"{rules.title}: a fixed weight against learned fusion"
     learned_mm = f"{learned.scores.mean_error_mm:.2f}" if learned else ""
@@ -230,6 +239,14 @@ def fusion_bars(
     ]  # fmt: skip
 
 
+def _first_frames(entry: Entry, truth_xyz_mm: FloatArray, rules: Protocol) -> Entry:
+    """A method on the frames of a truth that was cut short."""
+    count = len(truth_xyz_mm)
+    if len(entry.pred_xyz_mm) == count:
+        return entry
+    return make_entry(entry.name, entry.pred_xyz_mm[:count], truth_xyz_mm, rules, entry.center)
+
+
 def _measured_outside(comparison: Comparison) -> str:
     """How often the authors' fused files leave the interval between their two experts."""
     fused, one, other = (
@@ -237,7 +254,11 @@ def _measured_outside(comparison: Comparison) -> str:
     )
     if fused is None or one is None or other is None:
         return ""
-    share, most_mm = share_outside(fused.pred_xyz_mm, one.pred_xyz_mm, other.pred_xyz_mm)
+    three = [entry.pred_xyz_mm for entry in (fused, one, other)]
+    count = min(map(len, three))
+    share, most_mm = share_outside(*(joints[:count] for joints in three))
+    if math.isnan(share):
+        return ""
     return (
         f" In the authors' files on {comparison.rules.title}, {100 * share:.1f} % of the fused "
         f"coordinates lie outside both experts' by over 0.01 mm, at most {most_mm:.2f} mm."

@@ -170,11 +170,15 @@ def share_outside(
 
     Returns:
         The share of the coordinates that lie outside by more than 0.01 mm, which is rounding, and
-        the largest such distance in mm.
+        the largest such distance in mm. Frames that one of the three lost are left out; NaN if none
+        is left.
     """
     experts = np.stack([np.asarray(one_xyz_mm, np.float64), np.asarray(other_xyz_mm, np.float64)])
     fused = np.asarray(fused_xyz_mm, np.float64)
     beyond = np.maximum(experts.min(0) - fused, fused - experts.max(0))
+    beyond = beyond[~np.isnan(beyond[:, 0, 0])]
+    if not len(beyond):
+        return math.nan, math.nan
     return float(np.mean(beyond > 0.01)), float(beyond.max())
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from cadstn.errors import CadstnError, printable
 from cadstn.evaluate.checks import FORMATS, Format
 from cadstn.evaluate.intervals import Interval, bootstrap
-from cadstn.evaluate.metrics import Scores, acceleration_errors, joint_errors_mm, score
+from cadstn.evaluate.metrics import Scores, acceleration_errors, jitter, joint_errors_mm, score
 from cadstn.evaluate.pairs import check_pair, read_joints, rules_of_truth
 from cadstn.evaluate.protocol import PROTOCOLS, Protocol
 from cadstn.evaluate.published import method_name
@@ -48,6 +48,11 @@ class Comparison:
         known = PROTOCOLS.get(self.rules.name)
         count = len(self.truth_xyz_mm)
         return known is not None and bool(known.test_frames) and count == known.test_frames
+
+    @property
+    def truth_jitter_mm_frame2(self) -> float:
+        """How much the truth itself accelerates, see `jitter`."""
+        return jitter(self.truth_xyz_mm, self.rules.cuts)
 
     def get(self, name: str) -> Entry | None:
         """Return the method of a name, if it is there."""

@@ -33,13 +33,13 @@ WITHIN = tuple(f"≤ {mm} mm, %" for mm in ACCURACY_MM)
 def rules_text(comparison: Comparison) -> Text:
     """Camera, joints, cuts, centre and how intervals were made, once for a page."""
     rules = comparison.rules
-    shots = len(rules.cuts) + 1
+    # Of a truth that is shorter than the set's test only the cuts within it.
     units = resampling_units(len(comparison.truth_xyz_mm), rules.cuts)
-    cut = f", cut where {rules.cut_rule}" if rules.cuts else ", not cut"
+    cut = f", cut where {rules.cut_rule}" if units.shots > 1 else ", not cut"
     return Text(
         f"Rules of every number on {rules.title}: {len(comparison.truth_xyz_mm)} frames; "
         f"{len(rules.skeleton)} joints ({rules.joint_subset}); camera {rules.camera_text}; "
-        f"{counted(shots, 'shot')}{cut}, "
+        f"{counted(units.shots, 'shot')}{cut}, "
         f"and nothing is measured across a cut; crop centre: {_centers(comparison)}. "
         f"Intervals are 95 % ones from {units}. Acceleration error: "
         "mean of |a_pred - a_true|, a = x[t-1] - 2 x[t] + x[t+1]; jitter: mean of |a_pred|."
@@ -49,11 +49,11 @@ def rules_text(comparison: Comparison) -> Text:
 def short_note(comparison: Comparison) -> str:
     """The same in a few words, to stand under each table."""
     rules = comparison.rules
-    few = resampling_units(len(comparison.truth_xyz_mm), rules.cuts).few
+    units = resampling_units(len(comparison.truth_xyz_mm), rules.cuts)
     return (
         f"{rules.title}: {len(rules.skeleton)} joints, {rules.camera_text.split(',')[0]} px, "
-        f"{counted(len(rules.cuts) + 1, 'shot')}, crop centre {_centers(comparison)}."
-        f"{' Too few shots: intervals are too narrow.' if few else ''}"
+        f"{counted(units.shots, 'shot')}, crop centre {_centers(comparison)}."
+        f"{' Too few shots: intervals are too narrow.' if units.few else ''}"
     )
 
 
@@ -85,7 +85,7 @@ def methods_table(comparison: Comparison, *, quoted: bool = True) -> Table:
         "method", "paper, mm", "mean error, mm", "95 %", *WITHIN, *more, "accel. error, mm/frame²",
         "jitter, mm/frame²", "frames",
     )  # fmt: skip
-    own = number_text(comparison.entries[0].scores.truth_jitter_mm_frame2, 2)
+    own = number_text(comparison.truth_jitter_mm_frame2, 2)
     note = f"{short_note(comparison)} The truth's own jitter is {own} mm/frame²."
     if others:
         note += " [quoted]: printed in the paper; these methods' files are not at hand."
@@ -157,8 +157,8 @@ def motion(comparison: Comparison) -> list[Block]:
         entry.name: (entry.scores.acceleration_error_mm_frame2, entry.scores.jitter_mm_frame2)
         for entry in comparison.entries
     }
-    own = comparison.entries[0].scores.truth_jitter_mm_frame2
-    moves = f"{upper}: how steadily predictions move (the truth's jitter: {number_text(own, 2)})"
+    own = number_text(comparison.truth_jitter_mm_frame2, 2)
+    moves = f"{upper}: how steadily predictions move (the truth's jitter: {own})"
     return [
         table,
         Picture(
