@@ -207,3 +207,18 @@ def test_rows_of_zeros(tmp_path: Path) -> None:
     np.savez(tmp_path / "b.npz", joints_xyz_mm=hands())
     with pytest.raises(CadstnError, match=r"a\.npz: frame 3 .* all zeros, and 0 more"):
         score_files(tmp_path / "a.npz", tmp_path / "b.npz")
+
+
+def test_lost_frames_that_are_marked_by_numbers(tmp_path: Path) -> None:
+    written = np.asarray(ICVL.camera.to_uvd(noisy()), np.float64)
+    written[[7, 9]] = -1
+    message = refused(*files(tmp_path, written))
+    assert "frame 7 (counted from 0) is all -1, and 1 more are; write nan" in message
+    joints = noisy()
+    joints[5:25, :, 2] = -1  # half of all: the others show which way is forward
+    message = refused(*files(tmp_path, joints), "xyz")
+    assert "frame 5 (counted from 0) lies behind the camera with all its joints, and 19" in message
+    joints[:] = -1
+    assert "frame 0 (counted from 0) is all -1, and 39 more are" in refused(
+        *files(tmp_path, joints), "xyz"
+    )

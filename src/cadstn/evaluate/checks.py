@@ -52,8 +52,8 @@ def check_ranges(
         rules: whose camera the pixels belong to; needed for ``uvd``.
 
     Raises:
-        CadstnError: if a frame is all zeros, depths are in metres, negative or relative to a joint,
-            or pixels lie outside the image.
+        CadstnError: if a frame is all zeros or all -1, or lies behind the camera, depths are in
+            metres, negative or relative to a joint, or pixels lie outside the image.
     """
     found = table[~np.isnan(table[:, 0, 0])]
     if not len(found):
@@ -64,13 +64,7 @@ def check_ranges(
             where=path,
             hint="no joint is so far away: give px and mm, frames without a hand as nan",
         )
-    zeros = np.flatnonzero((table == 0).all(axis=(1, 2)))
-    if len(zeros):
-        raise CadstnError(
-            f"frame {zeros[0]} (counted from 0) is all zeros, and {len(zeros) - 1} more are",
-            where=path,
-            hint="write nan in all numbers of a frame without a hand; scores count it as lost",
-        )
+    _check_marks(path, table)
     depth = float(np.median(found[..., 2]))
     letter = letters[2]
     size = float(np.abs(found[..., 2]).max())
@@ -103,6 +97,30 @@ def check_ranges(
                 where=path,
                 hint="read it with --format xyz (cadstn compare: FILE:xyz), or check the set",
             )
+
+
+def _check_marks(path: object, table: FloatArray) -> None:
+    """Refuse single frames that are marked as without a hand: by zeros, -1, depths below 0."""
+    hint = "write nan in all numbers of a frame without a hand; scores count it as lost"
+    behind = (table[..., 2] <= 0).all(axis=1)
+    marks = np.flatnonzero(behind & (table == table[:, :1, :1]).all(axis=(1, 2)))
+    if len(marks):
+        mark = f"{table[marks[0], 0, 0] + 0.0:g}"  # 0 of -0
+        raise CadstnError(
+            f"frame {marks[0]} (counted from 0) is all {'zeros' if mark == '0' else mark}, "
+            f"and {len(marks) - 1} more are",
+            where=path,
+            hint=hint,
+        )
+    rest = table[~behind & ~np.isnan(table[:, 0, 0]), :, 2]
+    # Of joints that are relative to one of them, or of turned axes, the other frames show it.
+    if behind.any() and rest.size and (rest > 0).mean() >= _MOST_IN_FRONT:
+        raise CadstnError(
+            f"frame {int(np.argmax(behind))} (counted from 0) lies behind the camera with all its "
+            f"joints, and {np.count_nonzero(behind) - 1} more do",
+            where=path,
+            hint=hint,
+        )
 
 
 def check_names(path: object, notes: Mapping[str, Any], skeleton: Skeleton | None) -> None:
