@@ -253,6 +253,14 @@ def test_score_of_npz_files(clip: Path, tmp_path: Path) -> None:
     printed = run("score", out / "joints.npz", clip / "truth.npz").output
     assert "index_pip" in printed
     assert "found" in printed
+    # A part is scored on its own frames, as 'track' does.
+    run("track", clip, "--out", out, "--no-video", "--start", 3, "--every", 2)
+    summary = json.loads((out / "summary.json").read_text())
+    result = run("score", out / "joints.npz", clip / "truth.npz", "--json")
+    part = json.loads(result.output)
+    assert (part["frames"], part["of"]) == (3, 8)
+    for name in ("mean_error_mm", "acceleration_error_mm_frame2", "truth_jitter_mm_frame2"):
+        assert part[name] == pytest.approx(summary["error"][name])
 
 
 def test_synth_is_a_function_of_its_seed(tmp_path: Path) -> None:

@@ -274,6 +274,80 @@ def test_the_command_writes_one_page(published: Path, tmp_path: Path) -> None:
     assert "no such file of truth; name it with --truth" in str(refused.exception)
 
 
+def written(folder: Path, **files: np.ndarray) -> dict[str, Path]:
+    """Text files u v d of ICVL."""
+    paths = {name: folder / f"{name}.txt" for name in files}
+    for name, joints in files.items():
+        write_joints_uvd(paths[name], protocol("icvl").camera.to_uvd(joints))
+    return paths
+
+
+def test_which_file_is_the_truth(tmp_path: Path) -> None:
+    rules, truth = protocol("icvl"), toy().truth_xyz_mm
+    (tmp_path / "other").mkdir()
+    here = written(tmp_path, groundtruth=truth, truth=truth + 1.0, a=truth + 2.0)
+    there = written(tmp_path / "other", groundtruth=truth)
+
+    def names(*files: object, given: object = None) -> list[str]:
+        sources = [parse_source(str(file)) for file in files]
+        found = compare_files(sources, rules, None if given is None else parse_source(str(given)))
+        return [entry.name for entry in found.entries]
+
+    assert names(here["a"], here["groundtruth"]) == ["a"]
+    # With a name, or with a truth that is given, it is a prediction.
+    assert names(here["a"], f"ours={here['truth']}") == ["a", "ours"]
+    assert names(here["a"], here["truth"], given=here["groundtruth"]) == ["a", "truth"]
+    assert names(here["a"], here["groundtruth"], given=here["groundtruth"]) == ["a"]
+    with pytest.raises(CadstnError, match=r"truth\.txt: a second file of truth beside .*; choo"):
+        names(here["a"], here["groundtruth"], here["truth"])
+    with pytest.raises(CadstnError, match="a second file of truth"):
+        names(here["a"], here["groundtruth"], there["groundtruth"])
+
+
+def test_a_truth_in_xyz(tmp_path: Path) -> None:
+    truth = np.abs(toy().truth_xyz_mm) + np.array([30.0, 30, 0])
+    file = written(tmp_path, a=truth + 3.0)["a"]
+    for name in ("mm", "groundtruth"):
+        write_joints_uvd(tmp_path / f"{name}.txt", truth)
+    for words in (
+        [f"{file}:uvd", "--truth", f"{tmp_path / 'mm.txt'}:xyz"],
+        [f"{file}:uvd", "--truth", str(tmp_path / "mm.txt"), "--format", "xyz"],
+        [f"{file}:uvd", f"{tmp_path / 'groundtruth.txt'}:xyz"],
+        [f"{file}:uvd", "--format", "xyz"],
+    ):
+        done = CliRunner().invoke(cli, ["compare", "--set", "icvl", *words], catch_exceptions=False)
+        assert re.search(r"^a +5\.19", done.output, re.MULTILINE), words
+    wrong = CliRunner().invoke(
+        cli, ["compare", "--set", "icvl", str(file), "--truth", str(tmp_path / "mm.txt")]
+    )
+    assert isinstance(wrong.exception, CadstnError)
+    assert "mm.txt: " in str(wrong.exception)
+    assert "cadstn compare: FILE:xyz" in str(wrong.exception)
+    useless = [f"b={file}:xyz", "--truth", f"{file}:xyz", "--camera", "nyu"]
+    refused = CliRunner().invoke(cli, ["compare", "--set", "icvl", *useless])
+    assert "--camera changes nothing" in str(refused.exception)
+
+
+def test_parts_of_a_recording_are_compared_on_their_frames(tmp_path: Path) -> None:
+    truth = toy().truth_xyz_mm
+    index = np.arange(20, 110)
+    np.savez(tmp_path / "truth.npz", joints_xyz_mm=truth, cuts=[50], skeleton="icvl16")
+    for name, rows in (("a", index), ("b", index), ("late", index + 1), ("whole", np.arange(120))):
+        np.savez(tmp_path / f"{name}.npz", joints_xyz_mm=truth[rows] + 1.0, frame_index=rows)
+
+    def comparison(*names: str) -> Comparison:
+        sources = [parse_source(str(tmp_path / f"{name}.npz")) for name in names]
+        return compare_files(sources, protocol("icvl"), tmp_path / "truth.npz")
+
+    both = comparison("a", "b")
+    assert both.rules.cuts == (30,)
+    assert len(both.truth_xyz_mm) == 90
+    assert [entry.scores.mean_error_mm for entry in both.entries] == pytest.approx([3**0.5] * 2)
+    for names in (("a", "late"), ("a", "whole"), ("whole", "a")):
+        with pytest.raises(CadstnError, match="holds other frames of the recording than another"):
+            comparison(*names)
+
+
 def test_the_truths_own_figures_are_those_of_the_truth() -> None:
     """Neither the order of the methods nor cuts beyond the truth's end change them."""
     whole = toy("a")

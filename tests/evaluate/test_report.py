@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from numpy.typing import NDArray
 
+from cadstn.cli import cli
 from cadstn.errors import CadstnError
 from cadstn.evaluate.metrics import score
 from cadstn.evaluate.protocol import protocol
@@ -153,3 +155,80 @@ def test_the_crop_centre_goes_by_its_old_name_for_one_more_release() -> None:
     with pytest.warns(DeprecationWarning, match="centre= is now center="):
         text = format_scores(score(truth, truth), protocol("icvl"), **old)
     assert "crop centre         truth" in text
+
+
+def test_a_part_of_a_recording_is_scored_on_its_own_frames(tmp_path: Path) -> None:
+    truth = hand(20)
+    truth[10:] += np.array([200.0, 0, 0])  # a second shot
+    index = np.arange(3, 18, 2)
+    pred = truth[index] + np.array([0, 0, 2.0])
+    np.savez(tmp_path / "part.npz", joints_xyz_mm=pred, frame_index=index)
+    np.savez(tmp_path / "truth.npz", joints_xyz_mm=truth, cuts=[10])
+    scores, text = score_files(tmp_path / "part.npz", tmp_path / "truth.npz")
+    assert scores.mean_error_mm == pytest.approx(2)
+    assert (scores.frames, scores.of, scores.cuts) == (8, 20, (4,))  # frame 11 begins the shot
+    assert "note: only 8 of 20 frames were compared, 3 to 17 counted from 0" in text
+    # A file of truth may itself be a part; its rows are found by their indices.
+    np.savez(tmp_path / "true_part.npz", joints_xyz_mm=truth[2:], frame_index=np.arange(2, 20))
+    scores, _ = score_files(tmp_path / "part.npz", tmp_path / "true_part.npz")
+    assert scores.mean_error_mm == pytest.approx(2)
+    # Frames that were left out break a shot; one step throughout does not.
+    np.savez(tmp_path / "holed.npz", joints_xyz_mm=truth[[0, 1, 5, 6]], frame_index=[0, 1, 5, 6])
+    assert score_files(tmp_path / "holed.npz", tmp_path / "truth.npz")[0].cuts == (2,)
+    first = tmp_path / "first.npz"
+    np.savez(first, joints_xyz_mm=truth[:6], frame_index=np.arange(6))
+    assert "only the first 6 of 20 frames" in score_files(first, tmp_path / "truth.npz")[1]
+
+
+@pytest.mark.parametrize(
+    ("index", "words"),
+    [
+        (
+            [0, 1, 9],
+            "holds frame 9 .*truth.npz holds 0 to 8; give the truth of the w",
+        ),
+        ([0, 1], "holds 3 frames and the indices of 2; give one index a frame"),
+        ([0, 2, 2], "is no increasing indices from 0"),
+        ([-1, 0, 1], "is no increasing indices from 0"),
+        ([0.0, 1.0, 2.0], r"frame_index \(float64\) is no increasing indices from 0"),
+    ],
+)
+def test_indices_that_are_none(tmp_path: Path, index: list[float], words: str) -> None:
+    truth = hand(9)
+    np.savez(tmp_path / "part.npz", joints_xyz_mm=truth[:3], frame_index=np.array(index))
+    npz_of(tmp_path, "truth.npz", truth)
+    with pytest.raises(CadstnError, match=rf"part\.npz: .*{words}"):
+        score_files(tmp_path / "part.npz", tmp_path / "truth.npz")
+
+
+def test_a_truth_in_xyz(tmp_path: Path) -> None:
+    truth = hand(5)
+    pred = text_of(tmp_path, "pred.txt", truth)
+    write_joints_uvd(tmp_path / "mm.txt", np.abs(truth) + np.array([60.0, 60, 0]))
+    near = text_of(tmp_path, "near.txt", np.abs(truth) + np.array([60.0, 60, 0]))
+    scores, _ = score_files(near, tmp_path / "mm.txt", "icvl", truth_fmt="xyz")
+    assert scores.mean_error_mm < 1e-2
+    # What happens to lie inside the image is told by the prediction.
+    with pytest.raises(CadstnError, match=r"mm\.txt: a truth .*as x y z in mm; .*--truth-f"):
+        score_files(near, tmp_path / "mm.txt", "icvl")
+    with pytest.raises(CadstnError, match=r"pred\.txt: a truth .*as u v d; leave out --form"):
+        score_files(pred, pred, "icvl", truth_fmt="xyz")
+    args = ["score", str(near), str(tmp_path / "mm.txt"), "--set", "icvl", "--truth-format", "xyz"]
+    assert CliRunner().invoke(cli, args, catch_exceptions=False).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--camera", "nyu", "--set", "icvl"], "--camera changes nothing"),
+        (["--format", "xyz"], "a.npz: --format changes nothing"),
+        (["--truth-format", "uvd"], "a.npz: --truth-format changes nothing"),
+    ],
+)
+def test_options_that_npz_files_have_no_use_for(
+    tmp_path: Path, options: list[str], words: str
+) -> None:
+    file = str(npz_of(tmp_path, "a.npz", hand(5)))
+    refused = CliRunner().invoke(cli, ["score", file, file, *options])
+    assert isinstance(refused.exception, CadstnError)
+    assert words in str(refused.exception)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from cadstn._version import __version__
-from cadstn.cli.shared import AS_JSON, DEVICE, SETTINGS, device_of, echo, need_train
+from cadstn.cli.shared import AS_JSON, DEVICE, SETTINGS, device_of, echo, given_options, need_train
 from cadstn.errors import CadstnError, library, printable
 
 if TYPE_CHECKING:
@@ -24,9 +25,30 @@ _CAMERA = click.option(
 )  # fmt: skip
 
 
-def _needs_set(camera: str | None, set_name: str | None) -> None:
-    if camera and not set_name:
-        raise CadstnError("--camera without --set changes nothing", hint="add --set, or leave it")
+def _format(text: str) -> Format:
+    return "xyz" if text == "xyz" else "uvd"
+
+
+def _must_matter(
+    files: Sequence[tuple[Path, str]], camera: str | None, formats: Mapping[str, Path] | None = None
+) -> None:
+    """Refuse --camera where no file holds pixels, and formats of files that are no text.
+
+    Args:
+        files: each with its format.
+        camera: as it was given.
+        formats: the files that were given a format, by the option that gave it.
+    """
+    for option, path in (formats or {}).items():
+        if path.suffix == ".npz":
+            raise CadstnError(
+                f"{option} changes nothing: an .npz file holds x y z in mm",
+                where=path, hint="leave it out",
+            )  # fmt: skip
+    if camera and all(path.suffix == ".npz" or form == "xyz" for path, form in files):
+        raise CadstnError(
+            "--camera changes nothing: all files hold x y z in mm", hint="leave it out"
+        )
 
 
 @click.command()
@@ -38,14 +60,25 @@ def _needs_set(camera: str | None, set_name: str | None) -> None:
     "--format", "fmt", type=_FORMAT, default="uvd", show_default=True,
     help="Columns of a text prediction: pixels and depth, or millimetres.",
 )  # fmt: skip
+@click.option(
+    "--truth-format", "truth_fmt", type=_FORMAT, default="uvd", show_default=True,
+    help="Columns of a text truth.",
+)  # fmt: skip
 @AS_JSON
 def score(
-    pred: Path, truth: Path, set_name: str | None, camera: str | None, fmt: str, as_json: bool
+    pred: Path,
+    truth: Path,
+    set_name: str | None,
+    camera: str | None,
+    fmt: str,
+    truth_fmt: str,
+    as_json: bool,
 ) -> None:
     r"""Score predictions: mean error, accuracy, acceleration error, jitter (eqs. 7 to 9).
 
     PRED and TRUTH are text files, one frame a line, K x (u v d), or .npz files as
-    'cadstn track' and 'cadstn predict' write them.
+    'cadstn track' and 'cadstn predict' write them. What was tracked of a part of a recording is
+    scored on that part; a shorter text file on the first frames.
 
     \b
     cadstn score CVWW15_NYU_Prior-Refinement.txt groundtruth.txt --set nyu
@@ -53,9 +86,14 @@ def score(
     """
     from cadstn.evaluate import score_files
 
-    _needs_set(camera, set_name)
-    form: Format = "xyz" if fmt == "xyz" else "uvd"
-    scores, text = score_files(pred, truth, set_name, form, camera=camera)
+    if camera and not set_name:
+        raise CadstnError("--camera without --set changes nothing", hint="add --set, or leave it")
+    sides = {"fmt": pred, "truth_fmt": truth}
+    formats = {option: path for name, path in sides.items() for option in given_options(name)}
+    _must_matter([(pred, fmt), (truth, truth_fmt)], camera, formats)
+    scores, text = score_files(
+        pred, truth, set_name, _format(fmt), truth_fmt=_format(truth_fmt), camera=camera
+    )
     echo(json.dumps(scores.to_dict(), indent=2) if as_json else text)
 
 
@@ -64,25 +102,27 @@ def score(
 @click.option("--set", "set_name", required=True, help=f"Whose test set it is: {_SETS}.")
 @_CAMERA
 @click.option(
-    "--truth", type=click.Path(path_type=Path),
-    help="File of truth; groundtruth.txt beside the first FILE if not given.",
+    "--truth", metavar="FILE",
+    help="File of truth, PATH[:xyz]; else a FILE called truth or groundtruth, else groundtruth.txt "
+    "beside the first FILE.",
 )  # fmt: skip
 @click.option(
     "--format", "fmt", type=_FORMAT, default="uvd", show_default=True,
-    help="Columns of text files without an ending FILE:xyz or FILE:uvd.",
+    help="Columns of text files without an ending FILE:xyz or FILE:uvd, the truth among them.",
 )  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the page and figures.")
 def compare(
     files: tuple[str, ...],
     set_name: str,
     camera: str | None,
-    truth: Path | None,
+    truth: str | None,
     fmt: str,
     out: Path | None,
 ) -> None:
     r"""Compare prediction files, ours or others': tables, and with --out figures and a page.
 
-    A FILE is [NAME=]PATH[:xyz]. The published files' names are known. Written to --out:
+    A FILE is [NAME=]PATH[:xyz]. The published files' names are known. Files of 'cadstn track' may
+    hold a part of a recording, all the same one. Written to --out:
     compare-SET.html, one page with all figures inside, compare-SET.md, and the figures as PNG.
 
     \b
@@ -90,14 +130,17 @@ def compare(
     cadstn compare --set icvl ours=run/icvl.txt theirs=their_file.txt:xyz --truth groundtruth.txt
     """
     from cadstn.evaluate.ablation import ablation_blocks
-    from cadstn.evaluate.compare import compare_files, parse_source
+    from cadstn.evaluate.compare import compare_files, parse_source, truth_apart
     from cadstn.evaluate.page import Heading, Text, to_text, write_page
     from cadstn.evaluate.protocol import protocol
     from cadstn.evaluate.sections import comparison_blocks
 
     rules = protocol(set_name, camera)
-    sources = [parse_source(text, "xyz" if fmt == "xyz" else "uvd") for text in files]
-    comparison = compare_files(sources, rules, truth)
+    sources = [parse_source(text, _format(fmt)) for text in files]
+    true = None if truth is None else parse_source(truth, _format(fmt))
+    preds, true = truth_apart(sources, true, _format(fmt))
+    _must_matter([(source.path, source.fmt) for source in (*preds, true)], camera)
+    comparison = compare_files(preds, rules, true)
     title = f"Hand pose on {set_name.upper()}: {len(comparison.entries)} methods compared"
     made = f"Made by cadstn {__version__}: cadstn compare --set {set_name}"
     made += f" --camera {camera}, from " if camera else ", from "

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from cadstn.errors import CadstnError, escaped
 from cadstn.geometry.camera import KNOWN_CAMERAS, Camera, parse_camera
@@ -49,6 +50,19 @@ SCALE_HELP = "The frames are so many times as large as the images that the camer
 def echo(text: str, *, err: bool = False, file: IO[str] | None = None) -> None:
     """Print lines; control characters in them, as in the names of files, are escaped."""
     click.echo("\n".join(escaped(line) for line in text.split("\n")), err=err, file=file)
+
+
+def given_options(*names: str) -> list[str]:
+    """Those of the running command's options that the user gave, as they are written.
+
+    Args:
+        names: of the command's parameters.
+    """
+    context = click.get_current_context()
+    options = {option.name: option.opts[-1] for option in context.command.params}
+    sources = {name: context.get_parameter_source(name) for name in names}
+    return [str(options[name]) for name, source in sources.items()
+            if source is not ParameterSource.DEFAULT]  # fmt: skip
 
 
 @contextmanager

@@ -38,6 +38,9 @@ _MOST_OUTSIDE = 0.3
 # Below this mean error a file is read rightly; above, another reading must be three times better.
 _PLAUSIBLE_MM = 50.0
 _FRAMES = 200
+# How a text file is read in the other way.
+_READ_XYZ = "--format xyz (a truth: --truth-format xyz; cadstn compare: FILE:xyz)"
+_READ_UVD = "leave out --format xyz (a truth: --truth-format xyz; cadstn compare: FILE:uvd)"
 
 
 def check_ranges(
@@ -95,7 +98,7 @@ def check_ranges(
                 f"{100 * outside:.0f} % of its u v lie outside {rules.name}'s image of {image}: "
                 "does it hold x y z in mm?",
                 where=path,
-                hint="read it with --format xyz (cadstn compare: FILE:xyz), or check the set",
+                hint=f"read it with {_READ_XYZ}, or check the set",
             )
 
 
@@ -175,11 +178,9 @@ def check_reading(
     Raises:
         CadstnError: naming the other reading, which fits three times better.
     """
-    found = np.flatnonzero(~np.isnan(pred_xyz_mm[:, 0, 0]))
-    if not len(found):
+    pred, truth = _some_frames(pred_xyz_mm, truth_xyz_mm)
+    if not len(pred):
         return
-    some = found[:: max(1, len(found) // _FRAMES)]
-    pred, truth = pred_xyz_mm[some], truth_xyz_mm[some]
     error_mm = float(joint_errors_mm(pred, truth).mean())
     if error_mm > _PLAUSIBLE_MM:
         for what, other, hint in _readings(pred, truth, rules, fmt):
@@ -193,6 +194,49 @@ def check_reading(
                     hint=hint,
                 )
     _check_order(path, pred, truth, None if rules is None else rules.skeleton)
+
+
+def check_truth_format(
+    path: object,
+    truth_xyz_mm: FloatArray,
+    pred_xyz_mm: FloatArray,
+    rules: Protocol | None,
+    fmt: Format | None,
+) -> None:
+    """Refuse a text file of truth that fits a prediction only when it is read in its other format.
+
+    Args:
+        path: named in the error.
+        truth_xyz_mm: (N, K, 3) as it was read.
+        pred_xyz_mm: (N, K, 3), NaN in lost frames.
+        rules: the data set's, if there is one.
+        fmt: how the truth was read; None for ``.npz``.
+
+    Raises:
+        CadstnError: naming the other format, which fits three times better.
+    """
+    if rules is None or fmt is None or rules.several_cameras:
+        return
+    pred, truth = _some_frames(pred_xyz_mm, truth_xyz_mm)
+    turned = rules.camera.to_uvd(truth) if fmt == "uvd" else rules.camera.to_xyz_mm(truth)
+    other = np.asarray(turned, np.float64)
+    if not len(pred) or not np.isfinite(other).all():
+        return
+    error_mm, other_mm = (float(joint_errors_mm(pred, t).mean()) for t in (truth, other))
+    if error_mm > _PLAUSIBLE_MM and other_mm < error_mm / 3:
+        raise CadstnError(
+            f"a truth with a mean error of {error_mm:.0f} mm as it was read, {other_mm:.1f} mm "
+            f"with its columns as {'x y z in mm' if fmt == 'uvd' else 'u v d'}",
+            where=path,
+            hint=_READ_XYZ if fmt == "uvd" else _READ_UVD,
+        )
+
+
+def _some_frames(pred: FloatArray, truth: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Some frames in which a hand was found, of both."""
+    found = np.flatnonzero(~np.isnan(pred[:, 0, 0]))
+    some = found[:: max(1, len(found) // _FRAMES)]
+    return pred[some], truth[some]
 
 
 def _readings(
@@ -224,13 +268,13 @@ def _readings(
         ]  # fmt: skip
         return [
             *scaled,
-            ("its columns as x y z in mm", uvd, "--format xyz (cadstn compare: FILE:xyz)"),
+            ("its columns as x y z in mm", uvd, _READ_XYZ),
             ("u and v exchanged", swapped, "exchange the columns"),
             *readings,
         ]
     pixels = np.asarray(rules.camera.to_xyz_mm(pred), np.float64)
     return [
-        ("its columns as u v d", pixels, "leave out --format xyz (cadstn compare: FILE alone)"),
+        ("its columns as u v d", pixels, _READ_UVD),
         ("x and y exchanged", pred[..., [1, 0, 2]], "exchange the columns"),
         *readings,
     ]

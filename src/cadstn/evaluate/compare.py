@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,14 @@ from cadstn.errors import CadstnError, printable
 from cadstn.evaluate.checks import FORMATS, Format
 from cadstn.evaluate.intervals import Interval, bootstrap
 from cadstn.evaluate.metrics import Scores, acceleration_errors, jitter, joint_errors_mm, score
-from cadstn.evaluate.pairs import check_pair, read_joints, rules_of_truth
+from cadstn.evaluate.pairs import (
+    JointsFile,
+    check_pair,
+    named_rows,
+    read_joints,
+    rules_of_truth,
+    take_rows,
+)
 from cadstn.evaluate.protocol import PROTOCOLS, Protocol
 from cadstn.evaluate.published import method_name
 from cadstn.io.joints import FloatArray
@@ -66,13 +74,14 @@ class Source:
     name: str
     path: Path
     fmt: Format
+    named: bool = False  # whether the name was given
 
 
 def parse_source(text: str, fmt: Format = "uvd") -> Source:
     """Read ``[NAME=]FILE[:uvd|:xyz]``.
 
     >>> parse_source("mine=runs/a.txt:xyz")
-    Source(name='mine', path=PosixPath('runs/a.txt'), fmt='xyz')
+    Source(name='mine', path=PosixPath('runs/a.txt'), fmt='xyz', named=True)
     """
     name, equals, rest = text.partition("=")
     # A path may hold the sign itself; a name of one's own never is a path.
@@ -81,40 +90,101 @@ def parse_source(text: str, fmt: Format = "uvd") -> Source:
     file, colon, ending = rest.rpartition(":")
     known = next((known for known in FORMATS if colon and ending == known), None)
     path = Path(file if known else rest)
-    return Source(printable(name) or method_name(path), path, known or fmt)
+    return Source(printable(name) or method_name(path), path, known or fmt, bool(name))
 
 
 def compare_files(
-    sources: Sequence[Source], rules: Protocol, truth: Path | None = None
+    sources: Sequence[Source],
+    rules: Protocol,
+    truth: Source | Path | None = None,
+    fmt: Format = "uvd",
 ) -> Comparison:
     """Read and score files.
 
     Args:
-        sources: the predictions. One called ``groundtruth`` is the truth if none is given.
+        sources: the predictions. A file ``groundtruth`` or ``truth`` that was given no name is the
+            truth if there is no other.
         rules: the data set's.
         truth: a file of truth; without it ``groundtruth.txt`` beside the first file.
+        fmt: what a text file of truth holds that is no `Source`.
 
     Raises:
-        CadstnError: as the readers; if there is no truth, no prediction, or a name comes twice.
+        CadstnError: as the readers; if there is no truth or a second one, no prediction, or a name
+            comes twice; if predictions number their frames and not all the same ones.
     """
-    truths = [s for s in sources if s.path.stem in _TRUTH_STEMS]
-    sources = [s for s in sources if s not in truths]
-    if not sources:
-        raise CadstnError("no file of predictions", hint="give some: cadstn compare FILE...")
-    if truth is None:
-        truth = truths[0].path if truths else sources[0].path.parent / "groundtruth.txt"
-    if not truth.is_file():
-        raise CadstnError("no such file of truth", where=truth, hint="name it with --truth FILE")
+    sources, truth = truth_apart(sources, truth, fmt)
+    if not truth.path.is_file():
+        raise CadstnError(
+            "no such file of truth", where=truth.path, hint="name it with --truth FILE"
+        )
     _check_names(sources)
-    true = read_joints(truth, rules)
+    true = read_joints(truth.path, rules, truth.fmt)
     rules = rules_of_truth(true, rules)
+    preds = [read_joints(source.path, rules, source.fmt) for source in sources]
+    true, rules = _same_frames(preds, true, rules)
     entries = []
-    for source in sources:
-        pred = read_joints(source.path, rules, source.fmt)
+    for source, pred in zip(sources, preds, strict=True):
         check_pair(pred, true, rules)
         center = pred.notes.get("centre", "not known")
         entries.append(make_entry(source.name, pred.xyz_mm, true.xyz_mm, rules, center))
     return Comparison(rules, true.xyz_mm, tuple(entries))
+
+
+def truth_apart(
+    sources: Sequence[Source], truth: Source | Path | None, fmt: Format
+) -> tuple[list[Source], Source]:
+    """Tell predictions from the truth that is given, or lies among or beside them.
+
+    Args:
+        sources: as of `compare_files`.
+        truth: likewise.
+        fmt: likewise.
+
+    Returns:
+        The predictions, and the truth, which need not be there.
+
+    Raises:
+        CadstnError: if there is a second truth, or no prediction.
+    """
+    if truth is None:
+        truths = [s for s in sources if s.path.stem in _TRUTH_STEMS and not s.named]
+        if second := next((s for s in truths if not _one_file(s, truths[0])), None):
+            raise CadstnError(
+                f"a second file of truth beside {truths[0].path}",
+                where=second.path,
+                hint="choose with --truth FILE, or name a prediction: NAME=FILE",
+            )
+    else:
+        truths = [truth if isinstance(truth, Source) else Source(truth.stem, truth, fmt)]
+    # FOLDER/*.txt may hold the very file that --truth names.
+    others = [s for s in sources if s.named or not (truths and _one_file(s, truths[0]))]
+    if not others:
+        raise CadstnError("no file of predictions", hint="give some: cadstn compare FILE...")
+    beside = others[0].path.parent / "groundtruth.txt"
+    return others, truths[0] if truths else Source(beside.stem, beside, fmt)
+
+
+def _one_file(one: Source, other: Source) -> bool:
+    return os.path.realpath(one.path) == os.path.realpath(other.path)
+
+
+def _same_frames(
+    preds: Sequence[JointsFile], truth: JointsFile, rules: Protocol
+) -> tuple[JointsFile, Protocol]:
+    """The rows of the truth that all predictions are of; all rows if they hold its first ones."""
+    rows = [named_rows(pred, truth) for pred in preds]
+    chosen = next((some for some in rows if some is not None), None)
+    if chosen is None:
+        return truth, rules
+    for some, pred in zip(rows, preds, strict=True):
+        if some is None or not np.array_equal(some, chosen):
+            raise CadstnError(
+                "holds other frames of the recording than another file",
+                where=pred.path,
+                hint="compare predictions of the same frames: of one --start, --end and --every",
+            )
+    truth, cuts = take_rows(truth, chosen, rules.cuts)
+    return truth, replace(rules, cuts=cuts)
 
 
 def make_entry(

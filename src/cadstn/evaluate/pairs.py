@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cadstn.errors import CadstnError
-from cadstn.evaluate.checks import Format, check_reading
+from cadstn.evaluate.checks import Format, check_reading, check_truth_format
 from cadstn.evaluate.predictions import load_predictions, read_npz_notes
 from cadstn.evaluate.protocol import Protocol
 from cadstn.io.joints import FloatArray, lost_frames
@@ -30,11 +32,18 @@ class JointsFile:
 def read_joints(
     path: str | os.PathLike[str], rules: Protocol | None = None, fmt: Format = "uvd"
 ) -> JointsFile:
-    """Read either kind of file; raises as `load_predictions`."""
+    """Read either kind of file; raises as `load_predictions` and `read_npz_notes`."""
     xyz_mm = load_predictions(path, rules, fmt)
-    if Path(path).suffix == ".npz":
-        return JointsFile(path, xyz_mm, read_npz_notes(path), None)
-    return JointsFile(path, xyz_mm, {}, fmt)
+    if Path(path).suffix != ".npz":
+        return JointsFile(path, xyz_mm, {}, fmt)
+    notes = read_npz_notes(path)
+    if len(notes.get("frame_index", xyz_mm)) != len(xyz_mm):
+        raise CadstnError(
+            f"holds {len(xyz_mm)} frames and the indices of {len(notes['frame_index'])}",
+            where=path,
+            hint="give one index a frame in frame_index, or leave it out",
+        )
+    return JointsFile(path, xyz_mm, notes, None)
 
 
 def rules_of_truth(truth: JointsFile, rules: Protocol) -> Protocol:
@@ -44,6 +53,50 @@ def rules_of_truth(truth: JointsFile, rules: Protocol) -> Protocol:
     rule = "the file of truth has a shot begin"
     frames = len(truth.xyz_mm)
     return replace(rules, test_frames=frames, cuts=truth.notes["cuts"], cut_rule=rule)
+
+
+def named_rows(pred: JointsFile, truth: JointsFile) -> NDArray[np.intp] | None:
+    """Find the frames of a prediction in the truth by their indices.
+
+    Args:
+        pred: what was tracked; may hold ``frame_index``.
+        truth: may hold ``frame_index`` too; its rows are the frames from 0 where it does not.
+
+    Returns:
+        (N,) rows of the truth; None where these are its first ones, as of every file that numbers
+        no frames.
+
+    Raises:
+        CadstnError: if the truth lacks one of the frames.
+    """
+    if "frame_index" not in pred.notes:
+        return None
+    index = pred.notes["frame_index"]
+    own = truth.notes.get("frame_index", np.arange(len(truth.xyz_mm)))
+    rows = np.searchsorted(own, index)
+    there = np.append(own, -1)[rows] == index
+    if not there.all():
+        raise CadstnError(
+            f"holds frame {index[np.argmin(there)]} (counted from 0) of its recording, where "
+            f"{truth.path} holds {own[0]} to {own[-1]}",
+            where=pred.path,
+            hint="give the truth of the whole recording",
+        )
+    return None if (rows == np.arange(len(rows))).all() else rows
+
+
+def take_rows(
+    truth: JointsFile, rows: NDArray[np.intp], cuts: Sequence[int]
+) -> tuple[JointsFile, tuple[int, ...]]:
+    """Return some rows of a file of truth, and where shots begin among them.
+
+    A shot also begins after frames that are left out, but for those between frames at one step.
+    """
+    shots = np.searchsorted(np.asarray(cuts, np.int64), rows, side="right")
+    steps = np.diff(truth.notes.get("frame_index", np.arange(len(truth.xyz_mm)))[rows])
+    breaks = (np.diff(shots) > 0) | (steps > (steps.min() if len(steps) else 0))
+    begins = tuple(int(i) for i in np.flatnonzero(breaks) + 1)
+    return replace(truth, xyz_mm=truth.xyz_mm[rows]), begins
 
 
 def check_pair(pred: JointsFile, truth: JointsFile, rules: Protocol | None = None) -> None:
@@ -85,4 +138,10 @@ def check_pair(pred: JointsFile, truth: JointsFile, rules: Protocol | None = Non
             where=truth.path,
             hint="leave unlabelled frames out of both files; have the two files changed places?",
         )
-    check_reading(pred.path, pred.xyz_mm, truth.xyz_mm[:frames], rules, pred.fmt)
+    true_xyz_mm = truth.xyz_mm[:frames]
+    # Of two files of the same numbers one of which was read as x y z, that one is named: the other
+    # lies inside the image, as pixels do.
+    if not (pred.fmt == "xyz" and truth.fmt == "uvd"):
+        check_truth_format(truth.path, true_xyz_mm, pred.xyz_mm, rules, truth.fmt)
+    check_reading(pred.path, pred.xyz_mm, true_xyz_mm, rules, pred.fmt)
+    check_truth_format(truth.path, true_xyz_mm, pred.xyz_mm, rules, truth.fmt)

@@ -85,11 +85,15 @@ def read_npz_notes(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Read what an ``.npz`` file holds besides its joints.
 
     Call it on a file that `read_joints_npz` accepts. It may hold ``skeleton``, ``centre``,
-    ``joint_names`` (K names) and ``cuts`` (frames that begin a new shot).
+    ``joint_names`` (K names), ``cuts`` (frames that begin a new shot) and ``frame_index`` ((N,)
+    increasing indices: which frames of the whole recording it holds, counted from 0).
+
+    Raises:
+        CadstnError: naming the file, if the cuts or indices are none.
     """
     path = Path(path)
     with error_context(path):
-        arrays = load_npz(path, ("skeleton", "centre", "joint_names", "cuts"))
+        arrays = load_npz(path, ("skeleton", "centre", "joint_names", "cuts", "frame_index"))
         notes: dict[str, Any] = {k: str(arrays[k]) for k in ("skeleton", "centre") if k in arrays}
         if "joint_names" in arrays:
             notes["joint_names"] = tuple(str(name) for name in arrays["joint_names"].ravel())
@@ -98,6 +102,14 @@ def read_npz_notes(path: str | os.PathLike[str]) -> dict[str, Any]:
             if cuts.size and cuts.dtype.kind not in "iu":
                 raise CadstnError(f"its cuts are {cuts.dtype}", hint="give frames' indices")
             notes["cuts"] = tuple(int(cut) for cut in cuts)
+        if "frame_index" in arrays:
+            index = arrays["frame_index"].ravel()
+            if index.dtype.kind not in "iu" or (index < 0).any() or (index[1:] <= index[:-1]).any():
+                raise CadstnError(
+                    f"its frame_index ({index.dtype}) is no increasing indices from 0",
+                    hint="give the index in the whole recording of each frame, in order",
+                )
+            notes["frame_index"] = index
     return notes
 
 

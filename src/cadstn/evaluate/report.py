@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from typing import Literal, cast
 
 from cadstn._moved import renamed
 from cadstn.errors import CadstnError
 from cadstn.evaluate.checks import Format
 from cadstn.evaluate.metrics import METRICS, Scores, score
-from cadstn.evaluate.pairs import check_pair, read_joints, rules_of_truth
+from cadstn.evaluate.pairs import check_pair, named_rows, read_joints, rules_of_truth, take_rows
 from cadstn.evaluate.protocol import Protocol, protocol
 from cadstn.geometry.skeleton import SKELETONS, Skeleton
 
@@ -37,6 +38,7 @@ def score_files(
 
     A prediction shorter than the truth is scored on the first frames, as DeepPrior's always is,
     which covers only the first recording of ICVL's test; ``frames`` and ``of`` hold both numbers.
+    One of `cadstn track` holds ``frame_index`` and is scored on these frames.
 
     Args:
         pred_path: ``.txt`` or ``.npz``.
@@ -53,20 +55,27 @@ def score_files(
 
     Raises:
         CadstnError: if a file cannot be read, the joints differ, the prediction is longer than the
-            truth, or the truth is not finite; each names the file.
+            truth or holds frames that it lacks, or the truth is not finite; each names the file.
     """
     rules = None if set_name is None else protocol(set_name, camera)
     pred = read_joints(pred_path, rules, fmt)
     truth = read_joints(truth_path, rules, truth_fmt)
     if rules is not None:
         rules = rules_of_truth(truth, rules)
+    cuts, of = rules.cuts if rules else truth.notes.get("cuts", ()), len(truth.xyz_mm)
+    rows = named_rows(pred, truth)
+    if rows is not None:
+        truth, cuts = take_rows(truth, rows, cuts)
     check_pair(pred, truth, rules)
-    cuts = rules.cuts if rules else truth.notes.get("cuts", ())
-    scores = score(pred.xyz_mm, truth.xyz_mm[: len(pred.xyz_mm)], cuts, of=len(truth.xyz_mm))
+    scores = score(pred.xyz_mm, truth.xyz_mm[: len(pred.xyz_mm)], cuts, of=of)
     known = {"truth": "truth", "found": "found"}.get(pred.notes.get("centre", ""))
     skeleton = skeleton or SKELETONS.get(pred.notes.get("skeleton", ""))
     return scores, format_scores(
-        scores, rules, skeleton=skeleton, center=center or cast("Center | None", known)
+        scores,
+        rules,
+        skeleton=skeleton,
+        center=center or cast("Center | None", known),
+        index=None if rows is None else pred.notes["frame_index"].tolist(),
     )
 
 
@@ -77,6 +86,7 @@ def format_scores(
     *,
     skeleton: Skeleton | None = None,
     center: Center | None = None,
+    index: Sequence[int] | None = None,
 ) -> str:
     """Lay scores out for the terminal, with the camera, joints and cuts they were made with.
 
@@ -85,6 +95,7 @@ def format_scores(
         rules: the data set's protocol; None for recordings of one's own.
         skeleton: names the joints where ``rules`` is None; they are numbered without either.
         center: which crop centre the prediction used; None where it is not known.
+        index: (N,) which frames of the recording were scored; None for its first ones.
 
     Returns:
         Lines ended by newlines, each at most 100 characters wide.
@@ -110,7 +121,7 @@ def format_scores(
           for name, error in zip(names, scores.per_joint_error_mm, strict=True)),
     ]  # fmt: skip
     lines = [f"{name:<{width}}  {value}".rstrip() for name, value in rows]
-    return "\n".join([*lines, *_notes(scores, rules)]) + "\n"
+    return "\n".join([*lines, *_notes(scores, rules, index)]) + "\n"
 
 
 def _setting_rows(
@@ -130,11 +141,13 @@ def _setting_rows(
     return [*settings, ("crop centre", center or "not named by the file")]
 
 
-def _notes(scores: Scores, rules: Protocol | None) -> list[str]:
+def _notes(scores: Scores, rules: Protocol | None, index: Sequence[int] | None) -> list[str]:
     """Whatever a reader must know before comparing the numbers above with others."""
     notes = []
     if scores.frames < scores.of:
-        notes.append(f"note: only the first {scores.frames} of {scores.of} frames were compared")
+        which = f"the first {scores.frames}" if index is None else f"{scores.frames}"
+        of = "" if index is None else f", {index[0]} to {index[-1]} counted from 0"
+        notes.append(f"note: only {which} of {scores.of} frames were compared{of}")
     if scores.lost:
         notes.append(
             f"note: errors, jitter and acceleration leave out {scores.lost} lost frames; "

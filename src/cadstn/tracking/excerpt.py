@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from cadstn.errors import CadstnError
 from cadstn.geometry.camera import Camera, DepthMm
 from cadstn.io import Recording
 
 
-def part_of(
-    recording: Recording, start: int = 0, end: int | None = None, every: int = 1
-) -> Recording:
+@dataclass(frozen=True, eq=False)
+class Part(Recording):
+    """Some frames of a recording; made by `part_of`."""
+
+    frame_index: tuple[int, ...] = ()  # of each frame in the whole recording, counted from 0
+
+
+def frame_index(recording: Recording) -> Sequence[int]:
+    """Which frames of the whole recording these are, counted from 0."""
+    return recording.frame_index if isinstance(recording, Part) else range(len(recording))
+
+
+def part_of(recording: Recording, start: int = 0, end: int | None = None, every: int = 1) -> Part:
     """Return a recording of some of another's frames, with their truth and cuts.
 
     Args:
@@ -45,12 +56,15 @@ def part_of(
     truth, times_s = recording.truth_xyz_mm, recording.times_s
     # A cut lies where the next frame that is kept belongs to another shot.
     shots = [sum(cut <= frame for cut in recording.cuts) for frame in kept]
-    return replace(
-        recording,
+    numbers = frame_index(recording)
+    return Part(
+        path=recording.path,
+        skeleton=recording.skeleton,
         camera=replace(recording.camera, fps=recording.camera.fps / every),
         names=tuple(recording.names[frame] for frame in kept),
         truth_xyz_mm=None if truth is None else truth[start:end:every],
         cuts=tuple(i for i in range(1, len(shots)) if shots[i] != shots[i - 1]),
         _read=read_part,
         times_s=None if times_s is None else times_s[start:end:every],
+        frame_index=tuple(numbers[frame] for frame in kept),
     )

@@ -25,6 +25,7 @@ from cadstn.io.folder import whole_folder
 from cadstn.io.joints import write_joints_uvd
 from cadstn.io.text import csv_cell
 from cadstn.tracking import Hand, Tracker
+from cadstn.tracking.excerpt import frame_index
 from cadstn.tracking.hand import refusals
 from cadstn.tracking.records import Identities
 from cadstn.tracking.video import VideoFile
@@ -58,6 +59,7 @@ class Tracked:
     # (N,) the number of the hand that is followed, one more each time that a hand is acquired; -1
     # where lost
     identity: NDArray[np.int64]
+    frame_index: NDArray[np.int64]  # (N,) of each frame in the whole recording, counted from 0
 
 
 def track_recording(
@@ -198,6 +200,7 @@ def _empty(recording: Recording, skeleton: Skeleton) -> Tracked:
         np.full(frames, np.nan, np.float32),
         np.full(frames, "unknown", "U7"),
         np.full(frames, -1, np.int64),
+        np.array(frame_index(recording), np.int64),
     )
 
 
@@ -233,6 +236,7 @@ def _write_joints(tracked: Tracked, out: Path, stem: str) -> None:
         skeleton=np.array(tracked.skeleton.name),
         centre=np.array("found"),  # the name in the file
         frames=np.array(tracked.names),
+        frame_index=tracked.frame_index,  # by which 'cadstn score' finds the rows of the truth
     )
     with (out / f"{stem}.csv").open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
