@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import io
+import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
-from cadstn.data import open_dataset
+from cadstn.cli import cli
+from cadstn.data import icvl, open_dataset
 from cadstn.data.bank import CropRule
 from cadstn.errors import CadstnError
 from cadstn.evaluate import joint_errors_mm, load_predictions, protocol, score_files
 from cadstn.geometry.skeleton import HAND21, ICVL16, MSRA21, Skeleton
+from cadstn.io import write_recording
 from cadstn.reproduce import load_predictor, predict, read_predictions, write_predictions
 from cadstn.reproduce.predictor import Outputs
 
@@ -149,3 +155,69 @@ def test_what_cannot_be_loaded(tmp_path: Path) -> None:
         load_predictor(tmp_path, "temporal")
     with pytest.raises(CadstnError, match="an exported network is the whole, not 'spatial'"):
         load_predictor(None, "spatial")
+
+
+def test_damage_anywhere_in_a_file_is_one_error(small_icvl: Path, tmp_path: Path) -> None:
+    dataset = open_dataset(small_icvl, "test")
+    done = predict({"a": (Echo(), 8)}, dataset, "truth")["a"]
+    path = tmp_path / "a.npz"
+    write_predictions(path, done, dataset)
+    whole = path.read_bytes()
+    with zipfile.ZipFile(path) as archive:
+        starts = {member.filename: member.header_offset for member in archive.infolist()}
+    for name in ("centers_mm.npy", "hidden.npy", "spatial_xyz_mm.npy", "w1.npy", "key.npy"):
+        at = starts[name] + 80
+        path.write_bytes(
+            whole[:at] + bytes(byte ^ 0xFF for byte in whole[at : at + 8]) + whole[at + 8 :]
+        )
+        with pytest.raises(CadstnError, match=r"a\.npz: not a readable \.npz file"):
+            read_predictions(path)
+    with np.load(io.BytesIO(whole)) as archive:
+        arrays = {name: archive[name] for name in archive.files if name != "hidden"}
+    np.savez(path, **arrays)
+    with pytest.raises(CadstnError, match="not written by cadstn predict"):
+        read_predictions(path)
+
+
+def refused(*words: object) -> str:
+    result = CliRunner().invoke(cli, ["predict", "--center", "truth", *map(str, words)])
+    assert isinstance(result.exception, CadstnError), result.output
+    return str(result.exception)
+
+
+def test_labels_are_not_written_over(
+    small_icvl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(*args: object) -> None:
+        raise AssertionError("a network was loaded")
+
+    monkeypatch.setattr("cadstn.reproduce.load_predictor", none)
+    data = tmp_path / "icvl"
+    shutil.copytree(small_icvl, data)
+    labels = data / "Testing" / "mine.txt"
+    labels.write_text("kept")
+    (tmp_path / "link.txt").symlink_to(labels)
+    (tmp_path / "set").symlink_to(data)
+    for given, file in (
+        (data, labels), (data, tmp_path / "link.txt"), (tmp_path / "set", labels),
+        (data, data / ".." / "icvl" / "Testing" / "mine.txt"),
+        (data, tmp_path / "set" / "Testing" / "mine.txt"),
+    ):  # fmt: skip
+        for words in (("--out", file), ("--out", tmp_path / "new.txt", "--truth", file)):
+            assert "is a file of the data set" in refused("--data", given, *words)
+    assert labels.read_text() == "kept"
+
+
+def test_text_of_several_cameras_is_refused_before_the_prediction(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, camera in (("a", icvl.CAMERA), ("b", icvl.CAMERA.scaled(1.5))):
+        depth = [np.full((camera.height, camera.width), 500, np.uint16)] * 2
+        truth = np.random.default_rng(0).normal((0, 0, 500), 30, (2, 21, 3))
+        write_recording(tmp_path / "set" / name, depth, camera, truth_xyz_mm=truth, skeleton=HAND21)
+    for words in (("--out", "a.txt"), ("--out", "a.npz", "--truth", "a.txt")):
+        message = refused("--data", tmp_path / "set", "--split", "all", *words)
+        assert "a.txt: u v d of recordings, whose frames have cameras of their own" in message
+    assert "a.csv: neither .txt nor .npz" in refused(
+        "--data", tmp_path / "set", "--split", "all", "--out", "a.csv"
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from cadstn.cli.shared import AS_JSON, DEVICE, SETTINGS, device_of, echo, given_
 from cadstn.errors import CadstnError, library, printable
 
 if TYPE_CHECKING:
+    from cadstn.data import Dataset
     from cadstn.evaluate import Format
 
 _FORMAT = click.Choice(["uvd", "xyz"])
@@ -209,16 +211,18 @@ def predict(
     from cadstn.io.whole import keep_inputs
     from cadstn.reproduce import load_predictor, write_predictions, write_truth
     from cadstn.reproduce import predict as predict_frames
+    from cadstn.reproduce.files import check_writable
 
-    for path in (out, truth):
-        if path is not None and path.suffix not in (".txt", ".npz"):
-            raise CadstnError("neither .txt nor .npz", where=path, hint="give FILE.txt or FILE.npz")
-        if path is not None:
-            keep_inputs(path, [run])
     if truth is not None and truth.resolve() == out.resolve():
         raise CadstnError("--out and --truth are one file", where=out, hint="give two names")
-    predictor = load_predictor(run, network, device_of(device))
     dataset = open_dataset(data, split)
+    # What cannot be written, or must not, is found before the prediction, which takes minutes.
+    for path in (out, truth):
+        if path is not None:
+            check_writable(path, dataset)
+            keep_inputs(path, [run])
+            _keep_labels(path, data, dataset)
+    predictor = load_predictor(run, network, device_of(device))
     chosen = predictor.clip if window is None else window
     with click.progressbar(length=len(dataset), label="predicting", file=sys.stderr) as bar:
         done = predict_frames(
@@ -239,6 +243,21 @@ def predict(
         f"{len(dataset.scored)} joints, {len(done.cuts) + 1} shots, window {chosen})"
     )
     echo(f"wrote {out}" + (f" and {truth}" if truth else ""))
+
+
+def _keep_labels(out: Path, data: Path, dataset: Dataset) -> None:
+    """Refuse to write over a file of a data set, by any of its names."""
+    from cadstn.data import find_dataset
+
+    folders = {data, find_dataset(data).root, dataset.folder}
+    inside = {f(folder) for folder in folders for f in (os.path.abspath, os.path.realpath)}
+    names = [Path(os.path.abspath(out)), Path(os.path.realpath(out))]
+    if out.exists() and any(name.is_relative_to(folder) for name in names for folder in inside):
+        raise CadstnError(
+            "is a file of the data set, which would be overwritten",
+            where=out,
+            hint="give a name outside its folder",
+        )
 
 
 @click.command()

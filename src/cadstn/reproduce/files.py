@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cadstn.data.dataset import Dataset
 from cadstn.errors import CadstnError
@@ -14,34 +13,53 @@ from cadstn.evaluate import write_joints_uvd
 from cadstn.evaluate.predictions import read_joints_npz, read_npz_notes
 from cadstn.evaluate.report import Center
 from cadstn.geometry.skeleton import skeleton
+from cadstn.io.arrays import load_npz
+from cadstn.io.files import error_context
 from cadstn.io.whole import write_npz
 from cadstn.reproduce.predict import Predictions
+
+#: Arrays without which a file is another program's.
+_WRITTEN = {
+    "skeleton", "centre", "window", "cuts", "network", "key", "centers_mm", "hidden", "w1_skeleton",
+}  # fmt: skip
+
+
+def check_writable(path: Path, dataset: Dataset) -> None:
+    """Raise CadstnError if joints of a data set cannot be written under this name."""
+    if path.suffix not in (".txt", ".npz"):
+        raise CadstnError("neither .txt nor .npz", where=path, hint="give FILE.txt or FILE.npz")
+    if path.suffix == ".txt" and dataset.several_cameras:
+        raise CadstnError(
+            f"u v d of {dataset.name}, whose frames have cameras of their own",
+            where=path,
+            hint="give FILE.npz",
+        )
 
 
 def write_predictions(path: Path, predictions: Predictions, dataset: Dataset) -> None:
     """Write predictions as text (.txt, u v d a joint), or with all their parts (.npz).
 
     Raises:
-        CadstnError: if the ending is neither, or the file cannot be written.
+        CadstnError: as `check_writable`, or if the file cannot be written.
     """
+    check_writable(path, dataset)
     if path.suffix == ".txt":
-        _write_text(path, predictions.joints_xyz_mm, dataset)
-    elif path.suffix == ".npz":
-        _write_npz(path, predictions)
+        write_joints_uvd(path, dataset.camera.to_uvd(predictions.joints_xyz_mm))
     else:
-        raise CadstnError("neither .txt nor .npz", where=path, hint="give --out FILE.txt")
+        _write_npz(path, predictions)
 
 
 def write_truth(path: Path, dataset: Dataset) -> None:
     """Write the scored joints, as text or, with the shots' first frames, as .npz.
 
     Raises:
-        CadstnError: if the ending is neither, or the file cannot be written.
+        CadstnError: as `check_writable`, or if the file cannot be written.
     """
+    check_writable(path, dataset)
     truth_xyz_mm = dataset.joints_xyz_mm[:, list(dataset.scored)]
     if path.suffix == ".txt":
-        _write_text(path, truth_xyz_mm, dataset)
-    elif path.suffix == ".npz":
+        write_joints_uvd(path, dataset.camera.to_uvd(truth_xyz_mm))
+    else:
         skeleton = dataset.scored_skeleton
         arrays = {
             "joints_xyz_mm": truth_xyz_mm,
@@ -50,18 +68,6 @@ def write_truth(path: Path, dataset: Dataset) -> None:
             "cuts": dataset.shots()[1:],
         }
         write_npz(path, **arrays)
-    else:
-        raise CadstnError("neither .txt nor .npz", where=path, hint="give --truth FILE.npz")
-
-
-def _write_text(path: Path, joints_xyz_mm: NDArray[np.float64], dataset: Dataset) -> None:
-    if dataset.several_cameras:
-        raise CadstnError(
-            f"u v d of {dataset.name}, whose frames have cameras of their own",
-            where=path,
-            hint="give FILE.npz",
-        )
-    write_joints_uvd(path, dataset.camera.to_uvd(joints_xyz_mm))
 
 
 def read_predictions(path: Path) -> Predictions:
@@ -72,28 +78,29 @@ def read_predictions(path: Path) -> Predictions:
     """
     joints = read_joints_npz(path)
     notes = read_npz_notes(path)
-    with np.load(path, allow_pickle=False) as archive:
-        if "key" not in archive.files:
-            raise CadstnError("not written by cadstn predict", where=path, hint="delete it")
-        parts = {
-            part: archive[f"{part}_xyz_mm"]
+    # Not NumPy's reader: of a damaged array it raises what zlib, zipfile or NumPy happen to raise.
+    with error_context(path):
+        held = load_npz(path)
+    if _WRITTEN - set(held):
+        raise CadstnError("not written by cadstn predict", where=path, hint="delete it")
+    return Predictions(
+        network=str(held["network"]),
+        skeleton=skeleton(notes["skeleton"]),
+        joints_xyz_mm=joints,
+        center=cast(Center, notes["centre"]),
+        window=int(held["window"]),
+        cuts=notes["cuts"],
+        key=str(held["key"]),
+        centers_mm=held["centers_mm"],
+        hidden=held["hidden"],
+        parts_xyz_mm={
+            part: held[f"{part}_xyz_mm"]
             for part in ("spatial", "temporal")
-            if f"{part}_xyz_mm" in archive.files
-        }
-        return Predictions(
-            network=str(archive["network"]),
-            skeleton=skeleton(notes["skeleton"]),
-            joints_xyz_mm=joints,
-            center=cast(Center, notes["centre"]),
-            window=int(archive["window"]),
-            cuts=notes["cuts"],
-            key=str(archive["key"]),
-            centers_mm=archive["centers_mm"],
-            hidden=archive["hidden"],
-            parts_xyz_mm=parts,
-            w1=archive["w1"] if "w1" in archive.files else None,
-            w1_skeleton=str(archive["w1_skeleton"]),
-        )
+            if f"{part}_xyz_mm" in held
+        },
+        w1=held.get("w1"),
+        w1_skeleton=str(held["w1_skeleton"]),
+    )
 
 
 def _write_npz(path: Path, p: Predictions) -> None:
