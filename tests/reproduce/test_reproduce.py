@@ -199,3 +199,35 @@ def test_examples_are_best_typical_and_worst() -> None:
     assert [frame for frame, _ in chosen] == [0, 10, 100, 90, 199, 189]
     assert chosen[0][1] == "best: 0.0 mm"
     assert example_frames(np.full((4, 3), np.nan)) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["--set", "seed=abc"], "seed 'abc' is no whole number; write --set seed=1"),
+        (["--set", "seed=1.5"], "seed '1.5' is no whole number"),
+        (["--set", "seed=true"], "seed 'True' is no whole number"),
+    ],
+)
+def test_a_seed_is_a_whole_number(
+    small_icvl: Path, tmp_path: Path, words: list[str], line: str
+) -> None:
+    args = ["reproduce", "--data", str(small_icvl), "--out", str(tmp_path / "out"), *words]
+    refused = CliRunner().invoke(cli, args)
+    assert isinstance(refused.exception, CadstnError)
+    assert line in str(refused.exception)
+
+
+def test_a_published_folder_without_files_of_the_set_is_refused(
+    small_icvl: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "published" / "icvl").mkdir(parents=True)
+    (tmp_path / "published" / "icvl" / "groundtruth.txt").write_text("")
+    for folder in (tmp_path / "published", tmp_path / "published" / "icvl"):
+        args = ["reproduce", "--data", str(small_icvl), "--out", str(tmp_path / "out")]
+        refused = CliRunner().invoke(cli, [*args, "--published", str(folder)])
+        assert isinstance(refused.exception, CadstnError)
+        assert str(refused.exception).endswith(
+            f"{folder.name}: holds no files for icvl; give the folder that holds icvl/"
+        )
+    assert not (tmp_path / "out").exists()

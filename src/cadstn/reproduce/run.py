@@ -67,10 +67,13 @@ def reproduce(
 
     Raises:
         CadstnError: if a folder holds no whole data set, two hold the same one, or as training,
-            predicting and scoring do.
+            predicting and scoring do; if the seed is no whole number, or ``published`` holds
+            files for none of the sets.
     """
     fields = dict(settings or {})
-    first = int(fields.pop("seed", 0))
+    first = fields.pop("seed", 0)
+    if not isinstance(first, int) or isinstance(first, bool):
+        raise CadstnError(f"seed '{first}' is no whole number", hint="write --set seed=1")
     sets = _open_sets(paths, published)
     found: list[list[Evaluated]] = []
     for path, (name, pairs) in zip(paths, sets.items(), strict=True):
@@ -119,7 +122,8 @@ def _open_sets(
 ) -> dict[str, tuple[tuple[str, str], ...]]:
     """The sets by name with their pairs of splits; all that can be refused is refused here.
 
-    Training takes hours: published files of other frames must not be found after it.
+    Training takes hours: published files that are missing or of other frames must not be found
+    after it.
     """
     sets: dict[str, tuple[tuple[str, str], ...]] = {}
     for path in paths:
@@ -140,6 +144,12 @@ def _open_sets(
             scored = list(tests[0].scored)
             truth = np.concatenate([test.joints_xyz_mm[:, scored] for test in tests])
             published_entries(published / name, rules, truth)
+    if published and not any(published_files(published / name) for name in sets):
+        raise CadstnError(
+            f"holds no files for {' or '.join(sets)}",
+            where=published,
+            hint=f"give the folder that holds {next(iter(sets))}/",
+        )
     return sets
 
 
