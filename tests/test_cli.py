@@ -407,3 +407,21 @@ def test_a_request_to_end_leaves_nothing(tmp_path: Path) -> None:
         running.terminate()
         assert running.wait(60) == 128 + signal.SIGTERM
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["--whole", "a.onnx", "--half"], "--half means nothing to --whole"),
+        (["--whole", "a.onnx", "--error-scale", "1"], "--error-scale means nothing to --whole"),
+        (["--whole", "a.onnx", "--decision", "d.json"], "--decision means nothing to --whole"),
+        (["run", "--out", "a.onnx", "--hands", "1"], "--hands is for --whole"),
+        (["run", "--out", "a.onnx", "--uint16"], "--uint16 is for --whole"),
+        (["run", "--out", "a.onnx", "--detector", "a.onnx"], "a.onnx: is the input itself"),
+        (["run", "--out", "a.onnx", "--blend", "a.onnx=0.2"], "a.onnx: is the input itself"),
+    ],
+)
+def test_options_that_an_export_has_no_use_for(words: list[str], line: str) -> None:
+    refused = run("export", *words)
+    assert isinstance(refused.exception, CadstnError)
+    assert line in str(refused.exception)

@@ -98,3 +98,10 @@ def test_pictures_for_color_models_show_near_things_bright() -> None:
     picture = gray_picture(depth)
     assert picture.shape == (480, 640, 3)
     assert picture[200, 100, 0] > picture[200, 400, 0] > picture[200, 600, 0] == 0
+
+
+@pytest.mark.parametrize("width", ["0", "-640", "1000000"])
+def test_frames_of_no_width_are_refused(width: str) -> None:
+    refused = CliRunner().invoke(cli, ["bench", "track", "--width", width])
+    assert refused.exit_code == 2
+    assert "--width" in refused.output

@@ -108,7 +108,8 @@ def test_progress_counts_every_frame_whatever_the_workers(make_nyu: Make) -> Non
 
 def test_a_lone_split_shows_how_to_go_on(make_nyu: Make, make_msra: Make) -> None:
     root, _, _ = make_nyu("test")
-    assert f"next: cadstn predict RUN --data {root} --split test" in run(root).stdout
+    following = f"next: cadstn predict RUN --data {root} --split test --center truth --out"
+    assert f"{following} prediction.txt\n" in run(root).stdout
     make_nyu("train")
     assert run(root / "train").stdout.endswith(f"--data {root} --out runs/nyu\n")
     root, _, _ = make_msra(("P4",))

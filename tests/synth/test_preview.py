@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from click.testing import CliRunner
 
+from cadstn.cli import cli
 from cadstn.errors import CadstnError
 from cadstn.synth import preview
 from cadstn.synth.gestures import gesture, gesture_names
@@ -48,3 +50,11 @@ def test_a_path_that_is_a_file_is_refused(tmp_path: Path) -> None:
     taken.write_text("")
     with pytest.raises(CadstnError, match="name a folder"):
         preview.draw_previews(taken)
+
+
+@pytest.mark.parametrize("option", [["--frames", "9"], ["--layout", "recording"], ["--held", "0"]])
+def test_options_that_previews_have_no_use_for(tmp_path: Path, option: list[str]) -> None:
+    words = ["synth", str(tmp_path / "out"), "--preview", *option]
+    refused = CliRunner().invoke(cli, words)
+    assert isinstance(refused.exception, CadstnError)
+    assert f"{option[0]} means nothing to --preview" in str(refused.exception)

@@ -8,7 +8,6 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import click
-from click.core import ParameterSource
 
 from cadstn.cli.shared import (
     AS_JSON,
@@ -20,6 +19,7 @@ from cadstn.cli.shared import (
     echo,
     fit_decision_to,
     frames_bar,
+    given_options,
     need_train,
     weights_at,
 )
@@ -32,7 +32,8 @@ def bench() -> None:
 
 
 @bench.command("track")
-@click.option("--width", default=640, show_default=True, help="Width of the frames, pixels.")
+@click.option("--width", default=640, show_default=True, type=click.IntRange(16, 7680),
+              help="Width of the frames, pixels.")  # fmt: skip
 @click.option("--paper/--no-paper", default=True, help="The paper's sizes too (needs PyTorch).")
 @click.option("--peers/--no-peers", default=True, help="Published networks (needs PyTorch).")
 @click.option("--threads", type=click.IntRange(1), help="1 measures processor time, not the clock.")
@@ -194,11 +195,14 @@ def model(
         sealed_goals,
         sealed_lines,
     )
+    from cadstn.io.whole import keep_inputs
 
     with nullcontext() if beside is None else weights_at(beside) as other:
+        if as_json is not None:
+            keep_inputs(as_json, [weights, other])
         if test is not None:
-            if real is not None:
-                raise click.UsageError("--real does not go with --sealed or --choosing")
+            if useless := given_options("real", "seed", "empty"):
+                raise click.UsageError(f"{useless[0]} does not go with --sealed or --choosing")
             clips = SceneSet(test, CLIPS if recordings is None else recordings, frames or FRAMES)
             report = bench_sealed(
                 clips,
@@ -259,15 +263,16 @@ def alarms(
     need_train("cadstn bench alarms")
     from cadstn.bench.alarms import alarms as measure
     from cadstn.bench.alarms import real_alarms, still_scenes
+    from cadstn.io.whole import keep_inputs
     from cadstn.tracking import load_network
 
     network = load_network(weights, threads=threads)
     if fit_decision is not None:
-        given = click.get_current_context().get_parameter_source("scenes")
-        if real is not None or choosing or given is not ParameterSource.DEFAULT:
+        if given_options("real", "choosing", "scenes"):
             raise CadstnError(
                 "--fit-decision counts nothing", hint="leave out --real, --choosing and --scenes"
             )
+        keep_inputs(fit_decision, [weights])
         fit_decision_to(network, fit_decision)
         return
     if real is not None:

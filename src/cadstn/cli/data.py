@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cadstn.cli.many import end_of_many, many_jobs, workers_options
-from cadstn.cli.shared import MANY, echo, need_train
+from cadstn.cli.shared import MANY, echo, given_options, need_train
 from cadstn.errors import CadstnError
 
 if TYPE_CHECKING:
@@ -72,6 +72,8 @@ def synth(
     """
     need_train("cadstn synth")
     if preview:
+        if useless := given_options(*_NOT_OF_PREVIEWS):
+            raise CadstnError(f"{useless[0]} means nothing to --preview", hint="it takes --seed")
         from cadstn.synth.preview import draw_previews
 
         for sheet in draw_previews(path, seed=seed):
@@ -144,6 +146,11 @@ _SUITS = {
 }
 
 
+_NOT_OF_PREVIEWS = (
+    "layout", "frames", "train", "test", "all_cameras", "held", "shards", "workers", "scheduler",
+)  # fmt: skip
+
+
 def _must_suit(layout: str, options: dict[str, object]) -> None:
     """Refuse options that would do nothing."""
     for name, value in options.items():
@@ -209,4 +216,8 @@ def _next_command(found: Found, reports: list[Report]) -> str:
     if train:
         more = "" if train[0] == "train" else f" --split {train[0]}"
         return f"cadstn train cadstn --data {found.root}{more} --out runs/{found.name}"
-    return f"cadstn predict RUN --data {found.root} --split test --out prediction.txt"
+    ending = ".npz" if any(report.dataset.several_cameras for report in reports) else ".txt"
+    return (
+        f"cadstn predict RUN --data {found.root} --split test --center truth "
+        f"--out prediction{ending}"
+    )

@@ -10,13 +10,17 @@ from typing import TYPE_CHECKING
 import click
 
 from cadstn._version import __version__
-from cadstn.cli.shared import begun, echo, need_train, weights_at
+from cadstn.cli.shared import begun, echo, given_options, need_train, weights_at
 from cadstn.errors import CadstnError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from cadstn.train import Start
+
+
+#: Options of an export with --out.
+_OF_A_RUN = ("half", "int8", "blend", "detector", "error_scale", "decision", "spread")
 
 
 @click.command()
@@ -80,13 +84,24 @@ def export(
     if whole is not None:
         if out is not None:
             raise CadstnError("--whole and --out exclude each other", hint="choose one")
+        if useless := given_options(*_OF_A_RUN):
+            raise CadstnError(
+                f"{useless[0]} means nothing to --whole, which takes the file as it is",
+                hint=f"export the run with {useless[0]} first, then that file with --whole",
+            )
         _export_whole(whole, run, hands, uint16)
         return
+    from cadstn.io.whole import keep_inputs
+
     if run is None or out is None:
         raise CadstnError(
             "no run or no file to write", where="cadstn export",
             hint="give RUN --out FILE, or --whole FILE",
         )  # fmt: skip
+    if useless := given_options("hands", "uint16"):
+        raise CadstnError(f"{useless[0]} is for --whole", hint="leave it out")
+    blended = Path(blend.rpartition("=")[0]) if blend else None
+    keep_inputs(out, [decision, blended, Path(detector) if detector else None])
     need_train("cadstn export")
     from cadstn.export import export_onnx
     from cadstn.io.onnx_check import NAMES_IN_FILE

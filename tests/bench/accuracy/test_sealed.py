@@ -174,3 +174,11 @@ def test_a_set_of_nothing_is_refused() -> None:
     result = CliRunner().invoke(cli, ["bench", "model", "--choosing", "--recordings", "0"])
     assert result.exit_code != 0
     assert "0 clips of 30 frames" in str(result.exception or result.output)
+
+
+@pytest.mark.parametrize("option", [["--seed", "0"], ["--empty", "32"], ["--real", "."]])
+def test_a_set_has_its_own_seeds(option: list[str]) -> None:
+    words = ["bench", "model", "--choosing", "--recordings", "0", *option]
+    refused = CliRunner().invoke(cli, words)
+    assert refused.exit_code == 2
+    assert f"{option[0]} does not go with --sealed or --choosing" in refused.output
