@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -11,9 +12,12 @@ import pytest
 import torch
 
 from cadstn.data.bank import Bank
+from cadstn.errors import CadstnError
 from cadstn.train import BankSource, train
+from cadstn.train.detector import DetectorRecipe, train_detector
+from cadstn.train.guards import memory_errors
 from cadstn.train.ranks import Ranks
-from cadstn.train.recipes import STAGES, Recipe
+from cadstn.train.recipes import STAGES, Recipe, override, recipe
 from cadstn.train.state import read_tensors
 
 _RANK = """
@@ -36,6 +40,48 @@ def test_ranks_share_every_step_out_among_them(size: int, batch: int) -> None:
     for step in (0, 3):
         rows = torch.cat([Ranks(rank, size).rows(step, batch) for rank in range(size)])
         assert rows.tolist() == list(range(step * batch, (step + 1) * batch))
+
+
+def test_more_ranks_than_clips_are_refused_before_the_first_step() -> None:
+    chosen = recipe("cadstn.nyu")
+    Ranks(0, 8).check(chosen, STAGES)
+    with pytest.raises(CadstnError) as caught:
+        Ranks(0, 16).check(chosen, STAGES)
+    assert caught.value.what == "16 ranks for a step of 8 clips in stage temporal and fusion"
+    fields = dict(re.findall(r"--set (\S+)=(\d+)", caught.value.hint))
+    Ranks(0, 16).check(override(chosen, {n: int(v) for n, v in fields.items()}), STAGES)
+    Ranks(0, 16).check(chosen, ("spatial",))  # those that are done do not count
+    Ranks(0, 16).check(chosen, ())
+
+
+def test_training_asks_before_it_begins(
+    tmp_path: Path, small: Callable[..., Recipe], toy_bank: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cadstn.train.loop.join", lambda device: (Ranks(0, 3), device))
+    chosen = small()
+    with pytest.raises(CadstnError, match="3 ranks for a step of 2 clips in stage temporal"):
+        train(chosen, tmp_path / "run", source=BankSource(toy_bank, chosen, "cpu"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_guide_s_ranks_have_a_clip_each() -> None:
+    guide = (Path(__file__).parents[2] / "docs/guides/train.md").read_text()
+    (nodes, each), *more = re.findall(r"torchrun --nnodes (\d+) .*--nproc-per-node (\d+)", guide)
+    assert not more
+    Ranks(0, int(nodes) * int(each)).check(recipe("cadstn.nyu"), STAGES)
+
+
+def test_what_learns_from_whole_batches_has_one_rank(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(CadstnError, match="one rank trains networks of a residual trunk, not 2"):
+        Ranks(1, 2).check(recipe("compact"), STAGES)
+    with pytest.raises(CadstnError) as caught, memory_errors(recipe("compact"), "spatial"):
+        raise MemoryError
+    assert "ranks" not in str(caught.value)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(CadstnError, match="one rank trains the detector, not 2; start it without"):
+        train_detector(DetectorRecipe(), tmp_path / "detector")
 
 
 def test_two_ranks_equal_one(tmp_path: Path, small: Callable[..., Recipe], toy_bank: Bank) -> None:

@@ -23,6 +23,7 @@ from cadstn.models.detector import MULTIPLE, Detector, detector_input
 from cadstn.synth.whole import ABSENT, FOUND, UNSURE
 from cadstn.train.detector_loss import Target, detector_loss
 from cadstn.train.guards import interruptible
+from cadstn.train.ranks import alone
 from cadstn.train.seeds import Use
 from cadstn.train.state import below, moments, read_tensors, restore, write_tensors
 from cadstn.train.whole_bank import WholeBank, whole_bank
@@ -116,8 +117,10 @@ def train_detector(
         The file of the averaged weights; None if it was stopped before the end.
 
     Raises:
-        CadstnError: if the folder holds the training of another recipe.
+        CadstnError: if the folder holds the training of another recipe, or torchrun started several
+            ranks.
     """
+    alone("the detector")
     out.mkdir(parents=True, exist_ok=True)
     _same_recipe(out, recipe)
     with interruptible():

@@ -108,8 +108,9 @@ def memory_errors(recipe: Recipe, stage: str) -> Iterator[None]:
             raise
         batch = recipe.plan(stage).batch
         smaller = max(recipe.frames(stage), batch // 2)
+        more = ", or train on more ranks" if recipe.traits.shared else ""
         raise CadstnError(
             f"a batch of {batch} images does not fit in memory",
             where=f"{stage} stage",
-            hint=f"--set {stage}.batch={smaller}, or train on more ranks",
+            hint=f"--set {stage}.batch={smaller}{more}",
         ) from None

@@ -109,11 +109,13 @@ def train(
         The trained networks by stage, in evaluation mode.
 
     Raises:
-        CadstnError: if ``out`` holds another recipe's work, the loss stops being finite, a batch
-            does not fit in memory or a file cannot be written.
+        CadstnError: if ``out`` holds another recipe's work, there are more ranks than a step has
+            clips or more than one for compact networks, the loss stops being finite, a batch does
+            not fit in memory or a file cannot be written.
         Stopped: after SIGTERM or Ctrl-C, with everything saved.
     """
     ranks, device = join(device)
+    ranks.check(recipe, [stage for stage in recipe.stages if not _done(out, stage).is_file()])
     if torch.device(device).type == "cpu":
         keep_memory()
     with stoppable() as stop:
@@ -159,9 +161,14 @@ def validation_error_mm(
     return (total / count if count else None), batch_, joints_
 
 
+def _done(out: Path, stage: str) -> Path:
+    """The file of a stage that is trained to its end."""
+    return out / f"{stage}.safetensors"
+
+
 def _finish_stage(run: _Run, networks: Networks, stage: str) -> None:
     """Load a stage that is done, or train it to its end and write its weights."""
-    done = run.out / f"{stage}.safetensors"
+    done = _done(run.out, stage)
     if done.is_file():
         tensors, theirs = read_tensors(done)
         check_same(done, theirs, run.about, stage)

@@ -35,6 +35,9 @@ class Traits:
     chained: bool = False
     shortest_clip: int = 1  # frames a clip that its losses need
     optimizers: tuple[str, ...] = ("adam",)  # that can train it
+    # whether several ranks compute what one does: the loss of a batch is the mean of its clips'
+    # losses, and nothing is normalised by the batch
+    shared: bool = True
 
     def needed(self, stage: str) -> tuple[str, ...]:
         """The stages whose networks the predictions of one stage take, itself included."""
@@ -45,7 +48,7 @@ class Traits:
 
 TRAITS = {
     "paper": Traits(),
-    "residual": Traits(("spatial", "temporal", "cadstn"), True, 3, ("adam", "muon")),
+    "residual": Traits(("spatial", "temporal", "cadstn"), True, 3, ("adam", "muon"), shared=False),
 }
 """By the name that a family's sizes have in files."""
 
