@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from torch import nn
 
 from cadstn.data.bank import Bank, open_bank
 from cadstn.errors import CadstnError
@@ -26,6 +27,7 @@ from cadstn.train import (
     BankSource,
     Batch,
     PreparedSource,
+    Progress,
     load_model,
     predict,
     read_start,
@@ -36,6 +38,7 @@ from cadstn.train.family import Networks
 from cadstn.train.networks import build, family_of
 from cadstn.train.recipes import STAGES, Recipe
 from cadstn.train.source import Source
+from cadstn.train.state import checkpoints
 from cadstn.train.uvd import from_uvd, shifts, to_pixels
 
 Small = Callable[..., Recipe]
@@ -270,6 +273,52 @@ def test_training_goes_on_from_a_run(toy_bank: Bank, small: Small, tmp_path: Pat
     other = small(**{**SIZES, "net.channels": [4, 6, 10]}, network="spatial")
     with pytest.raises(CadstnError, match=r"is of another network \(spatial\."):
         train(other, tmp_path / "three", source=source, start=start)
+
+
+def test_damaged_checkpoints_do_not_cost_the_start(
+    toy_bank: Bank, small: Small, tmp_path: Path
+) -> None:
+    recipe = small(**SIZES, network="spatial", **{"spatial.steps": 3})
+    source = BankSource(toy_bank, recipe, "cpu")
+    train(recipe, tmp_path / "one", source=source)
+    start = read_start(tmp_path / "one")
+    more = small(**SIZES, network="spatial", seed=7)
+
+    def cut(progress: Progress) -> None:
+        if progress.step == 3:
+            raise InterruptedError
+
+    def run(out: Path, **rest: Any) -> nn.Module:
+        return train(more, out, source=BankSource(toy_bank, more, "cpu"), start=start, **rest)[
+            "spatial"
+        ]
+
+    whole = run(tmp_path / "whole")
+    with pytest.raises(InterruptedError):
+        run(tmp_path / "cut", checkpoint_every=2, watch=cut)
+    (checkpoint,) = checkpoints(tmp_path / "cut", "spatial")
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-50])
+    again = run(tmp_path / "cut").state_dict()
+    assert all(torch.equal(again[name], value) for name, value in whole.state_dict().items())
+
+
+def test_stages_that_the_start_lacks_are_named(
+    toy_bank: Bank, small: Small, tmp_path: Path
+) -> None:
+    nothing = {f"{stage}.steps": 0 for stage in STAGES}
+    recipe = small(**SIZES, network="spatial", **nothing)
+    source = BankSource(toy_bank, recipe, "cpu")
+    train(recipe, tmp_path / "one", source=source)
+    start, messages = read_start(tmp_path / "one"), list[str]()
+    whole = small(**SIZES, **nothing)
+    for _ in range(2):  # the second time all is done
+        train(whole, tmp_path / "two", source=source, start=start, on_message=messages.append)
+    lacking = [f"{s}: begins afresh, since {start.name} has no such stage" for s in STAGES[1:]]
+    assert messages == lacking
+    paper = small(network="baseline", **{"baseline.steps": 0})
+    with pytest.raises(CadstnError, match=r"^one .*: has no baseline network .*; it has spatial$"):
+        train(paper, tmp_path / "three", source=source, start=start)
+    assert not (tmp_path / "three").exists()
 
 
 def test_what_training_cannot_go_on_from_is_named(tmp_path: Path) -> None:

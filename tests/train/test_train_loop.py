@@ -386,6 +386,22 @@ def test_signal_finishes_the_step_and_saves(
     assert equal(states(train(small(), tmp_path / "a")), states(train(small(), tmp_path / "b")))
 
 
+def test_a_stage_that_is_stopped_at_its_last_step_is_validated(
+    tmp_path: Path, train: Any, small: Small
+) -> None:
+    def terminate(progress: Progress) -> None:
+        if progress.step == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    recipe = small(network="spatial")
+    with pytest.raises(Stopped, match="step 5 of the spatial stage"):
+        train(recipe, tmp_path, watch=terminate)
+    train(recipe, tmp_path)
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2, 3, 4, 5]
+    assert lines[-1]["error_mm"] > 0
+
+
 def test_second_interrupt_does_not_wait(tmp_path: Path, train: Any, small: Small) -> None:
     def twice(progress: Progress) -> None:
         os.kill(os.getpid(), signal.SIGINT)

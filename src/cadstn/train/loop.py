@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from cadstn._moved import renamed
 from cadstn._version import __version__
@@ -33,10 +33,9 @@ from cadstn.train.ranks import Ranks, join
 from cadstn.train.recipes import Recipe
 from cadstn.train.seeds import Stage
 from cadstn.train.source import Batch, RenderedSource, Source
-from cadstn.train.start import Start, start_stage
+from cadstn.train.start import Start, check_start, start_stage
 from cadstn.train.state import (
     check_same,
-    checkpoints,
     read_tensors,
     resume,
     save_checkpoint,
@@ -100,7 +99,8 @@ def train(
             between, ``recipe.json``, ``log.jsonl`` and TensorBoard's files.
         source: where samples come from; none for hands rendered as they are needed.
         device: where to train and render, see `cadstn.train.devices.pick_device`.
-        start: weights to go on from; none begins with those that the seed decides.
+        start: weights to go on from; none begins with those that the seed decides, and so does a
+            stage that ``start`` lacks, with a message.
         checkpoint_every: steps between checkpoints and validations.
         watch: called after every step.
         on_message: called with each message for the user, such as a damaged checkpoint passed over.
@@ -110,12 +110,14 @@ def train(
 
     Raises:
         CadstnError: if ``out`` holds another recipe's work, there are more ranks than a step has
-            clips or more than one for compact networks, the loss stops being finite, a batch does
-            not fit in memory or a file cannot be written.
+            clips or more than one for compact networks, ``start`` has none of the stages, the loss
+            stops being finite, a batch does not fit in memory or a file cannot be written.
         Stopped: after SIGTERM or Ctrl-C, with everything saved.
     """
     ranks, device = join(device)
     ranks.check(recipe, [stage for stage in recipe.stages if not _done(out, stage).is_file()])
+    if start:
+        check_start(start, recipe)
     if torch.device(device).type == "cpu":
         keep_memory()
     with stoppable() as stop:
@@ -175,10 +177,6 @@ def _finish_stage(run: _Run, networks: Networks, stage: str) -> None:
         networks[stage].load_state_dict(tensors)
         return
     family_of(run.recipe).begin(networks, stage, run.recipe)
-    if run.start and not checkpoints(run.out, stage):
-        rows = torch.arange(_START_FRAMES // run.recipe.frames(stage))
-        batch = run.source.clips(Stage[stage], rows, run.recipe.frames(stage))
-        start_stage(networks[stage], stage, run.start, batch.crops.flatten(0, 1))
     if run.ranks.first:
         _write_recipe(run)
     with memory_errors(run.recipe, stage):
@@ -191,12 +189,25 @@ def _finish_stage(run: _Run, networks: Networks, stage: str) -> None:
     run.ranks.wait()
 
 
+def _begin_from(start: Start, run: _Run, network: nn.Module, stage: str) -> None:
+    """Give a stage the weights to go on from, or say that there are none."""
+    if stage not in start.tensors:
+        if run.ranks.first:
+            run.on_message(f"{stage}: begins afresh, since {start.name} has no such stage")
+        return
+    frames = run.recipe.frames(stage)
+    batch = run.source.clips(Stage[stage], torch.arange(_START_FRAMES // frames), frames)
+    start_stage(network, stage, start, batch.crops.flatten(0, 1))
+
+
 def _train_stage(run: _Run, networks: Networks, stage: str) -> None:
     recipe, ranks, part = run.recipe, run.ranks, networks[stage]
     plan, frames = recipe.plan(stage), recipe.frames(stage)
     clips = plan.batch // frames
     changing = optimizers(part, stage, recipe, plan.learning_rate)
     start = resume(run.out, stage, part, changing, run.about, run.on_message)
+    if start == 0 and run.start:  # no checkpoint, or none that is whole
+        _begin_from(run.start, run, part, stage)
     log = Log(run.out, stage, start) if ranks.first else None
     losses = Losses(run.out, stage, lag=0 if run.device == "cpu" else _LAG)
     ready(networks, stage)
@@ -215,18 +226,17 @@ def _train_stage(run: _Run, networks: Networks, stage: str) -> None:
             optimizer.step()
         clock.append(time.perf_counter())
         speed = plan.batch * (len(clock) - 1) / (clock[-1] - clock[0])
-        stopping = bool(stop)
-        measured = not stopping and (
-            (step + 1) % run.checkpoint_every == 0 or step + 1 == plan.steps
-        )
+        stopping, last = bool(stop), step + 1 == plan.steps
+        # The last step is measured whatever happens: nothing is left of it for the next call.
+        measured = last or (not stopping and (step + 1) % run.checkpoint_every == 0)
         if measured or stopping:
             losses.check_all()
         if measured and log:
-            wanted = recipe.validation_frames * (_FINAL if step + 1 == plan.steps else 1)
+            wanted = recipe.validation_frames * (_FINAL if last else 1)
             error_mm, batch, joints = validation_error_mm(
                 networks, stage, recipe, run.source, wanted
             )
-            if error_mm is None and step + 1 == plan.steps:
+            if error_mm is None and last:
                 run.on_message(
                     f"{stage}: not validated, since no held-out recording has {recipe.clip} frames "
                     f"(holdout={recipe.holdout:g})"

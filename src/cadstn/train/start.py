@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from cadstn.errors import CadstnError
 from cadstn.io.whole import no_file
 from cadstn.models.residual import Normalised
-from cadstn.train.recipes import STAGES
+from cadstn.train.recipes import STAGES, Recipe
 from cadstn.train.state import read_tensors
 
 _HINT = "give a folder of 'cadstn train', or a file of 'cadstn export' that is not int8"
@@ -50,12 +50,22 @@ def read_start(path: Path) -> Start:
     return Start(_name(path, [path]), _exported(path), True)
 
 
+def check_start(start: Start, recipe: Recipe) -> None:
+    """Raise a CadstnError if no stage of a recipe could go on from these weights."""
+    if not set(recipe.stages) & set(start.tensors):
+        raise CadstnError(
+            f"has no {' or '.join(recipe.stages)} network to go on from",
+            where=start.name,
+            hint=f"it has {', '.join(start.tensors)}",
+        )
+
+
 def start_stage(network: nn.Module, stage: str, start: Start, crops: Tensor) -> None:
-    """Give a stage's network the weights of `start`; one that it lacks begins as it is.
+    """Give a stage's network the weights of `start`.
 
     Args:
         network: of the stage, on the crops' device; its mode does not change.
-        stage: its name.
+        stage: its name, which `start` has.
         start: of the same sizes.
         crops: (N, M, M) some hundreds. Training normalises by its batches, so weights with the
             normalisation inside need to know what batches are like.
@@ -63,9 +73,7 @@ def start_stage(network: nn.Module, stage: str, start: Start, crops: Tensor) -> 
     Raises:
         CadstnError: if the weights are those of other sizes.
     """
-    given = start.tensors.get(stage)
-    if given is None:
-        return
+    given = start.tensors[stage]
     own = network.state_dict()
     layers = {n: m for n, m in network.named_modules() if isinstance(m, Normalised)}
     inside = {f"{n}.norm.{key}" for n, m in layers.items() for key in m.norm.state_dict()}
