@@ -17,6 +17,7 @@ from cadstn.evaluate import load_predictions, protocol, read_joints_npz, score_f
 from cadstn.reproduce.evaluated import rules_of
 from cadstn.reproduce.pictures import example_frames
 from cadstn.reproduce.sections import published_entries, published_files
+from cadstn.reproduce.training import FREE, train_missing
 
 pytest.importorskip("torch")
 pytest.importorskip("matplotlib")
@@ -38,6 +39,24 @@ def made(small_icvl: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[li
         result = CliRunner().invoke(cli, args, catch_exceptions=False)
     assert result.exit_code == 0
     return args, folder, result.output
+
+
+def test_the_free_gate_of_the_small_recipe_begins_afresh(
+    small_icvl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cadstn.train import load_networks
+
+    monkeypatch.setenv("CADSTN_CACHE", str(tmp_path / "cache"))
+    fields = {
+        "net.size": 32, "net.slices": 2, "net.channels": [2, 4, 4], "net.width": 16,
+        "net.hidden": 12, "clip": 4, "holdout": 0.5, "validation_frames": 8,
+    }  # fmt: skip
+    fields |= {f"{stage}.{name}": n for stage in STAGES for name, n in (("steps", 1), ("batch", 4))}
+    dataset = open_dataset(small_icvl, "train")
+    trained = train_missing(dataset, tmp_path / "run", "small", fields, free_gate=True)
+    assert trained.recipe.fusion_start == "spatial"
+    _, free = load_networks(tmp_path / "run" / FREE, "fusion")
+    assert free.fusion_start == "scratch"
 
 
 def test_one_page_with_every_table_and_figure(made: tuple[list[str], Path, str]) -> None:

@@ -53,7 +53,7 @@ def toy_bank(tmp_path_factory: pytest.TempPathFactory) -> Bank:
         assert bank.handedness is not None
         assert bank.presence is not None
         bank.handedness[:] = shots % 2
-        bank.presence[:] = shots != 3
+        bank.presence[:] = 1
 
     rule = CropRule("hand21", 250.0, {}, 16, "tracked")
     path: Path = tmp_path_factory.mktemp("bank") / "toy.bank"

