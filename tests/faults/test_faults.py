@@ -220,6 +220,7 @@ TINY = [
 
 
 SETTINGS = tuple(word for text in TINY for word in ("--set", text))
+SIZE = SETTINGS[:2]  # of crops: all that a bank follows
 
 
 @pytest.fixture(scope="module")
@@ -227,7 +228,7 @@ def prepared(run_torch: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bank, a finished run on it, a small data set and tracked joints, which others read."""
     folder = tmp_path_factory.mktemp("prepared")
     for words in (
-        ["bank", "{root}/a.bank", "--clips", "4", "--frames", "2", "--kind", "tiny", *SETTINGS],
+        ["bank", "{root}/a.bank", "--clips", "4", "--frames", "2", "--kind", "tiny", *SIZE],
         ["train", "tiny", "--data", "{root}/a.bank", "--out", "{root}/run", *SETTINGS],
         ["synth", "{root}/hand", "--frames", "2"],
         ["track", "{root}/hand", "--out", "{root}/t", "--no-video"],
@@ -287,7 +288,7 @@ CASES = {
                             "--test", "2")),
     "synth --preview": Case(("synth", "{root}/out", "--preview")),
     "bank": Case(("bank", "{root}/b.bank", "--clips", "2", "--frames", "2", "--kind", "tiny",
-                  *SETTINGS), goes_on=r"b\.bank\.part", few=1),
+                  *SIZE), goes_on=r"b\.bank\.part", few=1),
     "train": Case(("train", "tiny", "--data", "{in}/a.bank", "--out", "{root}/run", *SETTINGS),
                   goes_on=r".*checkpoint.*", timed=_LOGS, few=1),
     "train detector": Case(("train", "detector", "--out", "{root}/run", "--set", "frames=4",

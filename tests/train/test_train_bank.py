@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import inspect
 import json
 import os
 import signal
@@ -34,6 +35,7 @@ from cadstn.geometry.camera import Camera
 from cadstn.geometry.crop import crop_cube
 from cadstn.geometry.skeleton import ICVL16
 from cadstn.synth.stream import sample_clips
+from cadstn.train.recipes import override, recipe
 from cadstn.train.stream_bank import stream_bank
 
 CAMERA = Camera(241.42, 241.42, 160, 120, 320, 240)
@@ -362,6 +364,50 @@ def test_bank_and_train_from_the_command_line(tmp_path: Path) -> None:
     )  # fmt: skip
     assert "a bank of crops with cube_mm = 250.0, not 200" in str(wrong.exception)
     assert not (tmp_path / "two").exists()
+
+
+def test_a_bank_is_what_its_recipe_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, Any] = {}
+
+    def rendered(path: Path, rule: CropRule, **rest: Any) -> None:
+        asked.update(rest, rule=rule)
+        raise InterruptedError
+
+    usual = {
+        name: parameter.default
+        for name, parameter in inspect.signature(stream_bank).parameters.items()
+        if name in ("hands", "held", "mesh", "depth_mm")
+    }
+    monkeypatch.setattr("cadstn.train.stream_bank.stream_bank", rendered)
+    monkeypatch.setattr("cadstn.synth.mesh.mesh_there", lambda: True)
+    for kind in ((), ("--kind", "small"), ("--kind", "paper")):
+        run("bank", tmp_path / "a.bank", *kind)
+        assert {name: asked[name] for name in usual} == usual
+    fields = {"hands": 0.5, "held": 0.1, "near_mm": 300.0, "net.size": 64, "compiled": False}
+    sets = [word for name, value in fields.items() for word in ("--set", f"{name}={value}".lower())]
+    run("bank", tmp_path / "a.bank", "--kind", "follow", "--seed", 4, *sets)
+    follow = override(recipe("follow"), fields)
+    assert asked["rule"] == follow.crop_rule()
+    assert (asked["hands"], asked["held"], asked["mesh"]) == (0.5, 0.1, follow.mesh)
+    assert asked["depth_mm"] == (300.0, follow.far_mm)
+    assert (asked["seed"], asked["compiled"]) == (4, False)  # its own seed, not the recipe's
+    monkeypatch.setattr("cadstn.synth.mesh.mesh_there", lambda: False)
+    assert "no hand mesh" in run("bank", tmp_path / "a.bank", "--kind", "follow").output
+    assert asked["mesh"] == 0
+
+
+@pytest.mark.parametrize(
+    ("field", "message"),
+    [
+        ("seed=5", "'cadstn bank' makes no use of --set seed; give --seed"),
+        ("net.width=8", "'cadstn bank' makes no use of --set net.width; it takes skeleton, "),
+        ("handz=1", "unknown recipe field 'handz'; did you mean 'hands'?"),
+    ],
+)
+def test_a_bank_refuses_what_it_cannot_follow(tmp_path: Path, field: str, message: str) -> None:
+    outcome = run("bank", tmp_path / "a.bank", "--kind", "tiny", "--set", field)
+    assert str(outcome.exception).startswith(message)
+    assert run("bank", tmp_path / "a.bank", "--seed", -1).exit_code == 2
 
 
 @pytest.mark.parametrize(

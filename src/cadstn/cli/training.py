@@ -12,7 +12,7 @@ from click.core import ParameterSource
 
 from cadstn.cli.clock import FIRST_ESTIMATE, Clock, progress_line
 from cadstn.cli.shared import MANY, begun, echo, fit_decision_to, frames_bar, need_train
-from cadstn.cli.sources import open_source, recipe_of, rendering, setting
+from cadstn.cli.sources import _without_mesh, open_source, recipe_of, rendering, setting
 from cadstn.errors import CadstnError, Stopped
 
 if TYPE_CHECKING:
@@ -28,6 +28,11 @@ _FOLLOWED = {
 }  # fmt: skip
 #: What `detector` and `shipped` take; recipes take every option.
 _TAKEN = {"detector": ("out", "settings", "only_print"), "shipped": ("out",)}
+#: Fields of a recipe that decide what `bank` renders, and how.
+_RENDERED_BY = (
+    "skeleton", "net.joints", "net.size", "cube_mm", "cubes_mm", "center", "hands", "held", "mesh",
+    "near_mm", "far_mm", "compiled",
+)  # fmt: skip
 _CALIBRATED_BY = 6  # clips of each scene of the choosing set
 
 
@@ -145,8 +150,14 @@ def train(
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--clips", default=6_250, show_default=True, type=MANY, help="Shots.")
 @click.option("--frames", default=16, show_default=True, type=MANY, help="Of a shot.")
-@click.option("--seed", default=0, show_default=True, help="Other seeds, other hands and motions.")
-@click.option("--kind", default="small", show_default=True, help="Recipe whose crops it holds.")
+@click.option(
+    "--seed", default=0, show_default=True, type=click.IntRange(0),
+    help="Other seeds, other hands and motions; the recipe's own is not taken.",
+)  # fmt: skip
+@click.option(
+    "--kind", default="small", show_default=True,
+    help="Recipe whose crops it holds, with its shares of hands, held things and meshes.",
+)  # fmt: skip
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda, gpu or auto.")
 @click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Override a field.")
 def bank(
@@ -160,7 +171,8 @@ def bank(
 ) -> None:
     r"""Render clips into one file to train on or to test with (needs cadstn[train]).
 
-    One that was interrupted goes on by the same command.
+    One that was interrupted goes on by the same command. --set takes the fields that decide what
+    is rendered: center, cube_mm, skeleton, net.size, hands, held, mesh, near_mm, far_mm and such.
 
     \b
     cadstn bank train.bank --clips 6250 --frames 16 --seed 1
@@ -173,13 +185,23 @@ def bank(
     from cadstn.train.recipes import override, recipe
     from cadstn.train.stream_bank import stream_bank
 
-    chosen = override(recipe(kind), dict(setting(text) for text in settings))
+    fields = dict(setting(text) for text in settings)
+    chosen = override(recipe(kind), fields)
+    for name in fields:
+        if name not in _RENDERED_BY:
+            raise CadstnError(
+                f"'cadstn bank' makes no use of --set {name}",
+                hint="give --seed" if name == "seed" else f"it takes {', '.join(_RENDERED_BY)}",
+            )
+    chosen = _without_mesh(chosen, True)
     device = pick_device(device)
     try:
         with click.progressbar(length=clips * frames, label="rendering", file=sys.stderr) as bar:
             made = stream_bank(
-                path, chosen.crop_rule(), seed=seed, clips=clips, frames=frames, device=device,
-                compiled=chosen.compiled, workers=processors(), on_frames=bar.update,
+                path, chosen.crop_rule(), seed=seed, clips=clips, frames=frames,
+                hands=chosen.hands, held=chosen.held, mesh=chosen.mesh,
+                depth_mm=(chosen.near_mm, chosen.far_mm), device=device, compiled=chosen.compiled,
+                workers=processors(), on_frames=bar.update,
             )  # fmt: skip
     except KeyboardInterrupt:
         raise _interrupted(path.with_name(f"{path.name}.part")) from None
