@@ -1,6 +1,7 @@
 """Training the detector: its loss, its augmentation, and that it goes on where it stopped."""
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -116,6 +117,16 @@ def test_training_goes_on_where_it_stopped(tmp_path: Path) -> None:
         assert torch.equal(value, two[name]), name
     with pytest.raises(CadstnError, match="another recipe"):
         train_detector(DetectorRecipe(frames=64, steps=9), tmp_path / "two")
+    # Finished weights are left as they are: neither frames nor checkpoint are needed any more.
+    (tmp_path / "two" / "checkpoint.safetensors").unlink()
+    shutil.rmtree(tmp_path / "two" / "frames")
+    written = again.stat().st_mtime_ns
+    assert train_detector(RECIPE, tmp_path / "two") == again
+    assert again.stat().st_mtime_ns == written
+    assert not (tmp_path / "two" / "frames").exists()
+    again.write_bytes(again.read_bytes()[:-1])
+    with pytest.raises(CadstnError, match=r"detector\.safetensors: .*delete it"):
+        train_detector(RECIPE, tmp_path / "two")
 
 
 def test_the_graph_equals_the_network(tmp_path: Path, bank: WholeBank) -> None:

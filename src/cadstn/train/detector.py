@@ -105,6 +105,8 @@ def train_detector(
 ) -> Path | None:
     """Train; a folder that holds a part of this training goes on from there.
 
+    One that holds the finished weights is left as it is, whatever else of it is still there.
+
     Args:
         recipe: what to train.
         out: folder of the run: its frames, its checkpoint, the finished ``detector.safetensors``.
@@ -117,12 +119,16 @@ def train_detector(
         The file of the averaged weights; None if it was stopped before the end.
 
     Raises:
-        CadstnError: if the folder holds the training of another recipe, or torchrun started several
-            ranks.
+        CadstnError: if the folder holds the training of another recipe or damaged weights, or
+            torchrun started several ranks.
     """
     alone("the detector")
     out.mkdir(parents=True, exist_ok=True)
     _same_recipe(out, recipe)
+    path = out / _WEIGHTS
+    if path.is_file():
+        read_tensors(path)
+        return path
     with interruptible():
         bank = whole_bank(
             out / "frames",
@@ -163,7 +169,6 @@ def train_detector(
             _save(out, model, optimizer, mean, step)
         if ended and step < steps:
             return None
-    path = out / _WEIGHTS
     write_tensors(path, mean, {})
     return path
 
