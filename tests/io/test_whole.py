@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cadstn.errors import CadstnError
-from cadstn.io import whole
+from cadstn.geometry.camera import Camera
+from cadstn.io import temporary, write_recording
 from cadstn.io.folder import check_hashes, whole_folder
 from cadstn.io.hashes import BLANK_STAMP, check_stamp, file_sha256, stamp_file
-from cadstn.io.whole import keep_inputs, whole_file, write_json, write_text
+from cadstn.io.whole import keep_inputs, whole_file, write_bytes, write_json, write_text
 
 NAMES = ("a.txt", "b.txt", "summary.json")
 
@@ -189,7 +193,7 @@ def test_the_summary_lists_hashes_and_readers_compare_them(tmp_path: Path) -> No
 
 
 def test_what_dead_processes_left_is_swept_and_nothing_else(tmp_path: Path) -> None:
-    host = whole._HOST
+    host = temporary._HOST
     dead = tmp_path / f".a.txt.{dead_pid()}-{host}-0.tmp"
     folder = tmp_path / f".a.txt.{dead_pid()}.tmp"
     folder.mkdir()
@@ -244,3 +248,133 @@ def test_a_stamp_over_several_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyP
             check_stamp(file, hint="")
         bad[place] ^= 1
         file.write_bytes(bad)
+
+
+def set_apart(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make a folder as if it were a mount point: no rename leads into or out of it, or onto it."""
+    real = {name: getattr(os, name) for name in ("rename", "replace", "rmdir")}
+
+    def moved(name: str, source: Path, goal: Path) -> None:
+        if (folder in Path(source).parents) != (folder in Path(goal).parents):
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+        if folder in (Path(source), Path(goal)):
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+        real[name](source, goal)
+
+    def removed(path: Path, **options: int) -> None:
+        if Path(path) == folder:
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+        real["rmdir"](path, **options)
+
+    monkeypatch.setattr(os, "rename", lambda a, b: moved("rename", a, b))
+    monkeypatch.setattr(os, "replace", lambda a, b: moved("replace", a, b))
+    monkeypatch.setattr(os, "rmdir", removed)
+    monkeypatch.setattr("cadstn.io.folder._exchange", lambda work, target: False)
+
+
+def test_a_mount_point_takes_results_and_recordings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "volume"
+    out.mkdir()
+    set_apart(out, monkeypatch)
+    write_recording(out, [np.full((6, 8), 600, np.uint16)] * 2, Camera(9, 9, 4, 3))
+    assert {p.name for p in out.iterdir()} == {"000000.png", "000001.png", "camera.json"}
+    for text in ("old", "new"):
+        put(out, text)
+        assert (out / "a.txt").read_text() == text
+    assert (out / "000001.png").is_file()
+    assert not list(tmp_path.rglob(".*"))
+
+
+def test_a_folder_in_one_that_may_not_be_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    put(out, "old")
+    real = Path.mkdir
+
+    def mkdir(path: Path, **more: bool) -> None:
+        if path.parent == tmp_path and not path.is_dir():
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        real(path, **more)
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    put(out, "new")
+    assert contents(out)["a.txt"] == "new"
+    assert not list(tmp_path.rglob(".*"))
+
+
+@pytest.mark.parametrize("at", range(6))
+def test_an_error_between_the_renames_leaves_the_old_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    out = tmp_path / "out"
+    put(out, "old")
+    (out / "mine.txt").write_text("mine")
+    before = contents(out)
+    real, seen = os.replace, []
+
+    def replace(source: Path, goal: Path) -> None:
+        seen.append(goal)
+        if len(seen) == at + 1:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(source, goal)
+
+    monkeypatch.setattr(os, "replace", replace)
+    with pytest.raises(CadstnError, match="what was there before is unchanged"):
+        put(out, "new")
+    assert contents(out) == before
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("others", [False, True])
+def test_a_folder_named_as_a_result_stays(tmp_path: Path, others: bool) -> None:
+    (tmp_path / "out" / "a.txt").mkdir(parents=True)
+    (tmp_path / "out" / "a.txt" / "mine").touch()
+    if others:
+        (tmp_path / "out" / "mine").touch()
+    with (
+        pytest.raises(CadstnError, match=r"out: a folder named a\.txt is in it"),
+        whole_folder(tmp_path / "out", NAMES),
+    ):
+        raise AssertionError("refused only after the work")
+    assert (tmp_path / "out" / "a.txt" / "mine").exists()
+
+
+def test_many_frames_list_their_folder_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / f".0.png.{dead_pid()}-{temporary._HOST}-0.tmp").touch()
+    kept = tmp_path / f".0.png.{dead_pid()}-otherhost-0.tmp"
+    kept.touch()
+    real, listed = Path.iterdir, []
+
+    def iterdir(path: Path) -> Iterator[Path]:
+        listed.append(path)
+        return real(path)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    for index in range(5):
+        write_bytes(tmp_path / f"{index}.png", b"", durable=False)
+    assert listed == [tmp_path]
+    assert {p.name for p in real(tmp_path)} == {*(f"{k}.png" for k in range(5)), kept.name}
+
+
+def test_what_is_synced_may_be_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows refuses to sync a file that was opened for reading alone."""
+    fcntl = pytest.importorskip("fcntl")
+    real, modes = os.fsync, []
+
+    def fsync(handle: int) -> None:
+        if stat.S_ISREG(os.fstat(handle).st_mode):
+            modes.append(fcntl.fcntl(handle, fcntl.F_GETFL) & os.O_ACCMODE)
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    (tmp_path / "a.txt").write_text("old")
+    (tmp_path / "a.txt").chmod(0o444)
+    write_text(tmp_path / "a.txt", "new")
+    put(tmp_path / "out", "new")
+    assert modes
+    assert os.O_RDONLY not in modes

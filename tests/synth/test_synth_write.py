@@ -164,6 +164,15 @@ def test_part_of_another_order_is_not_gone_on_with(tmp_path: Path) -> None:
         write_synthetic(tmp_path / "a", frames=2, seed=0, camera=SMALL)
 
 
+def test_a_mount_point_is_refused_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cadstn.synth.write.is_replaceable", lambda path: False)
+    with pytest.raises(CadstnError, match=r"is a mount point, .*; give a folder within it"):
+        write_synthetic(tmp_path, frames=2, seed=0, camera=SMALL)
+    assert not list(tmp_path.iterdir())
+
+
 def test_path_that_is_taken_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "mine").write_text("x")

@@ -15,16 +15,8 @@ from pathlib import Path
 from cadstn.errors import CadstnError
 from cadstn.io.arrays import read_regular
 from cadstn.io.hashes import file_sha256
-from cadstn.io.whole import (
-    ACTIVE,
-    keep_inputs,
-    kind_of,
-    sweep,
-    sync,
-    sync_folder,
-    temporary_of,
-    writing,
-)
+from cadstn.io.temporary import ACTIVE, replace_each, sweep, working_name
+from cadstn.io.whole import keep_inputs, kind_of, sync, sync_folder, writing
 
 #: Where the summary lists the hashes of the other files.
 FILES_KEY = "files"
@@ -45,8 +37,9 @@ def whole_folder(
     """Give a new folder to write into; after the block its files are the files of ``out``.
 
     Where ``out`` is absent or holds nothing but earlier results, the two folders are exchanged in
-    one step. Where it holds other files as well, these stay and the new files are renamed into
-    place one by one, the summary last: a kill in between leaves a folder without its summary.
+    one step. Where it holds other files as well, or is a mount point, these stay and the new files
+    are renamed into place one by one, the summary last: a kill in between leaves a folder without
+    its summary.
 
     Args:
         out: the folder; made if it is not there.
@@ -56,19 +49,24 @@ def whole_folder(
         summary: which of them is a JSON object that gets the hashes of the others, under ``files``.
 
     Raises:
-        CadstnError: if ``out`` is a file, a device, a dangling link or one of the inputs, a file
-            was not written, or the disk is full; an old result stays as it was.
+        CadstnError: if ``out`` is a file, a device, a dangling link or one of the inputs, a folder
+            in it has the name of a file to write, a file was not written, or the disk is full; an
+            old result stays as it was.
     """
     out = Path(out)
     inputs = [Path(path) for path in inputs]
     target = folder_target(out, inputs)
     for name in names:
         keep_inputs(target / name, inputs)
-    work = temporary_of(target)
+    with writing(out):
+        _refuse_folders(target, names)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        sweep(target)
+        if target.is_dir():
+            sweep(target / target.name)
+        work = working_name(target)
     try:
         with writing(out):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            sweep(target)
             work.mkdir()
         with writing(out):  # what the block reads names itself, so other errors are of writing
             yield work
@@ -128,25 +126,25 @@ def folder_target(out: Path, inputs: Iterable[Path] = ()) -> Path:
     return target
 
 
+def _refuse_folders(target: Path, names: Iterable[str]) -> None:
+    for name in names:
+        if (target / name).is_dir():
+            raise CadstnError(f"a folder named {name} is in it", hint="give another --out")
+
+
 def _put_in_place(work: Path, target: Path, names: list[str], summary: str | None) -> None:
-    every = {*names, *([summary] if summary is not None else ())}
+    every = [*names, *([summary] if summary is not None else ())]
     if not target.exists():
         os.rename(work, target)
         return
-    mine = {path.name for path in target.iterdir()} <= every
+    _refuse_folders(target, every)  # made meanwhile
+    mine = {path.name for path in target.iterdir()} <= set(every)
     if mine and not _is_in_use(target):
         os.chmod(work, stat.S_IMODE(target.stat().st_mode))
         if _exchange(work, target):
             return
-    if summary is not None:
-        (target / summary).unlink(missing_ok=True)
-    for name in [*names, *([summary] if summary is not None else ())]:
-        if (target / name).is_dir():
-            raise CadstnError(f"a folder named {name} is in it", hint="give another --out")
-        if (work / name).exists():
-            os.replace(work / name, target / name)
-        else:
-            (target / name).unlink(missing_ok=True)
+    replace_each(work, target, every)
+    sync_folder(target)
 
 
 def _is_in_use(target: Path) -> bool:

@@ -7,13 +7,9 @@ of the same target removes. Modes follow the umask, or those of the file that is
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
-import shutil
 import stat
-import time
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,11 +18,15 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from cadstn.errors import CadstnError
-
-_HOST = f"{zlib.crc32(os.uname().nodename.encode() if hasattr(os, 'uname') else b''):08x}"
-_COUNT = itertools.count()
-ACTIVE: set[str] = set()  # temporary names of this process
-_DAY_S = 86_400.0
+from cadstn.io.temporary import (
+    ACTIVE,
+    replace_each,
+    sweep,
+    sweep_once,
+    temporary_of,
+    working_name,
+)
+from cadstn.io.temporary import remove as remove
 
 
 @contextmanager
@@ -36,8 +36,8 @@ def whole_file(path: str | os.PathLike[str], *, durable: bool = True) -> Iterato
     Args:
         path: the file to write; one that exists is replaced and its mode is kept, a link is kept
             and its target replaced.
-        durable: wait until the contents are on the disk before the rename; without it a power
-            failure may leave an empty file.
+        durable: wait until the contents are on the disk before the rename; without it, as for one
+            of many frames, a power failure may leave an empty file.
 
     Raises:
         CadstnError: if ``path`` is a folder, a device or a link that leads nowhere, or the disk
@@ -49,15 +49,18 @@ def whole_file(path: str | os.PathLike[str], *, durable: bool = True) -> Iterato
     try:
         with writing(path):
             target.parent.mkdir(parents=True, exist_ok=True)
-            sweep(target)
+            if durable:
+                sweep(target)
+            else:
+                sweep_once(target.parent)
             temporary.touch(exist_ok=False)  # with the mode that the umask leaves
             mode = stat.S_IMODE((target if target.exists() else temporary).stat().st_mode)
         with writing(path):  # the block only writes
             yield temporary
         with writing(path):
-            os.chmod(temporary, mode)  # some libraries make files for their owner alone
             if durable:
                 sync(temporary)
+            os.chmod(temporary, mode)  # some libraries make files for their owner alone
             os.replace(temporary, target)
             if durable:
                 sync_folder(target.parent)
@@ -122,23 +125,30 @@ def new_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a name beside a path at which nothing is, or nothing but an empty file or folder.
 
     What the block made under that name, if anything, is renamed at its end; after an error nothing
-    of it is left.
+    of it is left. An empty mount point cannot be renamed onto: the entries of a folder are renamed
+    into it one by one, and a kill in between leaves a part of them.
 
     Raises:
         CadstnError: if something is at ``path``, or it cannot be written.
     """
     path = Path(path)
     target = Path(os.path.abspath(path))
-    temporary = temporary_of(target)
+    with writing(path):
+        if target.is_dir():
+            sweep(target / target.name)
+        if is_taken(path):
+            raise CadstnError("is already there", hint="give a new name, or delete it")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        sweep(target)
+        temporary = working_name(target)
     try:
-        with writing(path):
-            if is_taken(path):
-                raise CadstnError("is already there", hint="give a new name, or delete it")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            sweep(target)
         yield temporary
         with writing(path):
             if not temporary.exists():
+                return
+            if temporary.parent == target and temporary.is_dir():
+                replace_each(temporary, target, sorted(p.name for p in temporary.iterdir()))
+                sync_folder(target)
                 return
             if target.is_dir():
                 target.rmdir()  # empty; to rename onto it works on some systems only
@@ -186,42 +196,6 @@ def write_with(path: str | os.PathLike[str], write: Callable[[BinaryIO], object]
             write(file)
 
 
-def sweep(target: Path) -> None:
-    """Remove temporary files and folders of processes that were killed while writing a target."""
-    start, end = f".{target.name}.", ".tmp"
-    for path in target.parent.iterdir():
-        name = path.name
-        if name.startswith(start) and name.endswith(end) and name not in ACTIVE:
-            owner = name[len(start) : -len(end)]
-            if _is_dead(owner, path):
-                remove(path)
-
-
-def _is_dead(owner: str, path: Path) -> bool:
-    """Whether the process that a temporary name stands for runs no more."""
-    pid, _, rest = owner.partition("-")
-    if not pid.isdigit() or (rest and not rest.startswith(_HOST)):
-        return False  # another program's, or another machine's
-    if int(pid) == os.getpid():
-        return True  # not among the active: of an earlier process of this number
-    if os.name == "nt":  # there is no harmless signal to ask with
-        return time.time() - path.lstat().st_mtime > _DAY_S
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return True
-    except (OSError, OverflowError):
-        return False
-    return False
-
-
-def temporary_of(target: Path) -> Path:
-    """Return a new name beside a target, among the active ones until its owner takes it out."""
-    name = f".{target.name}.{os.getpid()}-{_HOST}-{next(_COUNT)}.tmp"
-    ACTIVE.add(name)
-    return target.with_name(name)
-
-
 def _file_target(path: Path) -> Path:
     hint = "give the name of a file"
     with writing(path):
@@ -242,7 +216,7 @@ def kind_of(path: Path) -> str:
 
 def sync(path: Path) -> None:
     """Wait until a file's contents are on the disk."""
-    with path.open("rb") as file:
+    with path.open("r+b") as file:  # Windows syncs no file that is open for reading alone
         os.fsync(file.fileno())
 
 
@@ -256,15 +230,6 @@ def sync_folder(path: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
-
-
-def remove(path: Path) -> None:
-    """Remove a file or folder as far as it can be."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        with suppress(OSError):
-            path.unlink()
 
 
 def no_file(path: Path, what: str = "no such file") -> str:

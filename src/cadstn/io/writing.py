@@ -14,7 +14,7 @@ from cadstn.geometry.camera import Camera
 from cadstn.geometry.skeleton import SKELETONS, Skeleton
 from cadstn.io.files import Arrays, error_context, write_png
 from cadstn.io.labels import checked_labels, checked_times
-from cadstn.io.whole import is_taken, new_path
+from cadstn.io.whole import new_path
 
 _Frames = Iterable[tuple[NDArray[np.uint16], Camera]]
 
@@ -50,8 +50,6 @@ def write_recording(
     path = Path(path)
     arrays: dict[str, Any] = {}
     with error_context(path):
-        if is_taken(path):
-            raise CadstnError("is already there", hint="give a new name, or delete it")
         if truth_xyz_mm is not None:
             arrays["joints_xyz_mm"] = np.asarray(truth_xyz_mm, dtype=np.float32)
         if skeleton is not None:

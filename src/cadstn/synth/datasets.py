@@ -21,7 +21,8 @@ from cadstn.errors import CadstnError
 from cadstn.geometry.convention import convert
 from cadstn.geometry.skeleton import NYU14_OF_36
 from cadstn.io.files import error_context
-from cadstn.io.whole import sweep, write_text
+from cadstn.io.temporary import sweep
+from cadstn.io.whole import write_text
 from cadstn.io.workers import worker_pool
 from cadstn.synth.draws import Draws
 from cadstn.synth.frames import Sequence

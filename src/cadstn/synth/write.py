@@ -17,7 +17,8 @@ from cadstn.geometry.camera import Camera
 from cadstn.geometry.skeleton import HAND21
 from cadstn.io import write_recording
 from cadstn.io.files import error_context, write_png
-from cadstn.io.whole import is_taken, sweep, write_npz, write_text
+from cadstn.io.temporary import is_replaceable, sweep
+from cadstn.io.whole import is_taken, write_npz, write_text
 from cadstn.synth.frames import DISTANCE_MM, Sequence
 from cadstn.synth.sensors import sensor as named_sensor
 
@@ -124,6 +125,11 @@ def _unfinished(path: Path, order: dict[str, Any]) -> tuple[Path, int]:
     noted = part / _ORDER
     if is_taken(path):
         raise CadstnError("is already there", hint="give a new name, or delete it")
+    if path.is_dir() and not is_replaceable(path):
+        raise CadstnError(
+            "is a mount point, or in a folder that may not be written to",
+            hint="give a folder within it",
+        )
     part.mkdir(parents=True, exist_ok=True)
     sweep(noted)
     if not any(part.iterdir()):
