@@ -6,6 +6,7 @@ import errno
 import json
 import math
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +176,34 @@ def test_size_and_encoding() -> None:
     error = refused(lambda: replace(PLAIN, encoding="depth-16"))
     assert error.what == "camera encoding is 'depth-16'"
     assert "did you mean 'depth16'?" in error.hint
+
+
+def test_numbers_of_other_libraries_become_pythons() -> None:
+    camera = Camera(
+        np.float32(475.5), np.float64(476), Fraction(640, 2), 240, np.int64(640), 480.0,  # type: ignore[arg-type]
+        np.float32(0.125), np.int32(30), invalid=[np.uint16(32001)],  # type: ignore[arg-type]
+    )  # fmt: skip
+    assert Camera.from_json(camera.to_json()) == camera
+    assert camera == Camera(475.5, 476, 320, 240, 640, 480, 0.125, 30, invalid=(32001,))
+    assert {type(value) for value in (camera.fx, camera.fy, camera.cx)} == {float}
+    assert (type(camera.cy), type(camera.width), type(camera.height)) == (int, int, int)
+    assert len({camera, camera.cropped(np.int64(0), 0, np.int64(640), 480)}) == 1  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "what"),
+    [
+        ("width", 640.5, "camera width is 640.5"),
+        ("invalid", 7, "camera invalid is 7"),
+        ("invalid", (0.5,), "camera invalid is 0.5"),
+        ("invalid", ("x",), "camera invalid is 'x'"),
+        ("invalid", (math.nan,), "camera invalid is nan"),
+        ("invalid", (True,), "camera invalid is True"),
+        ("invalid", range(65), "camera has 65 invalid values"),
+    ],
+)
+def test_numbers_that_must_be_whole(name: str, value: Any, what: str) -> None:
+    assert refused(changed, name, value).what == what
 
 
 def test_sized() -> None:
