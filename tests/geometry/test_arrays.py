@@ -202,6 +202,18 @@ def test_a_gradient_that_fails_is_one_line() -> None:
         as_depth_mm(Broken(), CAMERA)
 
 
+@pytest.mark.parametrize(("unit", "factor"), [("mm", 1), ("cm", 10), (0.5, 0.5)])
+def test_nyus_packing_is_unpacked_in_a_given_unit(unit: str | float, factor: float) -> None:
+    packed = np.zeros((4, 5, 3), np.uint8)
+    packed[..., 1], packed[..., 0] = 2, 88
+    packed[0, 0] = 0
+    packed[0, 1] = (255, 255, 0)  # 65535, which is never a distance
+    depth = as_depth_mm(packed, KNOWN_CAMERAS["nyu"], unit=unit)
+    assert depth.shape == (4, 5)
+    assert depth[1, 1] == 600 * factor
+    assert depth[0, :2].tolist() == [0, 0]
+
+
 def test_nyus_packing_passes() -> None:
     packed = np.zeros((480, 640, 3), np.uint8)
     packed[..., 1], packed[..., 0] = 3, 32

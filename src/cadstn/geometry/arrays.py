@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cadstn.errors import CadstnError, nearest_name
+from cadstn.geometry.encoding import unpack
 from cadstn.geometry.pinhole import Camera, DepthMm
 
 #: Millimetres of a unit by name.
@@ -59,7 +60,8 @@ def as_depth_mm(depth: Any, camera: Camera, unit: str | float | None = None) -> 
         hint = "a colour picture? Read depth with cv2.IMREAD_UNCHANGED" if colored else _ONE_IMAGE
         raise CadstnError(f"depth has shape {array.shape}", hint=hint)
     if unit is not None:
-        return camera.straightened(_in_unit(array, camera, unit))
+        steps = unpack(array, camera.encoding) if packed else array
+        return camera.straightened(_in_unit(steps, camera, factor_mm(unit)))
     if kind != "f":
         if array.dtype.itemsize == 1 and not packed and array.ndim == 2:
             raise CadstnError(
@@ -80,6 +82,26 @@ def quantiles(values: ArrayLike, shares: Sequence[float]) -> list[float]:
     ordered = np.sort(values, axis=None)
     found: list[float] = np.interp(shares, np.linspace(0, 1, ordered.size), ordered).tolist()
     return found
+
+
+def factor_mm(unit: str | float) -> float:
+    """Return the millimetres of a unit: a name in `UNITS_MM`, or a number as it is.
+
+    Raises:
+        CadstnError: if there is no such unit.
+
+    >>> factor_mm("cm"), factor_mm(0.125)
+    (10.0, 0.125)
+    """
+    if isinstance(unit, str) and unit not in UNITS_MM:
+        raise CadstnError(f"no unit '{unit}'", hint=nearest_name(unit, UNITS_MM))
+    try:
+        factor = UNITS_MM[unit] if isinstance(unit, str) else float(unit)
+    except (TypeError, ValueError):
+        factor = 0.0
+    if not 0 < factor <= _LONGEST_UNIT_MM:
+        raise CadstnError(f"unit is {unit}", hint="give mm, cm, m, um, or millimetres a step")
+    return factor
 
 
 def require_camera(camera: Any) -> None:
@@ -139,15 +161,7 @@ def _steps(array: NDArray[Any]) -> NDArray[Any]:
     return array.astype(np.uint16)
 
 
-def _in_unit(array: NDArray[Any], camera: Camera, unit: str | float) -> DepthMm:
-    if isinstance(unit, str) and unit not in UNITS_MM:
-        raise CadstnError(f"no unit '{unit}'", hint=nearest_name(unit, UNITS_MM))
-    try:
-        factor = UNITS_MM[unit] if isinstance(unit, str) else float(unit)
-    except (TypeError, ValueError):
-        factor = 0.0
-    if not 0 < factor <= _LONGEST_UNIT_MM:
-        raise CadstnError(f"unit is {unit}", hint="give mm, cm, m, um, or millimetres a step")
+def _in_unit(array: NDArray[Any], camera: Camera, factor: float) -> DepthMm:
     if array.dtype.kind == "i" and array.min(initial=0) < 0:
         raise CadstnError(f"the smallest depth is {array.min()}", hint="clip negatives to 0")
     if array.dtype.kind == "f" and factor == 1:  # a recording's frames: no product, no copy
