@@ -17,6 +17,7 @@ import pytest
 from numpy.typing import NDArray
 
 from cadstn.errors import CadstnError
+from cadstn.evaluate.predictions import read_npz_notes
 from cadstn.geometry.camera import KNOWN_CAMERAS, Camera
 from cadstn.geometry.skeleton import HAND21, NYU14
 from cadstn.io import (
@@ -671,3 +672,27 @@ def test_demo_is_the_packaged_recording_unless_there_is_a_file_of_that_name(
     assert demo.truth_xyz_mm is not None
     write_recording(Path("demo"), [np.full((48, 64), 500, np.uint16)], Camera(60, 60, 32, 24))
     assert len(open_recording("demo")) == 1
+
+
+@pytest.mark.parametrize("name", ["hand", "hand.npz"])
+def test_cuts_are_kept_in_order_and_once(tmp_path: Path, name: str) -> None:
+    for cuts, kept in (((0, 3, 1, 3), [1, 3]), ((0,), None)):
+        path = tmp_path / str(len(cuts)) / name
+        written(path, cuts=cuts, truth_xyz_mm=truth())
+        with np.load(path / "truth.npz" if path.is_dir() else path) as held:
+            found = held["cuts"].tolist() if "cuts" in held else None
+        assert found == kept
+        assert list(open_recording(path).cuts) == (kept or [])
+
+
+def test_cuts_beside_joints_are_read_in_order_and_once(tmp_path: Path) -> None:
+    np.savez(tmp_path / "truth.npz", joints_xyz_mm=truth(), cuts=[3, 0, 1, 3])
+    assert read_npz_notes(tmp_path / "truth.npz")["cuts"] == (1, 3)
+
+
+def test_a_camera_of_numpys_numbers_is_written(tmp_path: Path) -> None:
+    k = np.array([475.5, 475.5, 4, 3], np.float32)
+    camera = replace(Camera(*k), width=np.int64(0), invalid=(np.uint16(7),))  # type: ignore[arg-type]
+    for name in ("a", "a.npz"):
+        write_recording(tmp_path / name, units(), camera)
+        assert open_recording(tmp_path / name).camera.fx == 475.5

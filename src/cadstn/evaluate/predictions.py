@@ -101,7 +101,7 @@ def read_npz_notes(path: str | os.PathLike[str]) -> dict[str, Any]:
             cuts = arrays["cuts"].ravel()
             if cuts.size and cuts.dtype.kind not in "iu":
                 raise CadstnError(f"its cuts are {cuts.dtype}", hint="give frames' indices")
-            notes["cuts"] = tuple(int(cut) for cut in cuts)
+            notes["cuts"] = tuple(sorted({int(cut) for cut in cuts} - {0}))
         if "frame_index" in arrays:
             index = arrays["frame_index"].ravel()
             if index.dtype.kind not in "iu" or (index < 0).any() or (index[1:] <= index[:-1]).any():

@@ -37,10 +37,10 @@ def write_recording(
     Args:
         path: must not exist, or be empty.
         depth_units: raw frames, (H, W) uint16 in the camera's unit. NYU's packing is done here.
-        camera: what took them; a size of 0 is taken from the frames.
+        camera: what took them; a size of 0 is taken from the frames. One of metres is refused.
         truth_xyz_mm: (N, K, 3) joints in mm, all NaN in frames without a hand.
         skeleton: the joints' convention, one of `SKELETONS`.
-        cuts: indices of the first frames of all shots but the first.
+        cuts: indices of the first frames of all shots but the first, in any order.
         time_s: (N,) seconds of the frames, which increase; an ``.npz`` file keeps them.
 
     Raises:
@@ -50,6 +50,11 @@ def write_recording(
     path = Path(path)
     arrays: dict[str, Any] = {}
     with error_context(path):
+        if camera.encoding == "metres":
+            raise CadstnError(
+                "raw frames are whole numbers, and the camera's are floats in metres",
+                hint="give uint16 steps, and a camera with the millimetres of one",
+            )
         if truth_xyz_mm is not None:
             arrays["joints_xyz_mm"] = np.asarray(truth_xyz_mm, dtype=np.float32)
         if skeleton is not None:
@@ -65,7 +70,10 @@ def write_recording(
             if path.suffix != ".npz":
                 raise CadstnError("a folder keeps no times", hint="give the name of an .npz file")
             arrays["time_s"] = np.asarray(time_s)
-        checked_labels(arrays)  # what is wrong whatever the frames, before they are made
+        labels = checked_labels(arrays)  # what is wrong whatever the frames, before they are made
+        arrays.pop("cuts", None)
+        if labels.cuts:
+            arrays["cuts"] = np.array(labels.cuts)
     write = _write_npz if path.suffix == ".npz" else _write_folder
     with new_path(path) as temporary:
         write(temporary, _checked(depth_units, camera, path), arrays, path)
