@@ -14,7 +14,7 @@ from cadstn.bench.track import demo_frames
 from cadstn.cli import cli
 from cadstn.errors import CadstnError
 from cadstn.geometry.camera import Camera
-from cadstn.io import open_recording
+from cadstn.io import BadFrame, open_recording
 
 CAMERA = Camera(60.0, 60.0, 32.0, 24.0, 64, 48)
 
@@ -53,6 +53,29 @@ def test_depth_times_and_order(tmp_path: Path) -> None:
         np.testing.assert_array_equal(frame.depth, image)
     assert [frame.time_s for frame in frames] == pytest.approx([0, 0.033, 0.067, 0.1], abs=1e-3)
     np.testing.assert_array_equal(next(iter(recording)).depth, raw[0])  # from the start again
+
+
+def test_a_damaged_frame_keeps_its_place(tmp_path: Path) -> None:
+    raw = units()
+    path = write(tmp_path / "a.mkv", raw)
+    data = path.read_bytes()
+    start = data.index(raw[1].astype(">u2").tobytes())
+    size = raw[1].nbytes
+    # Matroska's block: its size in two bytes, four more, the frame. It is made shorter, and what is
+    # left becomes an element to skip.
+    assert data[start - 6 : start - 4] == (0x4000 | (size + 4)).to_bytes(2, "big")
+    left, end = 100, start + size
+    block = (0x4000 | (size + 4 - left)).to_bytes(2, "big")
+    void = b"\xec" + (0x4000 | (left - 3)).to_bytes(2, "big") + bytes(left - 3)
+    shorter = data[start - 4 : end - left] + void
+    path.write_bytes(data[: start - 6] + block + shorter + data[end:])
+    bad: list[BadFrame] = []
+    frames = list(open_recording(path, CAMERA).frames(bad.append))
+    assert [one.index for one in bad] == [1]
+    assert "a damaged frame" in str(bad[0].error)
+    assert [frame.index for frame in frames] == [0, 2, 3]
+    for frame in frames:
+        np.testing.assert_array_equal(frame.depth, raw[frame.index])
 
 
 def test_what_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from numpy.typing import NDArray
 import cadstn
 from cadstn.errors import CadstnError
 from cadstn.geometry.camera import Camera
-from cadstn.io import open_recording
+from cadstn.io import BadFrame, open_recording
 from cadstn.tracking.cameras import open_source
 
 pytest.importorskip("rosbags")
@@ -38,10 +40,11 @@ def write(
     lens: tuple[float, ...] = (0.0,) * 5,
     model: str = "plumb_bob",
     focal: float = 50.0,
+    damage: Callable[[int, bytes], bytes] = lambda index, data: data,
 ) -> Path:
     """A bag of frames 0.1 s apart, as a camera's node or RealSense writes it.
 
-    ``also`` are more topics of depth and their kinds.
+    ``also`` are more topics of depth and their kinds; ``damage`` changes their messages.
     """
     _, height, width = units.shape
     old = path.suffix == ".bag"
@@ -53,9 +56,11 @@ def write(
             if topic not in connections:
                 connections[topic] = writer.add_connection(topic, name, typestore=store)
             message = types[name](**values)
-            data = (
+            data = bytes(
                 store.serialize_ros1(message, name) if old else store.serialize_cdr(message, name)
             )
+            if "epth" in topic and "header" in values and "k" not in map(str.lower, values):
+                data = damage(round(10 * (time_s - 100)), data)
             writer.write(connections[topic], int(1e9 * time_s), data)
 
         def header(time_s: float) -> Any:
@@ -68,9 +73,18 @@ def write(
         connections: dict[str, Any] = {}
 
         def depth(topic: str, kind: str, time_s: float, frame: NDArray[np.uint16]) -> None:
-            if kind == "compressedDepth":
-                png = b"\0" * 12 + cv2.imencode(".png", frame)[1].tobytes()
-                packed = {"header": header(time_s), "format": "16UC1; compressedDepth png"}
+            if "compressedDepth" in kind:
+                head = b"\0" * 12
+                if kind.startswith("32FC1"):  # as codec.cpp of compressed_depth_image_transport
+                    a = 100.0 * (100.0 + 1)
+                    b = 1 - a / 10.0
+                    head = struct.pack("<iff", 1, a, b)
+                    metres = frame / 1000
+                    inverse = a / np.where(metres > 0, metres, 1) + b
+                    frame = np.where(metres > 0, inverse, 0).astype(np.uint16)
+                png = head + cv2.imencode(".png", frame)[1].tobytes()
+                form = kind if " " in kind else "16UC1; compressedDepth png"
+                packed = {"header": header(time_s), "format": form}
                 data = np.frombuffer(png, np.uint8)
                 send(topic, "sensor_msgs/msg/CompressedImage", time_s, **packed, data=data)
                 return
@@ -122,6 +136,33 @@ def test_realsenses_unit(tmp_path: Path) -> None:
     recording = open_recording(write(tmp_path / "a.bag", unit=0.000125))
     assert recording.camera.depth_unit_mm == 0.125
     np.testing.assert_array_equal(next(iter(recording)).depth, UNITS[0] * np.float32(0.125))
+
+
+@pytest.mark.parametrize("kind", ["32FC1; compressedDepth", "32FC1; compressedDepth png"])
+def test_compressed_floats_are_inverse_depth(tmp_path: Path, kind: str) -> None:
+    units = UNITS.copy()
+    units[0, 0, 0] = 0
+    recording = open_recording(write(tmp_path / "a.bag", kind, units=units))
+    depth = np.stack([frame.depth for frame in recording])
+    np.testing.assert_allclose(depth, units, rtol=1e-4)  # the steps of the inverse
+    assert depth[0, 0, 0] == 0
+
+
+@pytest.mark.parametrize("kind", ["16UC1", "compressedDepth"])
+@pytest.mark.parametrize("at", [0, 1])
+@pytest.mark.parametrize("kept", [3, 150])
+def test_a_damaged_message_is_one_bad_frame(tmp_path: Path, kind: str, at: int, kept: int) -> None:
+    path = write(tmp_path / "a", kind, damage=lambda k, data: data[:kept] if k == at else data)
+    bad: list[BadFrame] = []
+    recording = open_recording(path, "50,50,4,3")
+    for _ in range(2):
+        frames = list(recording.frames(bad.append))
+        assert [frame.index for frame in frames] == [k for k in range(3) if k != at]
+        for frame in frames:
+            np.testing.assert_array_equal(frame.depth, UNITS[frame.index])
+    assert [recording.time_s(k) for k in range(3)] == pytest.approx([0, 0.1, 0.2], abs=1e-6)
+    assert [one.index for one in bad] == [at, at]
+    assert f"{path}, frame {at}: a damaged message (" in str(bad[0].error)
 
 
 def test_without_a_camera_one_is_asked_for(tmp_path: Path) -> None:

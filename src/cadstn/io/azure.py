@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,12 +31,15 @@ class AzureDepth(NamedTuple):
     path: Path  # the file
     times_s: NDArray[np.float64]  # (N,) from the first
 
-    def frames(self, first: int = 0) -> Iterator[NDArray[Any]]:
-        """Raw frames (H, W) uint16 mm from an index on."""
+    def frames(self, first: int = 0) -> Iterator[NDArray[Any] | CadstnError]:
+        """Raw frames (H, W) uint16 mm from an index on.
+
+        In place of a damaged one stands its error, so that the others keep their places.
+        """
         with _track(self.path) as (file, stream):
-            for index, frame in enumerate(file.decode(stream)):
-                if index >= first:
-                    yield np.asarray(frame.to_ndarray())
+            packets = (packet for packet in file.demux(stream) if packet.pts is not None)
+            for packet in islice(packets, first, None):
+                yield _frame(packet)
 
 
 def open_azure(path: Path) -> AzureDepth:
@@ -50,6 +54,17 @@ def open_azure(path: Path) -> AzureDepth:
     if not times.size:
         raise CadstnError("its depth track holds no frames", where=path)
     return AzureDepth(path, times - times[0])
+
+
+def _frame(packet: Any) -> NDArray[Any] | CadstnError:
+    """The one frame of a packet, which is not compressed, or why there is none."""
+    try:
+        for frame in packet.decode():
+            return np.asarray(frame.to_ndarray())
+        why = "no picture in it"
+    except Exception as error:  # PyAV's are of several classes, some of them built-in ones
+        why = " ".join(str(error).split())[:120]
+    return CadstnError(f"a damaged frame ({why})", hint="record or copy it again")
 
 
 @contextmanager

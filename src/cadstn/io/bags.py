@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
@@ -23,6 +24,7 @@ _INFO = "sensor_msgs/msg/CameraInfo"
 _PNG = b"\x89PNG"
 _ENCODINGS = {"16UC1": "u2", "mono16": "u2", "32FC1": "f4"}
 _MAX_FRAMES = 10_000_000
+_HEAD = struct.Struct("<iff")  # before the PNG of compressed depth
 #: Lens models by the names of ROS and of librealsense, and how many coefficients count.
 _LENSES = {
     "plumb_bob": ("brown-conrady", 5),
@@ -44,13 +46,16 @@ class Bag(NamedTuple):
     camera: Camera | None  # by the topic's CameraInfo; None where there is none
     unit_mm: float  # of integers; RealSense writes its unit into the bag, ROS has mm otherwise
 
-    def frames(self, first: int = 0) -> Iterator[NDArray[Any]]:
-        """Raw frames (H, W) from an index on: uint16 units, or float32 metres."""
+    def frames(self, first: int = 0) -> Iterator[NDArray[Any] | CadstnError]:
+        """Raw frames (H, W) from an index on: uint16 units, or float32 metres.
+
+        In place of a damaged one stands its error, so that the others keep their places.
+        """
         with _bag_errors(self.path), _opened(self.path) as reader:
             chosen = [c for c in reader.connections if c.topic == self.topic]
             for index, (connection, _, data) in enumerate(reader.messages(chosen)):
                 if index >= first:
-                    yield _pixels(reader.deserialize(data, connection.msgtype))
+                    yield _frame(reader, connection, data)
 
 
 def is_bag(path: Path) -> bool:
@@ -74,15 +79,48 @@ def open_bag(path: Path, pattern: str | None = None, *, own_camera: bool = True)
         images = [c for c in reader.connections if c.msgtype in (_IMAGE, _PACKED) and c.msgcount]
         kinds = {c.topic: _encoding(reader, c) for c in images}
         topic = _depth_topic(kinds, pattern)
-        times = []
-        for connection, stamp, data in reader.messages([c for c in images if c.topic == topic]):
-            header = reader.deserialize(data, connection.msgtype).header.stamp
-            own = header.sec + 1e-9 * header.nanosec
-            times.append(own if own > 0 else 1e-9 * stamp)
-            if len(times) > _MAX_FRAMES:
-                raise ValueError(f"more than {_MAX_FRAMES} frames")
-        camera = _camera(reader, topic, np.array(times)) if own_camera else None
-        return Bag(path, topic, np.array(times) - times[0], camera, _unit_mm(reader, topic))
+        times = _times(reader, [c for c in images if c.topic == topic])
+        camera = _camera(reader, topic, times) if own_camera else None
+        return Bag(path, topic, times - times[0], camera, _unit_mm(reader, topic))
+
+
+def _times(reader: Any, connections: list[Any]) -> NDArray[np.float64]:
+    """Seconds (N,) by the messages' own stamps, or else by when they were recorded."""
+    own, recorded = [], []
+    for connection, stamp, data in reader.messages(connections):
+        message = _message(reader, connection, data)
+        when = message.header.stamp if message is not None else None
+        own.append(0.0 if when is None else when.sec + 1e-9 * when.nanosec)
+        recorded.append(1e-9 * stamp)
+        if len(own) > _MAX_FRAMES:
+            raise ValueError(f"more than {_MAX_FRAMES} frames")
+    times, clock = np.array(own), np.array(recorded)
+    stamped = times > 0
+    # A message that is damaged, or not stamped, is as late as the others are recorded.
+    late = float(np.median(clock[stamped] - times[stamped])) if stamped.any() else 0.0
+    return np.where(stamped, times, clock - late)
+
+
+def _message(reader: Any, connection: Any, data: bytes) -> Any:
+    """The message, or None if it is damaged: rosbags raises a dozen kinds of errors then."""
+    try:
+        return reader.deserialize(data, connection.msgtype)
+    except Exception:
+        return None
+
+
+def _frame(reader: Any, connection: Any, data: bytes) -> NDArray[Any] | CadstnError:
+    """Pixels of a message, or why there are none."""
+    message = _message(reader, connection, data)
+    try:
+        if message is None:
+            raise ValueError("cut off, or of another type")
+        return _pixels(message)
+    except CadstnError as error:
+        return error
+    except Exception as error:  # OpenCV's among them
+        why = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+        return CadstnError(f"a damaged message ({why})", hint="record or copy it again")
 
 
 def _depth_topic(kinds: dict[str, str], pattern: str | None) -> str:
@@ -130,7 +168,9 @@ def _bag_errors(path: Path) -> Iterator[None]:
 
 def _encoding(reader: Any, connection: Any) -> str:
     for _, _, data in reader.messages([connection]):
-        message = reader.deserialize(data, connection.msgtype)
+        message = _message(reader, connection, data)
+        if message is None:
+            continue
         if connection.msgtype == _IMAGE:
             return str(message.encoding)
         # A configuration of 12 bytes and a 16-bit PNG; colour is packed as JPEG.
@@ -145,7 +185,10 @@ def _png_start(message: Any) -> int:
 
 def _pixels(message: Any) -> NDArray[Any]:
     if not hasattr(message, "encoding"):
-        return _unpacked(bytes(message.data)[max(_png_start(message), 0) :])
+        packed, start = bytes(message.data), max(_png_start(message), 0)
+        units = _unpacked(packed[start:])
+        inverse = str(message.format).startswith("32FC1")
+        return _of_inverse(units, packed[:start]) if inverse else units
     height, width, step = int(message.height), int(message.width), int(message.step)
     if message.encoding not in _ENCODINGS or not 0 < width * height <= MAX_PIXELS:
         raise ValueError(f"an image of {width}x{height}, {message.encoding}")
@@ -169,6 +212,22 @@ def _unpacked(data: bytes) -> NDArray[Any]:
     return np.asarray(raw)
 
 
+def _of_inverse(quantized: NDArray[Any], head: bytes) -> NDArray[np.float32]:
+    """Metres (H, W) of the inverse depth that ROS packs floats as; 0 where nothing was measured.
+
+    Source: ``compressed_depth_image_transport``, codec.cpp: q = A / depth + B, 0 for none, with a
+    head of the format's number, A and B.
+    """
+    if len(head) < _HEAD.size:
+        raise ValueError("compressed floats without their head")
+    _, a, b = _HEAD.unpack(head[-_HEAD.size :])
+    if not (np.isfinite(a) and np.isfinite(b) and a > 0):
+        raise ValueError(f"compressed floats of A {a:g} and B {b:g}")
+    above = quantized.astype(np.float32) - np.float32(b)
+    measured = (quantized > 0) & (above > 0)
+    return np.where(measured, np.float32(a) / np.where(measured, above, 1), np.float32(0))
+
+
 def _camera(reader: Any, topic: str, times: NDArray[np.float64]) -> Camera | None:
     """The CameraInfo nearest to the images: that of the same namespace."""
     root = topic.rsplit("/image", 1)[0]
@@ -177,7 +236,9 @@ def _camera(reader: Any, topic: str, times: NDArray[np.float64]) -> Camera | Non
         if not (connection.topic.startswith(root + "/") or len(infos) == 1):
             break
         for _, _, data in reader.messages([connection]):
-            info = reader.deserialize(data, connection.msgtype)
+            info = _message(reader, connection, data)
+            if info is None:
+                continue
             spacing = np.median(np.diff(times)) if len(times) > 1 else 0.0
             fps = round(float(1 / spacing), 3) if spacing > 0 else 30.0
             return _of_info(info, fps, rectified="rect" in topic[len(root) :])
@@ -212,7 +273,10 @@ def _unit_mm(reader: Any, topic: str) -> float:
         name = connection.topic.replace("_", " ")
         if name.endswith("option/Depth Units/value") and connection.topic.startswith(root):
             for _, _, data in reader.messages([connection]):
-                value = float(reader.deserialize(data, connection.msgtype).data)
+                message = _message(reader, connection, data)
+                if message is None:
+                    continue
+                value = float(message.data)
                 # Written as float32: 0.001 m is not 1.0000000474974513 mm.
                 return float(f"{1000 * value:.6g}")
     return 1.0

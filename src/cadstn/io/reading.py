@@ -176,6 +176,8 @@ def _streamed(path: Path, bag: Bag | AzureDepth, camera: Camera) -> Recording:
             raw = next(stream, None)
             if raw is None:
                 raise CadstnError("missing", hint="record or copy it again")
+            if isinstance(raw, CadstnError):
+                raise raw
             # By ROS's convention, REP 118, floats are metres.
             encoding = "metres" if raw.dtype.kind == "f" else "depth16"
             return to_mm(raw, replace(camera, encoding=encoding))
