@@ -330,3 +330,26 @@ def test_names_that_are_not_utf_8_or_control_the_terminal(tmp_path: Path) -> Non
     recording = open_recording(tmp_path / "a")
     assert len(list(recording)) == 3
     assert recording.names == ("000000.png", "000001\ufffd.png", "000002\\x1b[31m.png")
+
+
+def test_a_sequence_of_dexycb_has_several_cameras(tmp_path: Path) -> None:
+    sequence = tmp_path / "subject-01" / "20200709_141754"
+    known = tmp_path / "calibration" / "intrinsics"
+    known.mkdir(parents=True)
+    for serial, fx in (("836212060125", 613.5), ("932122061900", 500.0)):
+        save(sequence / serial, ".png", UNITS[:1])
+        (sequence / serial / "0.png").rename(
+            sequence / serial / "aligned_depth_to_color_000000.png"
+        )
+        (known / f"{serial}_640x480.yml").write_text(
+            f"color:\n  fx: {fx}\n  fy: 612.0\n  ppx: 3.0\n  ppy: 2.0\n"
+        )
+    line = refused(sequence, None)
+    assert line.startswith(f"{sequence / '932122061900'}: is of another camera than {sequence}")
+    assert "open each camera's folder by itself" in line
+    assert open_recording(sequence / "932122061900").camera.fx == 500.0
+    second = known / "932122061900_640x480.yml"
+    second.write_text((known / "836212060125_640x480.yml").read_text())
+    assert len(open_recording(sequence)) == 2
+    second.unlink()
+    assert "lacks camera.json" in refused(sequence, None)

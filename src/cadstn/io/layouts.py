@@ -95,6 +95,10 @@ def check_inside(file: Path, folder: Path) -> None:
 def layout_camera(path: Path, files: Sequence[Path]) -> Camera | None:
     """The camera that a known layout names; None for others.
 
+    Args:
+        path: the recording's folder.
+        files: depth images of one folder, which is a camera's.
+
     Raises:
         CadstnError: if the layout's own file of it is damaged.
     """

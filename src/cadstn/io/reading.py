@@ -77,8 +77,7 @@ def _open_folder(path: Path, given: Camera | None, pattern: str | None) -> Recor
         held = next((f", but '{file.name}'" for file in in_order(path)), "")
         raise CadstnError(f"holds no depth images{held}", hint=_RECORDING_HINT)
     folders = [folder for folder, _ in shots]
-    every = [file for _, files in shots for file in files]
-    camera = given or _folder_camera(path, folders, every)
+    camera = given or _folder_camera(path, shots)
     files_of = [_depth_files(files, camera) for _, files in shots]
     files = [file for shot in files_of for file in shot]
     labels = _folder_labels(path, folders, [len(shot) for shot in files_of])
@@ -215,15 +214,17 @@ def _depth_files(files: list[Path], camera: Camera) -> list[Path]:
     return files
 
 
-def _folder_camera(path: Path, shots: list[Path], every: list[Path]) -> Camera:
+def _folder_camera(path: Path, shots: list[tuple[Path, list[Path]]]) -> Camera:
     """``camera.json`` of the folder, or else of its shots, which must agree, or by the layout."""
     own = path / "camera.json"
     if own.is_file():
         return parse_camera(str(own))
-    files = [file for file in (shot / "camera.json" for shot in shots) if file.is_file()]
+    files = [file for file in (shot / "camera.json" for shot, _ in shots) if file.is_file()]
     if not files:
-        if (known := layout_camera(path, every)) is not None:
-            return known
+        known = {shot: layout_camera(path, images) for shot, images in shots}
+        cameras = {shot: camera for shot, camera in known.items() if camera is not None}
+        if len(cameras) == len(shots):
+            return _the_same(cameras)
         if (path / "joints.npz").is_file():
             raise CadstnError(
                 "holds the results of a tracking, not a recording",
@@ -233,13 +234,19 @@ def _folder_camera(path: Path, shots: list[Path], every: list[Path]) -> Camera:
                 else "give the recording itself; 'cadstn retarget' and 'score' take joints.npz",
             )
         raise _no_camera(path, "camera.json")
-    cameras = [parse_camera(str(file)) for file in files]
-    for file, camera in zip(files, cameras, strict=True):
-        if camera != cameras[0]:
+    return _the_same({file: parse_camera(str(file)) for file in files})
+
+
+def _the_same(cameras: dict[Path, Camera]) -> Camera:
+    """The one camera of several files or folders."""
+    first, *others = cameras
+    for other in others:
+        if cameras[other] != cameras[first]:
+            what = "differs from" if other.is_file() else "is of another camera than"
             raise CadstnError(
-                f"differs from {files[0]}", where=file, hint="open each camera's folder by itself"
+                f"{what} {first}", where=other, hint="open each camera's folder by itself"
             )
-    return cameras[0]
+    return cameras[first]
 
 
 def _folder_labels(path: Path, shots: list[Path], counts: list[int]) -> Labels:
