@@ -138,6 +138,15 @@ def test_realsenses_unit(tmp_path: Path) -> None:
     np.testing.assert_array_equal(next(iter(recording)).depth, UNITS[0] * np.float32(0.125))
 
 
+def test_the_bags_unit_counts_with_a_given_camera(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.bag", unit=0.000125)
+    for camera, unit_mm in (("50,50,4,3", 0.125), ("50,50,4,3,0.5", 0.5)):
+        recording = open_recording(path, camera)
+        assert recording.camera.depth_unit_mm == unit_mm
+        np.testing.assert_array_equal(next(iter(recording)).depth, UNITS[0] * np.float32(unit_mm))
+    assert open_recording(path, "50,50,4,3", unit="mm").camera.depth_unit_mm == 1
+
+
 @pytest.mark.parametrize("kind", ["32FC1; compressedDepth", "32FC1; compressedDepth png"])
 def test_compressed_floats_are_inverse_depth(tmp_path: Path, kind: str) -> None:
     units = UNITS.copy()

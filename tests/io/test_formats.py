@@ -332,6 +332,61 @@ def test_names_that_are_not_utf_8_or_control_the_terminal(tmp_path: Path) -> Non
     assert recording.names == ("000000.png", "000001\ufffd.png", "000002\\x1b[31m.png")
 
 
+@pytest.mark.parametrize("ending", [".npy", ".tiff", ".exr", ".npz"])
+def test_floats_are_mm_whatever_the_step_of_the_camera(tmp_path: Path, ending: str) -> None:
+    camera = replace(CAMERA, depth_unit_mm=0.125)
+    floats = UNITS.astype(np.float32)
+    if ending == ".npz":
+        np.savez(tmp_path / "a.npz", depth=floats)
+        path = tmp_path / "a.npz"
+    else:
+        path = save(tmp_path / "a", ending, floats)
+    np.testing.assert_array_equal(depths(path, camera), floats)
+
+
+@pytest.mark.parametrize(
+    ("unit", "dtype", "numbers"),
+    [
+        ("mm", np.float32, 1.0),
+        ("cm", np.float64, 0.1),
+        ("m", np.float32, 0.001),
+        ("um", np.float32, 1000.0),
+        ("um", np.int32, 1000),
+        ("mm", np.uint16, 1),
+        (0.5, np.uint16, 2),
+        (0.5, np.float32, 2.0),
+    ],
+)
+def test_a_unit_that_is_given(
+    tmp_path: Path, unit: str | float, dtype: type, numbers: float
+) -> None:
+    values: NDArray[Any] = (UNITS * np.float64(numbers)).astype(dtype)
+    np.save(tmp_path / "a.npy", values)
+    np.savez(tmp_path / "a.npz", depth=values)
+    save(tmp_path / "folder", ".npy", values)
+    camera = replace(CAMERA, width=0, height=0, depth_unit_mm=0.25)
+    for name in ("a.npy", "a.npz", "folder"):
+        np.testing.assert_allclose(depths(tmp_path / name, camera, unit=unit), UNITS, 1e-6)
+
+
+def test_units_that_cannot_be(tmp_path: Path) -> None:
+    save(tmp_path, ".npy", UNITS)
+    assert "uint16 image in steps of 1000 mm; that is a unit of floats" in refused(
+        tmp_path, unit="m"
+    )
+    assert "no unit 'metre'; known: cm, m" in refused(tmp_path, unit="metre")
+    save(tmp_path / "picture", ".npy", UNITS.astype(np.uint8))
+    assert "8-bit" in refused(tmp_path / "picture", unit="mm")
+
+
+def test_floats_are_straightened(tmp_path: Path) -> None:
+    camera = replace(CAMERA, distortion=(20.0, 0.0, 0.0, 0.0, 0.0))
+    steps = depths(save(tmp_path / "steps", ".npy", UNITS), camera)
+    assert (steps != UNITS).any()
+    floats = save(tmp_path / "floats", ".npy", UNITS.astype(np.float32))
+    np.testing.assert_array_equal(depths(floats, camera), steps)
+
+
 def test_a_sequence_of_dexycb_has_several_cameras(tmp_path: Path) -> None:
     sequence = tmp_path / "subject-01" / "20200709_141754"
     known = tmp_path / "calibration" / "intrinsics"

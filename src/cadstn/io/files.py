@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cadstn.errors import CadstnError
+from cadstn.geometry.arrays import as_depth_mm
 from cadstn.geometry.camera import Camera, DepthMm
-from cadstn.geometry.encoding import check_red
+from cadstn.geometry.encoding import COARSEST_MM, check_red
 from cadstn.io.images import read_image
 from cadstn.io.png import MAX_PIXELS
 from cadstn.io.whole import write_bytes
@@ -56,14 +57,19 @@ def write_png(file: Path, units: NDArray[np.uint16], camera: Camera) -> None:
     write_bytes(file, data.tobytes(), durable=False)
 
 
-def read_png(file: Path, camera: Camera) -> DepthMm:
+def read_png(file: Path, camera: Camera, unit_mm: float | None = None) -> DepthMm:
     """Read one frame into mm, of any kind in `cadstn.io.images`; raises CadstnError naming it."""
     with error_context(file):
-        return to_mm(read_image(file, camera), camera)
+        return to_mm(read_image(file, camera), camera, unit_mm)
 
 
-def to_mm(raw: NDArray[Any], camera: Camera) -> DepthMm:
-    """Raw image -> (H, W) mm of the camera's size, with at least one pixel measured.
+def to_mm(raw: NDArray[Any], camera: Camera, unit_mm: float | None = None) -> DepthMm:
+    """Raw image -> (H, W) mm of a pinhole of the camera's size, with at least one pixel measured.
+
+    Args:
+        raw: whole numbers are the sensor's steps; floats are mm, or metres by the encoding.
+        camera: that took it.
+        unit_mm: the mm of a step or of 1.0, whatever the camera says.
 
     Raises:
         CadstnError: if it is of another size or kind, its values are no depth in the camera's
@@ -72,12 +78,20 @@ def to_mm(raw: NDArray[Any], camera: Camera) -> DepthMm:
     if raw.ndim not in (2, 3) or not 0 < raw.size <= 4 * MAX_PIXELS:
         raise CadstnError(f"{raw.dtype} of shape {raw.shape}", hint="give (height, width) depth")
     camera.sized(raw.shape[1], raw.shape[0])
+    packed = camera.encoding == "nyu" and raw.ndim == 3 and raw.dtype == np.uint8
+    if packed:
+        check_red(raw)
     if raw.ndim == 2 and raw.dtype.kind == "f":
-        depth = _from_floats(raw, camera)
-    else:
-        if camera.encoding == "nyu" and raw.ndim == 3 and raw.dtype == np.uint8:
-            check_red(raw)
+        depth = _from_floats(raw, camera, unit_mm)
+    elif unit_mm is None or (raw.dtype.itemsize == 1 and not packed):
         depth = camera.depth_mm(_narrowed(raw))
+    elif unit_mm <= COARSEST_MM:
+        depth = as_depth_mm(_narrowed(raw), camera, unit_mm)
+    else:
+        raise CadstnError(
+            f"{raw.dtype} image in steps of {unit_mm:g} mm",
+            hint="that is a unit of floats; give mm, um, or the millimetres of a step",
+        )
     if not depth.any():
         units = raw if raw.ndim == 2 else raw[..., 1] * np.uint16(256) + raw[..., 0]
         low, high = units.min(), units.max()
@@ -102,9 +116,10 @@ def _narrowed(raw: NDArray[Any]) -> NDArray[Any]:
     return raw
 
 
-def _from_floats(raw: NDArray[Any], camera: Camera) -> DepthMm:
+def _from_floats(raw: NDArray[Any], camera: Camera, unit_mm: float | None) -> DepthMm:
     """Distances as floats; what is not finite or not in front of the camera was not measured."""
-    unit_mm = 1000.0 if camera.encoding == "metres" else camera.depth_unit_mm
+    if unit_mm is None:
+        unit_mm = 1000.0 if camera.encoding == "metres" else 1.0
     with np.errstate(over="ignore", invalid="ignore"):
         depth: DepthMm = (raw * unit_mm).astype(np.float32)
         measured = np.isfinite(depth) & (depth > 0)
@@ -117,4 +132,4 @@ def _from_floats(raw: NDArray[Any], camera: Camera) -> DepthMm:
             f"the largest depth is {most:.3g} mm: metres?",
             hint="mark metres with an m: --camera fx,fy,cx,cy,m",
         )
-    return depth
+    return camera.straightened(depth)

@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cadstn.errors import CadstnError, printable
+from cadstn.geometry.arrays import factor_mm
 from cadstn.geometry.camera import KNOWN_CAMERAS, Camera, DepthMm, parse_camera
+from cadstn.geometry.encoding import COARSEST_MM, FINEST_MM
 from cadstn.io.arrays import load_npy, load_npz, npz_names
 from cadstn.io.azure import AzureDepth, open_azure
 from cadstn.io.bags import Bag, is_bag, open_bag
@@ -29,7 +31,11 @@ _RECORDING_HINT = (
 
 
 def open_recording(
-    path: str | Path, camera: Camera | str | None = None, *, pattern: str | None = None
+    path: str | Path,
+    camera: Camera | str | None = None,
+    *,
+    pattern: str | None = None,
+    unit: str | float | None = None,
 ) -> Recording:
     """Open depth frames on disk.
 
@@ -42,9 +48,12 @@ def open_recording(
         camera: instead of ``camera.json``: a camera, or text for `parse_camera`.
         pattern: which files of a folder are depth images, such as ``*/depth/*.png``, or which
             topic of a bag.
+        unit: of the numbers in it, whatever the camera says: ``mm``, ``cm``, ``m``, ``um``, or the
+            millimetres of a step. Without it whole numbers are the camera's steps, floats mm, and
+            a bag's own unit counts where the camera has the usual one, 1 mm.
 
     Raises:
-        CadstnError: naming the file, if it is missing, empty or no recording, its camera is
+        CadstnError: naming the file, if it is missing, empty or no recording, its camera or unit is
             unknown, its truth has another number of frames or joints, or its size must be taken
             from the frames and none can be read.
     """
@@ -52,26 +61,40 @@ def open_recording(
     given = parse_camera(camera) if isinstance(camera, str) else camera
     if str(path) == "demo" and not path.exists():
         with resources.as_file(resources.files("cadstn") / "demo") as folder:
-            return open_recording(folder, given)
+            return open_recording(folder, given, unit=unit)
     with error_context(path):
-        if is_bag(path):
-            return _open_bag(path, given, pattern)
-        if path.is_dir():
-            return _open_folder(path, given, pattern)
-        if not path.exists():
-            raise CadstnError("no such recording", hint=_RECORDING_HINT)
-        if pattern is not None:
-            raise CadstnError("a file, which has no --pattern", hint="give a folder")
-        if path.suffix.lower() in IMAGES:
-            return _open_image(path, given)
-        if path.suffix == ".mkv":
-            return _open_azure(path, given)
-        if path.suffix != ".npz":
-            raise CadstnError("a file, but not an .npz file", hint=_RECORDING_HINT)
-        return _open_npz(path, given)
+        if unit is None:
+            return _open(path, given, pattern, None)
+        unit_mm = factor_mm(unit)
+        recording = _open(path, given, pattern, unit_mm)
+        if not FINEST_MM <= unit_mm <= COARSEST_MM:  # no camera's, but of floats
+            return recording
+        return replace(recording, camera=replace(recording.camera, depth_unit_mm=unit_mm))
 
 
-def _open_folder(path: Path, given: Camera | None, pattern: str | None) -> Recording:
+def _open(
+    path: Path, given: Camera | None, pattern: str | None, unit_mm: float | None
+) -> Recording:
+    if is_bag(path):
+        return _open_bag(path, given, pattern, unit_mm)
+    if path.is_dir():
+        return _open_folder(path, given, pattern, unit_mm)
+    if not path.exists():
+        raise CadstnError("no such recording", hint=_RECORDING_HINT)
+    if pattern is not None:
+        raise CadstnError("a file, which has no --pattern", hint="give a folder")
+    if path.suffix.lower() in IMAGES:
+        return _open_image(path, given, unit_mm)
+    if path.suffix == ".mkv":
+        return _open_azure(path, given, unit_mm)
+    if path.suffix != ".npz":
+        raise CadstnError("a file, but not an .npz file", hint=_RECORDING_HINT)
+    return _open_npz(path, given, unit_mm)
+
+
+def _open_folder(
+    path: Path, given: Camera | None, pattern: str | None, unit_mm: float | None
+) -> Recording:
     shots = shots_of(path, pattern)
     if not shots:
         held = next((f", but '{file.name}'" for file in in_order(path)), "")
@@ -85,29 +108,29 @@ def _open_folder(path: Path, given: Camera | None, pattern: str | None) -> Recor
     def read(index: int, camera: Camera) -> DepthMm:
         with error_context(files[index]):
             check_inside(files[index], path)
-        return read_png(files[index], camera)
+        return read_png(files[index], camera, unit_mm)
 
     names = tuple(printable(file.relative_to(path).as_posix()) for file in files)
     sized = _sized(camera, len(files), read)
     return Recording(path, sized, names, *labels, read, times_of(files))
 
 
-def _open_image(path: Path, given: Camera | None) -> Recording:
+def _open_image(path: Path, given: Camera | None, unit_mm: float | None) -> Recording:
     """One image is a recording of one frame; a NumPy array of three dimensions one of many."""
     beside = path.parent / "camera.json"
     if given is None and not beside.is_file():
         raise _no_camera(path, "camera.json beside it")
     camera = given or parse_camera(str(beside))
     if path.suffix.lower() == ".npy":
-        return _of_array(path, load_npy(path), camera, Labels())
+        return _of_array(path, load_npy(path), camera, Labels(), unit_mm)
 
     def read(index: int, camera: Camera) -> DepthMm:
-        return read_png(path, camera)
+        return read_png(path, camera, unit_mm)
 
     return Recording(path, _sized(camera, 1, read), (printable(path.name),), *Labels(), read)
 
 
-def _open_npz(path: Path, given: Camera | None) -> Recording:
+def _open_npz(path: Path, given: Camera | None, unit_mm: float | None) -> Recording:
     names = npz_names(path)
     own = [name for name in names if name not in ("camera", "time_s", *LABEL_KEYS)]
     key = "depth" if "depth" in own else own[0] if len(own) == 1 else ""
@@ -119,7 +142,7 @@ def _open_npz(path: Path, given: Camera | None) -> Recording:
         raise _no_camera(path, "the array 'camera'")
     camera = given or Camera.from_json(str(arrays["camera"]), where=f"{path}, array 'camera'")
     units = _as_frames(arrays[key])
-    recording = _of_array(path, units, camera, checked_labels(arrays, len(units)))
+    recording = _of_array(path, units, camera, checked_labels(arrays, len(units)), unit_mm)
     return replace(recording, times_s=checked_times(arrays, len(units)))
 
 
@@ -134,35 +157,44 @@ def _as_frames(array: NDArray[Any]) -> NDArray[Any]:
     return frames
 
 
-def _of_array(path: Path, array: NDArray[Any], camera: Camera, labels: Labels) -> Recording:
+def _of_array(
+    path: Path, array: NDArray[Any], camera: Camera, labels: Labels, unit_mm: float | None
+) -> Recording:
     units = _as_frames(array)
     units = units if units.dtype.isnative else units.astype(units.dtype.newbyteorder("="))
 
     def read(index: int, camera: Camera) -> DepthMm:
         # Raw units are stored as they are, whatever a PNG of this camera holds.
         with error_context(f"{path}, frame {index}"):
-            return to_mm(units[index], _unpacked(camera))
+            return to_mm(units[index], _unpacked(camera), unit_mm)
 
     names = tuple(f"{index:06d}" for index in range(len(units)))
     return Recording(path, _sized(camera, len(units), read), names, *labels, read)
 
 
-def _open_bag(path: Path, given: Camera | None, pattern: str | None) -> Recording:
+def _open_bag(
+    path: Path, given: Camera | None, pattern: str | None, unit_mm: float | None
+) -> Recording:
     bag = open_bag(path, pattern, own_camera=given is None)
     if given is None and bag.camera is None:
         raise _no_camera(path, f"a CameraInfo for {bag.topic}")
-    camera = given or replace(bag.camera or Camera(1, 1, 0, 0), depth_unit_mm=bag.unit_mm)
-    return _streamed(path, bag, camera)
+    camera = given or bag.camera or Camera(1, 1, 0, 0)
+    # A camera that is given for its lens says nothing of the unit; one with a unit of its own does.
+    if camera.depth_unit_mm == 1.0:
+        camera = replace(camera, depth_unit_mm=bag.unit_mm)
+    return _streamed(path, bag, camera, unit_mm)
 
 
-def _open_azure(path: Path, given: Camera | None) -> Recording:
+def _open_azure(path: Path, given: Camera | None, unit_mm: float | None) -> Recording:
     depth = open_azure(path)
     if given is None:
         raise _no_camera(path, "the mode's camera, such as --camera azure-kinect-nfov")
-    return _streamed(path, depth, given)
+    return _streamed(path, depth, given, unit_mm)
 
 
-def _streamed(path: Path, bag: Bag | AzureDepth, camera: Camera) -> Recording:
+def _streamed(
+    path: Path, bag: Bag | AzureDepth, camera: Camera, unit_mm: float | None
+) -> Recording:
     """A recording of frames that are best read in order."""
     place, stream = 0, bag.frames()
 
@@ -179,7 +211,7 @@ def _streamed(path: Path, bag: Bag | AzureDepth, camera: Camera) -> Recording:
                 raise raw
             # By ROS's convention, REP 118, floats are metres.
             encoding = "metres" if raw.dtype.kind == "f" else "depth16"
-            return to_mm(raw, replace(camera, encoding=encoding))
+            return to_mm(raw, replace(camera, encoding=encoding), unit_mm)
 
     names = tuple(f"{index:06d}" for index in range(len(bag.times_s)))
     return Recording(path, _sized(camera, len(names), read), names, *Labels(), read, bag.times_s)
