@@ -23,6 +23,7 @@ from click.testing import CliRunner
 import cadstn
 from cadstn.cli import cli
 from cadstn.errors import CadstnError
+from cadstn.io.hashes import file_sha256
 from cadstn.many import Entry, read_manifest
 from cadstn.many.recordings import Job, track_job
 
@@ -134,6 +135,63 @@ def test_what_is_done_is_skipped_and_what_is_not_is_done_again(tmp_path: Path) -
     failed = track_job(replace(job, entry=replace(entry, camera="nonesuch")))
     assert "nonesuch" in failed.error
     assert track_job(other).skipped  # a failure leaves what was there
+
+
+def test_another_camera_or_length_is_not_what_was_done(tmp_path: Path) -> None:
+    recordings(tmp_path, 3, "ab")
+    (tmp_path / "lists").mkdir()
+    text = (tmp_path / "a/camera.json").read_text()
+    for name, own in (("a", "lists/cam.json"), ("b", "b/camera.json")):
+        (tmp_path / own).write_text(text)
+        (tmp_path / "lists/l.csv").write_text(
+            f"path,name,camera\n../{name},{name},{'cam.json' if name == 'a' else ''}\n"
+        )
+        (entry,) = read_manifest(tmp_path / "lists/l.csv")
+        job = Job(entry, str(tmp_path / "out"), None, "", 1, False)
+        assert not track_job(job).skipped
+        assert track_job(job).skipped
+        camera = json.loads(text)
+        (tmp_path / own).write_text(json.dumps(camera | {"fx": 1.1 * camera["fx"]}))
+        assert (track_job(job).skipped, track_job(job).skipped) == (False, True)
+        (tmp_path / name / "000002.png").unlink()
+        row = track_job(job)
+        assert (row.frames, row.skipped, row.error) == (2, False, "")
+
+
+def test_a_frame_with_any_hand_is_one_with_a_hand(tmp_path: Path) -> None:
+    """Also if it is the hand in the second place that is left."""
+    recordings(tmp_path, 4, "a")
+    job = Job(Entry(str(tmp_path / "a"), "a"), str(tmp_path / "out"), None, "", 2, False)
+    assert track_job(job).found_share == 1
+    first, second = tmp_path / "out/a/joints.npz", tmp_path / "out/a/joints-2.npz"
+    with np.load(first) as held, np.load(second) as other:
+        one, two = dict(held), dict(other)
+    one["found"][2:], two["found"][:] = False, [False, True, True, False]
+    two["present"][:] = 0.5
+    np.savez(first, **one)
+    np.savez(second, **two)
+    summary = json.loads((tmp_path / "out/a/summary.json").read_text())
+    summary["files"] |= {file.name: file_sha256(file) for file in (first, second)}
+    (tmp_path / "out/a/summary.json").write_text(json.dumps(summary))
+    row = track_job(job)
+    assert row.skipped
+    assert row.found_share == 0.75
+    assert row.mean_presence == pytest.approx((one["present"][:2].sum() + 1) / 4)
+    second.write_bytes(b"damaged")
+    assert not track_job(job).skipped
+
+
+@pytest.mark.parametrize(("unit", "factor"), [("um", 1000.0), ("cm", 0.1), ("m", 0.001)])
+def test_floats_of_every_unit(tmp_path: Path, unit: str, factor: float) -> None:
+    """Of a recording whose camera has no size, which is taken from the frames."""
+    demo = cadstn.open_recording("demo")
+    own = replace(demo.camera, width=0, height=0).to_json()
+    depth = next(iter(demo)).depth[None] * factor
+    np.savez(tmp_path / "a.npz", depth=depth, camera=np.array(own))
+    (tmp_path / "l.csv").write_text(f"path,unit\na.npz,{unit}\n")
+    (entry,) = read_manifest(tmp_path / "l.csv")
+    row = track_job(Job(entry, str(tmp_path / "out"), None, "", 1, False))
+    assert (row.found_share, row.error) == (1, "")
 
 
 def test_floats_in_metres_are_tracked_by_their_unit(tmp_path: Path) -> None:
@@ -298,14 +356,14 @@ def test_progress_gives_rate_and_time_left() -> None:
 
 def test_manifests_of_three_forms(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("x/depth\n\n# none\ny/rec.npz\n")
-    (tmp_path / "a.csv").write_text("path,name,camera,unit\nx,one,kinect2,\ny,,,0.5\n")
+    (tmp_path / "a.csv").write_text("path,name,camera,unit\nx,one,kinect2,\ny,,c/k.json,0.5\n")
     (tmp_path / "a.jsonl").write_text('{"path": "x", "unit": "m"}\n{"path": "/z/y"}\n')
     x, y = str(tmp_path / "x"), str(tmp_path / "y")
     assert read_manifest(tmp_path / "a.txt") == [
         Entry(f"{x}/depth", "x/depth"), Entry(f"{y}/rec.npz", "y/rec"),
     ]  # fmt: skip
     assert read_manifest(tmp_path / "a.csv") == [
-        Entry(x, "one", "kinect2"), Entry(y, "y", None, 0.5)
+        Entry(x, "one", "kinect2"), Entry(y, "y", str(tmp_path / "c/k.json"), 0.5)
     ]  # fmt: skip
     first, second = read_manifest(tmp_path / "a.jsonl")
     assert (first.path, first.unit, second.name) == (x, 1000.0, "z/y")

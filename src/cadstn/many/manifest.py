@@ -25,9 +25,10 @@ class Entry:
 
     path: str  # what `cadstn.io.open_recording` takes, absolute
     name: str = ""  # of its results: a path below the output folder, with ``/`` between its parts
-    # text for `cadstn.geometry.camera.parse_camera`; None for the recording's own
+    # text for `cadstn.geometry.camera.parse_camera`, a file's path absolute; None for the
+    # recording's own
     camera: str | None = None
-    # millimetres of one step of its depth, 1000 of floats in metres; None for the camera's
+    # millimetres of a step of its depth, or of 1.0 in floats; None for the camera's
     unit: float | None = None
 
 
@@ -36,7 +37,8 @@ def read_manifest(path: Path) -> list[Entry]:
 
     The ending decides the form. ``.csv`` has a header with ``path`` and, as wanted, ``name``,
     ``camera`` and ``unit``. ``.jsonl`` has an object with these keys a line. Any other file has a
-    path a line, where ``#`` begins a comment line. Relative paths start at the manifest's folder.
+    path a line, where ``#`` begins a comment line. Relative paths, also that of a ``camera.json``,
+    start at the manifest's folder.
 
     Without a name, results are named by the path below the folder that all these recordings share.
 
@@ -105,11 +107,13 @@ def _entry(row: dict[str, Any], folder: Path) -> Entry:
             raise CadstnError(f"{column} is no text", hint=f"give {column} as text")
     if not row.get("path"):
         raise CadstnError("has no path", hint="give the path of a recording")
-    unit = row.get("unit")
+    unit, camera = row.get("unit"), row.get("camera") or None
+    if camera is not None and camera.endswith(".json"):
+        camera = os.path.abspath(folder / camera)
     return Entry(
         os.path.abspath(folder / row["path"]),
         row.get("name", ""),
-        row.get("camera") or None,
+        camera,
         None if unit is None else _unit_mm(unit),
     )
 

@@ -13,8 +13,6 @@ import numpy as np
 
 from cadstn._version import __version__
 from cadstn.errors import CadstnError
-from cadstn.geometry.arrays import UNITS_MM
-from cadstn.geometry.camera import Camera, parse_camera
 from cadstn.io import Recording, open_recording
 from cadstn.io.arrays import read_regular
 from cadstn.io.folder import check_hashes, folder_target
@@ -43,11 +41,11 @@ class Job:
         """Where its results are."""
         return Path(self.out) / self.entry.name
 
-    @property
-    def order(self) -> dict[str, Any]:
-        """All that its results are a function of, but for the recording's own contents."""
+    def order(self, recording: Recording) -> dict[str, Any]:
+        """All that its results are a function of, but for the depth in its frames."""
         return {
-            "path": self.entry.path, "camera": self.entry.camera, "unit_mm": self.entry.unit,
+            "path": self.entry.path, "camera": json.loads(recording.camera.to_json()),
+            "unit_mm": self.entry.unit, "frames": len(recording), "cuts": list(recording.cuts),
             "weights": self.weights_sha256, "hands": self.hands, "video": self.video,
             "cadstn": __version__,
         }  # fmt: skip
@@ -66,7 +64,7 @@ def track_many(
     """Track recordings, and write a folder of results for each and ``recordings.parquet``.
 
     The folders are those of `cadstn.tracking.results.track_recording`. One that is there, whole and
-    made by the same settings and release, is skipped.
+    made by the same settings and release, of as many frames of the same camera, is skipped.
 
     Args:
         client: see `cadstn.many.cluster.dask_client`.
@@ -100,17 +98,18 @@ def track_many(
 def track_job(job: Job) -> Row:
     """Track one recording, in a worker; whatever goes wrong is the row's error."""
     try:
-        if (row := _done(job)) is not None:
+        recording = open_recording(job.entry.path, job.entry.camera, unit=job.entry.unit)
+        order = job.order(recording)
+        if (row := _done(job, order)) is not None:
             return row
         from cadstn.tracking.results import track_recording
 
-        recording = _opened(job.entry)
         tracker = Tracker(_network(job.weights), hands=job.hands)
         track_recording(
             recording, tracker, job.folder, on_bad=lambda bad: None, video=job.video,
-            about={"order": job.order},
+            about={"order": order},
         )  # fmt: skip
-        row = _done(job)
+        row = _done(job, order)
         if row is None:
             raise CadstnError("its results changed while they were read", where=job.folder)
         return replace(row, skipped=False)
@@ -127,37 +126,29 @@ def _network(weights: str | None) -> Network:
     return load_network(weights, threads=1)
 
 
-def _opened(entry: Entry) -> Recording:
-    if entry.camera is not None:
-        return open_recording(entry.path, _of_unit(parse_camera(entry.camera), entry.unit))
-    recording = open_recording(entry.path)
-    return replace(recording, camera=_of_unit(recording.camera, entry.unit))
-
-
-def _of_unit(camera: Camera, unit_mm: float | None) -> Camera:
-    if unit_mm is None:
-        return camera
-    if unit_mm == UNITS_MM["m"]:  # no depth has steps of a metre: floats
-        return replace(camera, encoding="metres")
-    return replace(camera, depth_unit_mm=unit_mm)
-
-
-def _done(job: Job) -> Row | None:
+def _done(job: Job, order: dict[str, Any]) -> Row | None:
     """Return the row of results that are there; None if they are not whole, or of another order."""
-    joints = job.folder / "joints.npz"
+    from cadstn.tracking.results import hand_name
+
     try:
         summary = json.loads(read_regular(job.folder / "summary.json"))
-        if summary["order"] != job.order or joints.name not in summary["files"]:
+        if summary["order"] != order:
             return None
-        check_hashes(joints)
-        with np.load(joints, allow_pickle=False) as held:
-            present = held["present"][held["found"]]
+        found, present = [], []
+        for name in (f"{hand_name(place)}.npz" for place in range(job.hands)):
+            if name not in summary["files"]:
+                return None
+            check_hashes(job.folder / name)
+            with np.load(job.folder / name, allow_pickle=False) as held:
+                found.append(held["found"])
+                present.append(held["present"][held["found"]])
+        seen = np.concatenate(present)
         return Row(
             job.entry.name,
             job.entry.path,
             frames=summary["frames"],
-            found_share=summary["tracked"] / summary["frames"],
-            mean_presence=float(present.mean()) if np.isfinite(present).any() else None,
+            found_share=float(np.any(found, axis=0).mean()),
+            mean_presence=float(seen.mean()) if np.isfinite(seen).any() else None,
             seconds=summary["seconds"],
             skipped=True,
         )

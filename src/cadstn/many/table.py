@@ -22,7 +22,7 @@ class Row:
     frames: int = 0  # how many it has; 0 of one that failed
     # share of the frames with a hand; None where nothing was tracked
     found_share: float | None = None
-    # mean predicted presence of the frames with a hand; None without one
+    # mean predicted presence of the hands that were found; None without one
     mean_presence: float | None = None
     seconds: float | None = None  # what the work took in its process; None of one that failed
     skipped: bool = False  # whether it was there already
