@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 import scipy.io
 
 from cadstn.data import icvl, msra, nyu, open_dataset
+from cadstn.data.bank import Bank, CropRule, write_bank
 from cadstn.errors import CadstnError
 from cadstn.geometry.camera import KNOWN_CAMERAS
 from cadstn.geometry.crop import crop_cube
@@ -169,3 +171,20 @@ def test_the_real_nyu_frame(shared: Path, tmp_path: Path) -> None:
 def test_known_camera_of_each_set() -> None:
     assert nyu.CAMERA is KNOWN_CAMERAS["nyu"]
     assert (icvl.CAMERA.fx, msra.CAMERA.fx) == (241.42, 241.42)
+
+
+def test_a_bank_is_made_where_nothing_is_reserved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on macOS, which has no ``posix_fallocate``."""
+    monkeypatch.delattr(os, "posix_fallocate", raising=False)
+    monkeypatch.setattr("cadstn.data.bank._BLOCK", 1000)
+    about = {"data": "d", "rule": CropRule("hand21", 200.0, size=8).to_json(), "set": "nyu"}
+
+    def fill(bank: Bank) -> None:
+        assert not bank.crops.any()
+        bank.crops[:] = 7
+
+    bank = write_bank(tmp_path / "a.bank", (20, 8, 21), about, fill)
+    assert (bank.crops == 7).all()
+    assert bank.shots.shape == (20,)

@@ -45,6 +45,7 @@ _REMAKE = "delete it and it is remade, or give another file"
 # What rendered frames alone have, by its names in the file, which are those of 0.1.0's banks.
 _ANSWERS = {"left": "handedness", "present": "presence"}
 _TOGETHER = 64
+_BLOCK = 1 << 24  # bytes
 _DTYPES = {"U16": np.uint16, "F32": np.float32, "I32": np.int32}
 
 
@@ -214,7 +215,11 @@ def _begin(temporary: Path, head: bytes, size: int) -> None:
         with temporary.open("wb") as file:
             file.write(head)
             # Reserved at once: writing through a map into a full disk would kill the process.
-            os.posix_fallocate(file.fileno(), 0, len(head) + size)
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, len(head) + size)
+            else:  # macOS, Windows
+                for start in range(0, size, _BLOCK):
+                    file.write(bytes(min(_BLOCK, size - start)))
     except OSError as error:
         temporary.unlink()
         raise CadstnError(
