@@ -47,6 +47,9 @@ def test_a_long_line_is_cut_in_the_middle() -> None:
     assert line.startswith("file: x")
     assert line.endswith("; do this")
     assert "known" in nearest_name("y" * 10**6, ["a"])
+    many = nearest_name("train", ["all", *(f"shard-{k:06d}" for k in range(1000))])
+    assert many.startswith("known: all, shard-000000, ")
+    assert many.endswith(", shard-000028 and 971 more")
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@"])

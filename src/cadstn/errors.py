@@ -83,7 +83,7 @@ def library(what: str, extra: str, *, otherwise: str = "", where: object = None)
         raise CadstnError(f"{what} ({cause})", where=where, hint=hint) from None
 
 
-#: Of more known names the nearest alone is a hint.
+#: Of more known names the nearest alone is a hint, or so many where none is near.
 _MANY = 30
 
 
@@ -101,7 +101,8 @@ def nearest_name(name: str, known: Iterable[str]) -> str:
     if close and len(names) > _MANY:
         return f"did you mean '{close[0]}'?"
     guess = f"did you mean '{close[0]}'? " if close else ""
-    return f"{guess}known: {', '.join(names)}"
+    more = f" and {len(names) - _MANY} more" if len(names) > _MANY else ""
+    return f"{guess}known: {', '.join(names[:_MANY])}{more}"
 
 
 class Stopped(Exception):  # noqa: N818  # not an error: SIGTERM was obeyed

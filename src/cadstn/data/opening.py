@@ -71,7 +71,7 @@ def open_dataset(path: str | Path, split: str) -> Dataset:
     found = find_dataset(path)
     if split not in found.splits:
         raise CadstnError(
-            f"this {found.name} has no split '{split}'",
+            f"no split '{split}' in this set ({found.name})",
             where=found.root,
             hint=nearest_name(split, found.splits),
         )
