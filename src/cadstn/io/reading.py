@@ -61,7 +61,7 @@ def open_recording(
     given = parse_camera(camera) if isinstance(camera, str) else camera
     if str(path) == "demo" and not path.exists():
         with resources.as_file(resources.files("cadstn") / "demo") as folder:
-            return open_recording(folder, given, unit=unit)
+            return open_recording(folder, given, pattern=pattern, unit=unit)
     with error_context(path):
         if unit is None:
             return _open(path, given, pattern, None)
