@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from importlib import resources
@@ -300,6 +301,25 @@ def test_what_cannot_be_exported(tmp_path: Path, folder: Path) -> None:
     with pytest.raises(CadstnError, match="is the input itself"):
         write_whole(own, own)
     assert own.read_bytes() == shipped.read_bytes()
+
+
+def test_a_failed_rename_leaves_graph_and_description(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("1.onnx", "1.json"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    before = (tmp_path / "1.json").read_bytes()
+    rename = os.replace
+
+    def held(source: str, target: Path) -> None:
+        if Path(target).suffix == ".onnx":
+            raise PermissionError(13, "in use")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "replace", held)
+    with pytest.raises(CadstnError, match="unchanged"):
+        write_whole(tmp_path / "1.onnx")
+    assert (tmp_path / "1.json").read_bytes() == before
 
 
 def test_the_command(tmp_path: Path, folder: Path) -> None:

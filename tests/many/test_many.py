@@ -137,6 +137,18 @@ def test_what_is_done_is_skipped_and_what_is_not_is_done_again(tmp_path: Path) -
     assert track_job(other).skipped  # a failure leaves what was there
 
 
+def test_what_is_done_stays_when_its_recording_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recordings(tmp_path, 2, "a")
+    job = Job(Entry(str(tmp_path / "a"), "a"), str(tmp_path / "out"), None, "", 1, False)
+    assert track_job(job).error == ""
+    monkeypatch.setattr("cadstn.many.recordings.open_recording", None)  # nothing is opened
+    assert track_job(job).skipped
+    shutil.rmtree(tmp_path / "a")
+    assert track_job(job).skipped
+
+
 def test_another_camera_or_length_is_not_what_was_done(tmp_path: Path) -> None:
     recordings(tmp_path, 3, "ab")
     (tmp_path / "lists").mkdir()

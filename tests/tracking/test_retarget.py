@@ -20,7 +20,12 @@ from cadstn.io import write_recording
 from cadstn.tracking import Tracker, load_network
 from cadstn.tracking.outputs.hand_eye import read_hand_eye
 from cadstn.tracking.outputs.retarget import ROBOT_HANDS, Retargeter, reach_mm
-from cadstn.tracking.outputs.robot_csv import Sequence21, tracked_hand, write_robot_csv
+from cadstn.tracking.outputs.robot_csv import (
+    Sequence21,
+    read_tracked_hand,
+    tracked_hand,
+    write_robot_csv,
+)
 
 pytest.importorskip("dexi_rs", reason="robot hands need cadstn[robots]")
 
@@ -159,6 +164,16 @@ def test_frames_of_the_other_hand_are_left_out(tmp_path: Path) -> None:
     assert np.isfinite(
         write_robot_csv(judged, "leap", tmp_path / "out.csv", side="right").values
     ).all()
+
+
+def test_a_hand_has_one_side_whatever_single_frames_say(tmp_path: Path) -> None:
+    hand = np.stack([flat("left")] * 5 + [flat("right")] * 3).astype(np.float32)
+    np.savez(
+        tmp_path / "joints.npz", joints_xyz_mm=hand, time_s=np.arange(8.0),
+        frames=np.arange(8).astype(str), identity=np.array([0] * 5 + [1] * 3),
+        side=np.array(["left", "right", "left", "left", "unknown", "right", "left", "right"]),
+    )  # fmt: skip
+    assert read_tracked_hand(tmp_path / "joints.npz").sides == ("left",) * 5 + ("right",) * 3
 
 
 def test_a_gap_begins_the_hand_anew_as_in_track(tmp_path: Path) -> None:

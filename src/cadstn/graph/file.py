@@ -20,7 +20,7 @@ from cadstn.graph.step import Parts
 from cadstn.graph.track import read_state, state_length, write_state
 from cadstn.graph.views import Scene
 from cadstn.io.hashes import BLANK_STAMP, STAMP_KEY, check_stamp, file_sha256, stamp_file
-from cadstn.io.whole import keep_inputs, no_file, sync, whole_file, write_json
+from cadstn.io.whole import keep_inputs, no_file, sync, whole_file, write_bytes, write_json
 from cadstn.tracking.detector import DETECTOR_KEY
 from cadstn.tracking.network import Wants
 from cadstn.tracking.runtime import shipped_weights
@@ -78,11 +78,17 @@ def write_whole(
     }
     helper.set_model_props(model, {WHOLE_KEY: json.dumps(about), STAMP_KEY: BLANK_STAMP})
     model.producer_name, model.producer_version = "cadstn", __version__
-    with whole_file(path) as temporary:
-        temporary.write_bytes(model.SerializeToString())
-        stamp_file(temporary)
-        sync(temporary)  # before the old description goes, which would not be the new graph's
-        description.unlink(missing_ok=True)
+    old = description.read_bytes() if description.is_file() else None
+    try:
+        with whole_file(path) as temporary:
+            temporary.write_bytes(model.SerializeToString())
+            stamp_file(temporary)
+            sync(temporary)  # before the old description goes, which would not be the new graph's
+            description.unlink(missing_ok=True)
+    except CadstnError:
+        if old is not None and not description.exists():  # the graph is still the old one
+            write_bytes(description, old)
+        raise
     about["sha256"] = file_sha256(path)
     write_json(description, about, indent=2)
     return about

@@ -107,10 +107,11 @@ def sweep_once(folder: Path) -> None:
 
     Once a process: listing a folder for each of its N files would take N * N time.
     """
-    for path in folder.iterdir():
-        found = _TEMPORARY.fullmatch(path.name)
-        if found and path.name not in ACTIVE and _is_dead(found[1], path):
-            remove(path)
+    with suppress(PermissionError):
+        for path in folder.iterdir():
+            found = _TEMPORARY.fullmatch(path.name)
+            if found and path.name not in ACTIVE and _is_dead(found[1], path):
+                remove(path)
 
 
 def remove(path: Path) -> None:
@@ -129,9 +130,9 @@ def _is_dead(owner: str, path: Path) -> bool:
         return False  # another program's, or another machine's
     if int(pid) == os.getpid():
         return True  # not among the active: of an earlier process of this number
-    if os.name == "nt":  # there is no harmless signal to ask with
-        return time.time() - path.lstat().st_mtime > _DAY_S
     try:
+        if os.name == "nt":  # there is no harmless signal to ask with
+            return time.time() - path.lstat().st_mtime > _DAY_S
         os.kill(int(pid), 0)
     except ProcessLookupError:
         return True

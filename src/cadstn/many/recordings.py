@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -13,7 +14,7 @@ import numpy as np
 
 from cadstn._version import __version__
 from cadstn.errors import CadstnError
-from cadstn.io import Recording, open_recording
+from cadstn.io import open_recording
 from cadstn.io.arrays import read_regular
 from cadstn.io.folder import check_hashes, folder_target
 from cadstn.io.hashes import file_sha256
@@ -41,14 +42,29 @@ class Job:
         """Where its results are."""
         return Path(self.out) / self.entry.name
 
-    def order(self, recording: Recording) -> dict[str, Any]:
-        """All that its results are a function of, but for the depth in its frames."""
+    def order(self) -> dict[str, Any]:
+        """All that its results are a function of, as far as it shows without opening a file."""
+        camera = self.entry.camera
         return {
-            "path": self.entry.path, "camera": json.loads(recording.camera.to_json()),
-            "unit_mm": self.entry.unit, "frames": len(recording), "cuts": list(recording.cuts),
+            "path": self.entry.path, "camera": camera,
+            "camera_sha256": file_sha256(camera) if camera and camera.endswith(".json") else "",
+            "unit_mm": self.entry.unit, "source": _source(Path(self.entry.path)),
             "weights": self.weights_sha256, "hands": self.hands, "video": self.video,
             "cadstn": __version__,
         }  # fmt: skip
+
+
+def _source(path: Path) -> dict[str, Any] | None:
+    """How many files and bytes a recording has, and its cameras' hashes; None where it is gone."""
+    if not path.is_dir():
+        return {"files": 1, "bytes": path.stat().st_size} if path.exists() else None
+    files = [Path(folder) / name for folder, _, names in os.walk(path) for name in names]
+    cameras = sorted(file for file in files if file.name == "camera.json")
+    return {
+        "files": len(files),
+        "bytes": sum(file.stat().st_size for file in files),
+        "cameras": [file_sha256(file) for file in cameras],
+    }
 
 
 def track_many(
@@ -64,7 +80,8 @@ def track_many(
     """Track recordings, and write a folder of results for each and ``recordings.parquet``.
 
     The folders are those of `cadstn.tracking.results.track_recording`. One that is there, whole and
-    made by the same settings and release, of as many frames of the same camera, is skipped.
+    made by the same settings and release, of as many files and bytes and the same camera, is
+    skipped, also where its recording is gone.
 
     Args:
         client: see `cadstn.many.cluster.dask_client`.
@@ -98,12 +115,12 @@ def track_many(
 def track_job(job: Job) -> Row:
     """Track one recording, in a worker; whatever goes wrong is the row's error."""
     try:
-        recording = open_recording(job.entry.path, job.entry.camera, unit=job.entry.unit)
-        order = job.order(recording)
+        order = job.order()
         if (row := _done(job, order)) is not None:
             return row
         from cadstn.tracking.results import track_recording
 
+        recording = open_recording(job.entry.path, job.entry.camera, unit=job.entry.unit)
         tracker = Tracker(_network(job.weights), hands=job.hands)
         track_recording(
             recording, tracker, job.folder, on_bad=lambda bad: None, video=job.video,
@@ -132,6 +149,8 @@ def _done(job: Job, order: dict[str, Any]) -> Row | None:
 
     try:
         summary = json.loads(read_regular(job.folder / "summary.json"))
+        if order["source"] is None:  # what was tracked cannot be compared any more
+            order = order | {"source": summary["order"]["source"]}
         if summary["order"] != order:
             return None
         found, present = [], []

@@ -122,14 +122,6 @@ def _session(source: Path | bytes, providers: list[str], threads: int | None) ->
                 f"onnxruntime cannot start {PROVIDERS[name]}",
                 hint="its libraries are missing; without 'provider' the CPU runs the network",
             )
-        if session.get_providers()[0] == PROVIDERS[name]:
-            return session, name
-        # A provider whose library is missing is silently left out by onnxruntime.
-        if len(providers) == 1:
-            raise CadstnError(
-                f"onnxruntime cannot start {PROVIDERS[name]}",
-                hint="its libraries are missing; without 'provider' the CPU runs the network",
-            )
     if isinstance(source, bytes):
         raise CadstnError(f"its detector is not an ONNX network ({errors[-1]})", hint=_HINT)
     raise CadstnError(f"not an ONNX network ({errors[-1]})", where=source, hint=_HINT)

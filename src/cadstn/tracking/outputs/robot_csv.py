@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +24,7 @@ from cadstn.tracking import Tracker
 from cadstn.tracking.angles import Array, quaternion_of
 from cadstn.tracking.outputs.hand_eye import HandEye
 from cadstn.tracking.outputs.retarget import Retargeter, reach_mm
+from cadstn.tracking.records import Identities
 
 _WRIST = ("x_m", "y_m", "z_m", "qx", "qy", "qz", "qw")
 
@@ -39,8 +40,7 @@ class Sequence21(NamedTuple):
     @property
     def side(self) -> str:
         """The side that most frames have; ``unknown`` if none has one."""
-        counts = Counter(side for side in self.sides if side != "unknown")
-        return counts.most_common(1)[0][0] if counts else "unknown"
+        return _most(self.sides)
 
 
 def tracked_hand(
@@ -59,7 +59,8 @@ def tracked_hand(
             f"joints are {tracker.network.skeleton.name}", hint="a robot hand follows hand21"
         )
     joints = np.full((len(recording), 21, 3), np.nan)
-    sides = ["unknown"] * len(recording)
+    sides, identities = ["unknown"] * len(recording), [-1] * len(recording)
+    identity = Identities()
     tracker.reset()
     for frame in recording.frames(on_bad):
         if frame.cut:
@@ -69,9 +70,10 @@ def tracked_hand(
         ]
         joints[frame.index] = hand.joints_mm
         sides[frame.index] = hand.side
+        identities[frame.index] = -1 if (number := identity(0, hand)) is None else number
         on_frame()
     times = np.array([recording.time_s(i) for i in range(len(recording))])
-    return Sequence21(joints, times, recording.names, tuple(sides))
+    return Sequence21(joints, times, recording.names, _steady(sides, identities))
 
 
 def read_tracked_hand(path: Path) -> Sequence21:
@@ -82,7 +84,7 @@ def read_tracked_hand(path: Path) -> Sequence21:
     """
     joints = read_joints_npz(path)
     with error_context(path):
-        held = load_npz(path, ("time_s", "frames", "side"))
+        held = load_npz(path, ("time_s", "frames", "side", "identity"))
         if joints.shape[1] != 21 or {"time_s", "frames", "side"} - set(held):
             raise CadstnError("not hand21 with times and sides", hint="give cadstn track's file")
         if held["time_s"].dtype.kind not in "fiu" or any(
@@ -93,7 +95,23 @@ def read_tracked_hand(path: Path) -> Sequence21:
                 hint="give cadstn track's file",
             )
         sides, names = (tuple(str(value) for value in held[key]) for key in ("side", "frames"))
+        if "identity" in held:  # not in files of 0.1.0
+            sides = _steady(sides, held["identity"].tolist())
         return Sequence21(joints, held["time_s"].astype(np.float64), names, sides)
+
+
+def _most(sides: Iterable[str]) -> str:
+    counts = Counter(side for side in sides if side != "unknown")
+    return counts.most_common(1)[0][0] if counts else "unknown"
+
+
+def _steady(sides: Sequence[str], identities: Sequence[int]) -> tuple[str, ...]:
+    """Give each frame the side that its hand has in most frames: a hand does not change it."""
+    of = {
+        one: _most(side for side, other in zip(sides, identities, strict=True) if other == one)
+        for one in set(identities)
+    }
+    return tuple(of[one] for one in identities)
 
 
 class Robot(NamedTuple):
@@ -125,7 +143,7 @@ def write_robot_csv(
         hand: to follow.
         robot: a name of `cadstn.tracking.outputs.retarget.ROBOT_HANDS`.
         out: the file.
-        side: None for that of most frames. If no frame has it, all are taken for it.
+        side: None for that of most frames. If no hand has it, all are taken for it.
         hand_eye: transforms the wrist's pose into a base frame.
         frame: name of that frame.
         on_frame: called after each frame.
