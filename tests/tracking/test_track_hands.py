@@ -1,5 +1,6 @@
 """Several hands of a recording, written side by side."""
 
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
@@ -9,8 +10,9 @@ from click.testing import CliRunner
 
 import cadstn
 from cadstn.cli import cli
-from cadstn.geometry.camera import Camera
+from cadstn.geometry.camera import Camera, DepthMm
 from cadstn.io import write_recording
+from cadstn.tracking.detector import Detection, Detector
 
 
 def test_two_hands_are_written_each_to_files_of_its_own(tmp_path: Path) -> None:
@@ -61,3 +63,31 @@ def test_two_hands_of_one_side_keep_their_places(blank: bool) -> None:
         assert [hand.side for hand in hands] == ["left", "left"]
     for place in (0, 1):
         assert abs(seen[1][place].joints_mm[0, 0] - seen[-1][place].joints_mm[0, 0]) < 100
+
+
+def test_a_hand_is_the_same_whether_another_place_is_free_or_not() -> None:
+    frames = list(cadstn.open_recording("demo"))[:75]
+    frames = [frames[k] for k in (*range(40), 70, 71, 72)]  # a cut, so that it is acquired anew
+    one, two = cadstn.Tracker(), cadstn.Tracker(hands=2)
+    detector = one.network.detector
+    assert detector is not None
+    blind = replace(one.network, detector=_Blind(detector.session))
+    one.network = two.network = blind
+    for frame in frames:
+        hand = one.update(frame.depth, frame.camera)
+        first, second = two.update_all(frame.depth, frame.camera)
+        assert not second.found
+        assert first.how == hand.how
+        np.testing.assert_array_equal(first.joints_mm, hand.joints_mm)
+
+
+class _Blind(Detector):
+    """Sees a hand in every tenth frame alone, those in which one place is checked."""
+
+    def __init__(self, session: object) -> None:
+        super().__init__(session)
+        self.seen: dict[bytes, int] = {}
+
+    def detect(self, depth_mm: DepthMm, camera: Camera, least: float = 0.1) -> list[Detection]:
+        number = self.seen.setdefault(depth_mm[::9, ::9].tobytes(), len(self.seen))
+        return super().detect(depth_mm, camera, least) if number % 10 == 0 else []

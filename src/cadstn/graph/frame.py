@@ -7,13 +7,14 @@ the loop carries:
     again      (1,) whether a followed hand is in its second run
     place      (1,) of the hand that the next run is of
     left       (1,) runs that may still be made
+    spent      (P,) runs in which each place's hand was followed
     track, memory, centre   of the next run
     job        (7,) of a candidate: place, score, wait if refused, direction
     candidates (8, 7) place, score, direction, whether it may still be tried; the best first
     refused    (R, 5) see `cadstn.graph.track.Remembered`
     seen       (P,) whether a hand was found for each place
     rows, memories, hands   (P, ...) of those
-    detected   (1,) whether the detector has run
+    checked    (1,) whether a detection was due, or no hand followed when the detector ran
 """
 
 from __future__ import annotations
@@ -61,6 +62,7 @@ def observed(
         **_next_followed(g, parts, before, g.constant([-1], LONG), g.constant([DETECT], LONG)),
         "again": g.constant([False], BOOL),
         "left": g.constant([source.MOST_RUNS * hands], LONG),
+        "spent": g.constant([0] * hands, LONG),
         "job": g.constant([0.0] * 7, DOUBLE),
         "candidates": g.constant([[0.0] * 7] * _MOST_FOUND, DOUBLE),
         "refused": before.refused,
@@ -68,7 +70,7 @@ def observed(
         "rows": before.rows,
         "memories": before.memories,
         "hands": g.constant([[math.nan] * sum(parts.hand)] * hands, FLOAT),
-        "detected": g.constant([False], BOOL),
+        "checked": g.constant([False], BOOL),
     }
 
     def body(c: Carried) -> tuple[Value, Carried]:
@@ -97,7 +99,7 @@ def observed(
         g.where(column, c["rows"], lost),
         g.where(column, c["memories"], 0.0),
         c["refused"],
-        g.where(c["detected"], 0.0, before.age + 1.0),
+        g.where(c["checked"], 0.0, before.age + 1.0),
     )
     return seen, g.where(column, c["hands"], math.nan), after
 
@@ -136,7 +138,9 @@ def _advanced(g: Graph, parts: Parts, before: Remembered, phase: Value, c: Carri
 
 def _acquired(g: Graph, parts: Parts, scene: Scene, before: Remembered, c: Carried) -> Carried:
     """The next candidate for a free place, see `_acquire`; the detector first, if it is due."""
-    c = g.branch(c["phase"].equals(DETECT), lambda: _detected(g, parts, scene, c), lambda: dict(c))
+    c = g.branch(
+        c["phase"].equals(DETECT), lambda: _detected(g, parts, scene, before, c), lambda: dict(c)
+    )
     center, score, direction, alive = c["candidates"].split(3, 1, 2, 1, axis=1)
     refused, wait = c["refused"].split(3, 2, axis=1)
     apart = center.reshape(-1, 1, 3) - refused.reshape(1, -1, 3)
@@ -148,14 +152,15 @@ def _acquired(g: Graph, parts: Parts, scene: Scene, before: Remembered, c: Carri
     waiting, begun_with = waits.split(1, 1, axis=1)
     usable = ((alive > 0.0) & ~(waiting > 0.0)).reshape(-1)
     free = ~c["seen"]
-    go = usable.any() & free.any() & (c["left"] >= 1)
     k = usable.first()
+    here = center.take(k).reshape(3)
+    place = place_of(g, before.rows, c["seen"], here, None, parts)
+    spent = c["spent"].take(place)
+    go = usable.any() & free.any() & (c["left"] >= 1) & (spent < source.MOST_RUNS)
     count = g.op("Shape", c["refused"], dtype=LONG, start=0, end=1).reshape()
     number = g.op("Range", g.constant(0, LONG), count, g.constant(1, LONG))
     kept = ~(number.equals(known.take(k)) & go)
-    begin = c["left"] >= source.MOST_RUNS
-    here = center.take(k).reshape(3)
-    place = place_of(g, before.rows, c["seen"], here, None, parts)
+    begin = (c["left"] >= source.MOST_RUNS) & (spent < 1)
     old = unpacked(before.rows.take(place).reshape(-1), parts.bones)
     view = View(*(g.where(begin, a, b) for a, b in zip(identity_view(g), old.view, strict=True)))
     phase = g.where(begin, g.constant([BEGIN], LONG), SETTLE)
@@ -176,13 +181,14 @@ def _acquired(g: Graph, parts: Parts, scene: Scene, before: Remembered, c: Carri
     }
 
 
-def _detected(g: Graph, parts: Parts, scene: Scene, c: Carried) -> Carried:
+def _detected(g: Graph, parts: Parts, scene: Scene, before: Remembered, c: Carried) -> Carried:
     """Run the detector: candidates, and the doubts of hands that it does not see."""
     score, center, direction, valid = _found(g, parts, scene)
     gap = c["rows"].take([0, 1, 2], axis=1).reshape(-1, 1, 3) - center.reshape(1, -1, 3)
     away = length(g, gap, 2)
     near = ((away < source._APART_MM) & valid).any(1).reshape(-1, 1)
-    doubts = g.where(near, 0.0, c["rows"] + 1.0)
+    due = before.age + 1.0 >= float(DETECT_EVERY)
+    doubts = g.where(near, 0.0, c["rows"] + due.cast(DOUBLE))
     rows = g.where(_column(g, parts, doubts_at(parts.bones)), doubts, c["rows"])
     certain = rows.take(doubts_at(parts.bones), axis=1) <= float(source._MOST_DOUBTS)
     seen = c["seen"] & certain
@@ -201,7 +207,7 @@ def _detected(g: Graph, parts: Parts, scene: Scene, c: Carried) -> Carried:
         "refused": c["refused"] + g.constant([0.0, 0.0, 0.0, -1.0, 0.0], DOUBLE),
         "seen": seen,
         "rows": rows,
-        "detected": g.constant([True], BOOL),
+        "checked": due | ~c["seen"].any(),
     }
 
 

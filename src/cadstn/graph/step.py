@@ -128,7 +128,8 @@ def run(g: Graph, parts: Parts, scene: Scene, before: Value, c: Carried) -> Carr
         lambda: _tried_again(g, parts, track, c, seen, begin, jumped),
         lambda: {name: c[name] for name in ("track", "memory", "center")},
     )
-    mine = g.constant(list(range(parts.hands)), LONG).equals(c["place"]) & success
+    places = g.constant(list(range(parts.hands)), LONG)
+    mine = places.equals(c["place"]) & success
     column = mine.reshape(parts.hands, 1)
     refused = g.op("Compress", _refusal(g, c["job"]), settle & ~ok, axis=0)
     side = g.where(seen.after.left_logit > 0.0, g.constant([2.0], DOUBLE), 1.0)
@@ -141,6 +142,7 @@ def run(g: Graph, parts: Parts, scene: Scene, before: Value, c: Carried) -> Carr
             begin, place_of(g, before, c["seen"], c["job"].take([0, 1, 2]), side, parts), c["place"]
         ),
         "left": c["left"] - 1,
+        "spent": c["spent"] + (places.equals(c["place"]) & follow).cast(LONG),
         "refused": g.cat(c["refused"], refused),
         "seen": c["seen"] | mine,
         "rows": g.where(column, row, c["rows"]),

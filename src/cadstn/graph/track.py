@@ -112,7 +112,7 @@ class Remembered(NamedTuple):
         rows: (P, row) float64 tracks.
         memories: (P, memory) float32.
         refused: (R, 5) float64: x, y, z, wait, begun_with.
-        age: (1,) frames since the last detection.
+        age: (1,) see `cadstn.tracking.hand.State`.
     """
 
     rows: Value

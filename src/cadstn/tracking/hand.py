@@ -104,7 +104,7 @@ class Track(NamedTuple):
     frames: int = 0  # since the memory began
     bones: Bones | None = None  # what is known of the hand's size
     moved_mm: NDArray[np.float64] | None = None  # (K, 3) what the fit moved the last joints by
-    doubts: int = 0  # detections in a row that did not see it
+    doubts: int = 0  # detections in a row, of those that were due, that did not see it
     side: str = "unknown"  # of the hand that is or was here
     # (3,) where the hand was that is lost, None once it is lost for longer than `REMEMBERED`
     last_mm: NDArray[np.float64] | None = None
@@ -152,7 +152,7 @@ class State(NamedTuple):
     Attributes:
         tracks: one a hand that can be followed.
         detect_every: frames between two detections while all are.
-        age: frames since the last detection.
+        age: frames since the last detection that was due, or found no hand followed.
         refused: places that were no hand.
         camera: that took the last frame; places mean nothing to another.
         hands: of the last frame, none before the first.
@@ -209,6 +209,13 @@ class Tried(NamedTuple):
     runs: int = 0  # of the network that it took
     reason: str = ""  # why there is none
     evidence: Evidence | None = None  # what of it was not enough
+
+
+def apart_mm(one: NDArray[np.float64] | None, other: NDArray[np.float64] | None) -> float:
+    """Distance of two places (3,) mm; infinite where one is not known."""
+    if one is None or other is None:
+        return float("inf")
+    return math.dist(one.tolist(), other.tolist())
 
 
 def as_frame(

@@ -7,7 +7,6 @@ millimetres, bone lengths, fit to the depth.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -26,10 +25,20 @@ from cadstn.tracking.canonical import (
 from cadstn.tracking.decision import AGAIN, AGAIN_MM, MORE, Evidence
 from cadstn.tracking.detector import Detection
 from cadstn.tracking.fit import fit_hand
-from cadstn.tracking.hand import Frame, Hand, Refused, Seen, State, Track, Tried, lost_hand
+from cadstn.tracking.hand import (
+    Frame,
+    Hand,
+    Refused,
+    Seen,
+    State,
+    Track,
+    Tried,
+    apart_mm,
+    lost_hand,
+)
 from cadstn.tracking.holes import without_filled
 from cadstn.tracking.network import Network
-from cadstn.tracking.prediction import Prediction, predict, remember
+from cadstn.tracking.prediction import Prediction, evidence_of, predict, remember
 from cadstn.tracking.support import surface_support
 
 MOST_RUNS = 2
@@ -72,13 +81,14 @@ def observe(network: Network, state: State, frame: Frame) -> tuple[tuple[Hand, .
     frame, state = frame._replace(depth_mm=depth_mm), state._replace(holes=holes)
     followed = [_follow(network, track, frame) for track in state.tracks]
     seen = [tried.seen for tried in followed]
-    age, refused = state.age + 1, state.refused  # age: frames since the detector ran
-    if network.detector is not None and (None in seen or age >= state.detect_every):
+    age, refused = state.age + 1, state.refused
+    due = age >= state.detect_every
+    if network.detector is not None and (None in seen or due):
+        age = 0 if due or not any(seen) else age
         found = network.detector.detect(frame.depth_mm, frame.camera, _CANDIDATE)
-        seen = [None if one is None else _checked(*one, found) for one in seen]
-        left = MOST_RUNS * len(seen) - sum(tried.runs for tried in followed)
-        seen, refused = _acquire(network, state, frame, seen, found, left)
-        age = 0
+        seen = [None if one is None else _checked(*one, found, due) for one in seen]
+        spent = [tried.runs for tried in followed]
+        seen, refused = _acquire(network, state, frame, seen, found, spent)
     seen = _apart(seen)
     hands, tracks = [], []
     for one, track in zip(seen, state.tracks, strict=True):
@@ -107,30 +117,34 @@ def _acquire(
     frame: Frame,
     seen: Sequence[Seen | None],
     found: list[Detection],
-    left: int,
+    spent: Sequence[int],
 ) -> tuple[list[Seen | None], tuple[Refused, ...]]:
-    """Fill free places with detected hands, the best first, in `left` network runs at most."""
+    """Fill free places with detected hands, the best first; ``spent`` runs each place has had."""
     seen, refused = list(seen), [one.waited() for one in state.refused]
+    left = MOST_RUNS * len(seen) - sum(spent)
     for detection in _candidates(found, seen):
         free = [k for k, one in enumerate(seen) if one is None]
-        if not free or left < 1:
+        if not free:
             break
         known = next((r for r in refused if r.is_at(detection.center_mm)), None)
         if known is not None and known.wait > 0:
             continue
-        if left < MOST_RUNS:  # too few runs to read both mirrored views: begin with the view before
-            place = _place(free, state.tracks, detection, None)
+        place = _place(free, state.tracks, detection, None)
+        # As if it were the only place, so that its hand is the same whatever other places see.
+        most = min(left, MOST_RUNS - spent[place])
+        if most < 1:
+            break
+        if most < MOST_RUNS:  # too few runs to read both mirrored views: begin with the view before
             before, center_mm, runs = state.tracks[place], detection.center_mm, 0
             track = before.begun(network, before.view)
         else:
             track, center_mm, runs = _begun(network, frame, detection)
             side = "left" if track.view.left_logit > 0 else "right"
             place = _place(free, state.tracks, detection, side)
-        near = _away(state.tracks[place].place_mm, detection.center_mm) < AGAIN_MM
+        near = apart_mm(state.tracks[place].place_mm, detection.center_mm) < AGAIN_MM
         first = all(one is None for one in seen)
         least = AGAIN if near else 0.0 if first else MORE
-        most = min(left, MOST_RUNS) - runs
-        tried = _settle(network, track, frame, center_mm, detection.score, most, least)
+        tried = _settle(network, track, frame, center_mm, detection.score, most - runs, least)
         left -= runs + tried.runs
         refused = [one for one in refused if one is not known]
         if tried.seen is not None:
@@ -150,8 +164,8 @@ def _place(
     """
 
     def rank(k: int) -> float:
-        away_mm = min(_away(tracks[k].center_mm, detection.center_mm), AGAIN_MM)
-        last_mm = min(_away(tracks[k].place_mm, detection.center_mm), AGAIN_MM)
+        away_mm = min(apart_mm(tracks[k].center_mm, detection.center_mm), AGAIN_MM)
+        last_mm = min(apart_mm(tracks[k].place_mm, detection.center_mm), AGAIN_MM)
         return away_mm + (side is not None and tracks[k].side != side) + last_mm / (2 * AGAIN_MM)
 
     return min(free, key=rank)
@@ -188,7 +202,7 @@ def _begun(
 def _candidates(found: list[Detection], seen: Sequence[Seen | None]) -> list[Detection]:
     """Detections that may be a hand that is not followed yet, the best first."""
     taken = [one[1].center_mm for one in seen if one is not None]
-    some = [one for one in found if all(_away(one.center_mm, t) > _APART_MM for t in taken)]
+    some = [one for one in found if all(apart_mm(one.center_mm, t) > _APART_MM for t in taken)]
     nearest = min((float(one.center_mm[2]) for one in some), default=0.0)
     some.sort(key=lambda d: -d.score * np.exp(-(d.center_mm[2] - nearest) / _BEHIND_MM))
     return some
@@ -219,7 +233,7 @@ def _settle(
         seen = predict(network, track, crop)
         # Of a badly placed cube the network is unsure: what counts for a new hand is the last run.
         last = runs == most or _placed(network, track, seen)
-        evidence = _evidence(seen, score) if last else None
+        evidence = evidence_of(seen, score) if last else None
         sure = evidence is None or network.wants.decision.log_odds(evidence) >= least
         reason, support = _refusal(seen, frame, evidence, sure)
         if reason:
@@ -256,15 +270,7 @@ def _placed(network: Network, track: Track, seen: Prediction) -> bool:
     if not track.frames and seen.after.transform != seen.view.transform:
         return False
     center_mm = network.center_of(seen.joints_mm)
-    return _away(center_mm, seen.crop.center_xyz_mm) < _WELL_PLACED_MM
-
-
-def _evidence(seen: Prediction, score: float | None) -> Evidence | None:
-    """What is known of a new place; None of a hand that is followed, or without a presence."""
-    if score is None or seen.out.presence is None or seen.out.error_scale is None:
-        return None
-    scale_mm = float(seen.out.error_scale[0].mean()) * seen.crop.cube_mm / 2
-    return Evidence(score, float(seen.out.presence[0]), scale_mm)
+    return apart_mm(center_mm, seen.crop.center_xyz_mm) < _WELL_PLACED_MM
 
 
 def _refusal(
@@ -313,10 +319,10 @@ def _hand(
     return hand, after._replace(bones=bones, side=side)
 
 
-def _checked(hand: Hand, track: Track, found: list[Detection]) -> Seen | None:
-    """A followed hand, unless the detector has not seen it for some time."""
-    near = any(_away(one.center_mm, track.center_mm) < _APART_MM for one in found)
-    doubts = 0 if near else track.doubts + 1
+def _checked(hand: Hand, track: Track, found: list[Detection], due: bool) -> Seen | None:
+    """A followed hand, unless several detections that were due have missed it."""
+    near = any(apart_mm(one.center_mm, track.center_mm) < _APART_MM for one in found)
+    doubts = 0 if near else track.doubts + due
     return None if doubts > _MOST_DOUBTS else (hand, track._replace(doubts=doubts))
 
 
@@ -327,7 +333,7 @@ def _apart(seen: Sequence[Seen | None]) -> list[Seen | None]:
     for place, k in enumerate(order):
         for earlier in order[:place]:
             one, other = out[k], out[earlier]
-            if one and other and _away(one[1].center_mm, other[1].center_mm) < _SAME_MM:
+            if one and other and apart_mm(one[1].center_mm, other[1].center_mm) < _SAME_MM:
                 out[k] = None
                 break
     return out
@@ -341,9 +347,3 @@ def _jumped(seen: Prediction, track: Track) -> bool:
     away = seen.out.spatial[0] - expected
     mean = np.sqrt((away * away).sum(1)).sum() / len(away)
     return bool(mean * seen.crop.cube_mm / 2 > _CUT_MM)
-
-
-def _away(one: NDArray[np.float64] | None, other: NDArray[np.float64] | None) -> float:
-    if one is None or other is None:
-        return float("inf")
-    return math.dist(one.tolist(), other.tolist())

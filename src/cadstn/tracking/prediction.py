@@ -16,6 +16,7 @@ from cadstn.tracking.canonical import (
     transformed_memory,
     updated_view,
 )
+from cadstn.tracking.decision import Evidence
 from cadstn.tracking.hand import Track
 from cadstn.tracking.network import Network, Step
 
@@ -53,3 +54,16 @@ def remember(network: Network, track: Track, seen: Prediction) -> Track:
         view=seen.after,
         frames=track.frames + 1,
     )
+
+
+def evidence_of(seen: Prediction, score: float | None) -> Evidence | None:
+    """What is known of a new place; None of a hand that is followed, or without a presence.
+
+    Args:
+        seen: what the network predicts there.
+        score: the detector's; None of a hand that is followed.
+    """
+    if score is None or seen.out.presence is None or seen.out.error_scale is None:
+        return None
+    scale_mm = float(seen.out.error_scale[0].mean()) * seen.crop.cube_mm / 2
+    return Evidence(score, float(seen.out.presence[0]), scale_mm)
