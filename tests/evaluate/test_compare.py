@@ -333,7 +333,8 @@ def test_parts_of_a_recording_are_compared_on_their_frames(tmp_path: Path) -> No
     index = np.arange(20, 110)
     np.savez(tmp_path / "truth.npz", joints_xyz_mm=truth, cuts=[50], skeleton="icvl16")
     for name, rows in (("a", index), ("b", index), ("late", index + 1), ("whole", np.arange(120))):
-        np.savez(tmp_path / f"{name}.npz", joints_xyz_mm=truth[rows] + 1.0, frame_index=rows)
+        joints = truth[rows] + 1.0
+        np.savez(tmp_path / f"{name}.npz", joints_xyz_mm=joints, frame_index=rows, frame_count=120)
 
     def comparison(*names: str) -> Comparison:
         sources = [parse_source(str(tmp_path / f"{name}.npz")) for name in names]
@@ -346,6 +347,11 @@ def test_parts_of_a_recording_are_compared_on_their_frames(tmp_path: Path) -> No
     for names in (("a", "late"), ("a", "whole"), ("whole", "a")):
         with pytest.raises(CadstnError, match="holds other frames of the recording than another"):
             comparison(*names)
+    # Against a truth of just as many frames, files of other ones are not taken row by row.
+    np.savez(tmp_path / "truth.npz", joints_xyz_mm=truth[index])
+    assert comparison("a", "b").entries[0].scores.mean_error_mm == pytest.approx(3**0.5)
+    with pytest.raises(CadstnError, match=r"late\.npz: holds other frames of the recording than"):
+        comparison("a", "late")
 
 
 def test_the_truths_own_figures_are_those_of_the_truth() -> None:

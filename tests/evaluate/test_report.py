@@ -162,7 +162,7 @@ def test_a_part_of_a_recording_is_scored_on_its_own_frames(tmp_path: Path) -> No
     truth[10:] += np.array([200.0, 0, 0])  # a second shot
     index = np.arange(3, 18, 2)
     pred = truth[index] + np.array([0, 0, 2.0])
-    np.savez(tmp_path / "part.npz", joints_xyz_mm=pred, frame_index=index)
+    np.savez(tmp_path / "part.npz", joints_xyz_mm=pred, frame_index=index, frame_count=20)
     np.savez(tmp_path / "truth.npz", joints_xyz_mm=truth, cuts=[10])
     scores, text = score_files(tmp_path / "part.npz", tmp_path / "truth.npz")
     assert scores.mean_error_mm == pytest.approx(2)
@@ -173,11 +173,56 @@ def test_a_part_of_a_recording_is_scored_on_its_own_frames(tmp_path: Path) -> No
     scores, _ = score_files(tmp_path / "part.npz", tmp_path / "true_part.npz")
     assert scores.mean_error_mm == pytest.approx(2)
     # Frames that were left out break a shot; one step throughout does not.
-    np.savez(tmp_path / "holed.npz", joints_xyz_mm=truth[[0, 1, 5, 6]], frame_index=[0, 1, 5, 6])
+    holed = [0, 1, 5, 6]
+    np.savez(tmp_path / "holed.npz", joints_xyz_mm=truth[holed], frame_index=holed, frame_count=20)
     assert score_files(tmp_path / "holed.npz", tmp_path / "truth.npz")[0].cuts == (2,)
     first = tmp_path / "first.npz"
     np.savez(first, joints_xyz_mm=truth[:6], frame_index=np.arange(6))
     assert "only the first 6 of 20 frames" in score_files(first, tmp_path / "truth.npz")[1]
+
+
+def test_a_truth_without_indices_is_the_whole_or_the_same_frames(tmp_path: Path) -> None:
+    truth = hand(20)
+    index = np.arange(3, 9)
+    part, mine, none = (tmp_path / f"{name}.npz" for name in ("part", "mine", "none"))
+    np.savez(part, joints_xyz_mm=truth[index] + 1.0, frame_index=index, frame_count=20)
+    for rows in (index, np.arange(20)):
+        scores, text = score_files(part, npz_of(tmp_path, "truth.npz", truth[rows]))
+        assert scores.mean_error_mm == pytest.approx(3**0.5, abs=1e-4)
+        assert ("note: only 6 of 20" in text) == (len(rows) == 20)
+    # Neither the whole nor these: the rows from 3 on, or those of something longer.
+    words = (
+        r"part\.npz: holds frames 3 to 8 .* of a recording of 20, where .*truth\.npz holds {} "
+        "frames without a frame_index; give the truth of the whole recording, or of these"
+    )
+    for other in (truth[3:], np.concatenate([truth, truth])):
+        with pytest.raises(CadstnError, match=words.format(len(other))):
+            score_files(part, npz_of(tmp_path, "truth.npz", other))
+    # Without its length the whole is not known from a part; first frames need none.
+    np.savez(none, joints_xyz_mm=truth[index], frame_index=index)
+    with pytest.raises(CadstnError, match=r"of unknown length, .*; track again or add its frame_c"):
+        score_files(none, npz_of(tmp_path, "truth.npz", truth))
+    # Frames left out of all arrays, or of the joints alone, and of the truth likewise.
+    keep = np.arange(20) % 4 != 1
+    for numbers in (np.flatnonzero(keep), np.arange(20)):
+        np.savez(mine, joints_xyz_mm=truth[keep] + 1.0, frame_index=numbers, frame_count=20)
+        scores, _ = score_files(mine, npz_of(tmp_path, "truth.npz", truth[keep]))
+        assert (scores.frames, scores.of) == (15, 15)
+        assert scores.mean_error_mm == pytest.approx(3**0.5, abs=1e-4)
+    # A truth with more indices than joints is no different.
+    np.savez(tmp_path / "cut.npz", joints_xyz_mm=truth[index], frame_index=np.arange(20))
+    assert score_files(part, tmp_path / "cut.npz")[0].mean_error_mm == pytest.approx(3**0.5)
+    np.savez(part, joints_xyz_mm=truth[:4], frame_index=np.arange(4))
+    with pytest.raises(CadstnError, match=r"cut\.npz: holds 6 frames and the indices of 20"):
+        score_files(part, tmp_path / "cut.npz")
+
+
+@pytest.mark.parametrize("count", [4, 0, -1, [9, 9], 9.0])
+def test_a_frame_count_that_is_none(tmp_path: Path, count: Any) -> None:
+    joints, index = hand(3), np.arange(2, 5)
+    np.savez(tmp_path / "a.npz", joints_xyz_mm=joints, frame_index=index, frame_count=count)
+    with pytest.raises(CadstnError, match=r"a\.npz: its frame_count is no number of frames"):
+        score_files(tmp_path / "a.npz", npz_of(tmp_path, "truth.npz", hand(9)))
 
 
 @pytest.mark.parametrize(
@@ -185,7 +230,7 @@ def test_a_part_of_a_recording_is_scored_on_its_own_frames(tmp_path: Path) -> No
     [
         (
             [0, 1, 9],
-            "holds frame 9 .*truth.npz holds 0 to 8; give the truth of the w",
+            "holds frames 0 to 9 .*truth.npz holds 9 frames without a frame_index; track again",
         ),
         ([0, 1], "holds 3 frames and the indices of 2; give one index a frame"),
         ([0, 2, 2], "is no increasing indices from 0"),

@@ -149,6 +149,8 @@ def test_a_part_of_a_recording(frames: list[Frame], tmp_path: Path) -> None:
         assert arrays["frames"].tolist() == ["1.png", "4.png", "7.png"]
         assert arrays["frame_index"].tolist() == [1, 4, 7]
         assert arrays["frame_index"].dtype == np.int64
+        assert arrays["frame_count"].dtype == np.int64
+        assert arrays["frame_count"] == 9
         np.testing.assert_allclose(arrays["time_s"], [0, 0.1, 0.2])
     beyond = run("track", path, "--camera", NUMBERS, "--out", out, "--start", 90)
     assert "no frame from 90 to 9" in str(beyond.exception)
@@ -167,7 +169,9 @@ def test_a_part_keeps_its_truth_and_cuts() -> None:
 
     cut = part_of(replace(whole, cuts=(12, 13, 30)), 10, 40, 4)
     assert cut.cuts == (1, 5)  # frames 14 and 30
-    assert part_of(cut, 1, 4, 2).frame_index == (14, 22)
+    again = part_of(cut, 1, 4, 2)
+    assert again.frame_index == (14, 22)
+    assert again.frame_count == len(whole)
 
 
 def test_many_bad_frames_are_summed_up(frames: list[Frame], tmp_path: Path) -> None:

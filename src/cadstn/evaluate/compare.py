@@ -6,8 +6,10 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cadstn.errors import CadstnError, printable
 from cadstn.evaluate.checks import FORMATS, Format
@@ -17,6 +19,7 @@ from cadstn.evaluate.pairs import (
     JointsFile,
     check_pair,
     named_rows,
+    numbered,
     read_joints,
     rules_of_truth,
     take_rows,
@@ -174,17 +177,29 @@ def _same_frames(
     """The rows of the truth that all predictions are of; all rows if they hold its first ones."""
     rows = [named_rows(pred, truth) for pred in preds]
     chosen = next((some for some in rows if some is not None), None)
-    if chosen is None:
-        return truth, rules
-    for some, pred in zip(rows, preds, strict=True):
-        if some is None or not np.array_equal(some, chosen):
+    # Files as long as the truth are taken row by row, whichever frames they number.
+    known = [pred.notes.get("frame_index") if numbered(pred) else None for pred in preds]
+    first = next((index for index in known if index is not None), None)
+    for some, index, pred in zip(rows, known, preds, strict=True):
+        if chosen is not None:
+            same = some is not None and np.array_equal(some, chosen)
+        else:
+            same = index is None or first is None or _begin_alike(index, first)
+        if not same:
             raise CadstnError(
                 "holds other frames of the recording than another file",
                 where=pred.path,
                 hint="compare predictions of the same frames: of one --start, --end and --every",
             )
+    if chosen is None:
+        return truth, rules
     truth, cuts = take_rows(truth, chosen, rules.cuts)
     return truth, replace(rules, cuts=cuts)
+
+
+def _begin_alike(one: NDArray[np.integer[Any]], other: NDArray[np.integer[Any]]) -> bool:
+    count = min(len(one), len(other))
+    return np.array_equal(one[:count], other[:count])
 
 
 def make_entry(

@@ -36,14 +36,7 @@ def read_joints(
     xyz_mm = load_predictions(path, rules, fmt)
     if Path(path).suffix != ".npz":
         return JointsFile(path, xyz_mm, {}, fmt)
-    notes = read_npz_notes(path)
-    if len(notes.get("frame_index", xyz_mm)) != len(xyz_mm):
-        raise CadstnError(
-            f"holds {len(xyz_mm)} frames and the indices of {len(notes['frame_index'])}",
-            where=path,
-            hint="give one index a frame in frame_index, or leave it out",
-        )
-    return JointsFile(path, xyz_mm, notes, None)
+    return JointsFile(path, xyz_mm, read_npz_notes(path), None)
 
 
 def rules_of_truth(truth: JointsFile, rules: Protocol) -> Protocol:
@@ -55,24 +48,46 @@ def rules_of_truth(truth: JointsFile, rules: Protocol) -> Protocol:
     return replace(rules, test_frames=frames, cuts=truth.notes["cuts"], cut_rule=rule)
 
 
+def numbered(file: JointsFile) -> bool:
+    """Whether a file has as many frames as indices of them, or no indices at all."""
+    return len(file.notes.get("frame_index", file.xyz_mm)) == len(file.xyz_mm)
+
+
 def named_rows(pred: JointsFile, truth: JointsFile) -> NDArray[np.intp] | None:
     """Find the frames of a prediction in the truth by their indices.
 
+    A truth without ``frame_index`` is either of the same frames, row by row, or of the whole
+    recording; its length tells which.
+
     Args:
-        pred: what was tracked; may hold ``frame_index``.
-        truth: may hold ``frame_index`` too; its rows are the frames from 0 where it does not.
+        pred: what was tracked; may hold ``frame_index`` and ``frame_count``.
+        truth: may hold ``frame_index`` too.
 
     Returns:
         (N,) rows of the truth; None where these are its first ones, as of every file that numbers
         no frames.
 
     Raises:
-        CadstnError: if the truth lacks one of the frames.
+        CadstnError: if the truth lacks one of the frames, its rows could be other frames, or a
+            file has another number of indices than of frames.
     """
     if "frame_index" not in pred.notes:
         return None
-    index = pred.notes["frame_index"]
-    own = truth.notes.get("frame_index", np.arange(len(truth.xyz_mm)))
+    index, frames, of = pred.notes["frame_index"], len(pred.xyz_mm), len(truth.xyz_mm)
+    both = "frame_index" in truth.notes and numbered(pred) and numbered(truth)
+    if frames == of and not both:
+        return None
+    for file in (pred, truth):
+        if not numbered(file):
+            raise CadstnError(
+                f"holds {len(file.xyz_mm)} frames and the indices of "
+                f"{len(file.notes['frame_index'])}",
+                where=file.path,
+                hint="give one index a frame in frame_index, or leave it out",
+            )
+    if "frame_index" not in truth.notes:
+        _must_be_whole(pred, truth)
+    own = truth.notes.get("frame_index", np.arange(of))
     rows = np.searchsorted(own, index)
     there = np.append(own, -1)[rows] == index
     if not there.all():
@@ -83,6 +98,25 @@ def named_rows(pred: JointsFile, truth: JointsFile) -> NDArray[np.intp] | None:
             hint="give the truth of the whole recording",
         )
     return None if (rows == np.arange(len(rows))).all() else rows
+
+
+def _must_be_whole(pred: JointsFile, truth: JointsFile) -> None:
+    """Refuse a truth that numbers no frames unless it is as long as the whole recording."""
+    index, of = pred.notes["frame_index"], len(truth.xyz_mm)
+    count = pred.notes.get("frame_count")
+    # A file of the first frames needs no count: without it, it is as one that numbers none.
+    if of == count or (count is None and index[-1] < len(index)):
+        return
+    hint = "give the truth of the whole recording, or of these frames alone"
+    if count is None:
+        hint = "track again or add its frame_count, or give the truth of these frames alone"
+    some = "unknown length" if count is None else f"{count}"
+    raise CadstnError(
+        f"holds frames {index[0]} to {index[-1]} (counted from 0) of a recording of {some}, where "
+        f"{truth.path} holds {of} frames without a frame_index",
+        where=pred.path,
+        hint=hint,
+    )
 
 
 def take_rows(

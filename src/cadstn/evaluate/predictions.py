@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cadstn.data.files import parse_numbers, read_lines
 from cadstn.errors import CadstnError, nearest_name
@@ -25,6 +26,7 @@ from cadstn.io.whole import no_file
 
 #: The array of an ``.npz`` file that holds the joints.
 NPZ_KEY = "joints_xyz_mm"
+_NOTES = ("skeleton", "centre", "joint_names", "cuts", "frame_index", "frame_count")
 
 
 def read_joints_text(path: str | os.PathLike[str], joints: int) -> FloatArray:
@@ -85,15 +87,16 @@ def read_npz_notes(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Read what an ``.npz`` file holds besides its joints.
 
     Call it on a file that `read_joints_npz` accepts. It may hold ``skeleton``, ``centre``,
-    ``joint_names`` (K names), ``cuts`` (frames that begin a new shot) and ``frame_index`` ((N,)
-    increasing indices: which frames of the whole recording it holds, counted from 0).
+    ``joint_names`` (K names), ``cuts`` (frames that begin a new shot), ``frame_index`` ((N,)
+    increasing indices: which frames of the whole recording it holds, counted from 0) and
+    ``frame_count`` (how many frames the whole recording has).
 
     Raises:
-        CadstnError: naming the file, if the cuts or indices are none.
+        CadstnError: naming the file, if the cuts, indices or count are none.
     """
     path = Path(path)
     with error_context(path):
-        arrays = load_npz(path, ("skeleton", "centre", "joint_names", "cuts", "frame_index"))
+        arrays = load_npz(path, _NOTES)
         notes: dict[str, Any] = {k: str(arrays[k]) for k in ("skeleton", "centre") if k in arrays}
         if "joint_names" in arrays:
             notes["joint_names"] = tuple(str(name) for name in arrays["joint_names"].ravel())
@@ -110,7 +113,19 @@ def read_npz_notes(path: str | os.PathLike[str]) -> dict[str, Any]:
                     hint="give the index in the whole recording of each frame, in order",
                 )
             notes["frame_index"] = index
+        if "frame_count" in arrays:
+            notes["frame_count"] = _frame_count(arrays["frame_count"], notes.get("frame_index"))
     return notes
+
+
+def _frame_count(array: NDArray[Any], index: NDArray[np.integer[Any]] | None) -> int:
+    last = 0 if index is None or not len(index) else int(index[-1])
+    if array.size != 1 or array.dtype.kind not in "iu" or array.item() <= last:
+        raise CadstnError(
+            "its frame_count is no number of frames that holds its frame_index",
+            hint="give how many frames the whole recording has, or leave it out",
+        )
+    return int(array.item())
 
 
 def load_predictions(

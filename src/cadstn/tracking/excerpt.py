@@ -15,11 +15,17 @@ class Part(Recording):
     """Some frames of a recording; made by `part_of`."""
 
     frame_index: tuple[int, ...] = ()  # of each frame in the whole recording, counted from 0
+    frame_count: int = 0  # how many frames the whole recording has
 
 
 def frame_index(recording: Recording) -> Sequence[int]:
     """Which frames of the whole recording these are, counted from 0."""
     return recording.frame_index if isinstance(recording, Part) else range(len(recording))
+
+
+def frame_count(recording: Recording) -> int:
+    """How many frames the whole recording has, of which this may be a part."""
+    return recording.frame_count if isinstance(recording, Part) else len(recording)
 
 
 def part_of(recording: Recording, start: int = 0, end: int | None = None, every: int = 1) -> Part:
@@ -67,4 +73,5 @@ def part_of(recording: Recording, start: int = 0, end: int | None = None, every:
         _read=read_part,
         times_s=None if times_s is None else times_s[start:end:every],
         frame_index=tuple(numbers[frame] for frame in kept),
+        frame_count=frame_count(recording),
     )

@@ -25,7 +25,7 @@ from cadstn.io.folder import whole_folder
 from cadstn.io.joints import write_joints_uvd
 from cadstn.io.text import csv_cell
 from cadstn.tracking import Hand, Tracker
-from cadstn.tracking.excerpt import frame_index
+from cadstn.tracking.excerpt import frame_count, frame_index
 from cadstn.tracking.hand import refusals
 from cadstn.tracking.records import Identities
 from cadstn.tracking.video import VideoFile
@@ -60,6 +60,7 @@ class Tracked:
     # where lost
     identity: NDArray[np.int64]
     frame_index: NDArray[np.int64]  # (N,) of each frame in the whole recording, counted from 0
+    frame_count: int  # how many frames the whole recording has
 
 
 def track_recording(
@@ -201,6 +202,7 @@ def _empty(recording: Recording, skeleton: Skeleton) -> Tracked:
         np.full(frames, "unknown", "U7"),
         np.full(frames, -1, np.int64),
         np.array(frame_index(recording), np.int64),
+        frame_count(recording),
     )
 
 
@@ -236,7 +238,9 @@ def _write_joints(tracked: Tracked, out: Path, stem: str) -> None:
         skeleton=np.array(tracked.skeleton.name),
         centre=np.array("found"),  # the name in the file
         frames=np.array(tracked.names),
-        frame_index=tracked.frame_index,  # by which 'cadstn score' finds the rows of the truth
+        # By these two 'cadstn score' finds the rows of the truth.
+        frame_index=tracked.frame_index,
+        frame_count=np.array(tracked.frame_count, np.int64),
     )
     with (out / f"{stem}.csv").open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
