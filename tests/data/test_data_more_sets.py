@@ -50,6 +50,7 @@ def test_hands2017_is_read_back(tmp_path: Path) -> None:
     for place, joint in enumerate([*order.split(), "index_pip", "index_dip", "index_tip"]):
         assert in_file[place] == pytest.approx(xyz[0, HAND21.index(joint)], abs=1e-4)
     assert in_file[20] == pytest.approx(xyz[0, HAND21.index("pinky_tip")], abs=1e-4)
+    assert list(find_dataset(tmp_path).labels()) == [tmp_path / hands2017.LABELS]
     result = CliRunner().invoke(cli, ["data", "check", str(tmp_path)])
     assert result.exit_code == 0, result.output
     assert "nothing missing, nothing damaged" in result.stdout
@@ -91,6 +92,7 @@ def test_dexycb_is_read_back_with_each_frames_camera(tmp_path: Path) -> None:
     )  # fmt: skip
     # The frame that was left out ends a shot.
     assert dataset.shots().tolist() == [0, 1, 2, 5, 6]
+    assert set(find_dataset(tmp_path).labels()) == set(tmp_path.rglob("labels_*.npz"))
     result = CliRunner().invoke(cli, ["data", "check", str(tmp_path)])
     assert result.exit_code == 0, result.output
 
@@ -153,6 +155,10 @@ def test_recordings_are_a_set(tmp_path: Path) -> None:
     assert HAND21.joints[train.center_joint] == "middle_mcp"
     one = open_dataset(tmp_path / "test/c", "all")
     assert (len(one), one.names[0]) == (4, "000000.png")
+    (tmp_path / "test/truth.npz").write_bytes(b"a prediction's")
+    places = ("train/a", "train/b", "test/c")
+    assert set(found.labels()) == {tmp_path / place / "truth.npz" for place in places}
+    assert list(find_dataset(tmp_path / "test/c").labels()) == [tmp_path / "test/c/truth.npz"]
     many = find_dataset(tmp_path / "train")
     assert many.splits == ("all", "a", "b")
     assert len(open_dataset(tmp_path / "train", "b")) == 4
@@ -184,6 +190,8 @@ def test_a_set_is_added_in_one_line(tmp_path: Path) -> None:
         for reader in old.values():
             register(reader)
         assert open_dataset(tmp_path, "train").name == "mine"
+        # A reader that does not name its labels keeps all files.
+        assert set(find_dataset(tmp_path).labels()) == set(tmp_path.rglob("*"))
         result = CliRunner().invoke(cli, ["data", "check", str(tmp_path)])
         assert "mine train: recordings with truth.npz" in result.stdout
         with pytest.raises(CadstnError, match="a second data set 'mine'"):

@@ -194,18 +194,45 @@ def test_labels_are_not_written_over(
     monkeypatch.setattr("cadstn.reproduce.load_predictor", none)
     data = tmp_path / "icvl"
     shutil.copytree(small_icvl, data)
-    labels = data / "Testing" / "mine.txt"
-    labels.write_text("kept")
+    labels = data / "Testing" / "test_seq_1.txt"
+    before = labels.read_text()
+    frame = next(data.rglob("*.png"))
+    (tmp_path / "frame.txt").symlink_to(frame)
+    (data / "hard.txt").hardlink_to(data / "Training" / "labels.txt")
     (tmp_path / "link.txt").symlink_to(labels)
     (tmp_path / "set").symlink_to(data)
     for given, file in (
         (data, labels), (data, tmp_path / "link.txt"), (tmp_path / "set", labels),
-        (data, data / ".." / "icvl" / "Testing" / "mine.txt"),
-        (data, tmp_path / "set" / "Testing" / "mine.txt"),
+        (data, data / ".." / "icvl" / "Testing" / "test_seq_1.txt"),
+        (data, tmp_path / "set" / "Testing" / "test_seq_1.txt"),
+        (data, data / "Training" / "labels.txt"), (data, data / "hard.txt"),
+        (data, tmp_path / "frame.txt"),
     ):  # fmt: skip
         for words in (("--out", file), ("--out", tmp_path / "new.txt", "--truth", file)):
             assert "is a file of the data set" in refused("--data", given, *words)
-    assert labels.read_text() == "kept"
+    assert labels.read_text() == before
+
+
+@pytest.mark.parametrize("kind", ["txt", "npz"])
+def test_earlier_predictions_in_the_folder_of_a_set_are_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """As of ``--data . --out out/p.npz --truth out/truth.npz``, given twice."""
+    depth = [np.full((240, 320), 500, np.uint16)] * 2
+    truth = np.random.default_rng(0).normal((0, 0, 500), 30, (2, 21, 3))
+    write_recording(tmp_path / "set" / "a", depth, icvl.CAMERA, truth_xyz_mm=truth, skeleton=HAND21)
+    echo = Echo(HAND21)
+    monkeypatch.setattr("cadstn.reproduce.load_predictor", lambda *args: echo)
+    out, written = (tmp_path / "set" / "out" / f"{name}.{kind}" for name in ("p", "truth"))
+    words = ["predict", "--data", tmp_path / "set", "--split", "all", "--center", "truth"]
+    words += ["--out", out, "--truth", written]
+    for _ in range(2):
+        done = CliRunner().invoke(cli, list(map(str, words)), catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+        assert done.output.count("wrote") == 1
+    kept = tmp_path / "set" / "a" / "truth.npz"
+    message = refused("--data", tmp_path / "set", "--split", "all", "--out", out, "--truth", kept)
+    assert "truth.npz: is a file of the data set, which would be overwritten; give ano" in message
 
 
 def test_text_of_several_cameras_is_refused_before_the_prediction(

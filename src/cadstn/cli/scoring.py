@@ -15,7 +15,6 @@ from cadstn.cli.shared import AS_JSON, DEVICE, SETTINGS, device_of, echo, given_
 from cadstn.errors import CadstnError, library, printable
 
 if TYPE_CHECKING:
-    from cadstn.data import Dataset
     from cadstn.evaluate import Format
 
 _FORMAT = click.Choice(["uvd", "xyz"])
@@ -221,7 +220,7 @@ def predict(
         if path is not None:
             check_writable(path, dataset)
             keep_inputs(path, [run])
-            _keep_labels(path, data, dataset)
+            _keep_labels(path, data)
     predictor = load_predictor(run, network, device_of(device))
     chosen = predictor.clip if window is None else window
     with click.progressbar(length=len(dataset), label="predicting", file=sys.stderr) as bar:
@@ -245,18 +244,22 @@ def predict(
     echo(f"wrote {out}" + (f" and {truth}" if truth else ""))
 
 
-def _keep_labels(out: Path, data: Path, dataset: Dataset) -> None:
-    """Refuse to write over a file of a data set, by any of its names."""
+def _keep_labels(out: Path, data: Path) -> None:
+    """Refuse to write over a file that a data set reads, by any of its names."""
     from cadstn.data import find_dataset
 
-    folders = {data, find_dataset(data).root, dataset.folder}
-    inside = {f(folder) for folder in folders for f in (os.path.abspath, os.path.realpath)}
-    names = [Path(os.path.abspath(out)), Path(os.path.realpath(out))]
-    if out.exists() and any(name.is_relative_to(folder) for name in names for folder in inside):
+    if not out.exists():
+        return
+    found, target = find_dataset(data), Path(os.path.realpath(out))
+    # Joints are written as text or .npz: whatever else a name leads to is a frame or a camera.
+    other = target.suffix not in (".txt", ".npz")
+    if (other and target.is_relative_to(os.path.realpath(found.root))) or any(
+        file.exists() and file.samefile(out) for file in found.labels()
+    ):
         raise CadstnError(
             "is a file of the data set, which would be overwritten",
             where=out,
-            hint="give a name outside its folder",
+            hint="give another name",
         )
 
 

@@ -63,4 +63,4 @@ def read_labels(file: Path) -> tuple[list[str], Joints]:
     return [name for name, _, _ in parts], table.reshape(-1, 21, 3)[:, IN_FILE]
 
 
-READER = Reader("hands2017", LABELS, find, open_hands2017)
+READER = Reader("hands2017", LABELS, find, open_hands2017, labels=lambda root: [root / LABELS])

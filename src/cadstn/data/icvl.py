@@ -207,4 +207,10 @@ def write_labels(file: Path, names: list[str], joints_uvd: Joints) -> None:
     write_text(file, "".join(f"{name} {numbers}\n" for name, numbers in lines))
 
 
-READER = Reader("icvl", "Training/labels.txt or train.txt", find, open_icvl)
+def label_files(root: Path) -> list[Path]:
+    """Label files of the splits that are there."""
+    layouts = [find_layout(root, split) for split in LAYOUTS]
+    return [root / file for layout in layouts if layout for file in layout.labels]
+
+
+READER = Reader("icvl", "Training/labels.txt or train.txt", find, open_icvl, labels=label_files)

@@ -118,6 +118,14 @@ def _recordings(folder: Path) -> list[Path]:
     return sorted(entry for entry in folder.iterdir() if _is_recording(entry))
 
 
+def label_files(root: Path) -> list[Path]:
+    """Each recording's ``truth.npz``."""
+    alone = [root] if _is_recording(root) else []
+    parts = (_recordings(folder) for folder in (root, root / "train", root / "test"))
+    return [folder / _TRUTH for folder in sum(parts, alone)]
+
+
 READER = Reader(
-    "recordings", "camera.json, PNGs and truth.npz", find, open_recordings, folds, whole
-)
+    "recordings", "camera.json, PNGs and truth.npz", find, open_recordings, folds, whole,
+    label_files,
+)  # fmt: skip

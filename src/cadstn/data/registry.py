@@ -5,7 +5,7 @@ To add a set: write a module that defines a `Reader`, and register it in `cadstn
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,11 @@ def undivided(splits: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(split for split in splits if "-" not in split)
 
 
+def every_file(root: Path) -> Iterable[Path]:
+    """All that a folder holds, at any depth."""
+    return root.rglob("*")
+
+
 @dataclass(frozen=True)
 class Reader:
     """How one set is found and opened."""
@@ -39,6 +44,8 @@ class Reader:
     folds: Callable[[tuple[str, ...]], Pairs] = train_and_test
     # gives the splits that hold every frame once
     whole: Callable[[tuple[str, ...]], tuple[str, ...]] = undivided
+    # gives the files of labels in a folder itself, of all splits; nothing is written over them
+    labels: Callable[[Path], Iterable[Path]] = every_file
 
 
 READERS: dict[str, Reader] = {}
