@@ -294,14 +294,34 @@ def test_which_file_is_the_truth(tmp_path: Path) -> None:
         return [entry.name for entry in found.entries]
 
     assert names(here["a"], here["groundtruth"]) == ["a"]
-    # With a name, or with a truth that is given, it is a prediction.
+    # With a name it is a prediction; without, a copy of the truth would be a method with 0 mm.
     assert names(here["a"], f"ours={here['truth']}") == ["a", "ours"]
-    assert names(here["a"], here["truth"], given=here["groundtruth"]) == ["a", "truth"]
+    assert names(here["a"], f"ours={here['truth']}", given=here["groundtruth"]) == ["a", "ours"]
+    assert names(here["a"], here["truth"], given=here["groundtruth"]) == ["a"]
     assert names(here["a"], here["groundtruth"], given=here["groundtruth"]) == ["a"]
+    assert names(here["a"], there["groundtruth"], given=here["groundtruth"]) == ["a"]
+    with pytest.raises(CadstnError, match=r"no file of predictions; .* as NAME=FILE if called"):
+        names(here["truth"], given=here["groundtruth"])
     with pytest.raises(CadstnError, match=r"truth\.txt: a second file of truth beside .*; choo"):
         names(here["a"], here["groundtruth"], here["truth"])
     with pytest.raises(CadstnError, match="a second file of truth"):
         names(here["a"], here["groundtruth"], there["groundtruth"])
+
+
+def test_files_left_out_are_named(tmp_path: Path) -> None:
+    truth = toy().truth_xyz_mm
+    (tmp_path / "other").mkdir()
+    true = written(tmp_path / "other", groundtruth=truth)["groundtruth"]
+    files = [*written(tmp_path, groundtruth=truth, a=truth + 3.0).values(), tmp_path / "truth.npz"]
+    np.savez(files[-1], joints_xyz_mm=truth)
+    words = ["compare", "--set", "icvl", "--truth", str(true), str(true), *map(str, files)]
+    done = CliRunner().invoke(cli, words, catch_exceptions=False).output
+    text = re.sub(r"\s+", " ", done)
+    assert "1 methods compared" in text
+    assert "--set icvl, from groundtruth.txt, a.txt." in text
+    assert "called like a truth; NAME=FILE compares one: groundtruth.txt, truth.npz." in text
+    done = CliRunner().invoke(cli, [*words[:-3], str(files[1])], catch_exceptions=False).output
+    assert "Left out" not in done
 
 
 def test_a_truth_in_xyz(tmp_path: Path) -> None:
@@ -311,9 +331,8 @@ def test_a_truth_in_xyz(tmp_path: Path) -> None:
         write_joints_uvd(tmp_path / f"{name}.txt", truth)
     for words in (
         [f"{file}:uvd", "--truth", f"{tmp_path / 'mm.txt'}:xyz"],
-        [f"{file}:uvd", "--truth", str(tmp_path / "mm.txt"), "--format", "xyz"],
-        [f"{file}:uvd", f"{tmp_path / 'groundtruth.txt'}:xyz"],
-        [f"{file}:uvd", "--format", "xyz"],
+        [f"{file}:uvd", f"{tmp_path / 'groundtruth.txt'}:xyz", "--format", "xyz"],
+        [str(file), f"{tmp_path / 'groundtruth.txt'}:xyz"],
     ):
         done = CliRunner().invoke(cli, ["compare", "--set", "icvl", *words], catch_exceptions=False)
         assert re.search(r"^a +5\.19", done.output, re.MULTILINE), words
@@ -322,10 +341,21 @@ def test_a_truth_in_xyz(tmp_path: Path) -> None:
     )
     assert isinstance(wrong.exception, CadstnError)
     assert "mm.txt: " in str(wrong.exception)
-    assert "cadstn compare: FILE:xyz" in str(wrong.exception)
+    assert str(wrong.exception).endswith("as x y z in mm; read it with --truth FILE:xyz")
     useless = [f"b={file}:xyz", "--truth", f"{file}:xyz", "--camera", "nyu"]
     refused = CliRunner().invoke(cli, ["compare", "--set", "icvl", *useless])
     assert "--camera changes nothing" in str(refused.exception)
+
+
+def test_the_format_of_predictions_is_not_the_truths(tmp_path: Path) -> None:
+    truth = toy().truth_xyz_mm
+    true = written(tmp_path, groundtruth=truth, mine=truth)
+    write_joints_uvd(tmp_path / "a.txt", truth + 3.0)
+    words = ["compare", "--set", "icvl", "--format", "xyz", str(tmp_path / "a.txt")]
+    # The usual truth, in u v d: given, beside the first FILE, or among the FILEs.
+    for more in (["--truth", str(true["mine"])], [], [str(true["groundtruth"])]):
+        done = CliRunner().invoke(cli, [*words, *more], catch_exceptions=False)
+        assert re.search(r"^a +5\.19", done.output, re.MULTILINE), more
 
 
 def test_parts_of_a_recording_are_compared_on_their_frames(tmp_path: Path) -> None:

@@ -254,9 +254,9 @@ def test_a_truth_in_xyz(tmp_path: Path) -> None:
     scores, _ = score_files(near, tmp_path / "mm.txt", "icvl", truth_fmt="xyz")
     assert scores.mean_error_mm < 1e-2
     # What happens to lie inside the image is told by the prediction.
-    with pytest.raises(CadstnError, match=r"mm\.txt: a truth .*as x y z in mm; .*--truth-f"):
+    with pytest.raises(CadstnError, match=r"mm\.txt: .*as x y z .*; read .*--truth-format xyz"):
         score_files(near, tmp_path / "mm.txt", "icvl")
-    with pytest.raises(CadstnError, match=r"pred\.txt: a truth .*as u v d; leave out --form"):
+    with pytest.raises(CadstnError, match=r"pred\.txt: .*as u v d; read .*--truth-format uvd"):
         score_files(pred, pred, "icvl", truth_fmt="xyz")
     args = ["score", str(near), str(tmp_path / "mm.txt"), "--set", "icvl", "--truth-format", "xyz"]
     assert CliRunner().invoke(cli, args, catch_exceptions=False).exit_code == 0

@@ -104,12 +104,12 @@ def score(
 @_CAMERA
 @click.option(
     "--truth", metavar="FILE",
-    help="File of truth, PATH[:xyz]; else a FILE called truth or groundtruth, else groundtruth.txt "
-    "beside the first FILE.",
+    help="File of truth, PATH[:xyz], text in u v d without the ending; else a FILE called truth or "
+    "groundtruth, else groundtruth.txt beside the first FILE.",
 )  # fmt: skip
 @click.option(
     "--format", "fmt", type=_FORMAT, default="uvd", show_default=True,
-    help="Columns of text files without an ending FILE:xyz or FILE:uvd, the truth among them.",
+    help="Columns of text predictions without an ending FILE:xyz or FILE:uvd.",
 )  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the page and figures.")
 def compare(
@@ -122,32 +122,36 @@ def compare(
 ) -> None:
     r"""Compare prediction files, ours or others': tables, and with --out figures and a page.
 
-    A FILE is [NAME=]PATH[:xyz]. The published files' names are known. Files of 'cadstn track' may
-    hold a part of a recording, all the same one. Written to --out:
-    compare-SET.html, one page with all figures inside, compare-SET.md, and the figures as PNG.
+    A FILE is [NAME=]PATH[:xyz]. The published files' names are known. Beside --truth, a FILE called
+    truth or groundtruth is left out unless it has a NAME. Files of 'cadstn track' may hold a part
+    of a recording, all the same one. Written to --out: compare-SET.html, one page with all figures
+    inside, compare-SET.md, and the figures as PNG.
 
     \b
     cadstn compare --set nyu published/nyu/*.txt --out comparison
     cadstn compare --set icvl ours=run/icvl.txt theirs=their_file.txt:xyz --truth groundtruth.txt
     """
     from cadstn.evaluate.ablation import ablation_blocks
-    from cadstn.evaluate.compare import compare_files, parse_source, truth_apart
+    from cadstn.evaluate.compare import compare_files, left_out, parse_source, truth_apart
     from cadstn.evaluate.page import Heading, Text, to_text, write_page
     from cadstn.evaluate.protocol import protocol
     from cadstn.evaluate.sections import comparison_blocks
 
     rules = protocol(set_name, camera)
     sources = [parse_source(text, _format(fmt)) for text in files]
-    true = None if truth is None else parse_source(truth, _format(fmt))
-    preds, true = truth_apart(sources, true, _format(fmt))
+    preds, true = truth_apart(sources, None if truth is None else parse_source(truth))
     _must_matter([(source.path, source.fmt) for source in (*preds, true)], camera)
     comparison = compare_files(preds, rules, true)
     title = f"Hand pose on {set_name.upper()}: {len(comparison.entries)} methods compared"
     made = f"Made by cadstn {__version__}: cadstn compare --set {set_name}"
     made += f" --camera {camera}, from " if camera else ", from "
+    absent = left_out(sources, preds, true)
+    without = "Left out, as called like a truth; NAME=FILE compares one: "
+    without += printable(", ".join(s.path.name for s in absent))
     blocks = [
         Heading(title, 1),
-        Text(made + ", ".join(printable(source.path.name) for source in sources) + "."),
+        Text(made + printable(", ".join(s.path.name for s in sources if s not in absent)) + "."),
+        *([Text(f"{without}.")] if absent else []),
         *comparison_blocks(comparison, quoted=comparison.published),
         *ablation_blocks(comparison),
     ]

@@ -38,9 +38,9 @@ _MOST_OUTSIDE = 0.3
 # Below this mean error a file is read rightly; above, another reading must be three times better.
 _PLAUSIBLE_MM = 50.0
 _FRAMES = 200
-# How a text file is read in the other way.
-_READ_XYZ = "--format xyz (a truth: --truth-format xyz; cadstn compare: FILE:xyz)"
-_READ_UVD = "leave out --format xyz (a truth: --truth-format xyz; cadstn compare: FILE:uvd)"
+# How a prediction is read in the other way.
+_READ_XYZ = "--format xyz (cadstn compare: FILE:xyz)"
+_READ_UVD = "leave out --format xyz (cadstn compare: FILE:uvd)"
 
 
 def check_ranges(
@@ -98,7 +98,8 @@ def check_ranges(
                 f"{100 * outside:.0f} % of its u v lie outside {rules.name}'s image of {image}: "
                 "does it hold x y z in mm?",
                 where=path,
-                hint=f"read it with {_READ_XYZ}, or check the set",
+                hint="read it with --format xyz, a truth with --truth-format xyz (cadstn compare: "
+                "FILE:xyz, --truth FILE:xyz), or check the set",
             )
 
 
@@ -202,6 +203,7 @@ def check_truth_format(
     pred_xyz_mm: FloatArray,
     rules: Protocol | None,
     fmt: Format | None,
+    option: str = "--truth-format ",
 ) -> None:
     """Refuse a text file of truth that fits a prediction only when it is read in its other format.
 
@@ -211,6 +213,7 @@ def check_truth_format(
         pred_xyz_mm: (N, K, 3), NaN in lost frames.
         rules: the data set's, if there is one.
         fmt: how the truth was read; None for ``.npz``.
+        option: that, with the format after it, has the truth read so; for the hint.
 
     Raises:
         CadstnError: naming the other format, which fits three times better.
@@ -228,7 +231,7 @@ def check_truth_format(
             f"a truth with a mean error of {error_mm:.0f} mm as it was read, {other_mm:.1f} mm "
             f"with its columns as {'x y z in mm' if fmt == 'uvd' else 'u v d'}",
             where=path,
-            hint=_READ_XYZ if fmt == "uvd" else _READ_UVD,
+            hint=f"read it with {option}{'xyz' if fmt == 'uvd' else 'uvd'}",
         )
 
 

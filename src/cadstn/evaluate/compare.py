@@ -83,6 +83,8 @@ class Source:
 def parse_source(text: str, fmt: Format = "uvd") -> Source:
     """Read ``[NAME=]FILE[:uvd|:xyz]``.
 
+    ``fmt`` is of predictions: a file called as truths are holds u v d without an ending.
+
     >>> parse_source("mine=runs/a.txt:xyz")
     Source(name='mine', path=PosixPath('runs/a.txt'), fmt='xyz', named=True)
     """
@@ -93,6 +95,8 @@ def parse_source(text: str, fmt: Format = "uvd") -> Source:
     file, colon, ending = rest.rpartition(":")
     known = next((known for known in FORMATS if colon and ending == known), None)
     path = Path(file if known else rest)
+    if not name and path.stem in _TRUTH_STEMS:
+        fmt = "uvd"
     return Source(printable(name) or method_name(path), path, known or fmt, bool(name))
 
 
@@ -100,22 +104,21 @@ def compare_files(
     sources: Sequence[Source],
     rules: Protocol,
     truth: Source | Path | None = None,
-    fmt: Format = "uvd",
 ) -> Comparison:
     """Read and score files.
 
     Args:
         sources: the predictions. A file ``groundtruth`` or ``truth`` that was given no name is the
-            truth if there is no other.
+            truth if there is no other, and left out if there is.
         rules: the data set's.
-        truth: a file of truth; without it ``groundtruth.txt`` beside the first file.
-        fmt: what a text file of truth holds that is no `Source`.
+        truth: a file of truth, u v d if it is text and no `Source`; without it ``groundtruth.txt``
+            beside the first file.
 
     Raises:
         CadstnError: as the readers; if there is no truth or a second one, no prediction, or a name
             comes twice; if predictions number their frames and not all the same ones.
     """
-    sources, truth = truth_apart(sources, truth, fmt)
+    sources, truth = truth_apart(sources, truth)
     if not truth.path.is_file():
         raise CadstnError(
             "no such file of truth", where=truth.path, hint="name it with --truth FILE"
@@ -127,21 +130,20 @@ def compare_files(
     true, rules = _same_frames(preds, true, rules)
     entries = []
     for source, pred in zip(sources, preds, strict=True):
-        check_pair(pred, true, rules)
+        check_pair(pred, true, rules, "--truth FILE:")
         center = pred.notes.get("centre", "not known")
         entries.append(make_entry(source.name, pred.xyz_mm, true.xyz_mm, rules, center))
     return Comparison(rules, true.xyz_mm, tuple(entries))
 
 
 def truth_apart(
-    sources: Sequence[Source], truth: Source | Path | None, fmt: Format
+    sources: Sequence[Source], truth: Source | Path | None
 ) -> tuple[list[Source], Source]:
     """Tell predictions from the truth that is given, or lies among or beside them.
 
     Args:
         sources: as of `compare_files`.
         truth: likewise.
-        fmt: likewise.
 
     Returns:
         The predictions, and the truth, which need not be there.
@@ -149,8 +151,9 @@ def truth_apart(
     Raises:
         CadstnError: if there is a second truth, or no prediction.
     """
+    called = [s for s in sources if s.path.stem in _TRUTH_STEMS and not s.named]
     if truth is None:
-        truths = [s for s in sources if s.path.stem in _TRUTH_STEMS and not s.named]
+        truths = called
         if second := next((s for s in truths if not _one_file(s, truths[0])), None):
             raise CadstnError(
                 f"a second file of truth beside {truths[0].path}",
@@ -158,13 +161,21 @@ def truth_apart(
                 hint="choose with --truth FILE, or name a prediction: NAME=FILE",
             )
     else:
-        truths = [truth if isinstance(truth, Source) else Source(truth.stem, truth, fmt)]
-    # FOLDER/*.txt may hold the very file that --truth names.
-    others = [s for s in sources if s.named or not (truths and _one_file(s, truths[0]))]
+        truths = [truth if isinstance(truth, Source) else Source(truth.stem, truth, "uvd")]
+    # FOLDER/* may hold the very file that --truth names, and copies of it.
+    others = [
+        s for s in sources if s.named or not (s in called or (truths and _one_file(s, truths[0])))
+    ]
     if not others:
-        raise CadstnError("no file of predictions", hint="give some: cadstn compare FILE...")
+        hint = "give some: cadstn compare FILE..., as NAME=FILE if called like a truth"
+        raise CadstnError("no file of predictions", hint=hint)
     beside = others[0].path.parent / "groundtruth.txt"
-    return others, truths[0] if truths else Source(beside.stem, beside, fmt)
+    return others, truths[0] if truths else Source(beside.stem, beside, "uvd")
+
+
+def left_out(sources: Sequence[Source], preds: Sequence[Source], truth: Source) -> list[Source]:
+    """Those of the sources that `truth_apart` gave neither as predictions nor as the truth."""
+    return [s for s in sources if s not in preds and not _one_file(s, truth)]
 
 
 def _one_file(one: Source, other: Source) -> bool:

@@ -133,13 +133,19 @@ def take_rows(
     return replace(truth, xyz_mm=truth.xyz_mm[rows]), begins
 
 
-def check_pair(pred: JointsFile, truth: JointsFile, rules: Protocol | None = None) -> None:
+def check_pair(
+    pred: JointsFile,
+    truth: JointsFile,
+    rules: Protocol | None = None,
+    truth_option: str = "--truth-format ",
+) -> None:
     """Refuse two files that do not belong together, or that fit only when read otherwise.
 
     Args:
         pred: the predictions; may have fewer frames than the truth.
         truth: of the same joints.
         rules: the data set's, if there is one; without it the files' own notes must agree.
+        truth_option: as ``option`` of `check_truth_format`.
 
     Raises:
         CadstnError: naming the file and the hint.
@@ -173,9 +179,10 @@ def check_pair(pred: JointsFile, truth: JointsFile, rules: Protocol | None = Non
             hint="leave unlabelled frames out of both files; have the two files changed places?",
         )
     true_xyz_mm = truth.xyz_mm[:frames]
+    judged = (truth.path, true_xyz_mm, pred.xyz_mm, rules, truth.fmt, truth_option)
     # Of two files of the same numbers one of which was read as x y z, that one is named: the other
     # lies inside the image, as pixels do.
     if not (pred.fmt == "xyz" and truth.fmt == "uvd"):
-        check_truth_format(truth.path, true_xyz_mm, pred.xyz_mm, rules, truth.fmt)
+        check_truth_format(*judged)
     check_reading(pred.path, pred.xyz_mm, true_xyz_mm, rules, pred.fmt)
-    check_truth_format(truth.path, true_xyz_mm, pred.xyz_mm, rules, truth.fmt)
+    check_truth_format(*judged)
