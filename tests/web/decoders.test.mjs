@@ -122,6 +122,33 @@ test("what is no depth is named in one sentence", async () => {
   await assert.rejects(open("joints.npz", joints), /lacks the array 'depth'/);
 });
 
+test("floats in a file are millimetres whatever the camera's unit, as in Python", async () => {
+  const bytes = new Uint8Array(python(`
+import sys, numpy as np
+camera = '{"fx": 9, "fy": 9, "cx": 2, "cy": 0, "depth_unit_mm": 0.25, "invalid": [7]}'
+depth = np.array([[[500.5, 7, np.nan, np.inf, -1, 65535, 1e39]]])
+np.savez(sys.stdout.buffer, depth=depth, camera=np.array(camera))`));
+  const { depth } = await (await openFiles([{ name: "a.npz", bytes }])).frame(0);
+  assert.deepEqual([...depth], [500.5, 0, 0, 0, 0, 65535, 0]);
+});
+
+test("frames of another size than the camera's are refused", async () => {
+  const json = (size) => ({ name: "camera.json", bytes: text(`{"fx": 9, "fy": 9, "cx": 1, "cy": 1, ${size}}`) });
+  const png = { name: "0.png", bytes: pngOf(2, 1, [0, 0, 1, 0, 1]) };
+  assert.equal((await openFiles([png, json('"width": 2, "height": 0')])).length, 1);
+  await assert.rejects(
+    openFiles([png, json('"width": 4, "height": 2')]),
+    /^Error: 0\.png: frame is 2x1 where the camera is 4x2; give the camera that took these frames\.$/,
+  );
+  const bytes = new Uint8Array(python(`
+import sys, numpy as np
+camera = '{"fx": 9, "fy": 9, "cx": 2, "cy": 0, "width": 8, "height": 6}'
+np.savez(sys.stdout.buffer, depth=np.ones((2, 3, 4), np.uint16), camera=np.array(camera))`));
+  const halved = await openFiles([{ name: "half.npz", bytes }]);
+  await assert.rejects(halved.frame(0), /half\.npz: frame is 4x3 where the camera is 8x6/);
+  assert.throws(() => cameraOfJson('{"fx":1,"fy":1,"cx":0,"cy":0,"width":2.5}'), /whole numbers/);
+});
+
 test("cameras", () => {
   assert.equal(cameraOfText("475, 475, 320,240,0.125").unitMm, 0.125);
   assert.throws(() => cameraOfText("475,475,320"), /fx,fy,cx,cy/);

@@ -3,8 +3,9 @@
 import { Problem } from "./problem.js";
 
 /**
- * @typedef {{fx: number, fy: number, cx: number, cy: number, unitMm: number, fps: number,
- *   invalid: number[]}} Camera pixels; the middle of the first pixel is 0.
+ * @typedef {{fx: number, fy: number, cx: number, cy: number, width: number, height: number,
+ *   unitMm: number, fps: number, invalid: number[]}} Camera pixels; the middle of the first pixel
+ *   is 0. A width or height of 0 is that of the frames.
  */
 
 const HINT = "give its numbers as fx,fy,cx,cy or fx,fy,cx,cy,depth_unit_mm";
@@ -25,8 +26,8 @@ export function cameraOfJson(text) {
     );
   }
   const [fx, fy, cx, cy] = numbers;
-  const { depth_unit_mm: unitMm = 1, fps = 30, invalid = [] } = held;
-  return checked({ fx, fy, cx, cy, unitMm, fps, invalid });
+  const { width = 0, height = 0, depth_unit_mm: unitMm = 1, fps = 30, invalid = [] } = held;
+  return checked({ fx, fy, cx, cy, width, height, unitMm, fps, invalid });
 }
 
 /** Read fx,fy,cx,cy[,depth_unit_mm]. @returns {Camera} */
@@ -36,26 +37,44 @@ export function cameraOfText(text) {
     throw new Problem(`'${text}' is no camera: ${HINT}.`);
   }
   const [fx, fy, cx, cy, unitMm = 1] = numbers;
-  return checked({ fx, fy, cx, cy, unitMm, fps: 30, invalid: [] });
+  return checked({ fx, fy, cx, cy, width: 0, height: 0, unitMm, fps: 30, invalid: [] });
 }
 
 function checked(camera) {
   if (!(camera.fx > 0 && camera.fy > 0 && camera.unitMm > 0 && camera.fps > 0)) {
     throw new Problem(`The camera's focal lengths, unit and frame rate must be above 0: ${HINT}.`);
   }
+  if (![camera.width, camera.height].every((size) => Number.isInteger(size) && size >= 0)) {
+    throw new Problem("The camera's width and height must be whole numbers of pixels.");
+  }
   return camera;
 }
 
-/** Raw units to millimetres, 0 where nothing was measured. @returns {Float32Array} */
+/** Refuse a frame of another size than the camera's: of a resized image its numbers are others. */
+export function checkSize(name, { width, height }, camera) {
+  if ((camera.width || width) === width && (camera.height || height) === height) return;
+  throw new Problem(
+    `${name}: frame is ${width}x${height} where the camera is ${camera.width}x${camera.height}; ` +
+      "give the camera that took these frames.",
+  );
+}
+
+/**
+ * Raw values to millimetres, 0 where nothing was measured: whole numbers are steps of the camera's
+ * unit, floats in typed arrays are millimetres, as in Python. @returns {Float32Array}
+ */
 export function toMm(units, camera) {
-  const unit = Math.fround(camera.unitMm);
+  const floats = units instanceof Float32Array || units instanceof Float64Array;
+  const unit = floats ? 1 : Math.fround(camera.unitMm);
+  const none = floats ? NaN : 65535; // what a saturated sensor of 16 bits writes
   const { invalid } = camera;
   const depth = new Float32Array(units.length);
   for (let i = 0; i < units.length; i++) {
     const value = units[i];
+    const mm = Math.fround(value * unit);
     // Not a number, below zero and without end are no distances either.
-    const measured = value > 0 && value < Infinity && value !== 65535;
-    if (measured && !(invalid.length && invalid.includes(value))) depth[i] = value * unit;
+    const measured = mm > 0 && mm < Infinity && value !== none;
+    if (measured && !(invalid.length && invalid.includes(value))) depth[i] = mm;
   }
   return depth;
 }

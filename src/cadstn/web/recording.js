@@ -1,6 +1,6 @@
 /** Recordings: the frames of dropped files, of an .npz file, or of a zip of a recording's folder. */
 
-import { cameraOfJson, toMm } from "./camera.js";
+import { cameraOfJson, checkSize, toMm } from "./camera.js";
 import { readNpy } from "./npy.js";
 import { decodePng, isPng } from "./png.js";
 import { Problem } from "./problem.js";
@@ -65,6 +65,7 @@ async function ofArrays(name, held, given) {
     length,
     camera: needed(camera),
     frame: async (index) => {
+      checkSize(name, { width, height }, camera);
       const units = data.subarray(index * size, (index + 1) * size);
       return { width, height, depth: toMm(units, camera) };
     },
@@ -77,6 +78,7 @@ async function ofImages(readers, camera) {
     const { width, height, units } = await named(names[index], async () =>
       decodePng(await readers.get(names[index])()),
     );
+    checkSize(names[index], { width, height }, camera);
     return { width, height, depth: toMm(units, camera) };
   };
   needed(camera);
