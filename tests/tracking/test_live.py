@@ -167,18 +167,26 @@ def test_bad_frames_alone_do_not_outlast_the_time_given(
     assert tally.bad < 1000
 
 
+@pytest.mark.parametrize("view", [None, "file"])
 def test_a_session_without_a_frame_leaves_the_one_before(
-    network: Network, frames: list[Frame], tmp_path: Path
+    network: Network, frames: list[Frame], tmp_path: Path, view: str | None
 ) -> None:
-    def session(script: Scripted) -> None:
-        with Listeners(network.skeleton, tmp_path, None) as listeners:
+    if view is not None:
+        pytest.importorskip("rerun", reason="no rerun (extra view)")
+
+    def session(script: Scripted) -> list[Path]:
+        with Listeners(network.skeleton, tmp_path, None, view=view) as listeners:
             for seen in track_source(script, Tracker(network)):
                 listeners(seen)
+        return listeners.written
 
-    session(Scripted(scripted(frames[:3])))
+    written = session(Scripted(scripted(frames[:3])))
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert sorted(before) == sorted(path.name for path in written)
     with pytest.raises(CadstnError, match="unplugged"):
         session(Scripted([], CadstnError("unplugged")))
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert session(Scripted([])) == []  # as with Ctrl-C before the first frame
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
@@ -201,6 +209,10 @@ def test_rerun_file(network: Network, frames: list[Frame], tmp_path: Path) -> No
     with Listeners(network.skeleton, tmp_path, None, view="file") as listeners:
         for seen in track_source(Scripted(scripted(frames[:3])), Tracker(network)):
             listeners(seen)
+            # Until the session ends, an earlier view.rrd stays.
+            assert not (tmp_path / "view.rrd").exists()
+            assert (tmp_path / "view-part.rrd").exists()
+    assert listeners.written[1:] == [tmp_path / "view.rrd", tmp_path / "live.webm"]
     data = (tmp_path / "view.rrd").read_bytes()
     assert data[:3] == b"RRF"
     assert len(data) > 20_000

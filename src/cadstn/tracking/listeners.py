@@ -28,6 +28,8 @@ from cadstn.tracking.window import PlainWindow
 #: ``window`` is rerun's where it is installed, and else the plain one.
 VIEWS = ("window", "plain", "browser", "file")
 _LINES, _VIDEO, _VIEW = "joints.jsonl", "live", "view.rrd"
+#: While it is written; rerun opens files of this ending alone.
+_VIEW_PART = "view-part.rrd"
 #: A video repeats a picture for frames that were dropped, so that it keeps time; at most so often.
 _MOST_REPEATS = 300
 
@@ -48,13 +50,13 @@ class _View(Protocol):
 class Listeners:
     """Passes each tracked frame to every output of the request.
 
-    Files are written beside earlier ones, as ``joints.jsonl.part`` and ``live-part.webm``, and take
-    their names at the end. After a kill or on a full disk these hold what was written, and the
-    earlier ones stay.
+    Files are written beside earlier ones, as ``joints.jsonl.part``, ``live-part.webm`` and
+    ``view-part.rrd``, and take their names at the end. After a kill or on a full disk these hold
+    what was written, and the earlier ones stay.
 
     Args:
         skeleton: of the tracker.
-        out: folder for ``joints.jsonl`` and ``live.webm``; None for no files.
+        out: folder for ``joints.jsonl``, ``live.webm`` and the view's file; None for no files.
         emit: where to write lines as well, None for nowhere.
         convention: order of the joints in the lines, see `cadstn.tracking.conventions`.
         view: one of `VIEWS`, or None.
@@ -82,6 +84,7 @@ class Listeners:
     ) -> None:
         self._skeleton, self._out = skeleton, out
         self._video: VideoFile | None = None
+        self._view_part: Path | None = None
         self._dropped = 0
         self._torn = False  # whether a line may have been written in part
         self._any = False  # whether a frame was passed on
@@ -103,10 +106,10 @@ class Listeners:
                 self._views.append(PageView(skeleton, *serve))
                 opened.callback(self._views[-1].close)
             if view is not None:
-                path = out / _VIEW if out is not None and view == "file" else None
+                path = out / _VIEW_PART if out is not None and view == "file" else None
                 self._views.append(_make_view(skeleton, view, path))
                 opened.callback(self._views[-1].close)
-                self.written += [path] if path is not None else []
+                self._view_part = path
             self._closing = opened.pop_all()
 
     @property
@@ -179,8 +182,10 @@ class Listeners:
             self._torn = True
         if self._out is None:
             return
-        if failed and not self._any:  # what an earlier session left stays
+        if not self._any:  # what an earlier session left stays
             (self._out / f"{_LINES}.part").unlink(missing_ok=True)
+            if self._view_part is not None:
+                self._view_part.unlink(missing_ok=True)
             self.written.clear()
             return
         try:
@@ -199,6 +204,9 @@ class Listeners:
             if self._torn:
                 raise CadstnError(f"{_LINES} could not be written", hint="is the disk full?")
             os.replace(out / f"{_LINES}.part", out / _LINES)
+            if self._view_part is not None:
+                os.replace(self._view_part, out / _VIEW)
+                self.written.append(out / _VIEW)
             if self._video is not None and self._video.path is not None:
                 self._video.check()
                 path = out / f"{_VIDEO}{self._video.path.suffix}"
