@@ -337,6 +337,27 @@ def test_a_viewer_that_does_not_start_is_one_line(monkeypatch: pytest.MonkeyPatc
         rerun_view("browser")
 
 
+def test_rerun_gets_the_camera_of_the_pixels_that_are_kept(tmp_path: Path) -> None:
+    view = rerun_view("file", tmp_path / "a.rrd")
+    camera = Camera(600.0, 600.0, 322.0, 241.0, 960, 540)  # every third pixel is shown
+    frame = LiveFrame(np.full((540, 960), 700, np.float32), camera, 0, 0)
+    logged = {}
+    send = view._stream.log
+
+    def log(path: str, what: Any, **options: Any) -> None:
+        logged[path] = what
+        send(path, what, **options)
+
+    view._stream.log = log
+    view(Tracked(frame, (hand(),), 3.0, 0))
+    view.close()
+    columns = logged["world/camera"].image_from_camera.as_arrow_array().to_pylist()
+    # Pixel 30 of a row that is shown is pixel 90 of the frame.
+    point = np.array([(90 - 322) / 600, (30 - 241) / 600, 1]) * 700
+    shown = np.reshape(columns, (3, 3)).T @ point
+    np.testing.assert_allclose(shown[:2] / shown[2], [30, 10], atol=1e-4)
+
+
 def test_a_file_of_rerun_stops_growing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     noise = np.random.default_rng(0).integers(300, 900, (240, 320)).astype(np.float32)
     sizes = {}

@@ -114,11 +114,12 @@ class RerunView:
         self._stream.set_time("time", duration=frame.time_s)
         if frame.camera != self._camera:
             self._camera = frame.camera
-            self._step = step = -(-frame.camera.width // _WIDEST)
-            camera = frame.camera.scaled(1 / step)
+            self._step = step = -(-frame.depth_mm.shape[1] // _WIDEST)
+            camera = frame.camera
+            # Not `Camera.scaled`: what stays of the frame is every step-th pixel, none in between.
             lens = rr.Pinhole(
-                focal_length=(camera.fx, camera.fy),
-                principal_point=(camera.cx, camera.cy),
+                focal_length=(camera.fx / step, camera.fy / step),
+                principal_point=(camera.cx / step, camera.cy / step),
                 resolution=frame.depth_mm[::step, ::step].shape[::-1],
                 image_plane_distance=_NEAR_MM / 1000,
             )
