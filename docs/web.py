@@ -33,10 +33,55 @@ _LIBRARY_FILES = (
 )
 
 
+#: In every build's main.js: a folder that holds it is a page of ours, which may be replaced.
+_OURS = "cadstn live --serve"
+
+
 def build(out: Path, graph: Path | None) -> None:
-    """Write the page's folder; without a graph, export that of the package."""
+    """Write the page's folder, which appears whole or not at all.
+
+    Args:
+        out: new, empty, or with an earlier page; that one goes when the new one is whole.
+        graph: an exported one; None for that of the package.
+
+    Raises:
+        click.ClickException: if something else is at ``out``.
+    """
+    out = out.resolve()
+    _check_out(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as beside:
+        new, old = Path(beside) / "new", Path(beside) / "old"
+        _fill(new, graph)
+        if out.exists():
+            out.rename(old)
+        try:
+            new.rename(out)
+        except OSError:
+            if old.exists():
+                old.rename(out)
+            raise
+
+
+def _check_out(out: Path) -> None:
+    """Refuse to replace anything but a page, or the one that `make docs` puts in its place."""
+    sources = ROOT / "src/cadstn/web"
+    if out.exists() and not out.is_dir():
+        raise click.ClickException(f"{out} is no folder; give another OUT")
+    if out == sources or sources in out.parents:
+        raise click.ClickException(f"{out} holds the page's sources; give another OUT")
+    main, held = out / "main.js", [file.name for file in out.iterdir()] if out.exists() else []
+    ours = main.is_file() and _OURS in main.read_text(encoding="utf-8", errors="replace")
+    if held == ["index.html"]:
+        ours = (out / held[0]).read_bytes() == (ROOT / "docs/web/index.html").read_bytes()
+    if held and not ours:
+        raise click.ClickException(
+            f"{out} holds files that are none of the page; give a new or empty folder"
+        )
+
+
+def _fill(out: Path, graph: Path | None) -> None:
     package = ROOT / "src/cadstn"
-    shutil.rmtree(out, ignore_errors=True)
     shutil.copytree(package / "web", out)
     (out / "ort").mkdir()
     for name in _LIBRARY_FILES:
@@ -85,7 +130,7 @@ class _Handler(SimpleHTTPRequestHandler):
 @click.option("--graph", type=click.Path(path_type=Path, exists=True), help="An exported graph.")
 @click.option("--serve", type=int, help="Serve the folder at this port of 127.0.0.1, until Ctrl-C.")
 def main(out: Path, graph: Path | None, serve: int | None) -> None:
-    """Build the page into OUT."""
+    """Build the page into OUT: a new or empty folder, or that of an earlier page."""
     build(out, graph)
     size = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
     click.echo(f"wrote {out} ({size / 1e6:.0f} MB)")

@@ -1,0 +1,78 @@
+"""docs/web.py builds the page whole or not at all, and replaces nothing but a page."""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from click.testing import CliRunner
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def web(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The script, with a library of empty files, and no optimiser."""
+    spec = importlib.util.spec_from_file_location("docs_web", ROOT / "docs/web.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    library = tmp_path / "library"
+    library.mkdir()
+    for name in module._LIBRARY_FILES:
+        (library / name).touch()
+    (tmp_path / "graph.onnx").write_bytes(b"graph")
+    monkeypatch.setattr(module, "_LIBRARY", library)
+    monkeypatch.setattr(module, "_optimise", lambda graph, out: out.write_bytes(graph.read_bytes()))
+    return module
+
+
+def built(web: ModuleType, out: Path) -> str:
+    """Run it; what it prints if it refuses, else nothing."""
+    graph = str(web._LIBRARY.parent / "graph.onnx")
+    done = CliRunner().invoke(web.main, [str(out), "--graph", graph], catch_exceptions=False)
+    return done.output if done.exit_code else ""
+
+
+def test_a_page_is_built_and_built_again(web: ModuleType, tmp_path: Path) -> None:
+    out = tmp_path / "page"
+    assert not built(web, out)
+    (out / "of-an-older-build.js").touch()
+    assert not built(web, out)
+    names = {path.name for path in out.iterdir()}
+    assert {"main.js", "ort", "demo.zip", "hand.onnx", "index.html"} <= names
+    assert "of-an-older-build.js" not in names
+    assert {path.name for path in tmp_path.iterdir()} == {"page", "library", "graph.onnx"}
+
+
+def test_the_page_that_make_docs_leaves_is_replaced(web: ModuleType, tmp_path: Path) -> None:
+    out = tmp_path / "page"
+    out.mkdir()
+    (out / "index.html").write_bytes((ROOT / "docs/web/index.html").read_bytes())
+    assert not built(web, out)
+    assert (out / "main.js").is_file()
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "index.html", "main.js"])
+def test_other_folders_are_left_as_they_are(web: ModuleType, tmp_path: Path, name: str) -> None:
+    out = tmp_path / "mine"
+    out.mkdir()
+    (out / name).write_text("mine", encoding="utf-8")
+    assert "holds files that are none of the page" in built(web, out)
+    assert [path.name for path in out.iterdir()] == [name]
+    assert "is no folder" in built(web, out / name)
+    assert "holds the page's sources" in built(web, ROOT / "src/cadstn/web")
+
+
+def test_a_build_that_fails_leaves_the_earlier_page(
+    web: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "page"
+    assert not built(web, out)
+    (out / "mark").touch()
+    monkeypatch.setattr(web, "_LIBRARY", tmp_path / "none")
+    with pytest.raises(FileNotFoundError):
+        built(web, out)
+    assert (out / "mark").exists()
+    assert {path.name for path in tmp_path.iterdir()} == {"page", "library", "graph.onnx"}
