@@ -138,18 +138,42 @@ test("it pauses, and the view turns with the mouse", { skip }, async (t) => {
   assert.notEqual(await picture(), before);
 });
 
-test("dropped recordings play, and files that are no depth are named", { skip }, async (t) => {
-  const npz = python(`
+/** The first frames of the packaged recording as an .npz file. */
+const shortRecording = (frames) => Buffer.from(python(`
 import sys, numpy as np
 from importlib import resources
 from cadstn.io import open_recording
 demo = open_recording(resources.files("cadstn") / "demo")
-depth = np.stack([f.depth for f in list(demo)[:3]]).astype(np.uint16)
-np.savez_compressed(sys.stdout.buffer, depth=depth, camera=np.array(demo.camera.to_json()))`);
+depth = np.stack([f.depth for f in list(demo)[:int(sys.argv[1])]]).astype(np.uint16)
+np.savez_compressed(sys.stdout.buffer, depth=depth, camera=np.array(demo.camera.to_json()))`, String(frames)));
+
+test("of several recordings the one that was opened last plays, however long others load", { skip }, async (t) => {
+  for (const end of ["continue", "abort"]) {
+    let arrive;
+    const asked = new Promise((done) => (arrive = done));
+    let go;
+    const prepare = (page) => page.route("**/demo.zip", async (route) => {
+      arrive();
+      await new Promise((done) => (go = done));
+      await route[end]();
+    });
+    const page = await open(t, site.url, { prepare, errors: end === "abort" });
+    await asked;
+    await page.setInputFiles("#files", { name: "three.npz", mimeType: "", buffer: shortRecording(3) });
+    await status(page, "three.npz: 3 frames");
+    await tracked(page);
+    go();
+    await page.waitForTimeout(1500);
+    assert.match(await text(page, "status"), /^three\.npz: 3 frames/);
+    assert.match(await text(page, "frame"), /of 3$/);
+  }
+});
+
+test("dropped recordings play, and files that are no depth are named", { skip }, async (t) => {
   const page = await open(t);
   await tracked(page);
   const give = (name, buffer) => page.setInputFiles("#files", { name, mimeType: "", buffer: Buffer.from(buffer) });
-  await give("three.npz", npz);
+  await give("three.npz", shortRecording(3));
   await status(page, "three.npz: 3 frames");
   await page.waitForFunction(() => document.getElementById("frame").textContent.endsWith("of 3"), null, WAIT);
   await give("notes.txt", "no depth");

@@ -20,7 +20,8 @@ const stats = new Stats();
 const options = new URLSearchParams(location.search);
 let skeleton = HAND21;
 let next = null; // what is to be shown
-let playing = 0; // counts recordings: the loop of an older one ends
+let opened = 0; // counts what was opened: what loads longer than a later one is dropped
+let playing = 0; // which of them plays: the loop of an older one ends
 
 function report(line, problem = false) {
   element("status").textContent = line;
@@ -66,9 +67,9 @@ const nextTask = () => new Promise((done) => {
 });
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
-/** Track a recording again and again, until another one plays. */
-async function play(recording, tracker) {
-  const mine = ++playing;
+/** Track a recording, `mine` among those that were opened, again and again, until another one plays. */
+async function play(recording, tracker, mine) {
+  playing = mine;
   const { camera, length } = recording;
   const read = async (index) => ({ ...(await recording.frame(index % length)), camera });
   stats.clear();
@@ -91,8 +92,9 @@ async function play(recording, tracker) {
   }
 }
 
-/** Open files and play them as soon as the tracker is there. */
+/** Open files and play them as soon as the tracker is there, unless others are opened meanwhile. */
 async function open(files, tracker, loaded, title = null) {
+  const mine = ++opened;
   try {
     const text = element("camera").value.trim();
     const read = [...files].map(async (file) => ({
@@ -100,13 +102,16 @@ async function open(files, tracker, loaded, title = null) {
       bytes: new Uint8Array(await file.arrayBuffer()),
     }));
     const recording = await openFiles(await Promise.all(read), text ? cameraOfText(text) : null);
-    draw({ ...(await recording.frame(0)), camera: recording.camera }, []);
+    const first = await recording.frame(0);
+    if (mine !== opened) return;
+    draw({ ...first, camera: recording.camera }, []);
     element("backend").textContent = await loaded;
+    if (mine !== opened) return;
     const name = title ?? (files.length === 1 ? files[0].name : `${files.length} files`);
     report(`${name}: ${recording.length} frames. ${lacks()}`);
-    await play(recording, tracker);
+    await play(recording, tracker, mine);
   } catch (error) {
-    reportError(error);
+    if (mine === opened || mine === playing) reportError(error);
   }
 }
 
@@ -149,8 +154,8 @@ async function trackHere() {
   });
   loaded.catch(() => {}); // it is reported where files are opened
   listenForFiles(tracker, loaded);
-  const answer = await fetch("demo.zip");
-  const demo = { name: "demo.zip", arrayBuffer: () => answer.arrayBuffer() };
+  // It is fetched as it is opened: files that come meanwhile are opened after it, and play.
+  const demo = { name: "demo.zip", arrayBuffer: async () => (await fetch("demo.zip")).arrayBuffer() };
   await open([demo], tracker, loaded, "The packaged recording");
 }
 
