@@ -15,6 +15,8 @@ tip = cadstn.HAND21.index("index_tip")
 
 with suppress(KeyboardInterrupt), open_source(source) as frames:
     for frame in frames:
+        if frame.cut:  # a recording's next shot, or its beginning again
+            tracker.reset()
         hand = tracker.update(frame.depth_mm, frame.camera, frame.time_s)
         where = "no hand"
         if hand.found:

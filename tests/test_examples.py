@@ -21,9 +21,12 @@ def in_short_demo(short_demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(
-    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    *arguments: str,
 ) -> list[str]:
-    monkeypatch.setattr(sys, "argv", [name])
+    monkeypatch.setattr(sys, "argv", [name, *arguments])
     runpy.run_path(str(EXAMPLES / name), run_name="__main__")
     return capsys.readouterr().out.splitlines()
 
@@ -77,6 +80,57 @@ def test_score_file_prints_the_error(
     lines = run("score_file.py", monkeypatch, capsys)
     assert lines[0].endswith(f"of {FRAMES}")
     assert float(lines[1].split()[-2]) < 10
+
+
+@pytest.fixture
+def uneven(short_demo: Path, tmp_path: Path) -> Path:
+    """Two shots of five frames: the first one is broken, and the third one shows no hand."""
+    recording = cadstn.open_recording(short_demo / "demo")
+    for number, name in enumerate(recording.names[:10]):
+        shot = tmp_path / f"recording/shot{number // 5}"
+        shot.mkdir(parents=True, exist_ok=True)
+        (shot / name).write_bytes((recording.path / name).read_bytes() if number else b"broken")
+    camera = (recording.path / "camera.json").read_bytes()
+    (tmp_path / "recording/camera.json").write_bytes(camera)
+    assert recording.truth_xyz_mm is not None
+    truth = recording.truth_xyz_mm[:10].copy()
+    truth[2] = np.nan
+    np.savez(tmp_path / "recording/truth.npz", joints_xyz_mm=truth)
+    return tmp_path / "recording"
+
+
+@pytest.mark.filterwarnings("ignore::cadstn.io.recording.BadFrameWarning")
+def test_broken_frames_and_frames_without_a_hand_are_left_out(
+    uneven: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = run("score_file.py", monkeypatch, capsys, str(uneven))
+    assert lines[0].split()[-1] == "8"
+    assert float(lines[1].split()[-2]) < 10
+    header, *rows = run("joint_angles.py", monkeypatch, capsys, str(uneven))
+    assert header.startswith("time_s,gesture,")
+    assert len(rows) == 9
+    (uneven / "truth.npz").unlink()
+    with pytest.raises(SystemExit, match=r"no truth\.npz"):
+        run("score_file.py", monkeypatch, capsys, str(uneven))
+
+
+@pytest.mark.filterwarnings("ignore::cadstn.io.recording.BadFrameWarning")
+@pytest.mark.parametrize(
+    "name", ["score_file.py", "joint_angles.py", "camera_loop.py", "two_hands.py"]
+)
+def test_each_shot_begins_anew(
+    uneven: Path, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    resets = []
+
+    class Counting(cadstn.Tracker):
+        def reset(self) -> None:
+            resets.append(self)
+            super().reset()
+
+    monkeypatch.setattr(cadstn, "Tracker", Counting)
+    run(name, monkeypatch, capsys, str(uneven))
+    assert len(resets) >= 2  # at the beginnings of both
 
 
 def test_the_notebook_runs(monkeypatch: pytest.MonkeyPatch) -> None:

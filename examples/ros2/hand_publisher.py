@@ -37,6 +37,8 @@ def main() -> None:
     tracker = cadstn.Tracker()
     with suppress(KeyboardInterrupt), open_source(source, real_time=True) as frames:
         for frame in frames:
+            if frame.cut:  # a recording's next shot, or its beginning again
+                tracker.reset()
             hand = tracker.update(frame.depth_mm, frame.camera, frame.time_s)
             now_s = node.get_clock().now().nanoseconds / 1e9
             poses.publish(hand_messages.pose_array(make, hand, now_s, frame_id))
