@@ -98,7 +98,7 @@ def test_hands_and_indices(folder: Path) -> None:
     assert {row["episode_index"] for row in second} == {1}
     np.testing.assert_allclose([row["timestamp"] for row in second], np.arange(30) / 30, rtol=1e-6)
     np.testing.assert_allclose([row[TIME] for row in second], 100 + np.arange(70, 100) / 30)
-    # Where the hand is lost it stays where it was, at first at 0.
+    # Where the hand is lost it stays where it was, at the beginning at 0.
     assert [row[FOUND] for row in first[:3]] == [False, True, True]
     assert [row[STATE][0] for row in first[8:13]] == [8, 9, 9, 11, 12]
     assert not first[0][STATE][0]
@@ -158,6 +158,15 @@ def test_two_hands_are_one_state(tmp_path: Path) -> None:
     assert row[FOUND] == [True, True]
     info = json.loads((tmp_path / "set/meta/info.json").read_text(encoding="utf-8"))
     assert info["features"][STATE]["names"][63] == "hand2_wrist_x_mm"
+
+
+def test_an_episode_begins_without_the_hand_of_the_one_before(tmp_path: Path) -> None:
+    with LeRobotWriter(tmp_path / "set", HAND21) as writer:
+        for index in range(1, 7):
+            writer(seen(index, found=index in (1, 2, 6), cut=index == 4))
+    first, second = rows_of(tmp_path / "set", 0), rows_of(tmp_path / "set", 1)
+    assert [row[STATE][0] for row in first] == [1, 2, 2]
+    assert [row[STATE][0] for row in second] == [0, 0, 6]
 
 
 def test_what_cannot_be_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,7 +40,7 @@ class LeRobotWriter:
     Features: ``observation.images.depth`` (H, W, 1), 16-bit PNG; ``observation.state``, the joints
     of every hand in mm, camera frame; ``observation.found``, whether a hand is there;
     ``observation.time_s``, the source's own clock; and LeRobot's own. NaN has no place in such a
-    data set: while a hand is lost, its joints stay where they were, at first at 0.
+    data set: while a hand is lost, its joints stay where they were, at an episode's beginning at 0.
 
     Args:
         folder: new or empty.
@@ -215,6 +215,7 @@ class LeRobotWriter:
         )
         self._images.merge(self._image)
         self._kept, self._image = [], ImageStats()
+        self._last = np.zeros_like(self._last)  # of another shot, no hand is known yet
 
     def _stats(self, rows: list[dict[str, Any]], image: ImageStats) -> dict[str, Any]:
         """Statistics by feature of some frames."""
