@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import cv2
 import numpy as np
@@ -250,6 +251,20 @@ def test_luxonis_frames_drops_and_unplugging(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(CadstnError, match=r"camera fx is 0\.0; the device's calibration is empty"):
         luxonis.Luxonis(rig=empty)
     assert stopped == [True, True]  # it is let go of
+
+
+def test_luxonis_whose_calibration_cannot_be_read_is_let_go_of(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    library, pipeline = MagicMock(), MagicMock()
+    library.MessageQueue = Queue
+    library.Pipeline.return_value = pipeline
+    device = pipeline.getDefaultDevice.return_value
+    device.readCalibration.side_effect = RuntimeError("EEPROM is empty")
+    monkeypatch.setattr(luxonis, "_library", lambda: library)
+    with pytest.raises(CadstnError, match=r"Luxonis OAK: will not start \(EEPROM is empty\)"):
+        luxonis.Luxonis()
+    assert [call[0] for call in pipeline.method_calls][-1] == "stop"
 
 
 def test_luxonis_with_the_real_library() -> None:

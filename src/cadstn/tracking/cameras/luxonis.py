@@ -97,8 +97,14 @@ def _stereo(dai: Any, fps: float) -> Rig:
     stereo.setDepthAlign(right_eye)
     queue = stereo.depth.createOutputQueue(maxSize=1, blocking=False)
     pipeline.start()
-    calibration = pipeline.getDefaultDevice().readCalibration()
-    return Rig(pipeline, queue, calibration.getCameraIntrinsics(right_eye, *_SIZE))
+    try:
+        calibration = pipeline.getDefaultDevice().readCalibration()
+        matrix = calibration.getCameraIntrinsics(right_eye, *_SIZE)
+    except BaseException:
+        with suppress(RuntimeError):  # it has been unplugged
+            pipeline.stop()
+        raise
+    return Rig(pipeline, queue, matrix)
 
 
 def camera_of(matrix: np.ndarray, fps: float) -> Camera:
