@@ -83,6 +83,8 @@ test("arrays of other kinds are read as numbers, and what has no numbers is refu
 file = io.BytesIO(); np.save(file, ${code}); sys.stdout.buffer.write(file.getvalue())`)));
   assert.deepEqual([...array("np.float64([[1.5, -2]])").data], [1.5, -2]);
   assert.deepEqual(array("np.zeros((2, 3, 1), np.int32)").shape, [2, 3, 1]);
+  assert.deepEqual([...array("np.array([7, -1])").data], [7, -1]);
+  assert.throws(() => array("np.array([1 << 40])"), /more than 32 bits/);
   assert.deepEqual(array("np.array(['häl', 'lo😀'])").data, ["häl", "lo😀"]);
   assert.throws(() => array("np.asfortranarray(np.ones((2, 3)))"), /Fortran/);
   assert.throws(() => array("np.ones(2, '>f4')"), /big-endian/);
@@ -120,6 +122,108 @@ test("what is no depth is named in one sentence", async () => {
     python("import sys, numpy as np; np.savez(sys.stdout.buffer, a=np.ones(3), b=np.ones(3))"),
   );
   await assert.rejects(open("joints.npz", joints), /lacks the array 'depth'/);
+});
+
+/** A zip of a folder by its files' names, as the page reads it, beside what Python reads there. */
+async function both(files) {
+  const [bytes, about] = python(`
+import base64, io, json, sys, tempfile, zipfile
+from pathlib import Path
+import numpy as np
+from cadstn import open_recording
+def npz(cuts):
+    file = io.BytesIO(); np.savez(file, cuts=np.array(cuts)); return file.getvalue()
+def png(value):
+    import cv2
+    units = np.full((3, 4), value, np.uint16)
+    return cv2.imencode(".png", units if value else np.zeros((3, 4, 3), np.uint8))[1].tobytes()
+packed = io.BytesIO()
+with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(packed, "w") as archive:
+    for name, held in json.loads(sys.argv[1]).items():
+        data = npz(held) if name.endswith(".npz") else png(held) if type(held) is int else held.encode()
+        (Path(folder) / name).parent.mkdir(parents=True, exist_ok=True)
+        (Path(folder) / name).write_bytes(data)
+        archive.writestr(name, data)
+    recording = open_recording(folder)
+    depth = [int(frame.depth[0, 0]) for frame in recording]
+    about = {"depth": depth, "cuts": recording.cuts}
+sys.stdout.write(base64.b64encode(packed.getvalue()).decode() + " " + json.dumps(about))`,
+    JSON.stringify(files)).toString().split(/ (.*)/s);
+  const recording = await openFiles([{ name: "a.zip", bytes: new Uint8Array(Buffer.from(bytes, "base64")) }]);
+  const depth = [];
+  for (let i = 0; i < recording.length; i++) depth.push((await recording.frame(i)).depth[0]);
+  const cuts = [...recording.cuts].filter((cut) => cut > 0).sort((a, b) => a - b);
+  return [{ depth, cuts }, JSON.parse(about)];
+}
+
+const JSON_CAMERA = '{"fx": 285, "fy": 285, "cx": 2, "cy": 1}';
+for (const [title, files] of Object.entries({
+  "colour beside depth": { "camera.json": JSON_CAMERA, "depth_10.png": 510, "depth_9.png": 509, "color_9.png": 0 },
+  "folders of depth and of colour": {
+    "camera.json": JSON_CAMERA, "depth/1.png": 501, "depth/2.png": 502, "rgb/1.png": 0, "rgb/2.png": 0,
+  },
+  "what systems hide": {
+    "camera.json": JSON_CAMERA, "1.PNG": 501, "._1.png": "Mac OS X", ".thumbs/1.png": 0, "more/1.png": 0,
+    "truth.npz": [0],
+  },
+  "shots, with cuts of their own": {
+    "camera.json": JSON_CAMERA, "shot10/1.png": 521, "shot9/1.png": 511, "shot9/2.png": 512, "shot9/3.png": 513,
+    "shot9/truth.npz": [1], "shot10/truth.npz": [0], "shot9/more/1.png": 0,
+  },
+  "cuts of all frames, and a camera in each shot": {
+    "a/camera.json": JSON_CAMERA, "b/camera.json": JSON_CAMERA, "a/1.png": 501, "a/2.png": 502, "b/1.png": 511,
+    "b/2.png": 512, "truth.npz": [3],
+  },
+})) {
+  test(`the frames and cuts of a zip are Python's: ${title}`, async () => {
+    const [page, expected] = await both(files);
+    assert.deepEqual(page, expected);
+  });
+}
+
+test("the shots of a zip must be of one camera, and macOS's own folder is left out", async () => {
+  const zip = (code) => [{ name: "a.zip", bytes: new Uint8Array(python(`
+import io, sys, zipfile
+packed = io.BytesIO()
+png, camera = open(sys.argv[1], "rb").read(), '{"fx": %d, "fy": 9, "cx": 1, "cy": 1}'
+with zipfile.ZipFile(packed, "w") as archive:
+    ${code}
+sys.stdout.buffer.write(packed.getvalue())`, `${ROOT}src/cadstn/demo/000000.png`)) }];
+  await assert.rejects(openFiles(zip(`
+    for shot in (1, 2):
+        archive.writestr(f"{shot}/0.png", png)
+        archive.writestr(f"{shot}/camera.json", camera % shot)`)), /1\/camera\.json and 2\/camera\.json differ/);
+  const packed = await openFiles(zip(`
+    archive.writestr("rec/0.png", png)
+    archive.writestr("rec/camera.json", camera % 7)
+    archive.writestr("__MACOSX/rec/._0.png", b"Mac OS X")
+    archive.writestr("__MACOSX/rec/._camera.json", b"Mac OS X")`));
+  assert.deepEqual([packed.length, packed.camera.fx], [1, 7]);
+});
+
+test("files that are dropped together are one recording", async () => {
+  const npz = (arrays) => new Uint8Array(python(`
+import sys, numpy as np
+camera = np.array('{"fx": 5, "fy": 5, "cx": 2, "cy": 0}')
+np.savez(sys.stdout.buffer, ${arrays})`));
+  const depth = "np.full((3, 1, 2), 500, np.uint16)";
+  const json = { name: "camera.json", bytes: text('{"fx": 7, "fy": 7, "cx": 0, "cy": 0}') };
+  const png = (name) => ({ name, bytes: pngOf(1, 1, [0, 1, 1]) });
+  const one = { name: "one.npz", bytes: npz(`frames=${depth}, cuts=np.array([2]), joints_xyz_mm=np.ones((3, 21, 3))`) };
+  for (const files of [[one, json], [json, one]]) {
+    const recording = await openFiles(files);
+    assert.deepEqual([recording.length, recording.camera.fx, [...recording.cuts]], [3, 7, [2]]);
+  }
+  const own = { name: "own.npz", bytes: npz(`depth=${depth}, camera=camera`) };
+  assert.equal((await openFiles([own], CAMERA)).camera.fx, 5);
+  assert.equal((await openFiles([own, json])).camera.fx, 7);
+  await assert.rejects(openFiles([own, one]), /several recordings/);
+  await assert.rejects(openFiles([own, png("0.png"), json]), /several recordings/);
+  await assert.rejects(openFiles([png("0.png"), json, json]), /several \.json/);
+  const truth = { name: "truth.npz", bytes: npz("joints_xyz_mm=np.ones((2, 21, 3)), cuts=np.array([1])") };
+  const labelled = await openFiles([png("0.png"), png("1.png"), truth, json, { name: ".DS_Store", bytes: text("x") }]);
+  assert.deepEqual([labelled.length, labelled.cuts.has(1)], [2, true]);
+  await assert.rejects(openFiles([truth], CAMERA), /truth\.npz .* lacks the array 'depth'/);
 });
 
 test("floats in a file are millimetres whatever the camera's unit, as in Python", async () => {

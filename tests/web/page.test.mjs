@@ -138,14 +138,14 @@ test("it pauses, and the view turns with the mouse", { skip }, async (t) => {
   assert.notEqual(await picture(), before);
 });
 
-/** The first frames of the packaged recording as an .npz file. */
-const shortRecording = (frames) => Buffer.from(python(`
+/** The first frames of the packaged recording as an .npz file; code: further arrays. */
+const shortRecording = (frames, code = "") => Buffer.from(python(`
 import sys, numpy as np
 from importlib import resources
 from cadstn.io import open_recording
 demo = open_recording(resources.files("cadstn") / "demo")
 depth = np.stack([f.depth for f in list(demo)[:int(sys.argv[1])]]).astype(np.uint16)
-np.savez_compressed(sys.stdout.buffer, depth=depth, camera=np.array(demo.camera.to_json()))`, String(frames)));
+np.savez_compressed(sys.stdout.buffer, depth=depth, camera=np.array(demo.camera.to_json())${code})`, String(frames)));
 
 test("of several recordings the one that was opened last plays, however long others load", { skip }, async (t) => {
   for (const end of ["continue", "abort"]) {
@@ -167,6 +167,25 @@ test("of several recordings the one that was opened last plays, however long oth
     assert.match(await text(page, "status"), /^three\.npz: 3 frames/);
     assert.match(await text(page, "frame"), /of 3$/);
   }
+});
+
+test("the tracker forgets the hand where a shot begins", { skip }, async (t) => {
+  const prepare = async (page) => {
+    await page.route("**/demo.zip", (route) => route.abort());
+    await page.addInitScript(() => {
+      const post = Worker.prototype.postMessage;
+      globalThis.fresh = [];
+      Worker.prototype.postMessage = function (message) {
+        if (message.name === "step") globalThis.fresh.push(message.given.fresh);
+        post.call(this, message);
+      };
+    });
+  };
+  const page = await open(t, site.url, { prepare, errors: true });
+  const buffer = shortRecording(3, ", cuts=np.array([2])");
+  await page.setInputFiles("#files", { name: "cut.npz", mimeType: "", buffer });
+  await page.waitForFunction(() => globalThis.fresh.length >= 6, null, WAIT);
+  assert.deepEqual((await page.evaluate(() => globalThis.fresh)).slice(0, 6), [true, false, true, true, false, true]);
 });
 
 test("dropped recordings play, and files that are no depth are named", { skip }, async (t) => {

@@ -70,13 +70,14 @@ const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 /** Track a recording, `mine` among those that were opened, again and again, until another one plays. */
 async function play(recording, tracker, mine) {
   playing = mine;
-  const { camera, length } = recording;
+  const { camera, cuts, length } = recording;
   const read = async (index) => ({ ...(await recording.frame(index % length)), camera });
   stats.clear();
   let due = performance.now();
   const begin = async (index) => {
     const frame = await read(index);
-    return { frame, tracked: tracker.step(frame, index % length === 0) };
+    const place = index % length;
+    return { frame, tracked: tracker.step(frame, place === 0 || cuts.has(place)) };
   };
   const ahead = [];
   for (let index = 0; ; index++) {

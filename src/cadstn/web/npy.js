@@ -34,10 +34,19 @@ export function readNpy(bytes) {
   if (body.length !== count * itemBytes) throw new Problem("its array is cut off");
   if (order === ">") throw new Problem("it holds big-endian numbers, which this page does not read");
   if (kind === "U") return { shape: sizes, data: texts(body, count, Number(digits)) };
+  // Copied, because the place in the file need not be a multiple of the number's size.
+  const copied = body.slice().buffer;
+  if (kind === "i" && digits === "8") return { shape: sizes, data: narrowed(new BigInt64Array(copied)) };
   const Kind = KINDS[kind + digits];
   if (!Kind) throw new Problem(`it holds an array of kind ${kind}${digits}`);
-  // Copied, because the place in the file need not be a multiple of the number's size.
-  return { shape: sizes, data: new Kind(body.slice().buffer) };
+  return { shape: sizes, data: new Kind(copied) };
+}
+
+/** NumPy's usual whole numbers, of 64 bits, as 32: indices and depth need no more. */
+function narrowed(wide) {
+  const data = Int32Array.from(wide, Number);
+  if (data.some((value, i) => BigInt(value) !== wide[i])) throw new Problem("it holds numbers of more than 32 bits");
+  return data;
 }
 
 /** Text of a fixed number of characters of four bytes each, filled up with zeros. */
