@@ -97,9 +97,14 @@ export class SpaceView {
     const project = this.projection(width, height);
     const [cx, cy, cz] = this.center;
     // Only pixels that can lie in the cube around the middle are visited.
+    const [near, far] = [Math.max(cz - AROUND_MM, 50), cz + AROUND_MM];
     const range = (center, focal, middle, size) => {
-      const edges = [-1, 1].map((sign) => ((center + sign * AROUND_MM) * focal) / Math.max(cz - AROUND_MM, 50) + middle);
-      return [Math.max(Math.floor(edges[0]), 0), Math.min(Math.ceil(edges[1]), size - 1)];
+      // An edge that lies aside of the camera's axis is furthest out in the image where it is near,
+      // and furthest in where it is far.
+      const [low, high] = [center - AROUND_MM, center + AROUND_MM];
+      const first = (low * focal) / (low > 0 ? far : near) + middle;
+      const last = (high * focal) / (high > 0 ? near : far) + middle;
+      return [Math.max(Math.floor(first), 0), Math.min(Math.ceil(last), size - 1)];
     };
     const [left, right] = range(cx, camera.fx, camera.cx, columns);
     const [top, bottom] = range(cy, camera.fy, camera.cy, rows);

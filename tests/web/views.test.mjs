@@ -1,0 +1,43 @@
+/** What the 3D view draws of the depth around a hand. */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { SpaceView } from "../../src/cadstn/web/space_view.js";
+
+const [COLUMNS, ROWS, Z] = [320, 240, 600];
+const CAMERA = { fx: 160, fy: 160, cx: 159.5, cy: 119.5 }; // 90 degrees wide
+
+/** A patch of 170 mm around (x, y, 600) mm: its pixels, and those that are drawn of it. */
+function drawn(x, y) {
+  const canvas = { getContext: () => null, addEventListener: () => {} };
+  const view = new SpaceView(canvas);
+  view.center = [x, y, Z];
+  view.distances = new Float32Array(400 * 400);
+  const depth = new Float32Array(COLUMNS * ROWS);
+  let all = 0;
+  for (let row = 0; row < ROWS; row++) {
+    for (let column = 0; column < COLUMNS; column++) {
+      const [px, py] = [((column - CAMERA.cx) * Z) / CAMERA.fx, ((row - CAMERA.cy) * Z) / CAMERA.fy];
+      if (Math.abs(px - x) > 85 || Math.abs(py - y) > 85) continue;
+      depth[row * COLUMNS + column] = Z;
+      all++;
+    }
+  }
+  let points = 0;
+  view.projection = () => () => {
+    points++;
+    return [0, 0, 900];
+  };
+  const frame = { width: COLUMNS, height: ROWS, depth, camera: CAMERA };
+  view.points(frame, new Uint32Array(400 * 400), 400, 400);
+  return { all, points };
+}
+
+for (const [x, y] of [[0, 0], [350, 0], [-350, 0], [500, 0], [-500, 0], [0, 300], [0, -300], [-450, 350]]) {
+  test(`a hand at (${x}, ${y}) mm is drawn whole`, () => {
+    const { all, points } = drawn(x, y);
+    assert.ok(all > 1000);
+    assert.equal(points, all);
+  });
+}
