@@ -329,3 +329,15 @@ def test_describe_scene() -> None:
     assert "(0.7" in fifth
     assert "m if a step is four times as long)" in fifth
     assert "if the unit" not in line
+
+
+def test_surfaces_on_both_sides_of_the_reach_are_told() -> None:
+    depth = np.full((240, 320), 3000, np.float32)
+    depth[80:160, 100:200] = np.random.default_rng(0).uniform(110, 140, (80, 100))
+    line = implausible_depth(depth, Camera(285, 285, 160, 120))
+    assert line == (
+        "10% of the surfaces are nearer than 0.15 m and 90% farther than 2.5 m; hands are "
+        "searched in between"
+    )
+    depth[100:140, 140:180] = 600
+    assert implausible_depth(depth, Camera(285, 285, 160, 120)) is None

@@ -235,6 +235,14 @@ def test_the_command(frames: list[Frame], tmp_path: Path) -> None:
     assert str(tmp_path / "out/live.webm") in result.stderr
 
 
+def test_doctor_says_what_an_older_file_lacks() -> None:
+    older = Path(__file__).parent / "pins" / "older.onnx"
+    result = CliRunner().invoke(cli, ["doctor", "--seconds", "0", "--weights", str(older)])
+    assert result.exit_code == 0, result.output
+    assert "; lacks a detector (the package's finds hands for it)" in result.output
+    assert "lacks" not in CliRunner().invoke(cli, ["doctor", "--seconds", "0"]).output
+
+
 def test_doctor() -> None:
     result = CliRunner().invoke(cli, ["doctor", "--seconds", "0.3"])
     assert result.exit_code == 0, result.output

@@ -13,6 +13,7 @@ from cadstn.cli import cli
 from cadstn.geometry.camera import Camera, DepthMm
 from cadstn.io import write_recording
 from cadstn.tracking.detector import Detection, Detector
+from cadstn.tracking.results import track_recording
 
 
 def test_two_hands_are_written_each_to_files_of_its_own(tmp_path: Path) -> None:
@@ -63,6 +64,23 @@ def test_two_hands_of_one_side_keep_their_places(blank: bool) -> None:
         assert [hand.side for hand in hands] == ["left", "left"]
     for place in (0, 1):
         assert abs(seen[1][place].joints_mm[0, 0] - seen[-1][place].joints_mm[0, 0]) < 100
+
+
+def test_a_hand_in_the_second_place_is_tracked_too(tmp_path: Path) -> None:
+    """The first place's hand leaves; the other is neither lost nor unseen in pictures."""
+    frames = list(cadstn.open_recording("demo"))[:12]
+    camera = frames[0].camera
+    wide = Camera(camera.fx, camera.fy, 319.5, camera.cy, 640, camera.height)
+    hand = [np.where(frame.depth < 1000, frame.depth, 0) for frame in frames]
+    pairs = [np.hstack([depth * (k < 6), depth[:, ::-1]]) for k, depth in enumerate(hand)]
+    tracker = cadstn.Tracker(hands=2)
+    write_recording(tmp_path / "pair", np.stack(pairs).astype(np.uint16), wide)
+    summary = track_recording(
+        cadstn.open_recording(tmp_path / "pair"), tracker, tmp_path / "out", video=False
+    )
+    assert (summary["tracked"], summary["lost"]) == (12, 0)
+    assert sorted(summary["tracked_by_place"]) == [6, 12]
+    assert summary["sides"] in ({"left": 6, "right": 12}, {"left": 12, "right": 6})
 
 
 def test_a_hand_is_the_same_whether_another_place_is_free_or_not() -> None:

@@ -16,7 +16,7 @@ from typing import Any, TextIO
 import click
 
 from cadstn.cli.outputs import target_options, targets
-from cadstn.cli.shared import CAMERA_HELP, FIT, PATTERN, SCALE_HELP, echo, scaled_camera
+from cadstn.cli.shared import CAMERA_HELP, FIT, PATTERN, SCALE_HELP, THREADS, echo, scaled_camera
 from cadstn.errors import CadstnError
 
 
@@ -52,6 +52,7 @@ from cadstn.errors import CadstnError
               help="See docs/speed.md for what each costs.")  # fmt: skip
 @click.option("--hands", default=1, show_default=True, type=click.IntRange(1, 4),
               help="Follow so many hands; each is a line of its own in --emit.")  # fmt: skip
+@THREADS
 @FIT
 @click.option(
     "--fast", is_flag=True, help="Play a recording or a data set as fast as it is tracked."
@@ -73,6 +74,7 @@ def live(
     seconds: float | None,
     smooth: str,
     hands: int,
+    threads: int | None,
     fit: bool,
     fast: bool,
     loop: bool,
@@ -131,7 +133,7 @@ def live(
     at = None if serve is None else (host or HOST, serve)
     full = False
     status = None if view or emit or out else StatusLine(sys.stderr)
-    network = load_network(weights)
+    network = load_network(weights, threads=threads)
     tracker = Tracker(network, hands=hands, fit=fit)
     tally = Tally()
     stdout = _own_stdout() if emit else nullcontext()
@@ -185,13 +187,15 @@ def live(
 @click.command()
 @click.option("--seconds", default=10.0, show_default=True, type=click.FloatRange(0),
               help="Length of the self test; 0 for none.")  # fmt: skip
+@click.option("--weights", type=click.Path(path_type=Path),
+              help="Examine and test this network (.onnx), also an older one.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def doctor(seconds: float, as_json: bool) -> None:
+def doctor(seconds: float, weights: Path | None, as_json: bool) -> None:
     """Report what is installed and plugged in, and test it: paste this into a bug report."""
     from cadstn.tracking.doctor import examine, report_lines
 
     with _own_stdout() as stdout:
-        report = examine(seconds)
+        report = examine(seconds, weights)
         echo(json.dumps(report, indent=2) if as_json else "\n".join(report_lines(report)),
                    file=stdout)  # fmt: skip
 

@@ -25,7 +25,11 @@ MANY = click.IntRange(1, 10_000_000)
 WEIGHTS = click.option(
     "--weights", type=click.Path(path_type=Path), help="A network of your own (.onnx)."
 )
-THREADS = click.option("--threads", type=click.IntRange(1, 1024), help="Threads of the network.")
+THREADS = click.option(
+    "--threads",
+    type=click.IntRange(1, 1024),
+    help="Threads of the network; else all processors, 4 at most.",
+)
 DEVICE = click.option("--device", default="cpu", show_default=True, help="cpu, cuda, gpu or auto.")
 SETTINGS = click.option(
     "--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Override a field."

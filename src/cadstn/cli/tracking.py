@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cadstn.cli.shared import AS_JSON, CAMERA_HELP, FIT, PATTERN, SCALE_HELP, echo, scaled_camera
+from cadstn.cli.shared import (
+    AS_JSON,
+    CAMERA_HELP,
+    FIT,
+    PATTERN,
+    SCALE_HELP,
+    THREADS,
+    echo,
+    scaled_camera,
+)
 
 if TYPE_CHECKING:
     from cadstn.io import BadFrame, Recording
@@ -31,11 +40,7 @@ if TYPE_CHECKING:
               help="Take one frame in so many.")  # fmt: skip
 @click.option("--hands", default=1, show_default=True, type=click.IntRange(1, 8),
               help="Hands at most; the second is written to joints-2.npz, and so on.")  # fmt: skip
-@click.option(
-    "--threads",
-    type=click.IntRange(1, 1024),
-    help="Network threads; else all processors, 4 at most.",
-)
+@THREADS
 @FIT
 @click.option("--video/--no-video", default=True, show_default=True, help="Write the overlay.")
 def track(

@@ -25,6 +25,8 @@ _UNITS_MM = (0.1, 0.125, 0.2, 0.25, 0.5, 1.0, 1000.0)
 #: Smaller frames, along an edge, show too little of a hand.
 LEAST_PX = 64
 _LEAST_PIXELS = 5000
+#: Share of the surfaces that must be where hands are searched.
+_LEAST_IN_REACH = 0.001
 _RAW_NONE = 2047  # Kinect v1: nothing measured, in 11 bits
 _RUN = 10
 #: Wrist to the tip of the middle finger along the bones, mm. Adults have 160 to 210 (ANSUR, 5th to
@@ -54,8 +56,8 @@ def implausible_depth(depth_mm: DepthMm, camera: Camera) -> str | None:
         depth_mm: (H, W) mm, 0 where nothing was measured.
         camera: that took it; the sensor's own steps follow from its unit.
 
-    It examines a few thousand pixels. It finds: a unit that puts all surfaces out of a hand's
-    reach, with the unit that would fit; metres as whole numbers; Kinect v1's raw disparity; 8 bits
+    It examines a few thousand pixels. It finds: surfaces all out of a hand's reach, and the unit
+    that would fit; metres as whole numbers; Kinect v1's raw disparity; 8 bits
     stretched to 16 or left as they are, also as floats that end at 255; a mark of nothing that is
     no distance; filled holes.
     """
@@ -68,6 +70,7 @@ def implausible_depth(depth_mm: DepthMm, camera: Camera) -> str | None:
     return (
         _steps_wrong(steps, camera)
         or _unit_wrong(quantiles, camera)
+        or _out_of_reach(depth_mm)
         or holes_filled(depth_mm, camera)
     )
 
@@ -245,6 +248,20 @@ def _unit_wrong(quantiles: tuple[float, float, float], camera: Camera) -> str | 
     return (
         f"{seen}, and hands are searched from {REACH_MM[0] / 1000:g} to {REACH_MM[1] / 1000:g} m"
         f"{fit}"
+    )
+
+
+def _out_of_reach(depth_mm: DepthMm) -> str | None:
+    """Surfaces on both sides of where hands are searched, and none there."""
+    some = _sample(depth_mm)
+    some = some[np.isfinite(some) & (some > 0)]
+    near, far = REACH_MM
+    if ((some >= near) & (some <= far)).mean() > _LEAST_IN_REACH:
+        return None
+    nearer = float((some < near).mean())
+    return (
+        f"{nearer:.0%} of the surfaces are nearer than {near / 1000:g} m and {1 - nearer:.0%} "
+        f"farther than {far / 1000:g} m; hands are searched in between"
     )
 
 

@@ -6,6 +6,7 @@ import platform
 import time
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,11 +26,12 @@ PACKAGES = (
 )  # fmt: skip
 
 
-def examine(seconds: float = 10.0) -> dict[str, Any]:
+def examine(seconds: float = 10.0, weights: Path | None = None) -> dict[str, Any]:
     """Examine this machine and test the package on it.
 
     Args:
         seconds: how long to track the recording in the package; 0 leaves the test out.
+        weights: the network to examine and test; None for the one that ships.
 
     Returns:
         Plain values, fit for JSON; whatever fails is there as a line of text.
@@ -46,11 +48,13 @@ def examine(seconds: float = 10.0) -> dict[str, Any]:
         "cameras": _cameras(),
     }
     try:
-        network = load_network()
+        network = load_network(weights)
         report["weights"] = (
             f"{network.skeleton.name}, {network.precision}, on {network.provider}, made by cadstn "
             f"{network.about.get('cadstn', 'unknown')}"
         )
+        if network.lacks:
+            report["weights"] += f"; lacks {', '.join(network.lacks)}"
         if seconds > 0:
             report["self_test"] = _self_test(network, seconds)
     except CadstnError as error:

@@ -22,7 +22,7 @@ from cadstn.tracking.live import JsonLines, Tracked
 from cadstn.tracking.rerun_view import RerunView
 from cadstn.tracking.serve import PageView
 from cadstn.tracking.video import VideoFile
-from cadstn.tracking.views import Image, overlay
+from cadstn.tracking.views import Image, in_front, overlay
 from cadstn.tracking.window import PlainWindow
 
 #: ``window`` is rerun's where it is installed, and else the plain one.
@@ -153,10 +153,10 @@ class Listeners:
 
     def _draw(self, seen: Tracked) -> Image:
         frame = seen.frame
-        caption = f"{frame.time_s:.2f} s  {seen.hand.how}  {seen.took_ms:.1f} ms"
+        shown, others = in_front(seen.hands)
+        caption = f"{frame.time_s:.2f} s  {shown.how}  {seen.took_ms:.1f} ms"
         caption += f"  {frame.dropped} dropped" if frame.dropped else ""
-        first, *others = seen.hands
-        return overlay(frame.depth_mm, frame.camera, first, self._skeleton, caption, others)
+        return overlay(frame.depth_mm, frame.camera, shown, self._skeleton, caption, others)
 
     def _film(self, seen: Tracked, picture: Image, stem: Path) -> None:
         frame = seen.frame

@@ -150,6 +150,15 @@ class Network:
         )
 
     @property
+    def lacks(self) -> tuple[str, ...]:
+        """What its file does not hold or predict that files of this version do."""
+        return (
+            *(() if self.own_detector else ("a detector (the package's finds hands for it)",)),
+            *(() if self.wants.compact else ("presence, side and error scales",)),
+            *(() if self.wants.upright else ("canonical views",)),
+        )
+
+    @property
     def cube_mm(self) -> float:
         """Edge of the cube it was trained on."""
         return self.wants.cube_mm

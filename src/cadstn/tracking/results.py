@@ -7,7 +7,7 @@ import json
 import platform
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from cadstn.tracking.excerpt import frame_count, frame_index
 from cadstn.tracking.hand import refusals
 from cadstn.tracking.records import Identities
 from cadstn.tracking.video import VideoFile
-from cadstn.tracking.views import Image, contact_sheet, overlay
+from cadstn.tracking.views import Image, contact_sheet, in_front, overlay
 
 #: Files that `track_recording` writes; their names are an interface.
 OUTPUTS = (
@@ -77,7 +77,7 @@ def track_recording(
     """Track every frame and write `OUTPUTS` into a folder, all of them or none.
 
     Of a tracker of several hands the others are written to ``joints-2.npz``, ``joints-2.csv`` and
-    so on; ``summary.json`` is on the first.
+    so on. ``summary.json`` counts frames with any hand; its error is the first one's.
 
     Args:
         recording: what to track; each of its shots begins with a fresh tracker.
@@ -150,10 +150,10 @@ def _track_into(
             hands = tracker.update_all(
                 frame.depth, frame.camera, frame.time_s, unit="mm", check=False
             )
-            hand, others = hands[0], hands[1:]
+            shown, others = in_front(hands)
             took_ms.append((time.perf_counter() - began) * 1000)
             lines = check.depth(frame.depth, recording.camera)
-            lines += check.hand(hand.joints_mm) if hand.found else []
+            lines += check.hand(shown.joints_mm) if shown.found else []
             warnings += lines
             for line in lines:
                 on_warning(line)
@@ -161,10 +161,10 @@ def _track_into(
                 without = describe_scene(frame.depth, refusals(tracker.state))
             for place, one in enumerate(hands):
                 _keep(places[place], frame.index, one, number(place, one))
-            how[frame.index] = hand.how
+            how[frame.index] = shown.how
             if with_video or frame.index in chosen or not sheet:
-                caption = f"{frame.name}  {frame.time_s:.2f} s  {hand.how}"
-                picture = overlay(frame.depth, frame.camera, hand, skeleton, caption, others)
+                caption = f"{frame.name}  {frame.time_s:.2f} s  {shown.how}"
+                picture = overlay(frame.depth, frame.camera, shown, skeleton, caption, others)
                 if frame.index in chosen or not sheet:
                     sheet.append(picture)
                 if with_video:
@@ -178,7 +178,7 @@ def _track_into(
     for place, one_place in enumerate(places):
         _write_joints(one_place, out, hand_name(place))
     write_joints_uvd(out / "joints_uvd.txt", recording.camera.to_uvd(tracked.joints_xyz_mm))
-    summary = _summary(recording, tracked, how, bad, took_ms) | about
+    summary = _summary(recording, places, how, bad, took_ms) | about
     summary["seconds"] = round(time.perf_counter() - started, 3)
     summary["warnings"] = warnings
     summary["without_hand"] = without or None
@@ -265,17 +265,19 @@ def _write_joints(tracked: Tracked, out: Path, stem: str) -> None:
 
 def _summary(
     recording: Recording,
-    tracked: Tracked,
+    places: Sequence[Tracked],
     how: list[str],
     bad: list[BadFrame],
     took_ms: list[float],
 ) -> dict[str, Any]:
     """Gather what a person wants to know first."""
     p50, p99 = quantiles(took_ms, (0.5, 0.99))
+    tracked = places[0]
+    found = np.array([one.found for one in places])
     first = next((i for i, state in enumerate(how) if state == "found"), None)
     place = None
     if first is not None:
-        center = tracked.joints_xyz_mm[first].mean(0, np.float64)
+        center = places[found[:, first].argmax()].joints_xyz_mm[first].mean(0, np.float64)
         place = {
             "frame": tracked.names[first],
             "center_xyz_mm": [round(float(v), 1) for v in center],
@@ -284,13 +286,16 @@ def _summary(
     summary: dict[str, Any] = {
         "recording": str(recording.path),
         "frames": len(recording),
-        "tracked": int(tracked.found.sum()),
+        "tracked": int(found.any(0).sum()),
+        "tracked_by_place": found.sum(1).tolist(),
         "lost": how.count("lost"),
         "bad": len(bad),
         "bad_frames": [{"frame": b.name, "error": str(b.error)} for b in bad],
         "first_found": place,
         "searches": how.count("found"),
-        "sides": {side: int((tracked.side == side).sum()) for side in ("left", "right")},
+        "sides": {
+            side: sum(int((one.side == side).sum()) for one in places) for side in ("left", "right")
+        },
         "ms_per_frame": {"p50": round(p50, 2), "p99": round(p99, 2)},
         "skeleton": tracked.skeleton.name,
         "error": None,

@@ -28,6 +28,12 @@ _COLORS = {
 _WHITE = (255, 255, 255)
 
 
+def in_front(hands: Sequence[Hand]) -> tuple[Hand, list[Hand]]:
+    """The hand that a picture shows close up, the first that is found; and the others."""
+    shown = next((k for k, hand in enumerate(hands) if hand.found), 0)
+    return hands[shown], [hand for k, hand in enumerate(hands) if k != shown]
+
+
 def overlay(
     depth_mm: DepthMm,
     camera: Camera,

@@ -62,7 +62,7 @@ def goals(report: Report) -> list[Goal]:
         Goal(
             "acceleration error under the spatial network's, %",
             percent(steady.get("below_spatial")), 15, more=True,
-            note="" if steady else "the file has no output of the spatial network",
+            note="" if steady or not errors else "the file has no output of the spatial network",
         ),
         *(under_filter(steady, name) for name in ("one-euro", "exponential")),
         Goal(
@@ -79,7 +79,9 @@ def goals(report: Report) -> list[Goal]:
             "joints of error scale 8 to 12 mm within 10 mm, %",
             percent(band.get("within_10mm")), None,
             note="two thirds are right"
-            + (f"; {band['joints']} joints" if band else "; the file predicts no error scale"),
+            + (f"; {band['joints']} joints" if band else "; the file predicts no error scale")
+            if errors
+            else "",
         ),
         Goal("real: joints outside the hand by over 10 mm, %", percent(real.get("outside")), 5, 1),
         Goal(
