@@ -277,7 +277,7 @@ def _summary(
     first = next((i for i, state in enumerate(how) if state == "found"), None)
     place = None
     if first is not None:
-        center = places[found[:, first].argmax()].joints_xyz_mm[first].mean(0, np.float64)
+        center = places[int(found[:, first].argmax())].joints_xyz_mm[first].mean(0, np.float64)
         place = {
             "frame": tracked.names[first],
             "center_xyz_mm": [round(float(v), 1) for v in center],
