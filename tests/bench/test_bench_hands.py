@@ -110,7 +110,7 @@ def test_rendered_hands_are_found_where_they_are(network: Network) -> None:
 
 def _track(center_mm: list[float] | None, side: str) -> Track:
     place = None if center_mm is None else np.array(center_mm)
-    return cast("Track", SimpleNamespace(center_mm=place, side=side))
+    return cast("Track", SimpleNamespace(center_mm=place, place_mm=place, side=side))
 
 
 @pytest.mark.parametrize(
@@ -130,6 +130,17 @@ def test_a_new_hand_gets_the_place_of_a_hand_near_it_else_of_its_side(
     made = [_track(center, side) for center, side in tracks]
     assert _place([0, 1], made, cast("Any", detection), "right") == place
     assert _place([1], made, cast("Any", detection), "right") == 1
+
+
+def test_among_places_of_one_side_a_hand_returns_to_where_it_was() -> None:
+    here, there = np.array([0.0, 0.0, 600.0]), np.array([300.0, 0.0, 600.0])
+    detection = cast("Any", SimpleNamespace(center_mm=here))
+
+    def lost(last_mm: NDArray[np.float64], side: str) -> Track:
+        return cast("Track", SimpleNamespace(center_mm=None, place_mm=last_mm, side=side))
+
+    assert _place([0, 1], [lost(there, "left"), lost(here, "left")], detection, "left") == 1
+    assert _place([0, 1], [lost(there, "left"), lost(here, "right")], detection, "left") == 0
 
 
 def test_a_labelled_hand_keeps_its_place_even_where_the_other_is_followed(network: Network) -> None:

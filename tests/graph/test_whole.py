@@ -155,7 +155,7 @@ def test_a_lost_hands_place_is_remembered_for_some_frames(
     network: Network, demo: Frames, tmp_path: Path
 ) -> None:
     """Near where it was a hand needs less: with its file's decision, by both roads."""
-    none = replace(network.wants, decision=network.wants.decision._replace(bias=-100.0))
+    none = replace(network.wants, decision=Decision(0.0, 0.0, 0.0, -3.0))  # reads all, takes none
     odds: list[tuple[float, DepthMm, NDArray[np.float64]]] = []
     for depth_mm, camera in demo[::10]:
         state = State.fresh(network, fit=False)

@@ -28,7 +28,7 @@ _FRAMES = 3  # frames of a scene in which a hand is to be found
 _ALARMS = 1e-3  # share of the scenes without a hand in which one may be announced
 _SHARE = 0.5  # of the logistic regression
 _RIDGE, _ROUNDS = 1e-3, 50
-_NONE = Decision(0.0, 0.0, 0.0, float("-inf"))  # takes nothing for a hand
+_NONE = Decision(0.0, 0.0, 0.0, -3.0)  # takes nothing for a hand, and reads all of it
 
 
 class Places(NamedTuple):

@@ -113,9 +113,12 @@ def run(g: Graph, parts: Parts, scene: Scene, before: Value, c: Carried) -> Carr
     scale = seen.out["error_scale"] * (parts.wants.cube_mm / 2)
     right = (track.frames > 0.0) | ~seen.changed
     placed = right & (length(g, seen.center - c["center"]) < source._WELL_PLACED_MM)
-    sure = _sure(g, c["job"], presence, seen.out["error_scale"], parts) >= _least(
-        g, c["job"], before.take(c["place"]).reshape(-1), c["seen"].any(), parts
-    )
+    candidate = c["job"].take([0, 1, 2])
+    side = g.where(seen.after.left_logit > 0.0, g.constant([2.0], DOUBLE), 1.0)
+    place = g.where(begin, place_of(g, before, c["seen"], candidate, side, parts), c["place"])
+    odds = _sure(g, c["job"], presence, seen.out["error_scale"], parts)
+    least = _least(g, c["job"], before.take(place).reshape(-1), c["seen"].any(), parts)
+    sure, hopeless = odds >= least, begin & (odds < least - decision.HOPELESS)
     still_sure = presence >= source._STILL_SURE
     ok = seen.front & ((settle & sure) | (~settle & still_sure))
     follow = ~(begin | settle)
@@ -131,17 +134,15 @@ def run(g: Graph, parts: Parts, scene: Scene, before: Value, c: Carried) -> Carr
     places = g.constant(list(range(parts.hands)), LONG)
     mine = places.equals(c["place"]) & success
     column = mine.reshape(parts.hands, 1)
-    refused = g.op("Compress", _refusal(g, c["job"]), settle & ~ok, axis=0)
-    side = g.where(seen.after.left_logit > 0.0, g.constant([2.0], DOUBLE), 1.0)
+    refused = g.op("Compress", _refusal(g, c["job"]), (settle & ~ok) | hopeless, axis=0)
+    done = g.where(begin & ~hopeless, g.constant([SETTLE], LONG), DONE)
     return {
         **c,
         **tried,
-        "phase": g.where(retry, FOLLOW, g.where(begin, g.constant([SETTLE], LONG), DONE)),
+        "phase": g.where(retry, FOLLOW, done),
         "again": retry,
-        "place": g.where(
-            begin, place_of(g, before, c["seen"], c["job"].take([0, 1, 2]), side, parts), c["place"]
-        ),
-        "left": c["left"] - 1,
+        "place": place,
+        "left": c["left"] - 1 - hopeless.cast(LONG),
         "spent": c["spent"] + (places.equals(c["place"]) & follow).cast(LONG),
         "refused": g.cat(c["refused"], refused),
         "seen": c["seen"] | mine,

@@ -16,13 +16,11 @@ from numpy.typing import NDArray
 from cadstn.geometry.crop import crop_cube
 from cadstn.tracking.bones import keep_size
 from cadstn.tracking.canonical import (
-    canonical_image,
-    given_view,
     joints_to_mm,
     transformed_memory,
     updated_view,
 )
-from cadstn.tracking.decision import AGAIN, AGAIN_MM, MORE, Evidence
+from cadstn.tracking.decision import AGAIN, AGAIN_MM, HOPELESS, MORE, Evidence
 from cadstn.tracking.detector import Detection
 from cadstn.tracking.fit import fit_hand
 from cadstn.tracking.hand import (
@@ -38,7 +36,14 @@ from cadstn.tracking.hand import (
 )
 from cadstn.tracking.holes import without_filled
 from cadstn.tracking.network import Network
-from cadstn.tracking.prediction import Prediction, evidence_of, predict, remember
+from cadstn.tracking.prediction import (
+    Begun,
+    Prediction,
+    begin,
+    evidence_of,
+    predict,
+    remember,
+)
 from cadstn.tracking.support import surface_support
 
 MOST_RUNS = 2
@@ -121,7 +126,7 @@ def _acquire(
 ) -> tuple[list[Seen | None], tuple[Refused, ...]]:
     """Fill free places with detected hands, the best first; ``spent`` runs each place has had."""
     seen, refused = list(seen), [one.waited() for one in state.refused]
-    left = MOST_RUNS * len(seen) - sum(spent)
+    left, decision = MOST_RUNS * len(seen) - sum(spent), network.wants.decision
     for detection in _candidates(found, seen):
         free = [k for k, one in enumerate(seen) if one is None]
         if not free:
@@ -135,17 +140,23 @@ def _acquire(
         if most < 1:
             break
         if most < MOST_RUNS:  # too few runs to read both mirrored views: begin with the view before
-            before, center_mm, runs = state.tracks[place], detection.center_mm, 0
-            track = before.begun(network, before.view)
+            before = state.tracks[place]
+            new = Begun(before.begun(network, before.view), detection.center_mm)
         else:
-            track, center_mm, runs = _begun(network, frame, detection)
-            side = "left" if track.view.left_logit > 0 else "right"
+            new = begin(network, frame, detection)
+            side = "left" if new.track.view.left_logit > 0 else "right"
             place = _place(free, state.tracks, detection, side)
         near = apart_mm(state.tracks[place].place_mm, detection.center_mm) < AGAIN_MM
         first = all(one is None for one in seen)
         least = AGAIN if near else 0.0 if first else MORE
-        tried = _settle(network, track, frame, center_mm, detection.score, most - runs, least)
-        left -= runs + tried.runs
+        if new.evidence is not None and decision.log_odds(new.evidence) < least - HOPELESS:
+            # The run that is saved is no other candidate's: a frame without a hand is to cost less.
+            tried = Tried(None, most - new.runs, str(new.evidence), new.evidence)
+        else:
+            tried = _settle(
+                network, new.track, frame, new.center_mm, detection.score, most - new.runs, least
+            )
+        left -= new.runs + tried.runs
         refused = [one for one in refused if one is not known]
         if tried.seen is not None:
             seen[place] = tried.seen
@@ -169,34 +180,6 @@ def _place(
         return away_mm + (side is not None and tracks[k].side != side) + last_mm / (2 * AGAIN_MM)
 
     return min(free, key=rank)
-
-
-def _begun(
-    network: Network, frame: Frame, detection: Detection
-) -> tuple[Track, NDArray[np.float64], int]:
-    """A track for a detected hand, the place of its next cube, and how many runs that took.
-
-    Which way it points is the detector's. Which hand it is, the network's error scale shows: it
-    reads the crop as a right hand's and as a left one's, in one run.
-    """
-    track = Track(network.initial_state())
-    if not network.wants.upright:
-        return track, detection.center_mm, 0
-    crop = crop_cube(
-        frame.depth_mm, frame.camera, detection.center_mm, network.cube_mm, network.size
-    )
-    views = [given_view(detection.angle, left=left) for left in (False, True)]
-    images = np.stack([canonical_image(crop.image, view.transform) for view in views])
-    out = network.step(images, network.initial_state(2))
-    assert out.error_scale is not None
-    assert out.handedness is not None
-    best = int(out.error_scale.mean(1).argmin())
-    transform = views[best].transform
-    joints_mm = joints_to_mm(out.joints[best], crop, transform, uvd=network.wants.uvd)
-    if not joints_mm[:, 2].min() > 0:
-        return track._replace(view=views[best]), detection.center_mm, 1
-    after = updated_view(views[best], out.handedness[best : best + 1], joints_mm, upright=True)
-    return track._replace(view=after), network.center_of(joints_mm), 1
 
 
 def _candidates(found: list[Detection], seen: Sequence[Seen | None]) -> list[Detection]:

@@ -7,17 +7,19 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cadstn.geometry.crop import Crop
+from cadstn.geometry.crop import Crop, crop_cube
 from cadstn.tracking.canonical import (
     HandView,
     canonical_image,
     center_shift,
+    given_view,
     joints_to_mm,
     transformed_memory,
     updated_view,
 )
 from cadstn.tracking.decision import Evidence
-from cadstn.tracking.hand import Track
+from cadstn.tracking.detector import Detection
+from cadstn.tracking.hand import Frame, Track
 from cadstn.tracking.network import Network, Step
 
 
@@ -67,3 +69,41 @@ def evidence_of(seen: Prediction, score: float | None) -> Evidence | None:
         return None
     scale_mm = float(seen.out.error_scale[0].mean()) * seen.crop.cube_mm / 2
     return Evidence(score, float(seen.out.presence[0]), scale_mm)
+
+
+class Begun(NamedTuple):
+    """A new hand before the run that decides on it."""
+
+    track: Track
+    center_mm: NDArray[np.float64]  # (3,) of its next cube
+    runs: int = 0  # of the network so far
+    evidence: Evidence | None = None  # what the first run showed of it
+
+
+def begin(network: Network, frame: Frame, detection: Detection) -> Begun:
+    """Begin to follow a detected hand.
+
+    Which way it points is the detector's. Which hand it is, the network's error scale shows: it
+    reads the crop as a right hand's and as a left one's, in one run.
+    """
+    track = Track(network.initial_state())
+    if not network.wants.upright:
+        return Begun(track, detection.center_mm)
+    crop = crop_cube(
+        frame.depth_mm, frame.camera, detection.center_mm, network.cube_mm, network.size
+    )
+    views = [given_view(detection.angle, left=left) for left in (False, True)]
+    images = np.stack([canonical_image(crop.image, view.transform) for view in views])
+    out = network.step(images, network.initial_state(2))
+    assert out.error_scale is not None
+    assert out.handedness is not None
+    assert out.presence is not None
+    best = int(out.error_scale.mean(1).argmin())
+    scale_mm = float(out.error_scale[best].mean()) * crop.cube_mm / 2
+    evidence = Evidence(detection.score, float(out.presence[best]), scale_mm)
+    transform = views[best].transform
+    joints_mm = joints_to_mm(out.joints[best], crop, transform, uvd=network.wants.uvd)
+    if not joints_mm[:, 2].min() > 0:
+        return Begun(track._replace(view=views[best]), detection.center_mm, 1, evidence)
+    after = updated_view(views[best], out.handedness[best : best + 1], joints_mm, upright=True)
+    return Begun(track._replace(view=after), network.center_of(joints_mm), 1, evidence)
