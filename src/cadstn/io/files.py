@@ -69,7 +69,7 @@ def to_mm(raw: NDArray[Any], camera: Camera, unit_mm: float | None = None) -> De
     Args:
         raw: whole numbers are the sensor's steps; floats are mm, or metres by the encoding.
         camera: that took it.
-        unit_mm: the mm of a step or of 1.0, whatever the camera says.
+        unit_mm: the mm of a step or of 1.0, whatever the camera's unit is.
 
     Raises:
         CadstnError: if it is of another size or kind, its values are no depth in the camera's

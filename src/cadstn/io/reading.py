@@ -48,7 +48,7 @@ def open_recording(
         camera: instead of ``camera.json``: a camera, or text for `parse_camera`.
         pattern: which files of a folder are depth images, such as ``*/depth/*.png``, or which
             topic of a bag.
-        unit: of the numbers in it, whatever the camera says: ``mm``, ``cm``, ``m``, ``um``, or the
+        unit: of the numbers in it, instead of the camera's: ``mm``, ``cm``, ``m``, ``um``, or the
             millimetres of a step. Without it whole numbers are the camera's steps, floats mm, and
             a bag's own unit counts where the camera has the usual one, 1 mm.
 

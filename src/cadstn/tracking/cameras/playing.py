@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import replace
 
 from cadstn.tracking.cameras.frames import BaseSource, LiveFrame
 
 
-class Played(BaseSource):
+class Played(BaseSource, ABC):
     """A source of recorded frames; a subclass gives one pass of them.
 
     Args:
@@ -24,9 +25,9 @@ class Played(BaseSource):
     def __init__(self, name: str, *, real_time: bool, loop: bool) -> None:
         self.name, self.live, self._loop = name, real_time, loop
 
+    @abstractmethod
     def _once(self) -> Iterator[LiveFrame]:
         """All frames, with the index and the time that they have in the recording."""
-        raise NotImplementedError
 
     def _length(self, last: LiveFrame) -> int:
         """How many frames the recording has, unreadable ones included."""
