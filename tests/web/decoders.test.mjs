@@ -262,4 +262,5 @@ test("cameras", () => {
   assert.throws(() => cameraOfJson('{"fx":1,"fy":1,"cx":0,"cy":0,"distortion":[0.1]}'), /pinhole/);
   const camera = { ...CAMERA, unitMm: 0.5, invalid: [7] };
   assert.deepEqual([...toMm([0, 2, 7, 65535, NaN, -1], camera)], [0, 1, 0, 0, 0, 0]);
+  assert.throws(() => toMm(new Float32Array([0, 0.6, 2.5]), camera), /is 2\.50 mm: metres\?/);
 });

@@ -1,6 +1,7 @@
 """One run of the network on one place, and what follows from it, as a part of a graph.
 
-Mirrors `_settle`, `_begun` and `_hand` of `cadstn.tracking.observation`.
+Mirrors `_settle` and `_hand` of `cadstn.tracking.observation`, and `begin` of
+`cadstn.tracking.prediction`.
 """
 
 from __future__ import annotations
@@ -155,7 +156,7 @@ def run(g: Graph, parts: Parts, scene: Scene, before: Value, c: Carried) -> Carr
 def _predict(
     g: Graph, parts: Parts, scene: Scene, track: TrackRow, c: Carried, begin: Value
 ) -> Seen:
-    """`predict`; of a candidate (`_begun`) as a right and as a left hand, the better of them."""
+    """`predict`; of a candidate (`begin`) as a right and as a left hand, the better of them."""
     wants = parts.wants
     image = crop_image(g, scene, c["center"], wants.cube_mm, wants.size)
     rows = g.cat(g.cat(*track.view), *_given_views(g, c["job"])).reshape(3, 5)

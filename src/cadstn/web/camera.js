@@ -59,9 +59,13 @@ export function checkSize(name, { width, height }, camera) {
   );
 }
 
+/** Depths that all are smaller are metres. */
+const MOST_METRES = 20;
+
 /**
  * Raw values to millimetres, 0 where nothing was measured: whole numbers are steps of the camera's
- * unit, floats in typed arrays are millimetres, as in Python. @returns {Float32Array}
+ * unit, floats in typed arrays are millimetres, as in Python; metres are refused.
+ * @returns {Float32Array}
  */
 export function toMm(units, camera) {
   const floats = units instanceof Float32Array || units instanceof Float64Array;
@@ -69,12 +73,19 @@ export function toMm(units, camera) {
   const none = floats ? NaN : 65535; // what a saturated sensor of 16 bits writes
   const { invalid } = camera;
   const depth = new Float32Array(units.length);
+  let most = 0;
   for (let i = 0; i < units.length; i++) {
     const value = units[i];
     const mm = Math.fround(value * unit);
     // Not a number, below zero and without end are no distances either.
     const measured = mm > 0 && mm < Infinity && value !== none;
-    if (measured && !(invalid.length && invalid.includes(value))) depth[i] = mm;
+    if (measured && !(invalid.length && invalid.includes(value))) {
+      depth[i] = mm;
+      most = Math.max(most, mm);
+    }
+  }
+  if (floats && most > 0 && most < MOST_METRES) {
+    throw new Problem(`The largest depth is ${most.toPrecision(3)} mm: metres? Give millimetres.`);
   }
   return depth;
 }
