@@ -56,8 +56,8 @@ def numbered(file: JointsFile) -> bool:
 def named_rows(pred: JointsFile, truth: JointsFile) -> NDArray[np.intp] | None:
     """Find the frames of a prediction in the truth by their indices.
 
-    A truth without ``frame_index`` is either of the same frames, row by row, or of the whole
-    recording; its length tells which.
+    A truth without ``frame_index`` that is as long as the prediction is of the same frames, row by
+    row; any other is of the whole recording.
 
     Args:
         pred: what was tracked; may hold ``frame_index`` and ``frame_count``.
@@ -182,7 +182,9 @@ def check_pair(
     judged = (truth.path, true_xyz_mm, pred.xyz_mm, rules, truth.fmt, truth_option)
     # Of two files of the same numbers one of which was read as x y z, that one is named: the other
     # lies inside the image, as pixels do.
-    if not (pred.fmt == "xyz" and truth.fmt == "uvd"):
+    truth_last = pred.fmt == "xyz" and truth.fmt == "uvd"
+    if not truth_last:
         check_truth_format(*judged)
     check_reading(pred.path, pred.xyz_mm, true_xyz_mm, rules, pred.fmt)
-    check_truth_format(*judged)
+    if truth_last:
+        check_truth_format(*judged)

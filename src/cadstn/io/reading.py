@@ -179,7 +179,7 @@ def _open_bag(
     if given is None and bag.camera is None:
         raise _no_camera(path, f"a CameraInfo for {bag.topic}")
     camera = given or bag.camera or Camera(1, 1, 0, 0)
-    # A camera that is given for its lens says nothing of the unit; one with a unit of its own does.
+    # A camera given for its lens has the default unit; another unit was chosen, and counts.
     if camera.depth_unit_mm == 1.0:
         camera = replace(camera, depth_unit_mm=bag.unit_mm)
     return _streamed(path, bag, camera, unit_mm)

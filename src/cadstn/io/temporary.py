@@ -41,7 +41,7 @@ def working_name(target: Path) -> Path:
         return beside
     within = target / beside.name
     try:
-        # Tried, since nothing else tells: a folder may be bound to another of the same disk.
+        # Tried, since device numbers do not show it: a folder may be bound to one of the same disk.
         beside.mkdir()
         os.rename(beside, within)
         os.rename(within, beside)

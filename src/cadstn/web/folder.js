@@ -45,9 +45,10 @@ export function shotsOf(names) {
   return shots;
 }
 
-/** Names that say "depth", where some do and all others say colour, mask or the like. */
+/** Names with "depth" in them, where all others have colour, mask or the like. */
 function depthOnly(names) {
   const isDepth = (name) => DEPTH.test(baseOf(name));
-  const told = names.some(isDepth) && names.every((name) => isDepth(name) || OTHER.test(baseOf(name)));
-  return told ? names.filter(isDepth) : names;
+  const isOther = (name) => OTHER.test(baseOf(name));
+  const labelled = names.some(isDepth) && names.every((name) => isDepth(name) || isOther(name));
+  return labelled ? names.filter(isDepth) : names;
 }
