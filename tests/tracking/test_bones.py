@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from cadstn.geometry.hand_shape import mean_lengths_mm
 from cadstn.geometry.skeleton import HAND21
-from cadstn.tracking.bones import Bones, keep_size
+from cadstn.tracking.bones import Bones, keep_size, likely_lengths_mm
 from cadstn.tracking.cameras import open_source
 from cadstn.tracking.tracker import Tracker
 
@@ -96,3 +97,12 @@ def test_the_tracker_s_hands_keep_their_size() -> None:
     tracker.update(np.zeros((240, 320), np.float32), frame.camera)
     assert tracker.state.tracks[0].bones is None  # it may be another's that comes next
     assert np.isnan(tracker.bone_lengths_mm).all()
+
+
+def test_likely_lengths_are_the_mean_hands_until_frames_show_others() -> None:
+    mean_mm = np.array(mean_lengths_mm())
+    shown_mm = 0.9 * mean_mm
+    shown_mm[7] *= 0.7  # the index finger's last bone
+    unsure, sure = (Bones(w, w * shown_mm) for w in (np.full(20, 1e-4), np.full(20, 1e3)))
+    np.testing.assert_allclose(likely_lengths_mm(unsure) / mean_mm, 0.9, atol=0.01)
+    np.testing.assert_allclose(likely_lengths_mm(sure), shown_mm, atol=0.1)

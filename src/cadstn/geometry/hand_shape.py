@@ -4,6 +4,8 @@ Bones: Buryanov & Kotiuk, "Proportions of hand segments", Int. J. Morphol. 28(3)
 our own estimates, set by eye against depth images of hands.
 """
 
+import math
+
 FINGERS = ("index", "middle", "ring", "pinky")
 DIGITS = ("thumb", *FINGERS)
 
@@ -16,6 +18,10 @@ BONES_MM = (
     (41.37, 25.65, 17.30),
     (32.74, 18.11, 15.96),
 )
+#: Joints between metacarpal and finger, and of the thumb between metacarpal and wrist, from the
+#: wrist in the palm's frame, in mm: see `cadstn.synth.shape`.
+MCP_MM = ((26.0, 92.5, -3.0), (4.0, 95.0, -5.0), (-16.5, 88.5, -3.5), (-35.0, 78.0, 0.0))
+THUMB_CMC_MM = (22.0, 22.0, 8.0)
 #: Soft tissue beyond the last bone in mm, in the order of `DIGITS` (the same source).
 PULP_MM = (5.67, 3.84, 3.95, 3.95, 3.73)
 
@@ -27,6 +33,13 @@ DIGIT_RADII_MM = (
     (10.5, 9.2, 8.0, 6.7),
     (9.2, 8.0, 7.0, 5.9),
 )
+
+
+def mean_lengths_mm() -> list[float]:
+    """Bones of the mean hand in mm, in the order of `cadstn.geometry.skeleton.HAND21`."""
+    roots = (THUMB_CMC_MM, *MCP_MM)
+    pairs = zip(roots, BONES_MM, strict=True)
+    return [length for root, bones in pairs for length in (math.hypot(*root), *bones)]
 
 
 def tip_reach(digit: int) -> float:

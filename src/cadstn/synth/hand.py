@@ -18,8 +18,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from cadstn.geometry.hand_shape import BONES_MM, FINGERS
-from cadstn.synth.shape import CMC_MM, MCP_MM, THUMB_CMC_MM, Shape, constant
+from cadstn.geometry.hand_shape import BONES_MM, FINGERS, MCP_MM, THUMB_CMC_MM
+from cadstn.synth.shape import CMC_MM, Shape, constant
 from cadstn.synth.surface import CONE_PARTS, CONE_SEGMENT, Cones, hand_cones
 
 __all__ = [

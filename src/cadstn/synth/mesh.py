@@ -22,10 +22,10 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from cadstn.errors import CadstnError
-from cadstn.geometry.hand_shape import DIGIT_RADII_MM, PULP_MM
+from cadstn.geometry.hand_shape import DIGIT_RADII_MM, MCP_MM, PULP_MM
 from cadstn.synth.hand import LEAN_DEG, THUMB_ACROSS, finger_chains, thumb_chain
 from cadstn.synth.raster import View
-from cadstn.synth.shape import CMC_MM, MCP_MM, Shape
+from cadstn.synth.shape import CMC_MM, Shape
 
 Array = NDArray[np.float64]
 

@@ -25,15 +25,14 @@ from cadstn.geometry.hand_shape import (
     BONES_MM,
     DIGIT_RADII_MM,
     DIGITS,
+    MCP_MM,
     tip_reach,
 )
 from cadstn.synth.draws import Draws
 
-#: Joints between metacarpal and finger, and between metacarpal and carpus, in the palm's frame; the
-#: lengths between them are the same source's metacarpals, less the round of their heads.
-MCP_MM = ((26.0, 92.5, -3.0), (4.0, 95.0, -5.0), (-16.5, 88.5, -3.5), (-35.0, 78.0, 0.0))
+#: Joints between metacarpal and carpus, in the palm's frame. From them to `MCP_MM` are the same
+#: source's metacarpals, less the round of their heads.
 CMC_MM = ((13.0, 28.0, -2.0), (3.0, 31.0, -4.0), (-7.5, 30.0, -4.0), (-16.5, 28.0, -1.0))
-THUMB_CMC_MM = (22.0, 22.0, 8.0)
 
 #: Flesh beside the heads of the outer metacarpals (index, little finger).
 EDGE_MM = (12.0, 11.5)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from cadstn.geometry.hand_shape import DIGITS, mean_lengths_mm
 from cadstn.geometry.skeleton import Skeleton
 
 #: Of a bone's agreed length, in mm: how far from it a frame may leave the bone for nothing. Chosen,
@@ -21,6 +22,12 @@ _KEEP = 0.99
 _OTHER_HAND = 1.15
 #: Bones shorter than this have no direction.
 _SHORTEST_MM = 0.1
+#: By how much a hand's bones differ from the mean hand's of its size, as shares of their length,
+#: standard deviations: of the thumb and of a finger, from the wrist to the tip. As the simulator's
+#: hands do, after radiographs (`cadstn.synth.shape`).
+_DIFFERS = ((0.03, 0.05, 0.055, 0.045), *((0.026, 0.06, 0.065, 0.09),) * (len(DIGITS) - 1))
+#: What the sums of frames count beside that: frames share their errors.
+_FRAMES = 0.1
 
 
 class Bones(NamedTuple):
@@ -67,6 +74,28 @@ def keep_size(
     pull = (ends * variance @ ends.T) * (along @ along.T) + slack
     force = np.linalg.solve(pull, length_mm - known.length / known.weight)
     return joints_mm - variance[:, None] * (ends.T @ (force[:, None] * along)), known
+
+
+def likely_lengths_mm(bones: Bones) -> NDArray[np.float64]:
+    """Lengths (20,) in mm that a hand of `HAND21` most likely has, after the frames so far.
+
+    A network draws joints of which it is unsure together: it shows the last bones of fingers a
+    tenth too short. So frames agree with the mean hand's proportions, which have the hand's size.
+    """
+    mean_mm, variance = _mean_hand()
+    seen = _FRAMES * bones.weight
+    shown_mm = bones.length / bones.weight
+    weight = mean_mm / (variance + 1 / seen)
+    size = (weight * shown_mm).sum() / (weight * mean_mm).sum()
+    likely_mm = (seen * shown_mm + size * mean_mm / variance) / (seen + 1 / variance)
+    return np.asarray(likely_mm, np.float64)
+
+
+@cache
+def _mean_hand() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Lengths (20,) of the mean hand's bones, mm, and their variances among hands of its size."""
+    mean_mm = np.array(mean_lengths_mm())
+    return mean_mm, np.square(mean_mm * np.ravel(_DIFFERS))
 
 
 def _same_hand(before: Bones, weight: NDArray[np.float64], length_mm: NDArray[np.float64]) -> bool:

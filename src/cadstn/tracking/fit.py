@@ -2,11 +2,13 @@
 
 The network's joints are the prior, each as sure as its error scale. A Gauss-Newton step minimises
 the distances of some measured points to the nearest cone, in units of the sensor's noise, the
-joints' steps in units of their error scale, and the changes of bone lengths. The cones' radii are
-those of the mean adult hand times this hand's size, and one unknown for its girth.
+joints' steps in units of their error scale, and what bones differ from the lengths by that the
+stream has shown so far. The cones' radii are those of the mean adult hand times this hand's size,
+and one unknown for its girth.
 
 Of a followed hand the steps begin near where the frame before moved the joints to, and what they
 are moved by is averaged over frames, so that noise of the measured points does not become jitter.
+What is left of it `cadstn.tracking.steady` takes away.
 
 Chosen on rendered frames of other seeds than the test's (LOG.md).
 """
@@ -25,7 +27,9 @@ from cadstn.geometry.arrays import quantiles
 from cadstn.geometry.camera import Camera, DepthMm
 from cadstn.geometry.hand_shape import DIGIT_RADII_MM, DIGITS, tip_reach
 from cadstn.geometry.skeleton import HAND21, KNUCKLES, WRIST
+from cadstn.tracking.bones import Bones, likely_lengths_mm
 from cadstn.tracking.hand import Hand
+from cadstn.tracking.steady import Fitted, steadied
 
 _STEPS = 2
 #: Share of what the frame before moved the joints by that the steps begin with; and this frame's
@@ -36,7 +40,7 @@ _ASIDE_MM = 25.0  # beyond the joints, along the picture
 _BEFORE_MM, _BEHIND_MM = 45.0, 25.0  # beyond the joints, in depth
 _FEWEST = 20
 #: Points so far from every cone belong to something else.
-_GATE_MM = 25.0
+_GATE_MM = 16.0
 #: Noise of a point, at the least; and what one counts beside the prior: neighbours share errors.
 _NOISE_MM, _POINT_MM = 2.0, 3.4
 #: How the weight of points falls with the frame's own noise, which the spread of distances shows.
@@ -44,8 +48,10 @@ _FALL = 3.0
 #: A point at this many noises counts a quarter.
 _ROBUST = 1.5
 _FACING = 0.1  # a cone's surface is seen where its normal is so much toward the camera
-_BONE_MM = 2.0
-_GIRTH_MM = 1.5
+#: How far a bone may be from its length for nothing, at the least; and besides, as a share of the
+#: variances of its ends: the network draws joints of which it is unsure together, rightly.
+_BONE_MM, _BONE_SHARE = 1.5, 0.04
+_GIRTH_MM = 0.7
 _SUREST_MM = 1.5  # no joint is surer than this
 #: Share of an error scale that stays whatever was measured. The least squares' own covariance
 #: makes joints too sure: points share their errors, and some belong to another cone.
@@ -106,8 +112,9 @@ def fit_hand(
     hand: Hand,
     depth_mm: DepthMm,
     camera: Camera,
-    moved_mm: NDArray[np.float64] | None = None,
-) -> tuple[Hand, NDArray[np.float64] | None]:
+    bones: Bones | None = None,
+    before: Fitted | None = None,
+) -> tuple[Hand, Fitted | None]:
     """Move a hand's joints to where its surface was measured; their error scales shrink by that.
 
     Args:
@@ -115,31 +122,38 @@ def fit_hand(
             no error scales comes back as it is.
         depth_mm: (H, W) the frame, 0 where nothing was measured.
         camera: that took it.
-        moved_mm: (21, 3) what the frame before moved them by; None where there is none.
+        bones: of the stream so far; None for the lengths that this frame shows.
+        before: what the frame before left; None where there is none.
 
     Returns:
-        The hand, and what its joints were moved by (21, 3); None where it comes back as it is.
+        The hand, and what is left for the next frame; None where it comes back as it is.
     """
     joints_mm, scale_mm = hand.joints_mm, hand.uncertainty_mm
     if not hand.found or len(joints_mm) != len(HAND21) or not np.isfinite(scale_mm).all():
         return hand, None
     points_mm = _points(depth_mm, camera, joints_mm)
-    fitted, scale_mm = fit_joints(joints_mm, scale_mm, points_mm, moved_mm)
-    now_mm = np.asarray(fitted - joints_mm, np.float64)
-    if moved_mm is not None:
-        now_mm = _NEW * now_mm + (1 - _NEW) * moved_mm
+    lengths_mm = None if bones is None else likely_lengths_mm(bones)
+    moved_mm = None if before is None else before.moved_mm
+    fitted_mm, scale_mm = fit_joints(joints_mm, scale_mm, points_mm, lengths_mm, moved_mm)
+    now_mm = np.asarray(fitted_mm - joints_mm, np.float64)
+    if before is not None:
+        now_mm = _NEW * now_mm + (1 - _NEW) * before.moved_mm
+    out_mm = joints_mm + now_mm
+    if before is not None:
+        out_mm = steadied(out_mm, scale_mm, before.joints_mm)
     after = replace(
         hand,
-        joints_mm=(joints_mm + now_mm).astype(np.float32),
+        joints_mm=out_mm.astype(np.float32),
         uncertainty_mm=np.asarray(scale_mm, np.float32),
     )
-    return after, now_mm
+    return after, Fitted(now_mm, out_mm)
 
 
 def fit_joints(
     joints_mm: NDArray[np.floating],
     scale_mm: NDArray[np.floating],
     points_mm: NDArray[np.floating],
+    lengths_mm: NDArray[np.float64] | None = None,
     moved_mm: NDArray[np.float64] | None = None,
 ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
     """Gauss-Newton steps from the joints that a network predicts.
@@ -148,6 +162,7 @@ def fit_joints(
         joints_mm: (21, 3) of `HAND21`.
         scale_mm: (21,) their error scales.
         points_mm: (N, 3) measured on the hand and around it.
+        lengths_mm: (20,) that the bones should have; None for those that they have.
         moved_mm: (21, 3) what the frame before moved them by; the steps begin near there.
 
     Returns:
@@ -160,6 +175,9 @@ def fit_joints(
     toward = -points_mm / np.sqrt((points_mm * points_mm).sum(1, keepdims=True))
     bones = _bones()
     length = np.sqrt(np.square(bones @ prior).sum(1))
+    if lengths_mm is not None:
+        length[: len(lengths_mm)] = lengths_mm
+    firm = 1 / (_BONE_MM**2 + _BONE_SHARE * (np.abs(bones) @ np.square(scale_mm, dtype=np.float64)))
     size = float(np.clip(length[HAND21.bones.index((WRIST, _MIDDLE))] / _MEAN_PALM_MM, 0.6, 1.3))
     sure = np.repeat(1 / np.square(np.maximum(scale_mm, _SUREST_MM)), 3)
     joints, girth, count = prior.copy(), 0.0, 3 * len(prior)
@@ -183,8 +201,9 @@ def fit_joints(
         apart = bones @ joints
         now = np.sqrt((apart * apart).sum(1))
         along = (bones[:, :, None] * (apart / now[:, None])[:, None]).reshape(len(bones), -1)
-        matrix[:-1, :-1] += along.T @ along / _BONE_MM**2
-        force[:-1] += along.T @ (now - length) / _BONE_MM**2
+        held = along.T * firm
+        matrix[:-1, :-1] += held @ along
+        force[:-1] += held @ (now - length)
         change = np.linalg.solve(matrix, force)
         joints = joints - change[:-1].reshape(joints.shape)
         girth -= float(change[-1])

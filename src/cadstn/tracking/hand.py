@@ -18,6 +18,7 @@ from cadstn.tracking.canonical import HandView
 from cadstn.tracking.decision import Evidence
 from cadstn.tracking.holes import Holes
 from cadstn.tracking.network import Network, StreamState
+from cadstn.tracking.steady import Fitted
 
 DETECT_EVERY = 10
 """Frames between two detections while every place follows a hand."""
@@ -103,7 +104,7 @@ class Track(NamedTuple):
     view: HandView = HandView()  # how the hand is seen; the memory is of that view
     frames: int = 0  # since the memory began
     bones: Bones | None = None  # what is known of the hand's size
-    moved_mm: NDArray[np.float64] | None = None  # (K, 3) what the fit moved the last joints by
+    fitted: Fitted | None = None  # what the fit left of the frame before
     doubts: int = 0  # detections in a row, of those that were due, that did not see it
     side: str = "unknown"  # of the hand that is or was here
     # (3,) where the hand was that is lost, None once it is lost for longer than `REMEMBERED`

@@ -99,8 +99,8 @@ def observe(network: Network, state: State, frame: Frame) -> tuple[tuple[Hand, .
     for one, track in zip(seen, state.tracks, strict=True):
         hand, after = one or (lost_hand(network), track.lost(network))
         if state.fit:
-            hand, moved_mm = fit_hand(hand, frame.depth_mm, frame.camera, after.moved_mm)
-            after = after._replace(moved_mm=moved_mm)
+            hand, fitted = fit_hand(hand, frame.depth_mm, frame.camera, after.bones, after.fitted)
+            after = after._replace(fitted=fitted)
         hands.append(replace(hand, time_s=frame.time_s))
         tracks.append(after)
     after_all = state._replace(
