@@ -425,3 +425,21 @@ def test_options_that_an_export_has_no_use_for(words: list[str], line: str) -> N
     refused = run("export", *words)
     assert isinstance(refused.exception, CadstnError)
     assert line in str(refused.exception)
+
+
+def test_a_unit_that_is_given_counts_instead_of_the_cameras(clip: Path, tmp_path: Path) -> None:
+    frames = np.stack([frame.depth for frame in open_recording(clip)]) / 1000
+    np.save(tmp_path / "metres.npy", frames.astype(np.float32))
+    path, camera = tmp_path / "metres.npy", clip / "camera.json"
+    given = ["--camera", camera, "--unit", "m"]
+    about = json.loads(run("info", path, *given, "--json").output)
+    assert not about["warnings"]
+    for command in ("track", "live"):
+        out = tmp_path / command
+        done = run(command, path, *given, "--out", out)
+        assert done.exit_code == 0, done.output
+    assert json.loads((tmp_path / "track" / "summary.json").read_text())["tracked"] == 8
+    assert '"how": "found"' in (tmp_path / "live" / "joints.jsonl").read_text()
+    refused = run("track", path, *given[:2], "--unit", "metre", "--out", tmp_path / "x")
+    assert "no unit 'metre'; known: cm, m" in str(refused.exception)
+    assert "'unit' is of recordings" in str(run("live", "synthetic", "--unit", "m").exception)

@@ -355,6 +355,7 @@ def test_floats_are_mm_whatever_the_step_of_the_camera(tmp_path: Path, ending: s
         ("mm", np.uint16, 1),
         (0.5, np.uint16, 2),
         (0.5, np.float32, 2.0),
+        ("0.5", np.uint16, 2),
     ],
 )
 def test_a_unit_that_is_given(

@@ -16,7 +16,16 @@ from typing import Any, TextIO
 import click
 
 from cadstn.cli.outputs import target_options, targets
-from cadstn.cli.shared import CAMERA_HELP, FIT, PATTERN, SCALE_HELP, THREADS, echo, scaled_camera
+from cadstn.cli.shared import (
+    CAMERA_HELP,
+    FIT,
+    PATTERN,
+    SCALE_HELP,
+    THREADS,
+    UNIT,
+    echo,
+    scaled_camera,
+)
 from cadstn.errors import CadstnError
 
 
@@ -25,6 +34,7 @@ from cadstn.errors import CadstnError
 @click.option("--camera", help=CAMERA_HELP)
 @click.option("--scale", type=click.FloatRange(0, min_open=True), help=SCALE_HELP)
 @PATTERN
+@UNIT
 @click.option("--weights", type=click.Path(path_type=Path), help="A network of your own (.onnx).")
 @click.option(
     "--view", type=click.Choice(["window", "plain", "browser", "file"]), is_flag=False,
@@ -63,6 +73,7 @@ def live(
     camera: str | None,
     scale: float | None,
     pattern: str | None,
+    unit: str | None,
     weights: Path | None,
     view: str | None,
     serve: int | None,
@@ -140,7 +151,7 @@ def live(
     # As Ctrl-C, or a video that is cut off would be no file.
     with ExitStack() as ending, signals_end_it(signal.default_int_handler), stdout as lines:
         frames = open_source(
-            source, scaled_camera(source, camera, scale), pattern=pattern,
+            source, scaled_camera(source, camera, scale), pattern=pattern, unit=unit,
             real_time=not fast, loop=loop, on_bad=lambda bad: report(bad.error),
         )  # fmt: skip
         with (

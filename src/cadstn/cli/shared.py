@@ -42,6 +42,10 @@ PATTERN = click.option(
     "--pattern",
     help="Which files of a folder are depth, such as '*/depth/*.png', or which topic of a bag.",
 )
+UNIT = click.option(
+    "--unit",
+    help="What depth is in, instead of the camera's unit: mm, cm, m, um, or millimetres a step.",
+)
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 CAMERA_HELP = (

@@ -17,6 +17,7 @@ from cadstn.cli.shared import (
     PATTERN,
     SCALE_HELP,
     THREADS,
+    UNIT,
     echo,
     scaled_camera,
 )
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write to.")
 @click.option("--weights", type=click.Path(path_type=Path), help="A network of your own (.onnx).")
 @PATTERN
+@UNIT
 @click.option("--scale", type=click.FloatRange(0, min_open=True), help=SCALE_HELP)
 @click.option("--start", default=0, show_default=True, type=click.IntRange(0),
               help="First frame, counted from 0.")  # fmt: skip
@@ -49,6 +51,7 @@ def track(
     out: Path,
     weights: Path | None,
     pattern: str | None,
+    unit: str | None,
     scale: float | None,
     start: int,
     end: int | None,
@@ -71,12 +74,14 @@ def track(
     cadstn track demo --out result
     cadstn track my_recording --out result
     cadstn track frames/ --camera 475.1,475.1,320,240,0.125 --out result
+    cadstn track floats.npz --camera d435 --unit m --out result
     """
     from cadstn.io import open_recording
     from cadstn.tracking import Tracker
     from cadstn.tracking.excerpt import part_of
 
-    recording = open_recording(path, scaled_camera(path, camera, scale), pattern=pattern)
+    camera_or_name = scaled_camera(path, camera, scale)
+    recording = open_recording(path, camera_or_name, pattern=pattern, unit=unit)
     if start or end is not None or every > 1:
         recording = part_of(recording, start, end, every)
     _track(recording, out, Tracker(weights, hands=hands, threads=threads, fit=fit), video)
@@ -103,14 +108,21 @@ def demo(out: Path, hands: int) -> None:
 @click.option("--camera", help=CAMERA_HELP)
 @click.option("--scale", type=click.FloatRange(0, min_open=True), help=SCALE_HELP)
 @PATTERN
+@UNIT
 @AS_JSON
 def info(
-    path: Path, camera: str | None, scale: float | None, pattern: str | None, as_json: bool
+    path: Path,
+    camera: str | None,
+    scale: float | None,
+    pattern: str | None,
+    unit: str | None,
+    as_json: bool,
 ) -> None:
     """Describe a recording: frames, size, camera, depths, truth, and what cannot be right."""
     from cadstn.io import describe, open_recording
 
-    about = describe(open_recording(path, scaled_camera(path, camera, scale), pattern=pattern))
+    camera_or_name = scaled_camera(path, camera, scale)
+    about = describe(open_recording(path, camera_or_name, pattern=pattern, unit=unit))
     if as_json:
         echo(json.dumps(about, indent=2))
         return

@@ -85,19 +85,19 @@ def quantiles(values: ArrayLike, shares: Sequence[float]) -> list[float]:
 
 
 def factor_mm(unit: str | float) -> float:
-    """Return the millimetres of a unit: a name in `UNITS_MM`, or a number as it is.
+    """Return the millimetres of a unit: a name in `UNITS_MM`, or a number, also written as text.
 
     Raises:
         CadstnError: if there is no such unit.
 
-    >>> factor_mm("cm"), factor_mm(0.125)
-    (10.0, 0.125)
+    >>> factor_mm("cm"), factor_mm(0.125), factor_mm("0.25")
+    (10.0, 0.125, 0.25)
     """
-    if isinstance(unit, str) and unit not in UNITS_MM:
-        raise CadstnError(f"no unit '{unit}'", hint=nearest_name(unit, UNITS_MM))
     try:
-        factor = UNITS_MM[unit] if isinstance(unit, str) else float(unit)
+        factor = UNITS_MM.get(unit) or float(unit) if isinstance(unit, str) else float(unit)
     except (TypeError, ValueError):
+        if isinstance(unit, str):
+            raise CadstnError(f"no unit '{unit}'", hint=nearest_name(unit, UNITS_MM)) from None
         factor = 0.0
     if not 0 < factor <= _LONGEST_UNIT_MM:
         raise CadstnError(f"unit is {unit}", hint="give mm, cm, m, um, or millimetres a step")

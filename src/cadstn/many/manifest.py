@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from cadstn.errors import CadstnError, nearest_name
-from cadstn.geometry.arrays import UNITS_MM
+from cadstn.geometry.arrays import factor_mm
 from cadstn.io.arrays import read_regular
 from cadstn.io.files import error_context
 
@@ -114,20 +114,8 @@ def _entry(row: dict[str, Any], folder: Path) -> Entry:
         os.path.abspath(folder / row["path"]),
         row.get("name", ""),
         camera,
-        None if unit is None else _unit_mm(unit),
+        None if unit is None else factor_mm(unit),
     )
-
-
-def _unit_mm(unit: object) -> float:
-    if isinstance(unit, str) and unit in UNITS_MM:
-        return UNITS_MM[unit]
-    try:
-        value = float(unit)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise CadstnError(f"unit is {unit}", hint="give mm, cm, m, um, or millimetres a step")
-    return value
 
 
 def _named(entries: Sequence[Entry]) -> list[Entry]:

@@ -31,6 +31,7 @@ def open_source(
     camera: Camera | str | None = None,
     *,
     pattern: str | None = None,
+    unit: str | float | None = None,
     real_time: bool = False,
     loop: bool = False,
     on_bad: Callable[[BadFrame], None] = lambda bad: None,
@@ -42,6 +43,7 @@ def open_source(
             after a colon is a RealSense's serial number, or the seed of the synthetic hand.
         camera: of a recording that has none, see `cadstn.geometry.camera.parse_camera`.
         pattern: which files or topic of a recording are depth, see `cadstn.io.open_recording`.
+        unit: of a recording's numbers, instead of the camera's, likewise.
         real_time: play a recording or a data set at its own speed, as if it were a camera.
         loop: play a recording or a data set for ever.
         on_bad: called with each frame of a recording or a data set that cannot be read.
@@ -54,8 +56,8 @@ def open_source(
     text = os.fspath(text)
     name, _, detail = text.partition(":")
     if name in (*CAMERAS, "synthetic"):
-        given = {"camera": camera is not None, "pattern": pattern is not None, "loop": loop}
-        for option in (option for option in given if given[option]):
+        given = {"camera": camera, "pattern": pattern, "unit": unit, "loop": loop or None}
+        for option in (option for option in given if given[option] is not None):
             raise CadstnError(f"'{option}' is of recordings", where=name, hint="leave it out")
     if detail and name in ("orbbec", "luxonis", "demo"):
         raise CadstnError(f"{name} takes nothing after a colon", where=text, hint=f"give {name}")
@@ -74,7 +76,8 @@ def open_source(
     path = Path(text)
     if not path.exists() and name != "demo":
         raise CadstnError("no such source", where=text, hint=_HINT)
-    if path.suffix in (".bag", ".db3") and camera is None and pattern is None:
+    plain = camera is None and pattern is None and unit is None
+    if path.suffix in (".bag", ".db3") and plain:
         from cadstn.tracking.cameras.realsense import RealSenseFile
 
         try:
@@ -82,10 +85,10 @@ def open_source(
         except CadstnError:  # no library, or another maker's: rosbags reads all
             if find_spec("rosbags") is None or not path.is_file():
                 raise
-    if camera is None and pattern is None and path.is_dir() and _is_dataset(path):
+    if plain and path.is_dir() and _is_dataset(path):
         return DatasetSource(path, real_time=real_time, loop=loop, on_bad=on_bad)
     # 'demo' is a recording's name to `open_recording` as well.
-    recording = open_recording(path, camera, pattern=pattern)
+    recording = open_recording(path, camera, pattern=pattern, unit=unit)
     return RecordingSource(recording, real_time=real_time, loop=loop, on_bad=on_bad)
 
 
