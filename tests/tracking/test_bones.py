@@ -92,8 +92,8 @@ def test_the_tracker_s_hands_keep_their_size() -> None:
         assert tracker.state.tracks[0].bones is not None
         seen.append(hand.joints_mm)
     found = lengths(np.array(seen))
-    assert (found.std(0) / found.mean(0)).mean() < 0.06
-    np.testing.assert_allclose(tracker.bone_lengths_mm[0], np.median(found, 0), rtol=0.12)
+    assert (found.std(0) / found.mean(0)).mean() < 0.03
+    np.testing.assert_allclose(tracker.bone_lengths_mm[0], np.median(found, 0), rtol=0.08)
     tracker.update(np.zeros((240, 320), np.float32), frame.camera)
     assert tracker.state.tracks[0].bones is None  # it may be another's that comes next
     assert np.isnan(tracker.bone_lengths_mm).all()

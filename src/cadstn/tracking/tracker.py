@@ -16,6 +16,8 @@ from cadstn.errors import CadstnWarning
 from cadstn.geometry.arrays import require_camera
 from cadstn.geometry.camera import Camera, DepthMm
 from cadstn.geometry.plausible import StreamCheck, describe_scene
+from cadstn.geometry.skeleton import HAND21
+from cadstn.tracking.bones import likely_lengths_mm
 from cadstn.tracking.clock import StepCheck
 from cadstn.tracking.hand import DETECT_EVERY, Frame, Hand, State, as_frame, refusals
 from cadstn.tracking.network import Network
@@ -169,12 +171,15 @@ class Tracker:
     def bone_lengths_mm(self) -> NDArray[np.float64]:
         """How long the bones of each place's hand are, by all frames that it was followed in.
 
-        (H, N) mm, in the order of ``network.skeleton.bones``; NaN where no hand is followed.
+        (H, N) mm, in the order of ``network.skeleton.bones``; NaN where no hand is followed. Of
+        ``hand21`` the mean hand's proportions count beside the frames: see `likely_lengths_mm`.
         """
         out = np.full((len(self.state.tracks), len(self.network.skeleton.bones)), np.nan)
         for row, track in zip(out, self.state.tracks, strict=True):
             if track.bones is not None:
-                row[:] = track.bones.length / track.bones.weight
+                known = track.bones
+                mean = self.network.skeleton == HAND21
+                row[:] = likely_lengths_mm(known) if mean else known.length / known.weight
         return out
 
     def update(
