@@ -443,3 +443,18 @@ def test_a_unit_that_is_given_counts_instead_of_the_cameras(clip: Path, tmp_path
     refused = run("track", path, *given[:2], "--unit", "metre", "--out", tmp_path / "x")
     assert "no unit 'metre'; known: cm, m" in str(refused.exception)
     assert "'unit' is of recordings" in str(run("live", "synthetic", "--unit", "m").exception)
+
+
+@pytest.mark.parametrize(
+    ("words", "needs"),
+    [
+        (["--host", "0.0.0.0"], "--serve"),
+        (["--task", "pick"], "--lerobot"),
+        (["--pose"], "--emit, --out, --udp or --osc"),
+        (["--joints", "openxr"], "--emit, --out, --udp or --osc"),
+    ],
+)
+def test_options_of_live_that_would_do_nothing(words: list[str], needs: str) -> None:
+    refused = run("live", "demo", *words)
+    assert isinstance(refused.exception, CadstnError)
+    assert f"{words[0]} does nothing without {needs}" in str(refused.exception)

@@ -199,9 +199,3 @@ def test_the_command_serves_a_recording() -> None:
     )
     assert result.exit_code == 0
     assert "open http://127.0.0.1:" in result.output
-
-
-def test_a_host_without_a_page_is_one_line() -> None:
-    result = CliRunner().invoke(cli, ["live", "demo", "--host", "0.0.0.0"])
-    assert isinstance(result.exception, CadstnError)
-    assert "--serve" in str(result.exception)

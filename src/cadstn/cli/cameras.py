@@ -105,7 +105,6 @@ def live(
     cadstn live realsense --osc 127.0.0.1:9000
     cadstn live my_recording --out result --smooth one-euro
     """
-    from cadstn.io.recording import kind_of
     from cadstn.io.whole import keep_inputs
     from cadstn.io.workers import ignored, signals_end_it
     from cadstn.tracking import Tracker, load_network
@@ -116,33 +115,22 @@ def live(
     from cadstn.tracking.serve import HOST
     from cadstn.tracking.video import NO_VIDEO
 
-    first: dict[str, str] = {}  # of each kind, and how many: a camera may run for days
-    count: Counter[str] = Counter()
-
-    def report(error: CadstnError) -> None:
-        kind = kind_of(error)
-        count[kind] += 1
-        if count[kind] == 1:
-            first[kind] = str(error)
-            echo(f"left out: {error}", err=True)
-
     def warn(line: str) -> None:
         echo(f"warning: {line}", err=True)
 
-    if host is not None and serve is None:
-        raise CadstnError("--host is of --serve", hint="give --serve as well")
-    if sending["task"] is not None and sending["lerobot"] is None:
-        raise CadstnError("--task is of --lerobot", hint="give --lerobot as well")
-    if (pose or joints != "hand21") and not (emit or out or sending["osc"] or sending["udp"]):
-        given = "--pose" if pose else "--joints"
-        raise CadstnError(
-            f"{given} is of the lines, and none are written",
-            hint="give --emit, --out, --udp, --osc",
-        )
+    lines_go = emit or out or sending["osc"] or sending["udp"]
+    for option, needs, useless in (
+        ("--host", "--serve", host is not None and serve is None),
+        ("--task", "--lerobot", sending["task"] is not None and sending["lerobot"] is None),
+        ("--pose", "--emit, --out, --udp or --osc", pose and not lines_go),
+        ("--joints", "--emit, --out, --udp or --osc", joints != "hand21" and not lines_go),
+    ):
+        if useless:
+            raise CadstnError(f"{option} does nothing without {needs}", hint=f"give {needs}")
     if out is not None:
         keep_inputs(out, [Path(source)])
     at = None if serve is None else (host or HOST, serve)
-    full = False
+    full, left_out = False, _LeftOut()
     status = None if view or emit or out else StatusLine(sys.stderr)
     network = load_network(weights, threads=threads)
     tracker = Tracker(network, hands=hands, fit=fit)
@@ -152,7 +140,7 @@ def live(
     with ExitStack() as ending, signals_end_it(signal.default_int_handler), stdout as lines:
         frames = open_source(
             source, scaled_camera(source, camera, scale), pattern=pattern, unit=unit,
-            real_time=not fast, loop=loop, on_bad=lambda bad: report(bad.error),
+            real_time=not fast, loop=loop, on_bad=lambda bad: left_out(bad.error),
         )  # fmt: skip
         with (
             Listeners(network.skeleton, out, lines, joints, view, pose, at) as listeners,
@@ -163,7 +151,7 @@ def live(
             try:
                 for seen in track_source(
                     frames, tracker, smooth=lambda: make_filter(smooth), seconds=seconds,
-                    on_bad=report, on_warning=warn, tally=tally,
+                    on_bad=left_out, on_warning=warn, tally=tally,
                 ):  # fmt: skip
                     listeners(seen)
                     for sink in sinks:
@@ -183,9 +171,7 @@ def live(
                 ending.enter_context(ignored(signal.SIGINT))  # another one would cut files off
             finally:
                 echo(tally.line(), err=True)
-                for kind, line in first.items():
-                    if count[kind] > 1:
-                        echo(f"left out: {count[kind]} frames, as {line}", err=True)
+                left_out.sum_up()
                 if (without := tally.no_hand()) is not None:
                     echo(without, err=True)
     recorded = [sending["lerobot"]] if sending["lerobot"] is not None and tally.frames else []
@@ -209,6 +195,30 @@ def doctor(seconds: float, weights: Path | None, as_json: bool) -> None:
         report = examine(seconds, weights)
         echo(json.dumps(report, indent=2) if as_json else "\n".join(report_lines(report)),
                    file=stdout)  # fmt: skip
+
+
+class _LeftOut:
+    """Tells which frames are left out: the first of each kind at once, how many in the end."""
+
+    def __init__(self) -> None:
+        # By kind: a camera may run for days.
+        self._first: dict[str, str] = {}
+        self._count: Counter[str] = Counter()
+
+    def __call__(self, error: CadstnError) -> None:
+        from cadstn.io.recording import kind_of
+
+        kind = kind_of(error)
+        self._count[kind] += 1
+        if self._count[kind] == 1:
+            self._first[kind] = str(error)
+            echo(f"left out: {error}", err=True)
+
+    def sum_up(self) -> None:
+        """Say how many frames of each kind were left out, where it was more than one."""
+        for kind, line in self._first.items():
+            if self._count[kind] > 1:
+                echo(f"left out: {self._count[kind]} frames, as {line}", err=True)
 
 
 def _until_interrupted() -> None:
