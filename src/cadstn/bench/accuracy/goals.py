@@ -83,9 +83,11 @@ def goals(report: Report) -> list[Goal]:
             if errors
             else "",
         ),
-        Goal("real: joints outside the hand by over 10 mm, %", percent(real.get("outside")), 5, 1),
         Goal(
-            "real: spread of bone lengths, %", percent(real.get("spread")), 6, 3,
+            "real: joints outside the hand by over 10 mm, %", percent(real.get("outside")), 1.5, 0.7
+        ),
+        Goal(
+            "real: spread of bone lengths, %", percent(real.get("spread")), 2.5, 1,
             note=f"largest {number(percent(real.get('largest_spread')))}" if real else "",
         ),
     ]  # fmt: skip
