@@ -96,6 +96,7 @@ def test_the_tracker_s_hands_keep_their_size() -> None:
     np.testing.assert_allclose(tracker.bone_lengths_mm[0], np.median(found, 0), rtol=0.08)
     tracker.update(np.zeros((240, 320), np.float32), frame.camera)
     assert tracker.state.tracks[0].bones is None  # it may be another's that comes next
+    assert tracker.state.tracks[0].fitted is None
     assert np.isnan(tracker.bone_lengths_mm).all()
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import cadstn
-from cadstn.geometry.skeleton import HAND21
+from cadstn.geometry.skeleton import HAND21, MSRA21
 from cadstn.io import open_recording
 from cadstn.tracking import Hand, State, load_network
 from cadstn.tracking.bones import Bones
@@ -74,13 +74,27 @@ def test_what_cannot_be_fitted_stays(seen: list[tuple[Hand, Frame, np.ndarray]])
     assert fit_hand(lost, frame.depth_mm, frame.camera) == (lost, None)
     unsure = replace(hand, uncertainty_mm=np.full(21, np.nan, np.float32))
     assert fit_hand(unsure, frame.depth_mm, frame.camera) == (unsure, None)
-    few = replace(hand, joints_mm=hand.joints_mm[:14], uncertainty_mm=hand.uncertainty_mm[:14])
-    assert fit_hand(few, frame.depth_mm, frame.camera) == (few, None)
+    other = replace(hand, skeleton=MSRA21)
+    assert fit_hand(other, frame.depth_mm, frame.camera) == (other, None)
     empty, _ = fit_hand(hand, np.zeros_like(frame.depth_mm), frame.camera)
     np.testing.assert_array_equal(empty.joints_mm, hand.joints_mm)
     aside = replace(hand, joints_mm=hand.joints_mm + np.array([5000, 0, 0], np.float32))
     outside, _ = fit_hand(aside, frame.depth_mm, frame.camera)
     np.testing.assert_array_equal(outside.joints_mm, aside.joints_mm)
+
+
+@pytest.mark.parametrize("scale_mm", [0.0, 1e30])
+def test_error_scales_that_cannot_be_are_bounded(
+    seen: list[tuple[Hand, Frame, np.ndarray]], scale_mm: float
+) -> None:
+    hand, frame, _ = seen[0]
+    scales = hand.uncertainty_mm.copy()
+    scales[[4, 8]] = scale_mm
+    wrong, before = replace(hand, uncertainty_mm=scales), None
+    for _ in range(3):
+        fitted, before = fit_hand(wrong, frame.depth_mm, frame.camera, before=before)
+        assert np.isfinite(fitted.joints_mm).all()
+        assert (fitted.uncertainty_mm > 0).all()
 
 
 def test_things_beside_the_hand_do_not_pull(seen: list[tuple[Hand, Frame, np.ndarray]]) -> None:
@@ -109,8 +123,8 @@ def test_what_the_fit_moves_by_is_averaged_over_frames(
         return float(np.abs(np.diff(moves, axis=0)).mean()), float(np.mean(errors))
 
     alone, averaged = shakes_and_errs(False), shakes_and_errs(True)
-    assert averaged[0] < 0.7 * alone[0]
-    assert averaged[1] < 1.05 * alone[1]
+    assert averaged[0] < 0.9 * alone[0]
+    assert averaged[1] < 1.03 * alone[1]
 
 
 def test_where_nothing_is_measured_a_hand_glides_back_to_the_network(

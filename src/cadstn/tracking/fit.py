@@ -2,13 +2,12 @@
 
 The network's joints are the prior, each as sure as its error scale. A Gauss-Newton step minimises
 the distances of some measured points to the nearest cone, in units of the sensor's noise, the
-joints' steps in units of their error scale, and what bones differ from the lengths by that the
-stream has shown so far. The cones' radii are those of the mean adult hand times this hand's size,
-and one unknown for its girth.
+joints' steps in units of their error scale, and what bones differ from their likely lengths by
+(`cadstn.tracking.bones.likely_lengths_mm`). The cones' radii are those of the mean adult hand times
+this hand's size, and one unknown for its girth.
 
-Of a followed hand the steps begin near where the frame before moved the joints to, and what they
-are moved by is averaged over frames, so that noise of the measured points does not become jitter.
-What is left of it `cadstn.tracking.steady` takes away.
+Of a followed hand the steps begin near where the frame before moved the joints to. Noise of the
+measured points would become jitter: `cadstn.tracking.steady` averages over frames.
 
 Chosen on rendered frames of other seeds than the test's (LOG.md).
 """
@@ -32,9 +31,7 @@ from cadstn.tracking.hand import Hand
 from cadstn.tracking.steady import Fitted, steadied
 
 _STEPS = 2
-#: Share of what the frame before moved the joints by that the steps begin with; and this frame's
-#: share in the average over frames.
-_BEGIN, _NEW = 0.7, 0.6
+_BEGIN = 0.7  # share of what the frame before moved the joints by that the steps begin with
 _POINTS = 300  # about so many are read
 _ASIDE_MM = 25.0  # beyond the joints, along the picture
 _BEFORE_MM, _BEHIND_MM = 45.0, 25.0  # beyond the joints, in depth
@@ -53,6 +50,7 @@ _FACING = 0.1  # a cone's surface is seen where its normal is so much toward the
 _BONE_MM, _BONE_SHARE = 1.5, 0.04
 _GIRTH_MM = 0.7
 _SUREST_MM = 1.5  # no joint is surer than this
+_SCALES_MM = (0.1, 1000.0)  # an error scale beyond these is taken for one of them
 #: Share of an error scale that stays whatever was measured. The least squares' own covariance
 #: makes joints too sure: points share their errors, and some belong to another cone.
 _KEPT = 0.8
@@ -122,31 +120,29 @@ def fit_hand(
             no error scales comes back as it is.
         depth_mm: (H, W) the frame, 0 where nothing was measured.
         camera: that took it.
-        bones: of the stream so far; None for the lengths that this frame shows.
+        bones: what is known of them since the hand was found; None for the lengths that this frame
+            shows.
         before: what the frame before left; None where there is none.
 
     Returns:
         The hand, and what is left for the next frame; None where it comes back as it is.
     """
     joints_mm, scale_mm = hand.joints_mm, hand.uncertainty_mm
-    if not hand.found or len(joints_mm) != len(HAND21) or not np.isfinite(scale_mm).all():
+    if not hand.found or hand.skeleton != HAND21 or not np.isfinite(scale_mm).all():
         return hand, None
+    scale_mm = np.clip(scale_mm, *_SCALES_MM, dtype=np.float64)
     points_mm = _points(depth_mm, camera, joints_mm)
     lengths_mm = None if bones is None else likely_lengths_mm(bones)
     moved_mm = None if before is None else before.moved_mm
-    fitted_mm, scale_mm = fit_joints(joints_mm, scale_mm, points_mm, lengths_mm, moved_mm)
+    fitted_mm, left_mm = fit_joints(joints_mm, scale_mm, points_mm, lengths_mm, moved_mm)
     now_mm = np.asarray(fitted_mm - joints_mm, np.float64)
-    if before is not None:
-        now_mm = _NEW * now_mm + (1 - _NEW) * before.moved_mm
-    out_mm = joints_mm + now_mm
-    if before is not None:
-        out_mm = steadied(out_mm, scale_mm, before.joints_mm)
+    fitted = steadied(joints_mm, now_mm, np.asarray(left_mm, np.float64), before)
     after = replace(
         hand,
-        joints_mm=out_mm.astype(np.float32),
-        uncertainty_mm=np.asarray(scale_mm, np.float32),
+        joints_mm=fitted.joints_mm.astype(np.float32),
+        uncertainty_mm=np.asarray(left_mm, np.float32),
     )
-    return after, Fitted(now_mm, out_mm)
+    return after, fitted
 
 
 def fit_joints(
