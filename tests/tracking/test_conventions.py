@@ -2,10 +2,15 @@
 
 import numpy as np
 import pytest
+import torch
 
 from cadstn.errors import CadstnError
 from cadstn.geometry.skeleton import HAND21, ICVL16
+from cadstn.synth.draws import Draws
+from cadstn.synth.hand import ANGLES, LIMITS_DEG, finger_chains, forward
+from cadstn.synth.shape import sample_shape
 from cadstn.tracking.conventions import (
+    _MATRICES,
     CONVENTIONS,
     FROM_MANO21,
     MANO21,
@@ -36,8 +41,8 @@ def test_joints_go_where_their_names_say() -> None:
         np.testing.assert_allclose(
             xr[:, OPENXR26.index(theirs)], joints[:, HAND21.index(ours)], err_msg=theirs
         )
-    palm = (joints[:, 0] + joints[:, HAND21.index("middle_mcp")]) / 2
-    np.testing.assert_allclose(xr[:, 0], palm)
+    ends = [OPENXR26.index(f"middle_{part}") for part in ("metacarpal", "proximal")]
+    np.testing.assert_allclose(xr[:, 0], xr[:, ends].mean(1))
     mano = to_convention(joints, HAND21, "mano")
     for theirs, ours in {
         "pinky2": "pinky_pip",
@@ -51,6 +56,28 @@ def test_joints_go_where_their_names_say() -> None:
         tuple(r) for r in np.round(joints[0], 6)
     }
     np.testing.assert_allclose(to_convention(joints, HAND21, "hand21"), joints)
+
+
+def test_metacarpals_begin_where_the_rig_has_them() -> None:
+    """Of hands of all shapes, poses and sides; before, all lay on a quarter of the way."""
+    draws = Draws((5,), torch.arange(200))
+    limits = torch.deg2rad(torch.tensor(LIMITS_DEG))
+    angles = limits[:, 0] + draws.uniform(len(ANGLES)) * (limits[:, 1] - limits[:, 0])
+    shape = sample_shape(draws)
+    joints = forward(angles, shape)[0].double().numpy()
+    begins = finger_chains(angles[:, :16].reshape(-1, 4, 4), shape)[0]
+    mirror = torch.ones(200, 1, 3)
+    mirror[..., 0] = 1 - 2 * shape.left[:, None]
+    true = (begins * mirror * shape.size[:, None, None]).double().numpy()
+    starts = [OPENXR26.index(f"{f}_metacarpal") for f in ("index", "middle", "ring", "little")]
+    error = np.linalg.norm(to_convention(joints, HAND21, "openxr")[:, starts] - true, axis=-1)
+    guess = joints[:, :1] * 0.75 + joints[:, list(HAND21.knuckles)] * 0.25
+    before = np.linalg.norm(guess - true, axis=-1)
+    assert (error < before).all()
+    assert error.max() < 5
+    assert error.mean() < before.mean() / 5
+    # Noise of the joints comes through no larger than it is in them.
+    assert (np.linalg.norm(_MATRICES["openxr"], axis=1) <= 1).all()
 
 
 def test_all_are_averages_and_nan_stays() -> None:

@@ -1,7 +1,8 @@
 """Tracked joints in the orders of others: OpenXR's 26, and MANO's 21.
 
-From ``hand21``, whose joints are a subset of OpenXR's but for four: three more joints would be
-needed for exact metacarpals, so these are put on the line from the wrist to each knuckle.
+``hand21`` has all of OpenXR's joints but the palm and where the four fingers' metacarpals begin.
+Those lie where the simulator's rig has them in the palm, which wrist and knuckles tell. What each
+joint is, and how others' differ: docs/concepts/conventions.md.
 """
 
 from __future__ import annotations
@@ -35,8 +36,16 @@ _XR_PARTS = {"proximal": "mcp", "intermediate": "pip", "distal": "dip", "tip": "
 _XR_THUMB = {"metacarpal": "cmc", "proximal": "mcp", "distal": "ip", "tip": "tip"}
 _MANO_PARTS = {"1": "mcp", "2": "pip", "3": "dip"}
 _MANO_THUMB = {"1": "cmc", "2": "mcp", "3": "ip"}
-#: How far along from the wrist to its knuckle a finger's metacarpal begins.
-_METACARPAL_AT = 0.25
+_KNUCKLES = ("index_mcp", "middle_mcp", "ring_mcp", "pinky_mcp")
+#: Where a finger's metacarpal meets the carpus: shares of the four knuckles; the wrist has what is
+#: left of one. So the place keeps to the palm's size, turn and side. Fitted to the simulator's rig
+#: by ``benchmarks/metacarpals.py``, which prints these shares and the errors.
+_METACARPALS = {
+    "index": (0.34, 0.08, -0.06, -0.07),
+    "middle": (-0.05, 0.41, 0.04, -0.09),
+    "ring": (-0.33, 0.55, 0.13, -0.04),
+    "pinky": (-0.39, 0.38, 0.22, 0.11),
+}
 
 CONVENTIONS = {"hand21": HAND21.joints, "openxr": OPENXR26, "mano": MANO21}
 
@@ -47,9 +56,9 @@ def to_convention(joints_mm: NDArray[np.floating], skeleton: Skeleton, name: str
     Args:
         joints_mm: (..., 21, 3) of `HAND21`.
         skeleton: of these joints.
-        name: one of `CONVENTIONS`. OpenXR's palm is the middle of the middle finger's metacarpal,
-            and the beginnings of the four metacarpals lie a quarter of the way from the wrist to
-            the knuckles: neither is among the 21.
+        name: one of `CONVENTIONS`. The beginnings of OpenXR's four metacarpals are not among the
+            21: they are placed in the palm by wrist and knuckles. The palm is the middle of the
+            middle finger's metacarpal.
 
     Returns:
         (..., K, 3), in the order of ``CONVENTIONS[name]``.
@@ -90,18 +99,24 @@ def _matrix(name: str) -> NDArray[np.float64]:
 def _sources(name: str, joint: str) -> dict[str, float]:
     finger, _, part = joint.partition("_")
     if name == "openxr" and joint == "palm":
-        return {"wrist": 0.5, "middle_mcp": 0.5}
+        start = _metacarpal("middle")
+        return {source: (share + (source == "middle_mcp")) / 2 for source, share in start.items()}
     if name == "openxr" and part:
         finger = "pinky" if finger == "little" else finger
         if finger == "thumb":
             return {f"thumb_{_XR_THUMB[part]}": 1.0}
         if part == "metacarpal":
-            return {"wrist": 1 - _METACARPAL_AT, f"{finger}_mcp": _METACARPAL_AT}
+            return _metacarpal(finger)
         return {f"{finger}_{_XR_PARTS[part]}": 1.0}
     if name == "mano" and joint[-1].isdigit():
         parts = _MANO_THUMB if joint.startswith("thumb") else _MANO_PARTS
         return {f"{joint[:-1]}_{parts[joint[-1]]}": 1.0}
     return {joint: 1.0}
+
+
+def _metacarpal(finger: str) -> dict[str, float]:
+    shares = _METACARPALS[finger]
+    return {"wrist": 1 - sum(shares), **dict(zip(_KNUCKLES, shares, strict=True))}
 
 
 #: Where each of MANO's joints is among ours, and each of ours among MANO's.

@@ -2,7 +2,8 @@
 
 Of extension XR_EXT_hand_tracking (OpenXR 1.0): metres; -Z points along the bone to the fingertip,
 +Y out of the back of the hand or of the nail, +X to the right of both; a tip is oriented as the
-joint before it. The axes of the space are x right, y up, z backward: the camera's, rotated about x.
+joint before it, the palm as the middle finger's metacarpal; the wrist points to where that one
+begins. The axes of the space are x right, y up, z backward: the camera's, rotated about x.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ _PALM_RADIUS_M = 0.013
 #: Where the thumb's nail points: so much to the thumb's side, and to the back of the hand; opposite
 #: to where `cadstn.tracking.angles` has it bend.
 _NAIL = (0.85, 0.5)
+_MIDDLE = [OPENXR26.index(joint) for joint in ("wrist", "middle_metacarpal", "middle_proximal")]
 _ESTIMATED = tuple(i for i, j in enumerate(OPENXR26) if "metacarpal" in j and "thumb" not in j)
 
 
@@ -46,7 +48,8 @@ class OpenXRHand(NamedTuple):
         radius_m: (26,) of a mean hand.
         valid: (26,) bool, the position and orientation valid bits: false for a lost hand.
         tracked: (26,) bool, the tracked bits: false besides for where four metacarpals begin, which
-            are estimated (`cadstn.tracking.conventions.to_convention`).
+            are placed in the palm by the joints around
+            (`cadstn.tracking.conventions.to_convention`).
     """
 
     position_m: Array
@@ -69,10 +72,12 @@ def openxr_hand(joints_mm: NDArray[Any], side: str) -> OpenXRHand:
     if side not in ("left", "right"):
         raise CadstnError(f"side is '{side}'", hint="OpenXR's hands are left or right")
     palm = wrist_pose(joints_mm, side).rotation * _AXES[:, None]
-    ahead, back, right = palm[:, 1], -palm[:, 2], -palm[:, 0]
+    back, right = -palm[:, 2], -palm[:, 0]
     position = to_convention(np.asarray(joints_mm, np.float64), HAND21, "openxr") * _AXES / 1000
     rotation = np.empty((len(OPENXR26), 3, 3))
-    rotation[:2] = np.stack([right, back, -ahead], 1)
+    wrist, start, knuckle = (position[i] for i in _MIDDLE)
+    rotation[0] = _along(knuckle - start, right)
+    rotation[1] = _along(start - wrist, right)
     radius = np.full(len(OPENXR26), _PALM_RADIUS_M)
     to_thumb = right if side == "left" else -right
     nail = _NAIL[0] * to_thumb + _NAIL[1] * back
