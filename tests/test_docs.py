@@ -1,6 +1,7 @@
 """The site builds without a warning, its links exist, and nothing comes from elsewhere."""
 
 import importlib.util
+import itertools
 import re
 import runpy
 import shutil
@@ -10,9 +11,58 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import numpy as np
 import pytest
 
+from cadstn.geometry.convention import convert
+from cadstn.geometry.hand_shape import mean_lengths_mm
+from cadstn.geometry.skeleton import HAND21, MSRA21, NYU14, NYU14_OF_36, NYU36
+from cadstn.tracking.conventions import MANO21, OPENXR26, to_convention
+
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def rows(page: str, head: str) -> list[list[str]]:
+    """Cells of a page's table that begins with these words, without marks of code."""
+    lines = page.replace("`", "").splitlines()
+    start = lines.index(head) + 2
+    table = itertools.takewhile(lambda line: line.startswith("|"), lines[start:])
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
+
+
+def test_the_page_of_joints_says_what_the_code_does() -> None:
+    page = (ROOT / "docs/concepts/conventions.md").read_text(encoding="utf-8")
+    joints = rows(page, "| joint | the point | mm |")
+    assert [row[0] for row in joints] == [f"{i} {name}" for i, name in enumerate(HAND21.joints)]
+    lengths = [float(row[2]) for row in joints[1:]]
+    np.testing.assert_allclose(lengths, mean_lengths_mm(), atol=0.0501)
+
+    same = rows(page, "| ours | MANO | OpenXR | MSRA15 |")
+    marked = np.arange(21.0)[:, None] * np.ones(3)
+    orders = (
+        (HAND21.joints, marked),
+        (MANO21, to_convention(marked, HAND21, "mano")),
+        (OPENXR26, to_convention(marked, HAND21, "openxr")),
+        (MSRA21.joints, convert(marked, "msra21")),
+    )
+    for column, (names, places) in enumerate(orders):
+        for ours, row in enumerate(same):
+            number, name = row[column].split()
+            assert (names[int(number)], places[int(number), 0]) == (name, pytest.approx(ours))
+
+    any_hand = np.random.default_rng(0).normal(0, 50, (21, 3))
+    added = to_convention(any_hand, HAND21, "openxr")
+    knuckles = " | ".join(HAND21.joints[joint] for joint in HAND21.knuckles)
+    for finger, *cells in rows(page, f"| metacarpal | {knuckles} | wrist |"):
+        found = np.array(cells, float) @ any_hand[[*HAND21.knuckles, 0]]
+        np.testing.assert_allclose(added[OPENXR26.index(f"{finger}_metacarpal")], found)
+
+    nyu = rows(page, "| nyu14 | label | nyu14 | label |")
+    pairs = [(row[k], row[k + 1]) for row in nyu for k in (0, 2)]
+    assert pairs == [
+        (f"{i} {name}", NYU36.joints[label])
+        for i, (name, label) in enumerate(zip(NYU14.joints, NYU14_OF_36, strict=True))
+    ]
 
 
 class Links(HTMLParser):
