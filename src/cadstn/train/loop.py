@@ -179,8 +179,6 @@ def _finish_stage(run: _Run, networks: Networks, stage: str) -> None:
         networks[stage].load_state_dict(tensors)
         return
     family_of(run.recipe).begin(networks, stage, run.recipe)
-    if run.ranks.first:
-        _write_recipe(run)
     with memory_errors(run.recipe, stage):
         _train_stage(run, networks, stage)
     if run.ranks.first:
@@ -208,6 +206,8 @@ def _train_stage(run: _Run, networks: Networks, stage: str) -> None:
     clips = plan.batch // frames
     changing = optimizers(part, stage, recipe, plan.learning_rate)
     start = resume(run.out, stage, part, changing, run.about, run.on_message)
+    if ranks.first:  # not before: a recipe that is refused is not the run's
+        _write_recipe(run)
     if start == 0 and run.start:  # no checkpoint, or none that is whole
         _begin_from(run.start, run, part, stage)
     log = Log(run.out, stage, start) if ranks.first else None

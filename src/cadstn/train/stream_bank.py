@@ -18,6 +18,7 @@ from cadstn.geometry.skeleton import skeleton
 from cadstn.io.whole import sync
 from cadstn.io.workers import signals_end_it, worker_pool
 from cadstn.synth import SIMULATOR
+from cadstn.synth import mesh as hand_mesh
 from cadstn.synth.motion import DEFAULT_FRUSTUM
 from cadstn.synth.render import one_thread
 from cadstn.synth.stream import sample_clips
@@ -97,7 +98,7 @@ def stream_bank(
 
     Raises:
         CadstnError: if the file holds something else, the disk is full, another process makes it,
-            or one of the ``workers`` was ended.
+            one of the ``workers`` was ended, or meshes are to be rendered without ``anny``.
 
     Interrupted, it goes on with the frames that are not rendered yet, which are in ``path`` with
     ``.part`` after it, and mines anew.
@@ -124,6 +125,10 @@ def stream_bank(
     parts = torch.split(torch.arange(clips), max(1, _PART // frames))
 
     def fill(bank: Bank) -> None:
+        if mesh and not bank.cube_mm.all() and not hand_mesh.mesh_there():
+            if not bank.cube_mm.any():
+                bank.path.unlink()
+            raise CadstnError(hand_mesh.NEEDED, where=path, hint=hand_mesh.HINT)
         if min(workers, len(parts)) < 2 or device != "cpu":
             for part in parts:
                 for count in _render(bank, order, part):
@@ -171,7 +176,7 @@ def _same_clips(bank: Bank, rule: CropRule, about: dict[str, object]) -> Bank:
         raise CadstnError(
             f"a bank of other clips ({what})",
             where=bank.path,
-            hint="delete it, or give another file or folder",
+            hint="give the command that made it, or another file or folder; or delete it",
         )
     return bank
 
