@@ -10,6 +10,7 @@ import cadstn
 from cadstn.geometry.skeleton import HAND21, MSRA21
 from cadstn.io import open_recording
 from cadstn.tracking import Hand, State, load_network
+from cadstn.tracking.angles import hand_angles
 from cadstn.tracking.bones import Bones
 from cadstn.tracking.fit import fit_hand, fit_joints
 from cadstn.tracking.hand import Frame
@@ -148,3 +149,16 @@ def test_bones_come_near_the_lengths_that_a_stream_has_shown(
     fitted, _ = fit_hand(hand, frame.depth_mm, frame.camera, Bones(weight, weight * longer_mm))
     now_mm = np.linalg.norm(fitted.joints_mm[end] - fitted.joints_mm[begin], axis=1)
     assert np.abs(now_mm - longer_mm).mean() < 0.4 * np.abs(longer_mm / 1.1 - longer_mm).mean()
+
+
+def test_fitted_fingers_bend_as_they_do(seen: list[tuple[Hand, Frame, np.ndarray]]) -> None:
+    """Longer bones must not be folded into the room that a shorter finger had."""
+    off: list[list[float]] = [[], []]
+    network = load_network(provider="cpu", threads=1)
+    state = State.fresh(network)
+    for alone, frame, truth_mm in seen:
+        (fitted,), state = observe(network, state, frame)
+        truth = hand_angles(truth_mm, alone.side).flexion
+        for k, hand in enumerate((alone, fitted)):
+            off[k].append(np.abs(hand_angles(hand.joints_mm, hand.side).flexion - truth).mean())
+    assert np.mean(off[1]) < 0.94 * np.mean(off[0])

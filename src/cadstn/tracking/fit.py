@@ -2,9 +2,9 @@
 
 The network's joints are the prior, each as sure as its error scale. A Gauss-Newton step minimises
 the distances of some measured points to the nearest cone, in units of the sensor's noise, the
-joints' steps in units of their error scale, and what bones differ from their likely lengths by
-(`cadstn.tracking.bones.likely_lengths_mm`). The cones' radii are those of the mean adult hand times
-this hand's size, and one unknown for its girth.
+joints' steps in units of their error scale, what bones differ from their likely lengths by
+(`cadstn.tracking.bones.likely_lengths_mm`), and how far they turn. The cones' radii are those of
+the mean adult hand times this hand's size, and one unknown for its girth.
 
 Of a followed hand the steps begin near where the frame before moved the joints to. Noise of the
 measured points would become jitter: `cadstn.tracking.steady` averages over frames.
@@ -48,6 +48,9 @@ _FACING = 0.1  # a cone's surface is seen where its normal is so much toward the
 #: How far a bone may be from its length for nothing, at the least; and besides, as a share of the
 #: variances of its ends: the network draws joints of which it is unsure together, rightly.
 _BONE_MM, _BONE_SHARE = 1.5, 0.04
+#: How far a bone's end may go from where the network has it, seen from its beginning: errors of
+#: neighbours are alike, so that the bone's direction is surer than its place.
+_ASTRAY_MM = 10.0
 _GIRTH_MM = 0.7
 _SUREST_MM = 1.5  # no joint is surer than this
 _SCALES_MM = (0.1, 1000.0)  # an error scale beyond these is taken for one of them
@@ -57,7 +60,7 @@ _KEPT = 0.8
 _MEAN_PALM_MM = 95.0  # from the wrist to the middle knuckle
 
 _MIDDLE = KNUCKLES[1]
-_SHORTEST_MM2 = 1e-6
+_SHORTEST_MM, _SHORTEST_MM2 = 1e-3, 1e-6
 
 
 class _Cones(NamedTuple):
@@ -104,6 +107,13 @@ def _bones() -> NDArray[np.float64]:
     for row, (begin, end) in enumerate(pairs):
         out[row, begin], out[row, end] = -1, 1
     return out
+
+
+@cache
+def _stiffness() -> NDArray[np.float64]:
+    """(63, 63) what bones that go astray add to the matrix of joints."""
+    bones = _bones()
+    return np.asarray(np.kron(bones.T @ bones, np.eye(3)) / _ASTRAY_MM**2, np.float64)
 
 
 def fit_hand(
@@ -170,9 +180,12 @@ def fit_joints(
     points = points_mm - middle
     toward = -points_mm / np.sqrt((points_mm * points_mm).sum(1, keepdims=True))
     bones = _bones()
-    length = np.sqrt(np.square(bones @ prior).sum(1))
+    aim = bones @ prior
+    length = np.sqrt((aim * aim).sum(1))
     if lengths_mm is not None:
-        length[: len(lengths_mm)] = lengths_mm
+        given = slice(len(lengths_mm))
+        aim[given] *= (lengths_mm / np.maximum(length[given], _SHORTEST_MM))[:, None]
+        length[given] = lengths_mm
     firm = 1 / (_BONE_MM**2 + _BONE_SHARE * (np.abs(bones) @ np.square(scale_mm, dtype=np.float64)))
     size = float(np.clip(length[HAND21.bones.index((WRIST, _MIDDLE))] / _MEAN_PALM_MM, 0.6, 1.3))
     sure = np.repeat(1 / np.square(np.maximum(scale_mm, _SUREST_MM)), 3)
@@ -198,8 +211,9 @@ def fit_joints(
         now = np.sqrt((apart * apart).sum(1))
         along = (bones[:, :, None] * (apart / now[:, None])[:, None]).reshape(len(bones), -1)
         held = along.T * firm
-        matrix[:-1, :-1] += held @ along
-        force[:-1] += held @ (now - length)
+        matrix[:-1, :-1] += held @ along + _stiffness()
+        astray = bones.T @ (apart - aim) / _ASTRAY_MM**2
+        force[:-1] += held @ (now - length) + astray.ravel()
         change = np.linalg.solve(matrix, force)
         joints = joints - change[:-1].reshape(joints.shape)
         girth -= float(change[-1])
