@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from cadstn.errors import CadstnError
 from cadstn.train.optimizers import Optimizers
@@ -42,11 +42,12 @@ def test_failed_write_leaves_the_old_file_and_no_other(
     write_tensors(path, {"a": torch.zeros(2)}, {})
     before = path.read_bytes()
 
-    def full(tensors: dict[str, Tensor], file: Path, **rest: Any) -> None:
-        file.write_bytes(b"half of it")
+    def full(file: Path, data: bytes) -> int:
+        with file.open("wb") as half:
+            half.write(data[: len(data) // 2])
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("cadstn.train.state.save_file", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(CadstnError, match=r"some\.safetensors: cannot be written .*no space.*room"):
         write_tensors(path, {"a": torch.ones(2)}, {})
     assert path.read_bytes() == before

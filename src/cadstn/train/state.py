@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from cadstn.errors import CadstnError
@@ -32,7 +32,8 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str,
     whole = {name: tensor.detach().contiguous().clone() for name, tensor in tensors.items()}
     with whole_file(path) as temporary:
         try:
-            save_file(whole, temporary, metadata={**about, STAMP_KEY: BLANK_STAMP})
+            # Its `save_file` has a temporary file of its own, which a killed process would leave.
+            temporary.write_bytes(save(whole, metadata={**about, STAMP_KEY: BLANK_STAMP}))
         except (OSError, SafetensorError) as error:
             raise CadstnError(
                 f"cannot be written ({error})",
