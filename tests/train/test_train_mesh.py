@@ -74,7 +74,7 @@ def test_what_is_rendered_is_trained_on_without_anny(anny: Anny, tmp_path: Path)
     assert begun_run(out) == begun_bank(bank) == 0.5
     went_on = run(*words, *steps(2))
     assert went_on.exit_code == 0, went_on.output
-    assert "training without it" not in went_on.output
+    assert "going on without it" not in went_on.output
     assert went_on.output.count("validation shows cone hands alone") == 1
     assert mesh_in(out) == 0.5
     # And with the weights alone: the run is done.
@@ -135,8 +135,11 @@ def test_a_run_that_began_without_the_mesh_goes_on_without(
     out = tmp_path / "out"
     anny(False)
     begun = run(*TRAIN, *PREPARED, *MESH, "--out", out, *steps(2))
-    assert "training without it" in begun.output
+    assert "going on without it" in begun.output
     assert begun_run(out) == 0
+    again = run(*TRAIN, *PREPARED, *MESH, "--out", out, *steps(2))
+    assert again.exit_code == 0, again.exception
+    assert "began without the hand mesh: going on without it" in again.output
     anny(True)
     refused = run(*TRAIN, *PREPARED, *MESH, "--out", out, *steps(2))
     assert str(refused.exception).startswith(

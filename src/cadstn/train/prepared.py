@@ -1,8 +1,9 @@
 """Rendered frames that are made once and seen several times, in banks.
 
-Rendering every frame anew would take four fifths of the time of training a compact network on a CPU
+Rendering every frame anew would take four fifths as long as the steps of a compact network on a CPU
 (2.0 million at 24,000 a minute on two cores, beside 32,000 steps at 5.0 a second); each seen eight
-times, it takes a tenth. Augmentation makes a frame that comes up again another one.
+times, it takes a tenth as long, with clips an eighth. Augmentation makes a frame that comes up
+again another one.
 """
 
 from __future__ import annotations
