@@ -44,7 +44,7 @@ PATTERN = click.option(
 )
 UNIT = click.option(
     "--unit",
-    help="What depth is in, instead of the camera's unit: mm, cm, m, um, or millimetres a step.",
+    help="Unit of the depth values, in place of the camera's: mm, cm, m, um, or mm a step.",
 )
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cadstn.data.bank import read_about
 from cadstn.errors import CadstnError
-from cadstn.train.state import read_tensors, recipe_of
+from cadstn.train.state import recipe_of
 
 
 def begun_bank(path: Path) -> float | None:
@@ -39,7 +39,7 @@ def _shares(out: Path) -> Iterator[float]:
     # before it refused to go on.
     for path in sorted(out.glob("*.safetensors")):
         with suppress(CadstnError):
-            yield recipe_of(path, read_tensors(path)[1]).mesh
+            yield recipe_of(path, read_about(path)).mesh
     for path in sorted(out.glob("rendered-*.bank*")):
         share = begun_bank(path.with_name(path.name.removesuffix(".part")))
         if share is not None:
