@@ -72,6 +72,9 @@ def test_a_crop_of_a_scene_shows_its_hand() -> None:
     clear = labels.found[:, 0] == FOUND
     surface = ((crops.abs() < 0.8).float().mean((1, 2)) > 0.04).numpy()
     assert surface[clear].mean() > 0.9
+    rows = torch.tensor([7, 2, 2])
+    picked = crops_at(scene.pick(rows), middle[rows], 250.0, 64)
+    np.testing.assert_array_equal(picked, crops[rows])
 
 
 def test_boxes_are_where_rays_meet_them() -> None:

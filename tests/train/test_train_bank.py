@@ -237,6 +237,7 @@ def test_an_interrupted_bank_goes_on_where_it_was(
         rendered.append(len(index))
         return sample_clips(seed, index, *others, **options)
 
+    monkeypatch.setattr("cadstn.train.stream_bank._AT_ONCE", 64)
     monkeypatch.setattr("cadstn.train.stream_bank.sample_clips", render)
     with pytest.raises(KeyboardInterrupt):
         stream_bank(tmp_path / "cut.bank", rule, **make)  # type: ignore[arg-type]

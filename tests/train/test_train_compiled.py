@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,8 +13,10 @@ from typing import Any
 
 import pytest
 import torch
+from click.testing import CliRunner
 from torch import Tensor
 
+from cadstn.cli import cli
 from cadstn.data.bank import Bank
 from cadstn.errors import CadstnError
 from cadstn.train import BankSource, train
@@ -41,6 +46,7 @@ def traced(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, devi
             return whole(step, dynamic=dynamic, backend="aot_eager")
 
         monkeypatch.setattr(torch, "compile", compiled)
+        monkeypatch.setattr("cadstn.train.networks.check_compiles", lambda device: None)
 
 
 @pytest.mark.usefixtures("traced")
@@ -125,3 +131,36 @@ def test_compact_steps_are_the_eager_ones(toy_bank: Bank, small: Small, device: 
     spatial.load_state_dict(start)  # the means of its normalisation have moved
     with torch.no_grad():  # evaluation is not compiled
         assert torch.equal(before, predict({"spatial": spatial.eval()}, "spatial", batch))
+
+
+def test_without_a_compiler_the_cause_and_the_way_out_are_one_line(tmp_path: Path) -> None:
+    """In a process of its own, whose compiler and whose cache of compiled code are not there."""
+    there = {**os.environ, "CXX": "/none", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}
+    out = tmp_path / "run"
+    done = subprocess.run(
+        [sys.executable, "-m", "cadstn.cli", "train", "compact", "--out", out],
+        env=there, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    lines = done.stderr.splitlines()
+    assert len(lines) == 1
+    assert "No working C++ compiler" in lines[0]
+    assert "--set compiled=false --set step_mode=eager" in lines[0]
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("command", [
+    ["train", "shipped", "--out", "OUT"],
+    ["train", "follow", "--out", "OUT"],
+    ["bank", "OUT/a.bank", "--kind", "compact"],
+    ["bench", "synth"],
+])  # fmt: skip
+def test_no_command_begins_what_cannot_be_compiled(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cadstn.synth.compiling.why_not_compiled", lambda device: "no compiler")
+    out = tmp_path / "out"
+    result = CliRunner().invoke(cli, [word.replace("OUT", str(out)) for word in command])
+    assert isinstance(result.exception, CadstnError)
+    assert "torch.compile does not work here (no compiler)" in str(result.exception)
+    assert not out.exists()

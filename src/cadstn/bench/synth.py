@@ -17,6 +17,7 @@ from torch import Tensor
 
 from cadstn.bench.text import table
 from cadstn.geometry.camera import Camera
+from cadstn.synth.compiling import check_compiles
 from cadstn.synth.draws import Draws
 from cadstn.synth.oracle import Solids
 from cadstn.synth.raster import camera_view, cast, crop_view
@@ -66,6 +67,8 @@ def bench_synth(
     Returns:
         ``machine`` and ``rates``, plain values for JSON.
     """
+    if compiled:
+        check_compiles(device)
     rates = []
     jobs: list[tuple[str, Callable[[Tensor], object]]] = [
         ("crops", lambda index: _crops(index, device, compiled, clean=True)),

@@ -68,13 +68,13 @@ def open_source(
         on_frames = rendering if speak else lambda done, total: None
         mine = None
         if miner is not None:
-            from cadstn.tracking import load_network
             from cadstn.train.mined import Miner
 
-            with weights_at(miner) as path:
-                network = load_network(path, provider="cpu")
             on_mined = partial(rendering, what="mining") if speak else on_frames
-            mine = Miner(network, chosen.seed, compiled=chosen.compiled, on_mined=on_mined)
+            with weights_at(miner) as path:
+                mine = Miner(
+                    path, chosen.seed, workers=workers, compiled=chosen.compiled, on_mined=on_mined
+                )
         source = PreparedSource(
             chosen, folder, device, workers=workers, mine=mine, on_frames=on_frames,
             on_message=partial(echo, err=True) if speak else lambda line: None,

@@ -284,11 +284,13 @@ def _train_shipped(out: Path) -> None:
     220 minutes; the decision half an hour. Some ten hours of two cores in all, and 41 GB
     of frames. Rendering and mining take 104 of these minutes, 23 beside each 100 of steps.
     """
+    from cadstn.synth.compiling import check_compiles
     from cadstn.train.begun import begun_run
     from cadstn.train.recipes import recipe
 
     context = click.get_current_context()
     # Said now, not hours later.
+    check_compiles()
     with_mesh_or_without(recipe("follow"), begun_run(out / "follow"), out / "follow", given=False)
     _train_detector(out / "detector", {}, False)
     detector = str(out / "detector")

@@ -9,7 +9,7 @@ the batch, on one machine.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -78,6 +78,12 @@ class WholeScene(NamedTuple):
     focal: Tensor  # (B,) px of the reduced frame
     draws: Draws  # streams of the frames' sensors and noise
 
+    def pick(self, rows: Tensor) -> WholeScene:
+        """Return some of the scenes, (R,) int64, which may repeat."""
+        assert all(hand.skin is None for hand in self.hands)  # which lists its frames
+        picked: WholeScene = _pick(self, rows)
+        return picked
+
 
 def sample_whole(
     seed: tuple[int, ...], index: Tensor, *, hands: float = 1 - _NO_HAND
@@ -113,6 +119,20 @@ def sample_whole(
     )
 
 
+def _pick(value: Any, rows: Tensor) -> Any:
+    """Some rows of everything in a scene: arrays, lists and streams of numbers, in tuples."""
+    if isinstance(value, tuple):
+        parts = [_pick(part, rows) for part in value]
+        return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
+    if isinstance(value, list):
+        return [value[row] for row in rows.tolist()]
+    if isinstance(value, Draws):
+        return value.pick(rows)
+    if isinstance(value, np.ndarray):
+        return value[rows.numpy()]
+    return None if value is None else value[rows]
+
+
 def sample_frames(
     seed: tuple[int, ...], index: Tensor, *, compiled: bool = False, hands: float = 1 - _NO_HAND
 ) -> Frames:
@@ -125,6 +145,13 @@ def sample_frames(
         compiled: see `cadstn.synth.raster.cast`.
     """
     scene = sample_whole(seed, index, hands=hands)
+    return frames_of(scene, seed, index, compiled=compiled)
+
+
+def frames_of(
+    scene: WholeScene, seed: tuple[int, ...], index: Tensor, *, compiled: bool = False
+) -> Frames:
+    """Render and label the whole frames of scenes; see `sample_frames`."""
     step = 1 / scene.focal
     view = View(-(WIDTH - 1) / 2 * step, -(HEIGHT - 1) / 2 * step, step, step, HEIGHT, WIDTH)
     depth = measured(scene, view, compiled=compiled)

@@ -8,9 +8,12 @@ and the rest as frames without a hand.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -23,15 +26,20 @@ from cadstn.errors import CadstnError
 from cadstn.geometry.camera import Camera
 from cadstn.geometry.crop import Crop
 from cadstn.geometry.skeleton import KNUCKLES
+from cadstn.io.whole import sync
+from cadstn.io.workers import worker_pool
+from cadstn.synth.render import one_thread
 from cadstn.synth.whole import (
     HEIGHT,
     UNSURE,
     WIDTH,
+    Frames,
     WholeScene,
     crops_at,
-    sample_frames,
+    frames_of,
     sample_whole,
 )
+from cadstn.tracking import load_network
 from cadstn.tracking.canonical import canonical_image, given_view, joints_to_mm
 from cadstn.tracking.network import Network
 from cadstn.train.seeds import Use
@@ -62,9 +70,13 @@ class Candidates(NamedTuple):
 class Miner:
     """Writes candidates over some of the frames of a bank of single frames.
 
+    Each that is written gets a shot number of its own, from the bank's length on, by which mining
+    that was interrupted goes on.
+
     Args:
-        network: with a detector; what it takes for hands is mined.
+        weights: a file with a detector; what it takes for hands is mined.
         seed: of the frames.
+        workers: processes that mine side by side.
         compiled: render with torch.compile.
         on_mined: called with how many frames are written, and are to be.
 
@@ -74,19 +86,21 @@ class Miner:
 
     def __init__(
         self,
-        network: Network,
+        weights: Path,
         seed: int,
         *,
+        workers: int = 1,
         compiled: bool = False,
         on_mined: Callable[[int, int], None] = lambda done, total: None,
     ) -> None:
+        network = _network(weights)
         if network.detector is None or not network.wants.upright:
             raise CadstnError(
                 "these weights have no detector to mine with",
                 hint="export them with --detector, or give 'shipped'",
             )
-        self._network, self._seed, self._compiled = network, seed, compiled
-        self._on_mined = on_mined
+        self._weights, self._seed, self._compiled = weights, (seed, Use.MINED), compiled
+        self._workers, self._on_mined = workers, on_mined
         self.name = hashlib.sha256(network.about["sha256"].encode()).hexdigest()[:16]
 
     def __call__(self, bank: Bank) -> int:
@@ -98,14 +112,11 @@ class Miner:
             places = np.flatnonzero(bank.presence == there)
             rows[there] = places[: round(share * len(places))]
         half_mm, size = float(bank.cube_mm[0]) / 2, bank.crops.shape[-1]
-        done, total = {0: 0, 1: 0}, sum(map(len, rows.values()))
-        seed, idle = (self._seed, Use.MINED), 0
-        for first in itertools.count(0, _AT_ONCE):
-            index = torch.arange(first, first + _AT_ONCE)
-            found = candidates(
-                self._network, seed, index, 2 * half_mm, size, compiled=self._compiled
-            )
-            before = sum(done.values())
+        begun, done = _mined_before(bank, rows)
+        total, idle = sum(map(len, rows.values())), 0
+        self._on_mined(sum(done.values()), total)
+        for first, found in self._batches(begun, 2 * half_mm, size):
+            written = []
             for there, places in rows.items():
                 chosen = np.flatnonzero(found.presence == there)
                 to = places[done[there] : done[there] + len(chosen)]
@@ -115,8 +126,11 @@ class Miner:
                 bank.joints[to] = (found.joints_mm[chosen] - center[:, None]) / half_mm
                 bank.handedness[to] = found.handedness[chosen]
                 done[there] += len(to)
+                written.extend(to.tolist())
+            sync(bank.path)  # nothing is called mined that a power failure could take
+            bank.shots[written] = len(bank) + first * _MOST + np.arange(len(written))
             self._on_mined(sum(done.values()), total)
-            idle = 0 if sum(done.values()) > before else idle + 1
+            idle = 0 if written else idle + 1
             if idle > _MOST_IDLE:
                 lacking = "that is a hand" if done[0] == len(rows[0]) else "that is none"
                 raise CadstnError(
@@ -127,6 +141,46 @@ class Miner:
             if sum(done.values()) == total:
                 return total
         raise AssertionError("unreachable: frames have no end")
+
+    def _batches(self, begun: int, cube_mm: float, size: int) -> Iterator[tuple[int, Candidates]]:
+        """Candidates of batches of frames without end, each with its first frame's number."""
+        mined = functools.partial(
+            _mined, self._weights, self._seed, cube_mm=cube_mm, size=size, compiled=self._compiled
+        )
+        firsts = itertools.count(begun, _AT_ONCE)
+        if self._workers < 2:
+            yield from ((first, mined(first)) for first in firsts)
+        with worker_pool(self._workers, one_thread) as pool:
+            ahead = deque(
+                (first, pool.submit(mined, first))
+                for first in itertools.islice(firsts, 2 * self._workers)
+            )
+            for first in firsts:
+                ready, job = ahead.popleft()
+                ahead.append((first, pool.submit(mined, first)))
+                yield ready, job.result()
+
+
+def _mined_before(bank: Bank, rows: dict[int, NDArray[np.intp]]) -> tuple[int, dict[int, int]]:
+    """Number of the frame to go on with, and how many frames of each kind were written before."""
+    batch = (bank.shots - len(bank)) // (_AT_ONCE * _MOST)
+    last = max(0, int(batch.max()))  # may not be written in full
+    return last * _AT_ONCE, {
+        there: int(((batch[places] >= 0) & (batch[places] < last)).sum())
+        for there, places in rows.items()
+    }
+
+
+@functools.cache
+def _network(weights: Path) -> Network:
+    return load_network(weights, provider="cpu", threads=1)
+
+
+def _mined(
+    weights: Path, seed: tuple[int, ...], first: int, *, cube_mm: float, size: int, compiled: bool
+) -> Candidates:
+    index = torch.arange(first, first + _AT_ONCE)
+    return candidates(_network(weights), seed, index, cube_mm, size, compiled=compiled)
 
 
 @torch.no_grad()
@@ -149,10 +203,12 @@ def candidates(
         size: M, pixels along their edges.
         compiled: render with torch.compile.
     """
-    rows, angles, centers_mm = _detected(network, seed, index, compiled)
+    scenes = sample_whole(seed, index, hands=_HANDS)
+    frames = frames_of(scenes, seed, index, compiled=compiled)
+    rows, angles, centers_mm = _detected(network, frames, (*seed, int(index[0]), 2))
     if not len(rows):
         return _no_candidates(network, size)
-    scene = sample_whole(seed, index[rows], hands=_HANDS)
+    scene = scenes.pick(torch.from_numpy(rows))
     crops = crops_at(scene, torch.from_numpy(centers_mm), cube_mm, size, compiled=compiled)
     joints_mm, handedness = _first_run(network, crops.numpy(), centers_mm, angles, cube_mm)
     centers_mm = network.center_of(joints_mm).astype(np.float32)
@@ -161,7 +217,7 @@ def candidates(
     keep = (presence | (away_mm > _FAR_MM)) & (joints_mm[..., 2].min(-1) > _NEAREST_MM)
     if not keep.any():
         return _no_candidates(network, size)
-    scene = sample_whole(seed, index[rows[keep]], hands=_HANDS)
+    scene = scene.pick(torch.from_numpy(np.flatnonzero(keep)))
     crops = crops_at(scene, torch.from_numpy(centers_mm[keep]), cube_mm, size, compiled=compiled)
     joints_mm = np.where(presence[:, None, None], truth_mm, joints_mm).astype(np.float32)
     handedness = np.where(presence, side, handedness)
@@ -182,12 +238,11 @@ def _no_candidates(network: Network, size: int) -> Candidates:
 
 
 def _detected(
-    network: Network, seed: tuple[int, ...], index: Tensor, compiled: bool
+    network: Network, frames: Frames, seed: tuple[int, ...]
 ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
-    """Candidates of frames: their frame's place in ``index`` (N,), angles (N,), centers (N, 3)."""
+    """Candidates of B frames: their frame's place (N,), angles (N,), centers (N, 3)."""
     assert network.detector is not None
-    frames = sample_frames(seed, index, hands=_HANDS, compiled=compiled)
-    rng = np.random.default_rng((*seed, int(index[0]), 2))
+    rng = np.random.default_rng(seed)
     found = []
     for row, (depth_mm, f) in enumerate(
         zip(frames.depth_mm, frames.focal_px.tolist(), strict=True)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from cadstn.errors import CadstnError
 from cadstn.models import Cadstn, Compact
+from cadstn.synth.compiling import check_compiles
 from cadstn.train.compact import CompactFamily
 from cadstn.train.family import Family, Networks, StageMasks
 from cadstn.train.paper import PaperFamily
@@ -63,6 +64,7 @@ def stage_step(
 
     if recipe.step_mode == "eager":
         return step
+    check_compiles(next(networks[stage].parameters()).device.type)
     mode = "reduce-overhead" if recipe.step_mode == "captured" else "default"
     fused: Callable[[Batch, StageMasks], Tensor] = torch.compile(step, dynamic=False, mode=mode)
     return fused

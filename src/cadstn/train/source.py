@@ -17,6 +17,7 @@ from torch import Tensor
 from cadstn.data.bank import Bank
 from cadstn.errors import CadstnError
 from cadstn.synth import mesh as hand_mesh
+from cadstn.synth.compiling import check_compiles
 from cadstn.synth.stream import sample_clips
 from cadstn.train.augment import augment, transform_codes, upright
 from cadstn.train.recipes import Plan, Recipe
@@ -70,10 +71,13 @@ class RenderedSource:
         device: where to render.
 
     Raises:
-        CadstnError: in use, if the recipe has meshes and ``anny`` is not there.
+        CadstnError: if the recipe is compiled and that does not work here; in use, if it has meshes
+            and ``anny`` is not there.
     """
 
     def __init__(self, recipe: Recipe, device: str) -> None:
+        if recipe.compiled:
+            check_compiles(device)
         self.recipe, self.device = recipe, device
         self.fingerprint = "rendered"
 

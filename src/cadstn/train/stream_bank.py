@@ -19,12 +19,13 @@ from cadstn.io.whole import sync
 from cadstn.io.workers import signals_end_it, worker_pool
 from cadstn.synth import SIMULATOR
 from cadstn.synth import mesh as hand_mesh
+from cadstn.synth.compiling import check_compiles
 from cadstn.synth.motion import DEFAULT_FRUSTUM
 from cadstn.synth.render import one_thread
 from cadstn.synth.stream import sample_clips
 from cadstn.train.seeds import Use
 
-_AT_ONCE = 64  # frames rendered together
+_AT_ONCE = 256  # frames rendered together
 _PART = 2048  # frames that a process renders before it reports them
 
 
@@ -98,10 +99,11 @@ def stream_bank(
 
     Raises:
         CadstnError: if the file holds something else, the disk is full, another process makes it,
-            one of the ``workers`` was ended, or meshes are to be rendered without ``anny``.
+            one of the ``workers`` was ended, meshes are to be rendered without ``anny``, or
+            ``compiled`` does not work here.
 
-    Interrupted, it goes on with the frames that are not rendered yet, which are in ``path`` with
-    ``.part`` after it, and mines anew.
+    Interrupted, it goes on with the frames that are not rendered, and then mined, yet; those that
+    are lie in ``path`` with ``.part`` after it.
     """
     about: dict[str, object] = {
         "rendered": seed, "clips": clips, "frames": frames, "version": SIMULATOR,
@@ -121,6 +123,8 @@ def stream_bank(
         bank = _same_clips(open_bank(path), rule, about)
         on_frames(len(bank))
         return bank
+    if compiled:
+        check_compiles(device)
     order = _Order(rule, (seed, split), frames, hands, held, mesh, depth_mm, device, compiled)
     parts = torch.split(torch.arange(clips), max(1, _PART // frames))
 

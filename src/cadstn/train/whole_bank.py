@@ -15,12 +15,14 @@ from cadstn.errors import CadstnError
 from cadstn.io.hashes import file_sha256
 from cadstn.io.whole import write_with
 from cadstn.io.workers import worker_pool
+from cadstn.synth.compiling import why_not_compiled
 from cadstn.synth.render import one_thread
 from cadstn.synth.whole import Frames, sample_frames
 
 PART = 1024
 """Frames a part."""
-_AT_ONCE = 32
+_AT_ONCE = 128
+_COMPILED_FROM = 4096  # frames; torch.compile takes a quarter of a minute
 _LARGEST_MM = 65534
 _HASH = "depth_sha256"  # among the labels
 
@@ -52,7 +54,6 @@ def whole_bank(
     seed: tuple[int, ...],
     frames: int,
     workers: int = 1,
-    compiled: bool = False,
     on_frames: Callable[[int], None] = lambda count: None,
 ) -> WholeBank:
     """Render frames into a folder, or open those that are there; parts that are done are kept.
@@ -62,7 +63,6 @@ def whole_bank(
         seed: names the frames, see `cadstn.synth.whole.sample_frames`.
         frames: how many; rounded up to whole parts of 1,024, if more than one.
         workers: processes that render side by side.
-        compiled: render with torch.compile.
         on_frames: called with how many more frames are done.
 
     Raises:
@@ -82,6 +82,7 @@ def whole_bank(
         if not (_labels_of(folder, name, n).exists() and _depth_of(folder, name, n).exists())
     ]
     on_frames((len(numbers) - len(missing)) * part)
+    compiled = bool(missing) and frames >= _COMPILED_FROM and why_not_compiled() is None
     if workers < 2 or len(missing) < 2:
         for number in missing:
             on_frames(_render_part(folder, seed, number, part, compiled))
