@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -115,8 +115,8 @@ def stream_bank(
     if mine is not None:
         about["mined"] = mine.name
     data = json.dumps(about, sort_keys=True)
-    center = rule.center if rule.center in RENDERED_CENTERS else "tracked"
-    rule = CropRule(**{**asdict(rule), "center": center})
+    if rule.center not in RENDERED_CENTERS:
+        rule = replace(rule, center="tracked")
     if path.exists():
         bank = _same_clips(open_bank(path), rule, about)
         on_frames(len(bank))

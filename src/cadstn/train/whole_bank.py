@@ -52,7 +52,6 @@ def whole_bank(
     seed: tuple[int, ...],
     frames: int,
     workers: int = 1,
-    compiled: bool = False,
     on_frames: Callable[[int], None] = lambda count: None,
 ) -> WholeBank:
     """Render frames into a folder, or open those that are there; parts that are done are kept.
@@ -62,7 +61,6 @@ def whole_bank(
         seed: names the frames, see `cadstn.synth.whole.sample_frames`.
         frames: how many; rounded up to whole parts of 1,024, if more than one.
         workers: processes that render side by side.
-        compiled: render with torch.compile.
         on_frames: called with how many more frames are done.
 
     Raises:
@@ -84,10 +82,10 @@ def whole_bank(
     on_frames((len(numbers) - len(missing)) * part)
     if workers < 2 or len(missing) < 2:
         for number in missing:
-            on_frames(_render_part(folder, seed, number, part, compiled))
+            on_frames(_render_part(folder, seed, number, part))
     else:
         with worker_pool(workers, one_thread) as pool:
-            jobs = [pool.submit(_render_part, folder, seed, n, part, compiled) for n in missing]
+            jobs = [pool.submit(_render_part, folder, seed, n, part) for n in missing]
             for job in jobs:
                 on_frames(job.result())
     return _opened(folder, name, numbers)
@@ -101,15 +99,11 @@ def _depth_of(folder: Path, name: str, number: int) -> Path:
     return folder / f"{name}.{number:04d}.depth.npy"
 
 
-def _render_part(
-    folder: Path, seed: tuple[int, ...], number: int, count: int, compiled: bool
-) -> int:
+def _render_part(folder: Path, seed: tuple[int, ...], number: int, count: int) -> int:
     """Render one part; its labels are written last, so that a part without them is not done."""
     name = "-".join(map(str, seed))
     index = torch.arange(number * count, (number + 1) * count)
-    batches = [
-        sample_frames(seed, part, compiled=compiled) for part in torch.split(index, _AT_ONCE)
-    ]
+    batches = [sample_frames(seed, part) for part in torch.split(index, _AT_ONCE)]
     fields = [np.concatenate(part) for part in zip(*batches, strict=True)]
     depth = fields[0].clip(0, _LARGEST_MM).round().astype(np.uint16)
     labels: dict[str, Any] = dict(zip(Frames._fields[1:], fields[1:], strict=True))
