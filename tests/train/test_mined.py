@@ -3,17 +3,18 @@
 import dataclasses
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from cadstn.data.bank import CropRule
 from cadstn.errors import CadstnError
 from cadstn.geometry.skeleton import KNUCKLES, WRIST
 from cadstn.tracking import Network, load_network
 from cadstn.tracking.canonical import canonical_image, given_view
 from cadstn.train.mined import Miner, candidates
+from cadstn.train.recipes import override, recipe, tiny
 from cadstn.train.stream_bank import stream_bank
 
 
@@ -25,11 +26,13 @@ def network() -> Network:
 def test_candidates_take_the_place_of_frames_with_and_without_a_hand(
     tmp_path: Path, network: Network
 ) -> None:
-    size = network.size
-    rule = CropRule("hand21", network.cube_mm, {}, size, "followed")
-    make = {"seed": 3, "clips": 24, "frames": 1, "hands": 0.5}
-    plain = stream_bank(tmp_path / "plain.bank", rule, **make)  # type: ignore[arg-type]
-    mined = stream_bank(tmp_path / "mined.bank", rule, **make, mine=Miner(network, 3))  # type: ignore[arg-type]
+    chosen = override(
+        recipe("follow"),
+        {"hands": 0.5, "held": 0, "mesh": 0, "near_mm": 250, "far_mm": 1200, "compiled": False},
+    )
+    make: dict[str, Any] = {"seed": 3, "clips": 24, "frames": 1}
+    plain = stream_bank(tmp_path / "plain.bank", chosen, **make)
+    mined = stream_bank(tmp_path / "mined.bank", chosen, **make, mine=Miner(network, 3))
     assert plain.presence is not None
     assert mined.presence is not None
     np.testing.assert_array_equal(plain.presence, mined.presence)
@@ -42,7 +45,7 @@ def test_candidates_take_the_place_of_frames_with_and_without_a_hand(
         assert np.linalg.norm(mined.joints[row, KNUCKLES].mean(0)) < 60 / (network.cube_mm / 2)
     # Other weights mine other frames: a bank of them is another bank.
     with pytest.raises(CadstnError, match="a bank of other clips"):
-        stream_bank(tmp_path / "plain.bank", rule, **make, mine=Miner(network, 3))  # type: ignore[arg-type]
+        stream_bank(tmp_path / "plain.bank", chosen, **make, mine=Miner(network, 3))
 
 
 def test_candidates_are_hands_where_hands_are_and_read_as_such(network: Network) -> None:
@@ -77,11 +80,9 @@ def test_a_detector_that_finds_nothing_ends_in_an_error(
     assert len(candidates(blind, (9, 9), torch.arange(4), network.cube_mm, 32).crops) == 0
     monkeypatch.setattr("cadstn.train.mined._MOST_IDLE", 1)
     monkeypatch.setattr("cadstn.train.mined._AT_ONCE", 4)
-    rule = CropRule("hand21", network.cube_mm, {}, 32, "followed")
+    chosen = dataclasses.replace(tiny("cadstn", "rendered"), center="followed", hands=0.5)
     with pytest.raises(CadstnError, match="no candidate that is none in 8 rendered frames"):
-        stream_bank(
-            tmp_path / "a.bank", rule, seed=3, clips=8, frames=1, hands=0.5, mine=Miner(blind, 3)
-        )
+        stream_bank(tmp_path / "a.bank", chosen, seed=3, clips=8, frames=1, mine=Miner(blind, 3))
     assert not list(tmp_path.iterdir())
 
 
