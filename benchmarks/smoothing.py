@@ -15,6 +15,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from cadstn.bench.accuracy.measure import smoothed
+from cadstn.evaluate.metrics import acceleration_errors, joint_errors_mm
 from cadstn.io import Recording, open_recording
 from cadstn.tracking.filters import Exponential, Filter, OneEuro, Unfiltered
 from cadstn.tracking.runtime import load_network
@@ -44,15 +46,6 @@ def run(recording: Recording, tracker: Tracker) -> Run:
     return Run(np.array(joints), np.array(truth), np.arange(len(joints)) / camera.fps)
 
 
-def smoothed(one: Run, smooth: Filter) -> Joints:
-    smooth.reset()
-    return np.array([smooth(j, float(t)) for j, t in zip(one.joints, one.time_s, strict=True)])
-
-
-def second_difference(x: Joints) -> Joints:
-    return x[2:] - 2 * x[1:-1] + x[:-2]
-
-
 def delay(smooth: Joints, raw: Joints) -> float:
     at = np.arange(4, len(raw))
     away = []
@@ -70,10 +63,9 @@ def delay(smooth: Joints, raw: Joints) -> float:
 def line(name: str, runs: list[Run], smooth: Filter) -> str:
     errors, accelerations, delays = [], [], []
     for one in runs:
-        out = smoothed(one, smooth)
-        errors.append(np.linalg.norm(out - one.truth, axis=-1).mean(1))
-        difference = second_difference(out) - second_difference(one.truth)
-        accelerations.append(np.linalg.norm(difference, axis=-1).mean(1))
+        out = smoothed(one.joints, one.time_s, smooth)
+        errors.append(joint_errors_mm(out, one.truth).mean(1))
+        accelerations.append(acceleration_errors(out, one.truth))
         delays.append(delay(out, one.joints))
     error, acceleration = np.concatenate(errors), np.concatenate(accelerations)
     return (

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from cadstn.data.bank import CropRule
 from cadstn.errors import CadstnError
 from cadstn.geometry.skeleton import KNUCKLES, WRIST
 from cadstn.tracking import Network, load_network
 from cadstn.tracking.canonical import canonical_image, given_view
 from cadstn.tracking.weights import find_weights
 from cadstn.train.mined import Miner, candidates
+from cadstn.train.recipes import override, recipe
 from cadstn.train.stream_bank import stream_bank
 
 
@@ -30,10 +30,13 @@ def weights() -> Path:
 
 
 @pytest.fixture(scope="module")
-def make(network: Network) -> dict[str, Any]:
+def make() -> dict[str, Any]:
     """What a bank is made of, but for what mines."""
-    rule = CropRule("hand21", network.cube_mm, {}, network.size, "followed")
-    return {"rule": rule, "seed": 3, "clips": 24, "frames": 1, "hands": 0.5}
+    chosen = override(
+        recipe("follow"),
+        {"hands": 0.5, "held": 0, "mesh": 0, "near_mm": 250, "far_mm": 1200, "compiled": False},
+    )
+    return {"recipe": chosen, "seed": 3, "clips": 24, "frames": 1}
 
 
 def test_candidates_take_the_place_of_frames_with_and_without_a_hand(

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import dataclasses
 import errno
-import inspect
 import json
 import os
 import signal
@@ -34,12 +33,14 @@ from cadstn.errors import CadstnError
 from cadstn.geometry.camera import Camera
 from cadstn.geometry.crop import crop_cube
 from cadstn.geometry.skeleton import ICVL16
+from cadstn.synth import SIMULATOR
 from cadstn.synth.stream import sample_clips
-from cadstn.train.recipes import override, recipe
+from cadstn.train.recipes import Recipe, override, recipe, tiny
 from cadstn.train.stream_bank import stream_bank
 
 CAMERA = Camera(241.42, 241.42, 160, 120, 320, 240)
 RULE = CropRule("icvl16", 200.0, {"small": 150.0}, 32)
+RENDERED = tiny("cadstn", "rendered")
 
 
 @pytest.fixture
@@ -189,8 +190,7 @@ def test_bank_cut_short_is_recognised_and_the_whole_is_a_safetensors_file(
 
 
 def test_bank_of_rendered_clips_is_the_stream(tmp_path: Path) -> None:
-    rule = CropRule("hand21", 250.0, {}, 32)
-    bank = stream_bank(tmp_path / "a.bank", rule, seed=4, clips=3, frames=2)
+    bank = stream_bank(tmp_path / "a.bank", RENDERED, seed=4, clips=3, frames=2)
     clips = sample_clips((4, 5), torch.arange(3), 2, size=32)
     assert np.array_equal(bank.crops, quantise(clips.crops.flatten(0, 1).numpy()))
     assert np.array_equal(bank.joints, clips.joints.flatten(0, 1).numpy())
@@ -202,22 +202,21 @@ def test_bank_of_rendered_clips_is_the_stream(tmp_path: Path) -> None:
     ):  # fmt: skip
         np.testing.assert_array_equal(stored, truth.repeat_interleave(2).numpy())
         np.testing.assert_array_equal(stored, field)
-    again = stream_bank(tmp_path / "a.bank", rule, seed=4, clips=3, frames=2)
+    again = stream_bank(tmp_path / "a.bank", RENDERED, seed=4, clips=3, frames=2)
     assert again.fingerprint == bank.fingerprint
     with pytest.raises(CadstnError, match="a bank of other clips"):
-        stream_bank(tmp_path / "a.bank", rule, seed=5, clips=3, frames=2)
+        stream_bank(tmp_path / "a.bank", RENDERED, seed=5, clips=3, frames=2)
 
 
 def test_bank_is_the_same_file_however_many_processes_render(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rule = CropRule("hand21", 250.0, {}, 32)
     monkeypatch.setattr("cadstn.train.stream_bank._PART", 2)  # a process renders a clip at a time
     for workers in (1, 2):
         reported: list[int] = []
         path = tmp_path / f"{workers}.bank"
         stream_bank(
-            path, rule, seed=4, clips=3, frames=2, workers=workers, on_frames=reported.append
+            path, RENDERED, seed=4, clips=3, frames=2, workers=workers, on_frames=reported.append
         )
         assert sum(reported) == 6
     assert (tmp_path / "1.bank").read_bytes() == (tmp_path / "2.bank").read_bytes()
@@ -226,8 +225,8 @@ def test_bank_is_the_same_file_however_many_processes_render(
 def test_an_interrupted_bank_goes_on_where_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rule, make = CropRule("hand21", 250.0, {}, 32), {"seed": 4, "clips": 130, "frames": 1}
-    whole = stream_bank(tmp_path / "whole.bank", rule, **make)  # type: ignore[arg-type]
+    make: dict[str, Any] = {"seed": 4, "clips": 130, "frames": 1}
+    whole = stream_bank(tmp_path / "whole.bank", RENDERED, **make)
     rendered: list[int] = []
 
     def render(seed: tuple[int, ...], index: torch.Tensor, *others: int, **options: Any) -> Any:
@@ -240,10 +239,10 @@ def test_an_interrupted_bank_goes_on_where_it_was(
     monkeypatch.setattr("cadstn.train.stream_bank._AT_ONCE", 64)
     monkeypatch.setattr("cadstn.train.stream_bank.sample_clips", render)
     with pytest.raises(KeyboardInterrupt):
-        stream_bank(tmp_path / "cut.bank", rule, **make)  # type: ignore[arg-type]
+        stream_bank(tmp_path / "cut.bank", RENDERED, **make)
     assert not (tmp_path / "cut.bank").exists()
     reported: list[int] = []
-    bank = stream_bank(tmp_path / "cut.bank", rule, **make, on_frames=reported.append)  # type: ignore[arg-type]
+    bank = stream_bank(tmp_path / "cut.bank", RENDERED, **make, on_frames=reported.append)
     assert rendered == [64, 0, 64, 2]
     assert sum(reported) == 130
     assert bank.path.read_bytes() == whole.path.read_bytes()
@@ -263,27 +262,26 @@ class Interrupt:
 def test_what_is_left_of_other_frames_is_not_lost_without_a_word(
     tmp_path: Path, other: dict[str, Any]
 ) -> None:
-    rule = CropRule("hand21", 250.0, {}, 32)
     make: dict[str, Any] = {"seed": 4, "clips": 8, "frames": 1, "mine": Interrupt()}
     with pytest.raises(KeyboardInterrupt):
-        stream_bank(tmp_path / "a.bank", rule, **make)
+        stream_bank(tmp_path / "a.bank", RENDERED, **make)
     (kept,) = tmp_path.iterdir()
     assert kept.name == "a.bank.part"
     before = kept.read_bytes()
     with pytest.raises(
         CadstnError, match=r"a\.bank\.part: left by an interruption, of other crops"
     ):
-        stream_bank(tmp_path / "a.bank", rule, **{**make, **other})
+        stream_bank(tmp_path / "a.bank", RENDERED, **{**make, **other})
     assert kept.read_bytes() == before
     kept.unlink()
-    bank = stream_bank(tmp_path / "a.bank", rule, **{**make, **other, "mine": None})
+    bank = stream_bank(tmp_path / "a.bank", RENDERED, **{**make, **other, "mine": None})
     assert list(tmp_path.iterdir()) == [bank.path]
 
 
 def test_a_bank_is_made_by_one_process_and_others_wait(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rule, make = CropRule("hand21", 250.0, {}, 32), {"clips": 3, "frames": 1}
+    make: dict[str, Any] = {"clips": 3, "frames": 1}
     rendering, go_on = threading.Event(), threading.Event()
 
     def render(*given: Any, **options: Any) -> Any:
@@ -294,12 +292,12 @@ def test_a_bank_is_made_by_one_process_and_others_wait(
     monkeypatch.setattr("cadstn.train.stream_bank.sample_clips", render)
     path = tmp_path / "a.bank"
     with ThreadPoolExecutor(3) as pool:
-        first = pool.submit(stream_bank, path, rule, seed=4, **make)  # type: ignore[arg-type]
+        first = pool.submit(stream_bank, path, RENDERED, seed=4, **make)
         assert rendering.wait(60)
         with pytest.raises(CadstnError, match="another process is making it"):
-            stream_bank(path, rule, seed=4, **make)  # type: ignore[arg-type]
+            stream_bank(path, RENDERED, seed=4, **make)
         others = [
-            pool.submit(stream_bank, path, rule, seed=seed, wait=True, **make)  # type: ignore[arg-type]
+            pool.submit(stream_bank, path, RENDERED, seed=seed, wait=True, **make)
             for seed in (4, 5)
         ]
         go_on.set()
@@ -312,15 +310,14 @@ def test_a_bank_is_made_by_one_process_and_others_wait(
 def test_a_process_that_is_ended_costs_no_frame_that_others_rendered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rule = CropRule("hand21", 250.0, {}, 32)
     monkeypatch.setattr("cadstn.train.stream_bank._PART", 2)
     monkeypatch.setattr("cadstn.train.stream_bank.one_thread", _end_once)
     monkeypatch.setenv("ENDED", str(tmp_path / "ended"))
     make: dict[str, Any] = {"seed": 4, "clips": 3, "frames": 2, "workers": 2}
     with pytest.raises(CadstnError, match="a process that renders was ended from outside"):
-        stream_bank(tmp_path / "a.bank", rule, **make)
+        stream_bank(tmp_path / "a.bank", RENDERED, **make)
     assert (tmp_path / "a.bank.part").exists()
-    bank = stream_bank(tmp_path / "a.bank", rule, **make)
+    bank = stream_bank(tmp_path / "a.bank", RENDERED, **make)
     clips = sample_clips((4, 5), torch.arange(3), 2, size=32)
     assert np.array_equal(bank.crops, quantise(clips.crops.flatten(0, 1).numpy()))
 
@@ -370,31 +367,46 @@ def test_bank_and_train_from_the_command_line(tmp_path: Path) -> None:
 def test_a_bank_is_what_its_recipe_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: dict[str, Any] = {}
 
-    def rendered(path: Path, rule: CropRule, **rest: Any) -> None:
-        asked.update(rest, rule=rule)
+    def rendered(path: Path, recipe: Recipe, **rest: Any) -> None:
+        asked.update(rest, recipe=recipe)
         raise InterruptedError
 
-    usual = {
-        name: parameter.default
-        for name, parameter in inspect.signature(stream_bank).parameters.items()
-        if name in ("hands", "held", "mesh", "depth_mm")
-    }
     monkeypatch.setattr("cadstn.train.stream_bank.stream_bank", rendered)
     monkeypatch.setattr("cadstn.synth.mesh.mesh_there", lambda: True)
-    for kind in ((), ("--kind", "small"), ("--kind", "paper")):
-        run("bank", tmp_path / "a.bank", *kind)
-        assert {name: asked[name] for name in usual} == usual
+    for kind in ("small", "paper"):
+        run("bank", tmp_path / "a.bank", "--kind", kind)
+        assert asked["recipe"] == recipe(kind)
+    run("bank", tmp_path / "a.bank")
+    assert asked["recipe"] == recipe("small")
     fields = {"hands": 0.5, "held": 0.1, "near_mm": 300.0, "net.size": 64, "compiled": False}
     sets = [word for name, value in fields.items() for word in ("--set", f"{name}={value}".lower())]
     run("bank", tmp_path / "a.bank", "--kind", "follow", "--seed", 4, *sets)
-    follow = override(recipe("follow"), fields)
-    assert asked["rule"] == follow.crop_rule()
-    assert (asked["hands"], asked["held"], asked["mesh"]) == (0.5, 0.1, follow.mesh)
-    assert asked["depth_mm"] == (300.0, follow.far_mm)
-    assert (asked["seed"], asked["compiled"]) == (4, False)  # its own seed, not the recipe's
+    assert asked["recipe"] == override(recipe("follow"), fields)
+    assert asked["seed"] == 4  # its own, not the recipe's
     monkeypatch.setattr("cadstn.synth.mesh.mesh_there", lambda: False)
     assert "no hand mesh" in run("bank", tmp_path / "a.bank", "--kind", "follow").output
-    assert asked["mesh"] == 0
+    assert asked["recipe"].mesh == 0
+
+
+def test_a_bank_names_what_it_was_rendered_by(tmp_path: Path) -> None:
+    """In words that banks on disks hold: another word would have them rendered anew."""
+    make: dict[str, Any] = {"seed": 4, "clips": 1, "frames": 1}
+    plain = stream_bank(tmp_path / "plain.bank", RENDERED, **make)
+    assert json.loads(plain.about["data"]) == {
+        "rendered": 4, "clips": 1, "frames": 1, "version": SIMULATOR,
+    }  # fmt: skip
+    fields = {"center": "followed", "held": 0.5, "near_mm": 300.0}
+    chosen = override(tiny("cadstn", "rendered"), fields)
+    more = stream_bank(tmp_path / "more.bank", chosen, split=7, **make)
+    assert json.loads(more.about["data"]) == {
+        "rendered": 4, "clips": 1, "frames": 1, "version": SIMULATOR, "hands": 1.0, "split": 7,
+        "held": 0.5, "depth_mm": [300.0, 1200.0],
+    }  # fmt: skip
+    rules = [json.loads(bank.about["rule"]) for bank in (plain, more)]
+    assert [rule["center"] for rule in rules] == ["tracked", "followed"]
+    other = dataclasses.replace(recipe("small", "icvl"), compiled=False)
+    centered = stream_bank(tmp_path / "icvl.bank", other, **make)
+    assert json.loads(centered.about["rule"])["center"] == "tracked"
 
 
 @pytest.mark.parametrize(

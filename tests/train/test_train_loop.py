@@ -640,8 +640,8 @@ def test_validation_error_is_the_mean_joint_error_of_held_out_frames(
     frames = [i for i, shot in enumerate(toy_bank.shots) if shot in shots]
     source = BankSource(toy_bank, recipe, "cpu")
     for stage in STAGES:
-        found, batch, _ = validation_error_mm(networks, stage, recipe, source, 1000)
-        assert batch is not None
+        found, first = validation_error_mm(networks, stage, recipe, source, 1000)
+        assert first is not None
         whole = [j for b in source.validation(1000, 2) for j in b.joints.flatten(0, 1)]
         expected = torch.stack(whole).norm(dim=-1).mean().item() * 125
         assert found == pytest.approx(expected, rel=1e-5)

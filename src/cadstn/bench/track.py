@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import platform
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -125,9 +127,6 @@ def bench_empty(
 
 def bench_start() -> dict[str, float]:
     """Seconds of a fresh Python: to import the package, and to the first result."""
-    import subprocess
-    import sys
-
     code = (
         "import time; a = time.perf_counter(); import cadstn; b = time.perf_counter()\n"
         "import numpy as np\n"

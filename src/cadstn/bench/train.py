@@ -5,8 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
@@ -35,10 +34,6 @@ class StageSpeed:
     plain_images_per_s: float | None
     seconds: dict[str, float]  # of a step of ours: data, forward, backward, optimiser
     schedule_s: float  # how long the recipe's steps of this stage would take
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return asdict(self)
 
 
 class _Loop:

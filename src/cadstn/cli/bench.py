@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -95,13 +96,12 @@ def train(
     fields = dict(setting(text) for text in settings)
     device = device_of(device)
     recipe, source = open_source(name, data, split, fields, device)
-
-    def report(speed: object) -> None:
-        echo(f"measured {getattr(speed, 'stage', '')}", err=True)
-
-    speeds = bench_train(recipe, source, rounds=rounds, device=device, plain=plain, on_stage=report)
+    speeds = bench_train(
+        recipe, source, rounds=rounds, device=device, plain=plain,
+        on_stage=lambda speed: echo(f"measured {speed.stage}", err=True),
+    )  # fmt: skip
     if as_json:
-        echo(json.dumps([speed.to_dict() for speed in speeds], indent=2))
+        echo(json.dumps([asdict(speed) for speed in speeds], indent=2))
         return
     place = torch.cuda.get_device_name() if device.startswith("cuda") else platform.processor()
     echo(f"{recipe.name} on {place or platform.machine()}, {torch.get_num_threads()} threads")
@@ -185,6 +185,7 @@ def model(
     cadstn bench model --recordings 0 --empty 0 --real ../shared/real
     cadstn bench model --choosing --weights hand.onnx --keep data/choosing-1 --workers 2
     """
+    from cadstn.bench.accuracy.goals import goals
     from cadstn.bench.accuracy.model import bench_model, write_report
     from cadstn.bench.accuracy.report import report_lines
     from cadstn.bench.accuracy.sealed import (
@@ -213,17 +214,17 @@ def model(
                 beside=other,
                 bar=frames_bar,
             )
-            lines, goals = sealed_lines(report), sealed_goals(report)
+            lines, judged = sealed_lines(report), sealed_goals(report)
         else:
             report = bench_model(
                 weights, recordings=125 if recordings is None else recordings,
                 frames=frames or 64, empty=empty, seed=seed, keep=keep,
                 workers=workers, threads=threads, real=real, beside=other, bar=frames_bar,
             )  # fmt: skip
-            lines, goals = report_lines(report), None
+            lines, judged = report_lines(report), goals(report)
     echo("\n".join(lines))
     if as_json:
-        write_report(as_json, report, goals)
+        write_report(as_json, report, judged)
         echo(f"wrote {as_json}", err=True)
 
 

@@ -16,6 +16,7 @@ from cadstn.errors import CadstnError, library, printable
 
 if TYPE_CHECKING:
     from cadstn.evaluate import Format
+    from cadstn.evaluate.report import Center
 
 _FORMAT = click.Choice(["uvd", "xyz"])
 _SETS = "nyu, icvl, msra, hands2017, dexycb or recordings"
@@ -24,10 +25,6 @@ _CAMERA = click.option(
     help="Instead of the set's: a known name, a camera.json, or fx,fy,cx,cy. ICVL is also met with "
     "240.99,240.96,160,120.",
 )  # fmt: skip
-
-
-def _format(text: str) -> Format:
-    return "xyz" if text == "xyz" else "uvd"
 
 
 def _must_matter(
@@ -71,8 +68,8 @@ def score(
     truth: Path,
     set_name: str | None,
     camera: str | None,
-    fmt: str,
-    truth_fmt: str,
+    fmt: Format,
+    truth_fmt: Format,
     as_json: bool,
 ) -> None:
     r"""Score predictions: mean error, accuracy, acceleration error, jitter (eqs. 7 to 9).
@@ -92,9 +89,7 @@ def score(
     sides = {"fmt": pred, "truth_fmt": truth}
     formats = {option: path for name, path in sides.items() for option in given_options(name)}
     _must_matter([(pred, fmt), (truth, truth_fmt)], camera, formats)
-    scores, text = score_files(
-        pred, truth, set_name, _format(fmt), truth_fmt=_format(truth_fmt), camera=camera
-    )
+    scores, text = score_files(pred, truth, set_name, fmt, truth_fmt=truth_fmt, camera=camera)
     echo(json.dumps(scores.to_dict(), indent=2) if as_json else text)
 
 
@@ -117,7 +112,7 @@ def compare(
     set_name: str,
     camera: str | None,
     truth: str | None,
-    fmt: str,
+    fmt: Format,
     out: Path | None,
 ) -> None:
     r"""Compare prediction files, ours or others': tables, and with --out figures and a page.
@@ -138,7 +133,7 @@ def compare(
     from cadstn.evaluate.sections import comparison_blocks
 
     rules = protocol(set_name, camera)
-    sources = [parse_source(text, _format(fmt)) for text in files]
+    sources = [parse_source(text, fmt) for text in files]
     preds, true = truth_apart(sources, None if truth is None else parse_source(truth))
     _must_matter([(source.path, source.fmt) for source in (*preds, true)], camera)
     comparison = compare_files(preds, rules, true)
@@ -190,7 +185,7 @@ def predict(
     data: Path,
     split: str,
     out: Path,
-    center: str,
+    center: Center,
     network: str | None,
     window: int | None,
     truth: Path | None,
@@ -231,7 +226,7 @@ def predict(
         done = predict_frames(
             {"it": (predictor, chosen)},
             dataset,
-            "truth" if center == "truth" else "found",
+            center,
             on_frames=bar.update,
         )["it"]
     write_predictions(out, done, dataset)

@@ -206,9 +206,7 @@ def bank(
     try:
         with click.progressbar(length=clips * frames, label="rendering", file=sys.stderr) as bar:
             made = stream_bank(
-                path, chosen.crop_rule(), seed=seed, clips=clips, frames=frames,
-                hands=chosen.hands, held=chosen.held, mesh=chosen.mesh,
-                depth_mm=(chosen.near_mm, chosen.far_mm), device=device, compiled=chosen.compiled,
+                path, chosen, seed=seed, clips=clips, frames=frames, device=device,
                 workers=processors(), on_frames=bar.update,
             )  # fmt: skip
     except KeyboardInterrupt:

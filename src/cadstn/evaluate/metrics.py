@@ -17,7 +17,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -65,15 +65,19 @@ class Scores:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON; what could not be measured is None, as JSON has no NaN."""
-        values = {known.name: getattr(self, known.name) for known in fields(self)}
-        values["accuracy"] = {str(mm): _or_none(a) for mm, a in self.accuracy.items()}
-        values["per_joint_error_mm"] = [_or_none(e) for e in self.per_joint_error_mm]
-        values["cuts"] = list(self.cuts)
-        values["more"] = {name: _or_none(value) for name, value in self.more.items()}
-        return {
-            name: _or_none(value) if isinstance(value, float) else value
-            for name, value in values.items()
-        }
+        values: dict[str, Any] = plain(asdict(self))
+        return values
+
+
+def plain(value: Any) -> Any:
+    """Return a report as JSON wants it: numbers that are not finite are None, keys are text."""
+    if isinstance(value, dict):
+        return {str(key): plain(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(part) for part in value]
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    return value
 
 
 class Metric(NamedTuple):
@@ -301,7 +305,3 @@ def _check_cuts(cuts: Sequence[int]) -> None:
             f"cuts are {list(cuts)}",
             hint="give increasing 0-based indices of the frames that begin a new shot",
         )
-
-
-def _or_none(value: float) -> float | None:
-    return value if math.isfinite(value) else None

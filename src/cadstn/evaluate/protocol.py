@@ -13,6 +13,8 @@ from cadstn.errors import CadstnError, nearest_name
 from cadstn.geometry.camera import KNOWN_CAMERAS, Camera, parse_camera
 from cadstn.geometry.skeleton import HAND21, ICVL16, MSRA21, NYU14, NYU14_OF_36, Skeleton
 
+_NO_CUTS = "a file of truth (.npz) gives the first frames of shots"
+
 
 @dataclass(frozen=True)
 class Protocol:
@@ -22,9 +24,9 @@ class Protocol:
     camera: Camera  # turns the (u px, v px, d mm) of its files into mm
     skeleton: Skeleton  # the joints its files hold, in order
     joint_subset: str  # which of the set's labels those joints are, in words
-    test_frames: int  # frames of the whole test set; 0 where that is not fixed
-    cuts: tuple[int, ...]  # 0-based indices of the test frames that begin a new shot
-    cut_rule: str  # how the cuts were found, in words
+    test_frames: int = 0  # frames of the whole test set; 0 where that is not fixed
+    cuts: tuple[int, ...] = ()  # 0-based indices of the test frames that begin a new shot
+    cut_rule: str = _NO_CUTS  # how the cuts were found, in words
     # whether each frame has its own; then only x y z in mm can be read
     several_cameras: bool = False
 
@@ -41,8 +43,6 @@ class Protocol:
         """The name as people write it: ``NYU``, ``rendered NYU``."""
         return " ".join(w if w == "rendered" else w.upper() for w in self.name.split("-"))
 
-
-_NO_CUTS = "a file of truth (.npz) gives the first frames of shots"
 
 #: Every set that can be opened, by name. NYU's and ICVL's published tests are fixed; of the others
 #: the file of truth has the cuts. To add a set, add its line here. Sources:
@@ -71,18 +71,11 @@ PROTOCOLS: dict[str, Protocol] = {
         cuts=(702,),
         cut_rule="the second test recording begins",
     ),
-    "msra": Protocol(
-        "msra", KNOWN_CAMERAS["msra"], MSRA21, "all 21 labels", 0, (), _NO_CUTS
-    ),
-    "hands2017": Protocol(
-        "hands2017", hands2017.CAMERA, HAND21, "all 21 labels, as hand21", 0, (), _NO_CUTS
-    ),
-    "dexycb": Protocol(
-        "dexycb", hands2017.CAMERA, HAND21, "all 21 labels", 0, (), _NO_CUTS, several_cameras=True
-    ),
+    "msra": Protocol("msra", KNOWN_CAMERAS["msra"], MSRA21, "all 21 labels"),
+    "hands2017": Protocol("hands2017", hands2017.CAMERA, HAND21, "all 21 labels, as hand21"),
+    "dexycb": Protocol("dexycb", hands2017.CAMERA, HAND21, "all 21 labels", several_cameras=True),
     "recordings": Protocol(
-        "recordings", hands2017.CAMERA, HAND21, "all 21 labels", 0, (), _NO_CUTS,
-        several_cameras=True,
+        "recordings", hands2017.CAMERA, HAND21, "all 21 labels", several_cameras=True
     ),
 }  # fmt: skip
 

@@ -52,7 +52,6 @@ class Evaluated:
     Attributes:
         folds: what they come from.
         rules: camera, joints and cuts of all test frames in a row.
-        published_test: whether these are as many frames as the set's published test.
         rendered: whether a set of `cadstn synth` stands in for the real one.
         networks: the five, by centre.
         endless: CADSTN whose temporal state goes on through a shot, by centre.
@@ -64,7 +63,6 @@ class Evaluated:
 
     folds: tuple[Fold, ...]
     rules: Protocol
-    published_test: bool
     rendered: bool
     networks: dict[Center, Comparison]
     endless: dict[Center, Entry]
@@ -76,7 +74,7 @@ class Evaluated:
 
 def evaluate(folds: Sequence[Fold], *, rendered: bool = False) -> Evaluated:
     """Score all networks over the test frames of all folds in a row."""
-    rules, published = rules_of([fold.test for fold in folds], rendered=rendered)
+    rules = rules_of([fold.test for fold in folds], rendered=rendered)
     scored = list(folds[0].test.scored)
     truth = np.concatenate([fold.test.joints_xyz_mm[:, scored] for fold in folds])
     networks, endless = {}, {}
@@ -97,7 +95,6 @@ def evaluate(folds: Sequence[Fold], *, rendered: bool = False) -> Evaluated:
     return Evaluated(
         folds=tuple(folds),
         rules=rules,
-        published_test=published,
         rendered=rendered,
         networks=networks,
         endless=endless,
@@ -108,8 +105,8 @@ def evaluate(folds: Sequence[Fold], *, rendered: bool = False) -> Evaluated:
     )
 
 
-def rules_of(tests: Sequence[Dataset], *, rendered: bool = False) -> tuple[Protocol, bool]:
-    """The protocol of test splits put in a row, and whether it is the set's published test."""
+def rules_of(tests: Sequence[Dataset], *, rendered: bool = False) -> Protocol:
+    """The protocol of test splits put in a row: the set's own if they are its published test."""
     first = tests[0]
     count = sum(len(test) for test in tests)
     known = PROTOCOLS.get(first.name)
@@ -129,7 +126,7 @@ def rules_of(tests: Sequence[Dataset], *, rendered: bool = False) -> tuple[Proto
         several_cameras=any(test.several_cameras for test in tests),
     )
     published = known is not None and count == known.test_frames and not rendered
-    return (replace(known, cuts=own.cuts) if known and published else own), published
+    return replace(known, cuts=own.cuts) if known and published else own
 
 
 def _subset(dataset: Dataset) -> str:

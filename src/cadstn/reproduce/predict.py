@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ from cadstn.geometry.convention import convert
 from cadstn.geometry.crop import Crop, crop_cube
 from cadstn.geometry.skeleton import HAND21, NYU14_OF_36, Skeleton
 from cadstn.reproduce.predictor import FilePredictor, Outputs, Predictor
-from cadstn.tracking import Network, Tracker
+from cadstn.tracking import Tracker
 
 FloatArray = NDArray[np.float64]
 _CHUNK = 16  # frames that go through the networks together when there are no windows
@@ -94,26 +94,16 @@ def predict(
     for predictor, _ in predictors.values():
         _check_joints(predictor.skeleton, dataset)
     rule = next(iter(rules.values()))
+    tracked = {}
     if center == "found":
         tracked = {
-            name: _tracked(predictor.loaded, window, dataset, on_frames)
+            name: _tracked(predictor, window, dataset, on_frames)
             for name, (predictor, window) in predictors.items()
             if isinstance(predictor, FilePredictor)
         }
-        if tracked:
-            return {
-                name: replace(
-                    result, key=prediction_key(*predictors[name], dataset, center)
-                )
-                for name, result in tracked.items()
-            } | (
-                predict(
-                    {n: p for n, p in predictors.items() if n not in tracked},
-                    dataset, center, on_frames=on_frames,
-                )
-                if len(tracked) < len(predictors)
-                else {}
-            )  # fmt: skip
+        predictors = {name: one for name, one in predictors.items() if name not in tracked}
+        if not predictors:
+            return tracked
     count, scored = len(dataset), list(dataset.scored)
     truth = dataset.joints_xyz_mm[:, scored]
     finder = Tracker() if center == "found" else None
@@ -121,12 +111,12 @@ def predict(
     hidden = np.empty((count, len(scored)), np.int8)
     raw: dict[str, dict[str, FloatArray]] = {name: {} for name in predictors}
     states: dict[str, Any] = {}
-    for first, last, fresh in _spans(dataset, {window for _, window in predictors.values()}):
+    for shot, first, last in _spans(dataset, {window for _, window in predictors.values()}):
+        if finder is not None and first == shot:
+            finder.reset()
         crops: list[Crop | None] = []
         for i in range(first, last):
             sample = dataset[i]
-            if finder is not None and fresh and i == first:
-                finder.reset()
             crops.append(_crop(sample, rule, dataset, finder))
             hidden[i] = hidden_joints(truth[i], sample.depth_mm, sample.camera)
             cut = crops[-1]
@@ -135,13 +125,13 @@ def predict(
         images = np.stack([_image(cut, rule.size) for cut in crops])
         places = np.stack([_place(cut) for cut in crops])
         for name, (predictor, window) in predictors.items():
-            again = fresh or (window > 0 and (first - _shot_start(dataset, first)) % window == 0)
-            state = None if again else states.get(name)
+            fresh = first == shot or (window > 0 and (first - shot) % window == 0)
+            state = None if fresh else states.get(name)
             out, states[name] = predictor.run(images, places, state)
             _store(raw[name], out, crops, first, count)
         on_frames(last - first)
     cuts = tuple(int(start) for start in dataset.shots()[1:])
-    return {
+    return tracked | {
         name: Predictions(
             network=predictor.network,
             skeleton=dataset.scored_skeleton,
@@ -169,19 +159,14 @@ def prediction_key(predictor: Predictor, window: int, dataset: Dataset, center: 
     return f"{predictor.key[:16]} {dataset.fingerprint()[:16]} {center} {window}"
 
 
-def _spans(dataset: Dataset, windows: set[int]) -> Iterator[tuple[int, int, bool]]:
-    """Stretches (first, last, begins a shot) that no window and no shot ends within."""
+def _spans(dataset: Dataset, windows: set[int]) -> Iterator[tuple[int, int, int]]:
+    """Stretches (their shot's first frame, first, last) that no window and no shot ends within."""
     lengths = sorted({window for window in windows if window}) or [_CHUNK]
     step = int(np.gcd.reduce(lengths))
     shots = [*dataset.shots().tolist(), len(dataset)]
     for start, stop in itertools.pairwise(shots):
         for first in range(start, stop, step):
-            yield first, min(first + step, stop), first == start
-
-
-def _shot_start(dataset: Dataset, frame: int) -> int:
-    shots = dataset.shots()
-    return int(shots[np.searchsorted(shots, frame, side="right") - 1])
+            yield start, first, min(first + step, stop)
 
 
 def _crop(
@@ -210,9 +195,10 @@ def _crop(
 
 
 def _tracked(
-    network: Network, window: int, dataset: Dataset, on_frames: Callable[[int], None]
+    predictor: FilePredictor, window: int, dataset: Dataset, on_frames: Callable[[int], None]
 ) -> Predictions:
     """Joints as `cadstn track` finds them: the tracker itself, begun anew at every shot."""
+    network = predictor.loaded
     tracker = Tracker(network, window=window or None)
     count, scored = len(dataset), list(dataset.scored)
     joints = np.full((count, len(network.skeleton), 3), np.nan)
@@ -230,13 +216,13 @@ def _tracked(
         hidden[i] = hidden_joints(dataset.joints_xyz_mm[i, scored], sample.depth_mm, sample.camera)
         on_frames(1)
     return Predictions(
-        network="cadstn",
+        network=predictor.network,
         skeleton=dataset.scored_skeleton,
         joints_xyz_mm=_as_scored(joints, network.skeleton, dataset),
         center="found",
         window=window,
         cuts=tuple(int(start) for start in dataset.shots()[1:]),
-        key="",
+        key=prediction_key(predictor, window, dataset, "found"),
         centers_mm=centers,
         hidden=hidden,
         w1=weights,

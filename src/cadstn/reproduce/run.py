@@ -140,7 +140,7 @@ def _open_sets(
         sets[name] = pairs
         if published and published_files(published / name):
             tests = [open_dataset(path, test) for _, test in pairs]
-            rules, _ = rules_of(tests)
+            rules = rules_of(tests)
             scored = list(tests[0].scored)
             truth = np.concatenate([test.joints_xyz_mm[:, scored] for test in tests])
             published_entries(published / name, rules, truth)

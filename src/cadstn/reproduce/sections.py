@@ -19,6 +19,7 @@ from cadstn.evaluate.page import Block, Heading, Picture, Table, Text
 from cadstn.evaluate.predictions import load_predictions
 from cadstn.evaluate.protocol import Protocol
 from cadstn.evaluate.published import method_name
+from cadstn.evaluate.report import Center
 from cadstn.evaluate.sections import (
     bins_table,
     curves,
@@ -53,7 +54,7 @@ def set_blocks(found: Evaluated, published: Path | None = None) -> list[Block]:
     """
     truth = found.networks["truth"]
     blocks: list[Block] = [Heading(found.rules.title), rules_text(truth), _training_text(found)]
-    if not found.published_test:
+    if not truth.published:
         what = "rendered by cadstn synth" if found.rendered else "not the set's published test"
         blocks.append(Text(
             f"These {len(truth.truth_xyz_mm)} test frames are {what}: the paper's figures, which "
@@ -64,18 +65,14 @@ def set_blocks(found: Evaluated, published: Path | None = None) -> list[Block]:
     assert ours is not None
     others = replace(truth, entries=(*entries, ours)) if entries else truth
     every = replace(truth, entries=(*entries, *truth.entries))
-    blocks.append(methods_table(others, quoted=found.published_test))
-    blocks += (
-        curves(others, "6", "all-", quoted=found.published_test) if others is not truth else []
-    )
+    blocks.append(methods_table(others, quoted=truth.published))
+    blocks += curves(others, "6", "all-", quoted=truth.published) if others is not truth else []
     blocks.append(networks_table(truth))
-    blocks += curves(
-        truth, "10" if others is not truth else "6 and 10", quoted=found.published_test
-    )
+    blocks += curves(truth, "10" if others is not truth else "6 and 10", quoted=truth.published)
     if others.get("Spatial (authors)") and others.get("Temporal (authors)"):
         blocks.append(networks_table(others, " (authors)"))
         blocks += fusion_bars(others, " (authors)")
-    blocks += authors_blocks(every) if found.published_test else []
+    blocks += authors_blocks(every)
     blocks += fusion_bars(truth, chosen=found.fixed_weight)
     blocks += _fusion_weights(found)
     blocks.append(centers_table(found))
@@ -112,9 +109,8 @@ def centers_table(found: Evaluated) -> Table:
     )  # fmt: skip
 
 
-def _entry(found: Evaluated, center: str, name: str) -> Entry:
-    center_ = next(known for known in CENTERS if known == center)
-    return found.networks[center_].get(name) or found.endless[center_]
+def _entry(found: Evaluated, center: Center, name: str) -> Entry:
+    return found.networks[center].get(name) or found.endless[center]
 
 
 def _training_text(found: Evaluated) -> Text:

@@ -34,13 +34,11 @@ class Trained:
         recipe: of the whole.
         fixed_weight: of the temporal prediction, best on held-out training shots; None where
             nothing was held out.
-        frames: held-out frames that it was chosen on.
     """
 
     folder: Path
     recipe: Recipe
     fixed_weight: float | None
-    frames: int
 
 
 def train_missing(
@@ -102,8 +100,7 @@ def train_missing(
             _share_experts(folder, place)
         train(chosen, place, source=source, device=device, watch=report)
         before += sum(steps.values())
-    weight, frames = _fixed_weight(folder, source, whole, device)
-    return Trained(folder, whole, weight, frames)
+    return Trained(folder, whole, _fixed_weight(folder, source, whole, device))
 
 
 def _share_experts(folder: Path, place: Path) -> None:
@@ -115,9 +112,7 @@ def _share_experts(folder: Path, place: Path) -> None:
                 shutil.copyfile(folder / name, temporary)
 
 
-def _fixed_weight(
-    folder: Path, source: Source, recipe: Recipe, device: str
-) -> tuple[float | None, int]:
+def _fixed_weight(folder: Path, source: Source, recipe: Recipe, device: str) -> float | None:
     """Choose table V's weight on held-out training shots, not on the test."""
     import torch
 
@@ -140,6 +135,6 @@ def _fixed_weight(
             )
             parts.append((temporal, spatial, truth))
     if not parts:
-        return None, 0
+        return None
     temporal, spatial, truth = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return best_fixed_weight(temporal, spatial, truth), len(truth)
+    return best_fixed_weight(temporal, spatial, truth)

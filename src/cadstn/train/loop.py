@@ -145,7 +145,7 @@ def learning_rate(recipe: Recipe, stage: str, step: int) -> float:
 @torch.no_grad()
 def validation_error_mm(
     networks: Networks, stage: str, recipe: Recipe, source: Source, frames: int
-) -> tuple[float | None, Batch | None, Tensor | None]:
+) -> tuple[float | None, tuple[Batch, Tensor] | None]:
     """Mean joint error in mm on held-out clips; leaves the networks in evaluation mode.
 
     Returns:
@@ -161,8 +161,7 @@ def validation_error_mm(
         half_mm = (batch.cube_mm / 2).view(-1, 1, 1)
         error_mm = (joints - batch.joints).norm(dim=-1) * half_mm
         total, count = total + float(error_mm.sum()), count + error_mm.numel()
-    batch_, joints_ = first or (None, None)
-    return (total / count if count else None), batch_, joints_
+    return (total / count if count else None), first
 
 
 def _done(out: Path, stage: str) -> Path:
@@ -235,16 +234,14 @@ def _train_stage(run: _Run, networks: Networks, stage: str) -> None:
             losses.check_all()
         if measured and log:
             wanted = recipe.validation_frames * (_FINAL if last else 1)
-            error_mm, batch, joints = validation_error_mm(
-                networks, stage, recipe, run.source, wanted
-            )
+            error_mm, first = validation_error_mm(networks, stage, recipe, run.source, wanted)
             if error_mm is None and last:
                 run.on_message(
                     f"{stage}: not validated, since no held-out recording has {recipe.clip} frames "
                     f"(holdout={recipe.holdout:g})"
                 )
-            if batch is not None and joints is not None:
-                log.sheet(batch, joints, recipe.skeleton, step + 1)
+            if first:
+                log.sheet(*first, recipe.skeleton, step + 1)
             ready(networks, stage)
         if log:
             progress = Progress(

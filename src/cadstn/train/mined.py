@@ -273,8 +273,6 @@ def _first_run(
     count = len(crops)
     joints_mm = np.zeros((count, len(network.skeleton), 3))
     side = np.zeros(count, bool)
-    if not count:
-        return joints_mm, side
     views = [given_view(float(angle), left=left) for angle in angles for left in (False, True)]
     images = [canonical_image(crops[k // 2], view.transform) for k, view in enumerate(views)]
     out = network.step(np.stack(images), network.initial_state(2 * count))

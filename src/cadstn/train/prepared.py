@@ -91,17 +91,12 @@ class PreparedSource:
 
         bank = stream_bank(
             self.folder / f"rendered-{frames}.bank",
-            recipe.crop_rule(),
+            recipe,
             seed=recipe.seed,
             clips=clips,
             frames=frames,
-            hands=recipe.hands,
-            held=recipe.held,
-            mesh=recipe.mesh,
-            depth_mm=(recipe.near_mm, recipe.far_mm),
             split=Use.PREPARED + frames,
             device=self.device,
-            compiled=recipe.compiled,
             workers=self.workers,
             mine=self.mine if frames == 1 else None,
             wait=True,  # of several ranks one renders

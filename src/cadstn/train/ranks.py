@@ -7,7 +7,7 @@ step computes does not depend on how many there are, but for the order of the su
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -76,15 +76,6 @@ class Ranks:
         for tensor in tensors:
             tensor.copy_(flat[at : at + tensor.numel()].view_as(tensor))
             at += tensor.numel()
-
-    def share(self, tensors: Iterable[Tensor]) -> None:
-        """Give every rank the first one's values."""
-        if self.size > 1:
-            for tensor in tensors:
-                # Channels-last weights are not contiguous, which a broadcast requires.
-                whole = tensor.detach().contiguous()
-                distributed.broadcast(whole, 0)
-                tensor.detach().copy_(whole)
 
     def wait(self) -> None:
         """Wait until every rank has come here."""

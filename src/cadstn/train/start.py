@@ -143,7 +143,7 @@ def _exported(path: Path) -> dict[str, dict[str, Tensor]]:
         stage, _, rest = name.removesuffix(".half").removeprefix("model.").partition(".")
         if rest and rest != "cells" and stage in STAGES:  # cells are a constant
             value = np.asarray(numpy_helper.to_array(item), np.float32)
-            tensors.setdefault(stage, {})[rest] = torch.from_numpy(value.copy())
+            tensors[stage][rest] = torch.from_numpy(value.copy())
     if not all(tensors.values()):
         raise CadstnError("holds no compact networks to train on", where=path, hint=_HINT)
     return tensors

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -23,6 +23,7 @@ from cadstn.synth.compiling import check_compiles
 from cadstn.synth.motion import DEFAULT_FRUSTUM
 from cadstn.synth.render import one_thread
 from cadstn.synth.stream import sample_clips
+from cadstn.train.recipes import Recipe
 from cadstn.train.seeds import Use
 
 _AT_ONCE = 256  # frames rendered together
@@ -44,33 +45,24 @@ class Mine(Protocol):
 
 @dataclass(frozen=True)
 class _Order:
-    """What to render: all that the clips of a bank are a function of, and how."""
+    """What to render: all that the clips of a bank are a function of, and where."""
 
+    recipe: Recipe
     rule: CropRule
     seed: tuple[int, ...]
     frames: int
-    hands: float
-    held: float
-    mesh: float
-    depth_mm: tuple[float, float]
     device: str
-    compiled: bool
 
 
 def stream_bank(
     path: Path,
-    rule: CropRule,
+    recipe: Recipe,
     *,
     seed: int,
     clips: int,
     frames: int,
-    hands: float = 1.0,
-    held: float = 0.0,
-    mesh: float = 0.0,
-    depth_mm: tuple[float, float] = DEFAULT_FRUSTUM.depth_mm,
     split: int = Use.BANK,
     device: str = "cpu",
-    compiled: bool = False,
     workers: int = 1,
     mine: Mine | None = None,
     wait: bool = False,
@@ -80,18 +72,13 @@ def stream_bank(
 
     Args:
         path: the file; one that holds these very clips is opened as it is.
-        rule: joints, cube and size; the centre is where a tracker would have it, in acquisition as
-            well unless the rule is for ``followed`` hands alone.
+        recipe: decides what is rendered, but for the seed; the centre is where a tracker would have
+            it, in acquisition as well unless it is for ``followed`` hands alone.
         seed: banks of two seeds share no hand and no motion.
         clips: how many.
         frames: frames a clip.
-        hands: share of clips that show a hand.
-        held: share of clips whose hand holds something.
-        mesh: share of clips whose hand is a skinned mesh, see `cadstn.synth.mesh`.
-        depth_mm: how far hands are from the camera.
         split: second word of the seed, see `cadstn.train.seeds.Use`.
         device: where to render.
-        compiled: see `cadstn.synth.stream.sample_clips`.
         workers: processes that render side by side, on a CPU.
         mine: puts hard negatives into the bank before it is closed, see `cadstn.train.mined`.
         wait: for another process that makes the file, rather than raise an error.
@@ -108,28 +95,30 @@ def stream_bank(
     about: dict[str, object] = {
         "rendered": seed, "clips": clips, "frames": frames, "version": SIMULATOR,
     }  # fmt: skip
-    if (hands, split) != (1.0, Use.BANK):
-        about |= {"hands": hands, "split": split}
-    if (held, depth_mm) != (0.0, DEFAULT_FRUSTUM.depth_mm):
-        about |= {"held": held, "depth_mm": list(depth_mm)}
-    if mesh:
-        about["mesh"] = mesh
+    if (recipe.hands, split) != (1.0, Use.BANK):
+        about |= {"hands": recipe.hands, "split": split}
+    depth_mm = (recipe.near_mm, recipe.far_mm)
+    if (recipe.held, depth_mm) != (0.0, DEFAULT_FRUSTUM.depth_mm):
+        about |= {"held": recipe.held, "depth_mm": list(depth_mm)}
+    if recipe.mesh:
+        about["mesh"] = recipe.mesh
     if mine is not None:
         about["mined"] = mine.name
     data = json.dumps(about, sort_keys=True)
-    center = rule.center if rule.center in RENDERED_CENTERS else "tracked"
-    rule = CropRule(**{**asdict(rule), "center": center})
+    rule = recipe.crop_rule()
+    if rule.center not in RENDERED_CENTERS:
+        rule = replace(rule, center="tracked")
     if path.exists():
         bank = _same_clips(open_bank(path), rule, about)
         on_frames(len(bank))
         return bank
-    if compiled:
+    if recipe.compiled:
         check_compiles(device)
-    order = _Order(rule, (seed, split), frames, hands, held, mesh, depth_mm, device, compiled)
+    order = _Order(recipe, rule, (seed, split), frames, device)
     parts = torch.split(torch.arange(clips), max(1, _PART // frames))
 
     def fill(bank: Bank) -> None:
-        if mesh and not bank.cube_mm.all() and not hand_mesh.mesh_there():
+        if recipe.mesh and not bank.cube_mm.all() and not hand_mesh.mesh_there():
             if not bank.cube_mm.any():
                 bank.path.unlink()
             raise CadstnError(hand_mesh.NEEDED, where=path, hint=hand_mesh.HINT)
@@ -194,7 +183,7 @@ def _render(bank: Bank, order: _Order, part: Tensor) -> Iterator[int]:
     """Render clips into their places in a bank; yields how many more frames are done."""
     assert bank.handedness is not None
     assert bank.presence is not None
-    rule, frames = order.rule, order.frames
+    recipe, rule, frames = order.recipe, order.rule, order.frames
     for index in torch.split(part, max(1, _AT_ONCE // frames)):
         place = slice(int(index[0]) * frames, (int(index[-1]) + 1) * frames)
         if bank.cube_mm[place].all():  # rendered before an interruption
@@ -202,9 +191,9 @@ def _render(bank: Bank, order: _Order, part: Tensor) -> Iterator[int]:
             continue
         batch = sample_clips(
             order.seed, index, frames, cube_mm=rule.cube_mm, size=rule.size,
-            skeleton=rule.skeleton, device=order.device, compiled=order.compiled,
-            hands=order.hands, center=rule.center, held=order.held, mesh=order.mesh,
-            depth_mm=order.depth_mm,
+            skeleton=rule.skeleton, device=order.device, compiled=recipe.compiled,
+            hands=recipe.hands, center=rule.center, held=recipe.held, mesh=recipe.mesh,
+            depth_mm=(recipe.near_mm, recipe.far_mm),
         )  # fmt: skip
         bank.crops[place] = quantise(batch.crops.flatten(0, 1).cpu().numpy())
         bank.joints[place] = batch.joints.flatten(0, 1).cpu().numpy()

@@ -6,7 +6,7 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -20,11 +20,11 @@ from cadstn.bench.accuracy.follow import (
     GivenPredictor,
     false_alarms,
     follow,
-    in_picture,
 )
 from cadstn.bench.accuracy.goals import Goal, goals
 from cadstn.bench.accuracy.measure import calibration, entrances, measure, steadiness
 from cadstn.bench.accuracy.model import bench_model
+from cadstn.bench.accuracy.picture import joints_in_picture
 from cadstn.bench.accuracy.real import (
     bone_spread,
     is_consecutive,
@@ -103,9 +103,8 @@ class Given:
 def followed_as(
     path: Path, truth: FloatArray, joints: FloatArray, side: str = "left", scale_mm: float = np.nan
 ) -> Followed:
-    return follow(
-        a_recording(path, truth), Given(joints, side, scale_mm), Given(truth), Given(joints)
-    )
+    given, beside = (cast("GivenPredictor", Given(places)) for places in (truth, joints))
+    return follow(a_recording(path, truth), Given(joints, side, scale_mm), given, beside)
 
 
 def test_truth_is_without_error(tmp_path: Path) -> None:
@@ -202,7 +201,7 @@ def test_in_picture() -> None:
     joints = np.zeros((3, 2, 3)) + np.array([0, 0, 500.0])
     joints[1, 1] = [500 * 160.5 / 200, 0, 500]  # half a pixel beyond the last
     joints[2, 0] = [0, 0, -500.0]
-    assert in_picture(joints, CAMERA).tolist() == [True, False, False]
+    assert joints_in_picture(joints, CAMERA).all(1).tolist() == [True, False, False]
 
 
 def test_two_networks_frame_by_frame(tmp_path: Path) -> None:
@@ -471,13 +470,12 @@ def test_without_a_hand_none_is_in_the_picture() -> None:
                 continue
             for end in (after.a, after.b):
                 places = end[:, :HAND_CONES].numpy().astype(np.float64)
-                inside = [in_picture(places[:, k : k + 1], CAMERA) for k in range(HAND_CONES)]
-                assert not np.any(inside)
+                assert not joints_in_picture(places, CAMERA).any()
             # The shoulder stays, and a part of the arm is in the picture in some frame.
             assert (after.b[:, ARM.stop - 1] == before.b[:, ARM.stop - 1]).all()
             share = np.linspace(0, 1, 20)[:, None, None, None]
             arms = (1 - share) * after.a[:, ARM].numpy() + share * after.b[:, ARM].numpy()
-            assert in_picture(arms.reshape(-1, 1, 3), CAMERA).any()
+            assert joints_in_picture(arms.reshape(-1, 1, 3), CAMERA).any()
         assert (moving._scene.cones.a == before.a).all()
 
 

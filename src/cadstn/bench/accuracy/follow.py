@@ -29,10 +29,6 @@ OTHER_MM = 120.0
 _LEAST_SEEN = 0.01  # share of the picture within range that makes a false alarm possible
 
 
-def _nothing() -> None:
-    """Default callback after a frame."""
-
-
 class Follower(Protocol):
     """What tracks: `cadstn.tracking.Tracker`, or anything like it."""
 
@@ -86,18 +82,6 @@ class LabelledPlace:
         away = float(np.linalg.norm(middle - self.middle_mm[self.number]))
         other = float(np.linalg.norm(middle - self.other_mm[self.number]))
         return away < OTHER_MM and not other < away
-
-
-class _PredictsGiven(Protocol):
-    """`GivenPredictor`, or anything like it."""
-
-    def reset(self) -> None: ...
-
-    def centers(self, joints_mm: NDArray[np.floating]) -> FloatArray: ...
-
-    def predict(
-        self, depth_mm: DepthMm, camera: Camera, center_mm: FloatArray
-    ) -> GivenPrediction: ...
 
 
 class GivenPredictor:
@@ -160,9 +144,9 @@ class Followed:
 def follow(
     one: Rendered,
     tracker: Follower,
-    given: _PredictsGiven,
-    beside: _PredictsGiven,
-    on_frame: Callable[[], None] = _nothing,
+    given: GivenPredictor,
+    beside: GivenPredictor,
+    on_frame: Callable[[], None] = lambda: None,
 ) -> Followed:
     """Track one recording from a fresh start.
 
@@ -201,7 +185,7 @@ def follow(
         one.left,
         np.arange(frames) / recording.camera.fps,
         truth.astype(np.float64),
-        in_picture(truth, recording.camera),
+        np.all(joints_in_picture(truth, recording.camera), axis=1),
         one.other_mm,
         joints,
         center,
@@ -213,13 +197,8 @@ def follow(
     )
 
 
-def in_picture(joints_mm: NDArray[np.floating], camera: Camera) -> Bools:
-    """Whether all joints of each frame (T, K, 3) are in the camera's picture: (T,)."""
-    return np.asarray(joints_in_picture(joints_mm, camera).all(1), np.bool_)
-
-
 def false_alarms(
-    empty: Iterable[Rendered], tracker: Follower, on_frame: Callable[[], None] = _nothing
+    empty: Iterable[Rendered], tracker: Follower, on_frame: Callable[[], None] = lambda: None
 ) -> dict[str, Any]:
     """Track recordings without a hand, each from a fresh start; count frames that announce one.
 

@@ -52,7 +52,7 @@ def goals(report: Report) -> list[Goal]:
     steady, scales = errors.get("steadiness") or {}, errors.get("calibration") or {}
     alarms, real = report["false_alarms"] or {}, report["real"] or {}
     band = scales.get("band", {})
-    found = [
+    return [
         Goal("mean joint error, mm", errors.get("mean_error_mm"), 10, 6),
         Goal(
             "frames whose worst joint is under 30 mm, %",
@@ -91,7 +91,6 @@ def goals(report: Report) -> list[Goal]:
             note=f"largest {number(percent(real.get('largest_spread')))}" if real else "",
         ),
     ]  # fmt: skip
-    return found
 
 
 def under_filter(

@@ -31,6 +31,7 @@ from cadstn.evaluate import (
     per_joint_error_mm,
 )
 from cadstn.evaluate.intervals import bootstrap
+from cadstn.evaluate.metrics import plain
 from cadstn.geometry.skeleton import HAND21
 from cadstn.io.joints import lengths
 from cadstn.tracking.filters import Exponential, Filter, OneEuro
@@ -221,17 +222,6 @@ def calibration(scale_mm: FloatArray, errors_mm: FloatArray) -> dict[str, Any] |
         "within_scale": float((off <= scale).mean()),
         "factor": float(np.quantile(off / scale, 2 / 3)),
     }
-
-
-def plain(value: Any) -> Any:
-    """Return a report whose numbers that are not finite are None, as JSON wants it."""
-    if isinstance(value, dict):
-        return {key: plain(part) for key, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(part) for part in value]
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else None
-    return value
 
 
 def _errors(rows: Rows, errors: FloatArray) -> dict[str, Any]:

@@ -18,11 +18,12 @@ from cadstn.bench.accuracy.follow import (
     false_alarms,
     follow,
 )
-from cadstn.bench.accuracy.goals import Goal, goals
-from cadstn.bench.accuracy.measure import measure, plain
+from cadstn.bench.accuracy.goals import Goal
+from cadstn.bench.accuracy.measure import measure
 from cadstn.bench.accuracy.real import measure_real, real_recordings
 from cadstn.bench.accuracy.set import Order, Rendered, rendered
 from cadstn.errors import CadstnError
+from cadstn.evaluate.metrics import plain
 from cadstn.geometry.skeleton import HAND21
 from cadstn.io.whole import write_json
 from cadstn.tracking import Network, Tracker, load_network
@@ -147,17 +148,11 @@ def follow_labelled(network: Network, one: Rendered, step: Callable[[], None]) -
     return follow(one, tracker, GivenPredictor(network), GivenPredictor(network), step)
 
 
-def write_report(path: Path, report: dict[str, Any], judged: list[Goal] | None = None) -> None:
+def write_report(path: Path, report: dict[str, Any], goals: list[Goal]) -> None:
     """Write all figures and the goals beside them as JSON.
-
-    Args:
-        path: the file.
-        report: of `bench_model`, or another one.
-        judged: its goals; None for those of `bench_model`.
 
     Raises:
         CadstnError: if the file cannot be written.
     """
-    some = goals(report) if judged is None else judged
-    beside = [{**goal._asdict(), "result": goal.result} for goal in some]
+    beside = [{**goal._asdict(), "result": goal.result} for goal in goals]
     write_json(path, {**report, "goals": beside}, indent=2)

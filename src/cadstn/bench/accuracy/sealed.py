@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from cadstn.bench.accuracy.compare import compare_followed
 from cadstn.bench.accuracy.follow import Followed
 from cadstn.bench.accuracy.goals import Goal, goal_lines, under_filter
-from cadstn.bench.accuracy.measure import calibration, plain, steadiness
+from cadstn.bench.accuracy.measure import calibration, steadiness
 from cadstn.bench.accuracy.model import Bar, facts, follow_labelled, follower, open_network, silent
 from cadstn.bench.accuracy.report import beside_lines, heading, steady_lines
 from cadstn.bench.accuracy.rows import GOAL_MM, join, mean, quantile, share
@@ -29,6 +29,7 @@ from cadstn.bench.text import number, percent, table
 from cadstn.errors import CadstnError
 from cadstn.evaluate import acceleration_error, joint_errors_mm
 from cadstn.evaluate.intervals import bootstrap
+from cadstn.evaluate.metrics import plain
 
 SEEDS = {
     "sealed-1": 20_261_129, "choosing-1": 20_261_130, "sealed-2": 20_261_201,
@@ -119,14 +120,7 @@ def bench_sealed(
 ) -> dict[str, Any]:
     """Measure weights on all scenes of a set: what ``cadstn bench model --sealed`` prints.
 
-    Args:
-        test: the set.
-        weights: a file of `cadstn export`; None for those that ship.
-        keep: folder that holds the set, for other weights; None renders it anew.
-        workers: processes that render.
-        threads: of the network, see `cadstn.tracking.load_network`.
-        beside: weights that are compared frame by frame on the same recordings.
-        bar: shows progress.
+    The arguments after the set are those of `cadstn.bench.accuracy.model.bench_model`.
 
     Returns:
         Facts, ``set`` (its name, seed, counts and hashes), ``all`` and ``scenes``: see

@@ -121,11 +121,8 @@ def render(folder: Path, kind: str, index: int, order: Order) -> None:
     Raises:
         CadstnError: if PyTorch is missing, or the folder cannot be written to.
     """
-    try:
-        with _one_thread():
-            _render(_file(folder, kind, index), kind, index, order)
-    except ImportError:
-        raise _no_torch() from None
+    with _rendering():
+        _render(_file(folder, kind, index), kind, index, order)
 
 
 def _render(path: Path, kind: str, index: int, order: Order) -> None:
@@ -173,20 +170,10 @@ def scene_clips(folder: Path, name: str, count: int, order: Order) -> list[int]:
             known = [int(index) for index in json.loads(file.read_text(encoding="utf-8"))]
         if len(known) >= count:
             return known[:count]
-    try:
-        with _one_thread():
-            chosen = choose_clips(name, order.seed, count, order.frames)
-    except ImportError:
-        raise _no_torch() from None
+    with _rendering():
+        chosen = choose_clips(name, order.seed, count, order.frames)
     write_json(file, chosen)
     return chosen
-
-
-def _no_torch() -> CadstnError:
-    return CadstnError(
-        "rendering needs PyTorch",
-        hint="pip install 'cadstn[train]', or give --keep a folder that holds the set",
-    )
 
 
 def _begin(folder: Path, kind: str, order: Order) -> None:
@@ -231,10 +218,15 @@ def _open(folder: Path, kind: str, index: int) -> Rendered:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
-    """Threads of one process hinder each other in rendering; processes do not (LOG.md)."""
-    import torch
-
+def _rendering() -> Iterator[None]:
+    """Render in one thread: those of one process hinder each other, processes do not (LOG.md)."""
+    try:
+        import torch
+    except ImportError:
+        raise CadstnError(
+            "rendering needs PyTorch",
+            hint="pip install 'cadstn[train]', or give --keep a folder that holds the set",
+        ) from None
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

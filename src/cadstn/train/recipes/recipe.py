@@ -13,12 +13,7 @@ from cadstn.tracking.network import Wants
 from cadstn.train.recipes.overriding import replaced
 from cadstn.train.recipes.parts import NETWORKS, STAGES, TRAITS, Augment, Plan, Traits, choice
 
-STEP_MODES = ("eager", "compiled", "captured")
-"""How the networks' part of a training step runs."""
-
 _STARTS = ("scratch", "baseline", "spatial")
-OPTIMIZERS = ("adam", "muon")
-_DIVISORS = ("images", "frames")
 
 
 @dataclass(frozen=True)
@@ -137,12 +132,12 @@ class Recipe:
             "network": NETWORKS,
             "schedule": ("step", "cosine"),
             "loss": ("pose_distance", "half_squared"),
-            "temporal_divisor": _DIVISORS,
-            "optimizer": OPTIMIZERS,
+            "temporal_divisor": ("images", "frames"),
+            "optimizer": ("adam", "muon"),
             "temporal_start": _STARTS,
             "fusion_start": _STARTS,
             "precision": ("fp32", "bf16"),
-            "step_mode": STEP_MODES,
+            "step_mode": ("eager", "compiled", "captured"),
             "center": RENDERED_CENTERS if self.data == "rendered" else CENTERS,
         }
         for name, known in choices.items():
