@@ -22,6 +22,15 @@ if TYPE_CHECKING:
 #: How many frames, clips or recordings: no more than memory has room for their numbers.
 MANY = click.IntRange(1, 10_000_000)
 #: Options that several commands have.
+CAMERA = click.option(
+    "--camera",
+    help=f"A known camera ({', '.join(KNOWN_CAMERAS)}), a camera.json, or "
+    "fx,fy,cx,cy[,depth_unit_mm]. Your camera's own numbers are better than a known camera's.",
+)
+SCALE = click.option(
+    "--scale", type=click.FloatRange(0, min_open=True),
+    help="The frames are so many times as large as the images that the camera's numbers are of.",
+)  # fmt: skip
 WEIGHTS = click.option(
     "--weights", type=click.Path(path_type=Path), help="A network of your own (.onnx)."
 )
@@ -47,12 +56,6 @@ UNIT = click.option(
     help="Unit of the depth values, in place of the camera's: mm, cm, m, um, or mm a step.",
 )
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-
-CAMERA_HELP = (
-    f"A known camera ({', '.join(KNOWN_CAMERAS)}), a camera.json, or fx,fy,cx,cy[,depth_unit_mm]. "
-    "Your camera's own numbers are better than a known camera's."
-)
-SCALE_HELP = "The frames are so many times as large as the images that the camera's numbers are of."
 
 
 def echo(text: str, *, err: bool = False, file: IO[str] | None = None) -> None:
