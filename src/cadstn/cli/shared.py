@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -134,16 +134,11 @@ def need_train(command: str) -> None:
         ) from None
 
 
-@contextmanager
-def weights_at(name: str) -> Iterator[Path]:
+def weights_at(name: str) -> AbstractContextManager[Path]:
     """Where weights lie that are given as a path, or as ``shipped``: those of the package."""
     from cadstn.tracking.runtime import shipped_weights
 
-    if name != "shipped":
-        yield Path(name)
-        return
-    with shipped_weights() as path:
-        yield path
+    return shipped_weights() if name == "shipped" else nullcontext(Path(name))
 
 
 def begun(start: str) -> Start:
