@@ -92,14 +92,13 @@ class Listeners:
             raise CadstnError("--view file writes view.rrd", hint="add --out DIR")
         # If one of them fails, those before it are closed again.
         with ExitStack() as opened:
-            lines: list[JsonLines] = []
+            self._lines: list[JsonLines] = []
             if out is not None:
                 file = opened.enter_context(_opened(out))
-                lines.append(JsonLines(file, skeleton, convention, pose=pose))
+                self._lines.append(JsonLines(file, skeleton, convention, pose=pose))
                 self.written.append(out / _LINES)
             if emit is not None:
-                lines.append(JsonLines(emit, skeleton, convention, pose=pose))
-            self._lines = lines
+                self._lines.append(JsonLines(emit, skeleton, convention, pose=pose))
             self._views: list[_View] = []
             if serve is not None:
                 self._views.append(PageView(skeleton, *serve))
