@@ -17,7 +17,6 @@ from click.testing import CliRunner, Result
 
 from cadstn.cli import cli
 from cadstn.errors import CadstnError
-from cadstn.geometry.arrays import as_depth_mm
 from cadstn.geometry.camera import Camera
 from cadstn.io import Frame, open_recording
 from cadstn.tracking.excerpt import part_of
@@ -60,17 +59,6 @@ def disparity(depth_mm: np.ndarray) -> np.ndarray:
     raw = np.rint(1091.5 - 348_000 / depth_mm)
     raw[:20] = 2047
     return raw.astype(np.uint16)
-
-
-def test_a_first_script_in_metres_ends_with_the_mend_and_then_with_joints(
-    frames: list[Frame],
-) -> None:
-    metres = frames[0].depth.astype(np.float64) / 1000
-    camera = Camera.from_K(np.array([[285, 0, 160], [0, 285, 120], [0, 0, 1]]))
-    with pytest.raises(CadstnError, match=r"metres\?; give millimetres .*unit='m'"):
-        as_depth_mm(metres, camera)
-    hand = Tracker().update(as_depth_mm(metres, camera, unit="m"), camera)
-    assert hand.found
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,6 @@ from cadstn.data.bank import Bank, open_bank
 from cadstn.errors import CadstnError
 from cadstn.export import export_onnx
 from cadstn.export.forms import FORMS
-from cadstn.export.weights import initializers
 from cadstn.geometry.camera import Camera
 from cadstn.geometry.crop import CENTER_PX
 from cadstn.models import Compact
@@ -38,6 +37,7 @@ from cadstn.train.family import Networks
 from cadstn.train.networks import build, family_of
 from cadstn.train.recipes import STAGES, Recipe
 from cadstn.train.source import Source
+from cadstn.train.start import initializers
 from cadstn.train.state import checkpoints
 from cadstn.train.uvd import from_uvd, shifts, to_pixels
 

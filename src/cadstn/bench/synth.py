@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import platform
 import statistics
 import time
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from cadstn.synth.oracle import Solids
 from cadstn.synth.raster import camera_view, cast, crop_view
 from cadstn.synth.scene import sample_centers, sample_scene
 from cadstn.synth.stream import sample_clips
+from cadstn.tracking.doctor import processor_name
 
 VGA = Camera(475.0, 475.0, 320.0, 240.0, 640, 480)
 SIZE, CUBE_MM = 128, 250.0
@@ -210,12 +210,7 @@ def _status(name: str) -> int | None:
 
 
 def _machine(device: str) -> dict[str, Any]:
-    cpu = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        models = (line for line in info.read_text().splitlines() if line.startswith("model name"))
-        cpu = next((line.split(":")[1].strip() for line in models), cpu)
-    machine: dict[str, Any] = {"cpu": cpu, "threads": torch.get_num_threads()}
+    machine: dict[str, Any] = {"cpu": processor_name(), "threads": torch.get_num_threads()}
     if device.startswith("cuda"):
         machine["gpu"] = torch.cuda.get_device_name()
     return {**machine, "torch": torch.__version__}

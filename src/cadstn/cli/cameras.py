@@ -17,12 +17,14 @@ import click
 
 from cadstn.cli.outputs import target_options, targets
 from cadstn.cli.shared import (
-    CAMERA_HELP,
+    AS_JSON,
+    CAMERA,
     FIT,
     PATTERN,
-    SCALE_HELP,
+    SCALE,
     THREADS,
     UNIT,
+    WEIGHTS,
     echo,
     scaled_camera,
 )
@@ -31,11 +33,11 @@ from cadstn.errors import CadstnError
 
 @click.command()
 @click.argument("source", default="realsense")
-@click.option("--camera", help=CAMERA_HELP)
-@click.option("--scale", type=click.FloatRange(0, min_open=True), help=SCALE_HELP)
+@CAMERA
+@SCALE
 @PATTERN
 @UNIT
-@click.option("--weights", type=click.Path(path_type=Path), help="A network of your own (.onnx).")
+@WEIGHTS
 @click.option(
     "--view", type=click.Choice(["window", "plain", "browser", "file"]), is_flag=False,
     flag_value="window",
@@ -186,7 +188,7 @@ def live(
               help="Length of the self test; 0 for none.")  # fmt: skip
 @click.option("--weights", type=click.Path(path_type=Path),
               help="Examine and test this network (.onnx), also an older one.")  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@AS_JSON
 def doctor(seconds: float, weights: Path | None, as_json: bool) -> None:
     """Report what is installed and plugged in, and test it: paste this into a bug report."""
     from cadstn.tracking.doctor import examine, report_lines

@@ -178,14 +178,9 @@ def _blend(text: str) -> tuple[Start, float]:
         value = 0.0
     if not weights or not 0 < value < 1:
         raise CadstnError(f"'{text}' is not weights and a share", where="--blend", hint=hint)
-    return _exported(weights, "--blend"), value
-
-
-def _exported(weights: str, option: str) -> Start:
-    """Read weights of which an option takes only those of an export."""
     start = begun(weights)
     if not start.folded:
         raise CadstnError(
-            f"{option} takes an export, not a run", where=weights, hint="export the run first"
+            "--blend takes an export, not a run", where=weights, hint="export the run first"
         )
-    return start
+    return start, value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cadstn.cli.shared import CAMERA_HELP, PATTERN, SCALE_HELP, echo, scaled_camera
+from cadstn.cli.shared import CAMERA, PATTERN, SCALE, WEIGHTS, echo, frames_bar, scaled_camera
 from cadstn.errors import CadstnError
 
 if TYPE_CHECKING:
@@ -90,10 +89,10 @@ def targets(
               help="JSON file of a 4 x 4 matrix from the camera frame to the robot's base frame, "
               "and its unit: mm or m.")  # fmt: skip
 @click.option("--base-frame", metavar="NAME", help="Name of that frame.  [default: base]")
-@click.option("--camera", help=CAMERA_HELP)
-@click.option("--scale", type=click.FloatRange(0, min_open=True), help=SCALE_HELP)
+@CAMERA
+@SCALE
 @PATTERN
-@click.option("--weights", type=click.Path(path_type=Path), help="A network of your own (.onnx).")
+@WEIGHTS
 def retarget(
     path: Path,
     hand: str,
@@ -132,11 +131,10 @@ def retarget(
     else:
         followed = _tracked(path, scaled_camera(path, camera, scale), pattern, weights)
     frame = "camera" if transform is None else base_frame or "base"
-    with click.progressbar(length=len(followed.names), label="solving", file=sys.stderr) as bar:
+    with frames_bar("solving", len(followed.names)) as step:
         robot = write_robot_csv(
-            followed, hand, out, side=side, hand_eye=transform, frame=frame,
-            on_frame=lambda: bar.update(1),
-        )  # fmt: skip
+            followed, hand, out, side=side, hand_eye=transform, frame=frame, on_frame=step
+        )
     found = int((robot.values == robot.values).all(1).sum())
     echo(
         f"{found} of {len(robot.values)} frames, {len(robot.joint_names)} joints; fingertips "
@@ -166,8 +164,8 @@ def _tracked(
 
     recording = open_recording(path, camera, pattern=pattern)
     bad: list[BadFrame] = []
-    with click.progressbar(length=len(recording), label="tracking", file=sys.stderr) as bar:
-        followed = tracked_hand(recording, Tracker(weights), bad.append, lambda: bar.update(1))
+    with frames_bar("tracking", len(recording)) as step:
+        followed = tracked_hand(recording, Tracker(weights), bad.append, step)
     for line in summed_up(bad):
         echo(f"skipped: {line}", err=True)
     return followed

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -22,6 +22,15 @@ if TYPE_CHECKING:
 #: How many frames, clips or recordings: no more than memory has room for their numbers.
 MANY = click.IntRange(1, 10_000_000)
 #: Options that several commands have.
+CAMERA = click.option(
+    "--camera",
+    help=f"A known camera ({', '.join(KNOWN_CAMERAS)}), a camera.json, or "
+    "fx,fy,cx,cy[,depth_unit_mm]. Your camera's own numbers are better than a known camera's.",
+)
+SCALE = click.option(
+    "--scale", type=click.FloatRange(0, min_open=True),
+    help="The frames are so many times as large as the images that the camera's numbers are of.",
+)  # fmt: skip
 WEIGHTS = click.option(
     "--weights", type=click.Path(path_type=Path), help="A network of your own (.onnx)."
 )
@@ -47,12 +56,6 @@ UNIT = click.option(
     help="Unit of the depth values, in place of the camera's: mm, cm, m, um, or mm a step.",
 )
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-
-CAMERA_HELP = (
-    f"A known camera ({', '.join(KNOWN_CAMERAS)}), a camera.json, or fx,fy,cx,cy[,depth_unit_mm]. "
-    "Your camera's own numbers are better than a known camera's."
-)
-SCALE_HELP = "The frames are so many times as large as the images that the camera's numbers are of."
 
 
 def echo(text: str, *, err: bool = False, file: IO[str] | None = None) -> None:
@@ -131,16 +134,11 @@ def need_train(command: str) -> None:
         ) from None
 
 
-@contextmanager
-def weights_at(name: str) -> Iterator[Path]:
+def weights_at(name: str) -> AbstractContextManager[Path]:
     """Where weights lie that are given as a path, or as ``shipped``: those of the package."""
     from cadstn.tracking.runtime import shipped_weights
 
-    if name != "shipped":
-        yield Path(name)
-        return
-    with shipped_weights() as path:
-        yield path
+    return shipped_weights() if name == "shipped" else nullcontext(Path(name))
 
 
 def begun(start: str) -> Start:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,13 +11,15 @@ import click
 
 from cadstn.cli.shared import (
     AS_JSON,
-    CAMERA_HELP,
+    CAMERA,
     FIT,
     PATTERN,
-    SCALE_HELP,
+    SCALE,
     THREADS,
     UNIT,
+    WEIGHTS,
     echo,
+    frames_bar,
     scaled_camera,
 )
 
@@ -29,12 +30,12 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("path", type=click.Path(path_type=Path))
-@click.option("--camera", help=CAMERA_HELP)
+@CAMERA
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write to.")
-@click.option("--weights", type=click.Path(path_type=Path), help="A network of your own (.onnx).")
+@WEIGHTS
 @PATTERN
 @UNIT
-@click.option("--scale", type=click.FloatRange(0, min_open=True), help=SCALE_HELP)
+@SCALE
 @click.option("--start", default=0, show_default=True, type=click.IntRange(0),
               help="First frame, counted from 0.")  # fmt: skip
 @click.option("--end", type=click.IntRange(1), help="Frame after the last one.")
@@ -105,8 +106,8 @@ def demo(out: Path, hands: int) -> None:
 
 @click.command()
 @click.argument("path", type=click.Path(path_type=Path))
-@click.option("--camera", help=CAMERA_HELP)
-@click.option("--scale", type=click.FloatRange(0, min_open=True), help=SCALE_HELP)
+@CAMERA
+@SCALE
 @PATTERN
 @UNIT
 @AS_JSON
@@ -151,9 +152,9 @@ def _track(recording: Recording, out: Path, tracker: Tracker, video: bool = True
 
     warnings: list[str] = []
     bad: list[BadFrame] = []
-    with click.progressbar(length=len(recording), label="tracking", file=sys.stderr) as bar:
+    with frames_bar("tracking", len(recording)) as step:
         summary = track_recording(
-            recording, tracker, out, on_bad=bad.append, on_frame=lambda: bar.update(1),
+            recording, tracker, out, on_bad=bad.append, on_frame=step,
             on_warning=warnings.append, video=video,
         )  # fmt: skip
     for line in summed_up(bad):

@@ -12,7 +12,6 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from cadstn.errors import CadstnError
 from cadstn.models import Compact, Memory
-from cadstn.models.residual import Normalised
 
 _Model = TypeVar("_Model", bound=nn.Module)
 
@@ -28,7 +27,7 @@ class CompactStep(nn.Module):
     def __init__(self, model: Compact, error_scale: float = 1.0) -> None:
         super().__init__()
         self.error_scale = error_scale
-        self.model = _folded(copy.deepcopy(model))
+        self.model = folded(copy.deepcopy(model))
 
     @torch.no_grad()
     def blend(self, other: Mapping[str, Mapping[str, Tensor]], share: float) -> None:
@@ -70,10 +69,10 @@ def _check_sizes(own: Mapping[str, Tensor], theirs: Mapping[str, Tensor], use: s
             )
 
 
-def _folded(model: _Model) -> _Model:
+def folded(model: _Model) -> _Model:
     """Put batch normalisation into the convolutions before it, in place."""
-    for layer in model.eval().modules():
-        if isinstance(layer, Normalised):
-            layer.conv = fuse_conv_bn_eval(layer.conv, layer.norm)
-            layer.norm = nn.Identity()  # type: ignore[assignment]
+    for layer in list(model.eval().modules()):
+        if isinstance(getattr(layer, "norm", None), nn.BatchNorm2d):
+            layer.conv = fuse_conv_bn_eval(layer.conv, layer.norm)  # type: ignore[type-var, arg-type]
+            layer.norm = nn.Identity()
     return model

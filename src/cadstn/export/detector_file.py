@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from cadstn.errors import CadstnError
+from cadstn.export.compact import folded
 from cadstn.models.detector import STRIDE, Detector, cell_depth, detector_input
 
 MOST = 8
@@ -25,11 +25,7 @@ class DetectorGraph(nn.Module):
 
     def __init__(self, model: Detector) -> None:
         super().__init__()
-        self.model = model.eval()
-        for layer in list(self.model.modules()):
-            if isinstance(getattr(layer, "norm", None), nn.BatchNorm2d):
-                layer.conv = fuse_conv_bn_eval(layer.conv, layer.norm)  # type: ignore[type-var, arg-type]
-                layer.norm = nn.Identity()
+        self.model = folded(model)
 
     def forward(self, depth: Tensor, focal: Tensor) -> Tensor:
         """Map reduced frames (B, H, W) mm and focal lengths (B,) px to (B, 8, 8) hands.

@@ -87,7 +87,12 @@ def export_onnx(
     # A copy: the caller's model keeps its device, its precision and its training flags.
     model = copy.deepcopy(model).cpu().float()
     step = form.step(model, extras, half=half)
-    proto = _written(step, form, model, half=half, int8=int8)
+    proto = _trace(step.eval(), form, model)
+    if half:
+        store_as_half(proto)
+    if int8:
+        proto = _dense_in_int8(proto)
+    _drop_build_traces(proto)
     if detector is not None:
         carried = detector if isinstance(detector, bytes) else detector_file(detector)
         properties[DETECTOR_KEY] = base64.b64encode(carried).decode()
@@ -114,19 +119,6 @@ def detector_file(weights: Mapping[str, Tensor]) -> bytes:
     store_as_half(proto)
     _drop_build_traces(proto)
     return bytes(proto.SerializeToString())
-
-
-def _written(
-    step: nn.Module, form: Form, model: Cadstn | Compact, *, half: bool, int8: bool
-) -> ModelProto:
-    """Return a step of one frame as a graph, with weights of the wanted precision."""
-    proto = _trace(step.eval(), form, model)
-    if half:
-        store_as_half(proto)
-    if int8:
-        proto = _dense_in_int8(proto)
-    _drop_build_traces(proto)
-    return proto
 
 
 def _trace(step: nn.Module, form: Form, model: Cadstn | Compact) -> ModelProto:

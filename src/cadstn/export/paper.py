@@ -11,6 +11,7 @@ Four rewritings, each exact but for the rounding of float32:
 
 from __future__ import annotations
 
+import copy
 from typing import TypeVar
 
 import torch
@@ -43,29 +44,21 @@ class FusedStep(nn.Module):
             torch.cat([_at(trunk.spatial, 0).weight for trunk in trunks]),
             torch.cat([_bias(_at(trunk.spatial, 0)) for trunk in trunks]),
         )
-        self.depth = nn.ModuleList(
-            nn.ModuleList(
-                _convolution(_at(trunk.spatial, k).weight, _bias(_at(trunk.spatial, k)))
-                for k in (1, 2)
-            )
-            for trunk in trunks
-        )
+        self.depth = nn.ModuleList(copy.deepcopy(trunk.spatial[1:]) for trunk in trunks)
         sliced = spatial.sliced_trunk
         self.sliced = nn.ModuleList(
             _joined(_at(sliced.spatial, k), _at(sliced.mixing, k)) for k in range(len(POOLS))
         )
         self.fc1 = _stacked(spatial.fc1.linear, spatial.fc1_3d.linear)
         self.fc2 = _stacked(spatial.fc2.linear, spatial.fc2_3d.linear)
-        self.spatial_out = _dense(spatial.output.weight, spatial.output.bias)
-        self.phi = _dense(temporal.fc1.linear.weight, temporal.fc1.linear.bias)
+        self.spatial_out = copy.deepcopy(spatial.output)
+        self.phi = copy.deepcopy(temporal.fc1.linear)
         lstm = temporal.lstm
         self.gates = _dense(torch.cat([lstm.weight_x, lstm.weight_h], 1), lstm.bias)
-        self.temporal_out = _dense(temporal.output.weight, temporal.output.bias)
+        self.temporal_out = copy.deepcopy(temporal.output)
         head = fusion.head
-        self.weights = nn.ModuleList(
-            _dense(layer.weight, layer.bias)
-            for layer in (head.fc1.linear, head.fc2.linear, head.output)
-        )
+        layers = (head.fc1.linear, head.fc2.linear, head.output)
+        self.weights = nn.ModuleList(copy.deepcopy(layer) for layer in layers)
 
     def forward(self, crops: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Map crops (B, M, M), h and c (B, H) to joints and w1 (B, K, 3), next h and c (B, H)."""

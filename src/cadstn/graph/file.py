@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -61,11 +62,8 @@ def write_whole(
         )
     for written in (path, description):
         keep_inputs(written, [weights])
-    if weights is None:
-        with shipped_weights() as shipped:
-            parts, stamp = _read(shipped, hands)
-    else:
-        parts, stamp = _read(weights, hands)
+    with shipped_weights() if weights is None else nullcontext(weights) as file:
+        parts, stamp = _read(file, hands)
     model, shapes = _built(parts, uint16)
     about: dict[str, Any] = {
         "cadstn": __version__,

@@ -36,13 +36,11 @@ from cadstn.graph.step import (
 from cadstn.graph.track import (
     FOLLOWED,
     Remembered,
-    doubts_at,
-    followed_at,
+    flag_at,
     fresh_row,
     identity_view,
     packed,
     row_length,
-    side_at,
     unpacked,
 )
 from cadstn.graph.views import Scene, View, length
@@ -91,10 +89,10 @@ def observed(
     column = seen.reshape(hands, 1)
     fresh = packed(g, fresh_row(g, parts.bones, identity_view(g), g.constant([0.0], DOUBLE)))
     # `Track.lost`: side and centre stay, the centre for some frames.
-    kept = [_column(g, parts, k) for k in (0, 1, 2, side_at(parts.bones))]
+    kept = [_column(g, parts, k) for k in (0, 1, 2, flag_at("side", parts.bones))]
     lost = g.where(kept[0] | kept[1] | kept[2] | kept[3], before.rows, fresh)
     waned = (before.rows - 1.0).largest(0.0)
-    lost = g.where(_column(g, parts, followed_at(parts.bones)), waned, lost)
+    lost = g.where(_column(g, parts, flag_at("followed", parts.bones)), waned, lost)
     after = Remembered(
         g.where(column, c["rows"], lost),
         g.where(column, c["memories"], 0.0),
@@ -108,8 +106,8 @@ def _next_followed(
     g: Graph, parts: Parts, before: Remembered, place: Value, otherwise: Value
 ) -> Carried:
     """What the loop carries for the next place that follows a hand; else another phase."""
-    followed = before.rows.take(followed_at(parts.bones), axis=1) > float(FOLLOWED - 1)
-    some = followed & (_places(g, parts) > place)
+    followed = before.rows.take(flag_at("followed", parts.bones), axis=1) > float(FOLLOWED - 1)
+    some = followed & (g.constant(list(range(parts.hands)), LONG) > place)
     k = some.first()
     track = before.rows.take(k).reshape(-1)
     return {
@@ -189,8 +187,8 @@ def _detected(g: Graph, parts: Parts, scene: Scene, before: Remembered, c: Carri
     near = ((away < source._APART_MM) & valid).any(1).reshape(-1, 1)
     due = before.age + 1.0 >= float(DETECT_EVERY)
     doubts = g.where(near, 0.0, c["rows"] + due.cast(DOUBLE))
-    rows = g.where(_column(g, parts, doubts_at(parts.bones)), doubts, c["rows"])
-    certain = rows.take(doubts_at(parts.bones), axis=1) <= float(source._MOST_DOUBTS)
+    rows = g.where(_column(g, parts, flag_at("doubts", parts.bones)), doubts, c["rows"])
+    certain = rows.take(flag_at("doubts", parts.bones), axis=1) <= float(source._MOST_DOUBTS)
     seen = c["seen"] & certain
     taken = (~(away > source._APART_MM) & seen.reshape(-1, 1)).any(0)
     some = valid & ~taken
@@ -248,10 +246,6 @@ def _apart(g: Graph, parts: Parts, c: Carried) -> Value:
     same = c["seen"].all() & (length(g, first.center - second.center) < source._SAME_MM)
     newer = g.cat(first.frames < second.frames, ~(first.frames < second.frames))
     return c["seen"] & ~(same & newer)
-
-
-def _places(g: Graph, parts: Parts) -> Value:
-    return g.constant(list(range(parts.hands)), LONG)
 
 
 def _column(g: Graph, parts: Parts, at: int) -> Value:

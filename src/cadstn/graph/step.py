@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from cadstn.geometry.skeleton import Skeleton
 from cadstn.graph.bones import keep_size
 from cadstn.graph.builder import DOUBLE, FLOAT, LONG, Carried, Graph, Value
-from cadstn.graph.track import FOLLOWED, TrackRow, followed_at, fresh_row, packed, side_at, unpacked
+from cadstn.graph.track import FOLLOWED, TrackRow, flag_at, fresh_row, packed, unpacked
 from cadstn.graph.views import (
     Scene,
     View,
@@ -276,8 +276,9 @@ def place_of(
     g: Graph, before: Value, seen: Value, center: Value, side: Value | None, parts: Parts
 ) -> Value:
     """The place of a new hand, see `_place` of the tracker: (1,)."""
-    tracks, sides = before.take([0, 1, 2], axis=1), before.take(side_at(parts.bones), axis=1)
-    followed = before.take(followed_at(parts.bones), axis=1)
+    tracks = before.take([0, 1, 2], axis=1)
+    sides = before.take(flag_at("side", parts.bones), axis=1)
+    followed = before.take(flag_at("followed", parts.bones), axis=1)
     away = length(g, tracks - center.reshape(1, 3), 1).least(decision.AGAIN_MM)
     rank = g.where(followed > float(FOLLOWED - 1), away, decision.AGAIN_MM)
     if side is not None:  # it decides among places that followed nothing near

@@ -19,8 +19,8 @@ REFUSED = 2 * _LONGEST_WAIT
 _PLACE = 8  # numbers of a refused place: x, y, z twice, wait, begun_with
 #: Age, fx, fy, cx, cy, width, height.
 SHARED = 7
-_FLAGS = 8
-
+#: The whole numbers at the end of a row, in their order.
+_FLAGS = ("mirror", "seen", "frames", "doubts", "side", "followed", "cropped", "sized")
 
 FOLLOWED = REMEMBERED + 1
 """`TrackRow.followed` of a hand that is followed."""
@@ -54,7 +54,7 @@ class TrackRow(NamedTuple):
 
 
 def packed(g: Graph, track: TrackRow) -> Value:
-    """One row (reals, then `_FLAGS` whole numbers)."""
+    """One row (reals, then the whole numbers of `_FLAGS`)."""
     view = track.view
     return g.cat(
         track.center, track.crop, view.cosine, view.sine, view.left_logit, *track.bones,
@@ -65,7 +65,7 @@ def packed(g: Graph, track: TrackRow) -> Value:
 
 def unpacked(row: Value, bones: int) -> TrackRow:
     """The track of a row."""
-    parts = row.split(3, 3, 1, 1, 1, bones, bones, *[1] * _FLAGS)
+    parts = row.split(3, 3, 1, 1, 1, bones, bones, *[1] * len(_FLAGS))
     center, crop, cosine, sine, left, weight, length, mirror, seen, *rest = parts
     return TrackRow(center, crop, View(cosine, sine, mirror, left, seen), BoneSums(weight, length),
                     *rest)  # fmt: skip
@@ -73,7 +73,12 @@ def unpacked(row: Value, bones: int) -> TrackRow:
 
 def row_length(bones: int) -> int:
     """Numbers of a row."""
-    return 9 + 2 * bones + _FLAGS
+    return 9 + 2 * bones + len(_FLAGS)
+
+
+def flag_at(name: str, bones: int) -> int:
+    """Where a row holds one of `_FLAGS`."""
+    return row_length(bones) - len(_FLAGS) + _FLAGS.index(name)
 
 
 def fresh_row(g: Graph, bones: int, view: View, side: Value) -> TrackRow:
@@ -88,21 +93,6 @@ def identity_view(g: Graph) -> View:
     """`HandView()`."""
     zero = g.constant([0.0], DOUBLE)
     return View(g.constant([1.0], DOUBLE), zero, zero, zero, zero)
-
-
-def doubts_at(bones: int) -> int:
-    """Where a row holds `TrackRow.doubts`."""
-    return row_length(bones) - 5
-
-
-def side_at(bones: int) -> int:
-    """Where a row holds `TrackRow.side`."""
-    return row_length(bones) - 4
-
-
-def followed_at(bones: int) -> int:
-    """Where a row holds `TrackRow.followed`."""
-    return row_length(bones) - 3
 
 
 class Remembered(NamedTuple):
@@ -123,7 +113,8 @@ class Remembered(NamedTuple):
 
 def state_length(memory: int, bones: int) -> int:
     """Numbers of the state of one hand."""
-    return memory + 2 * (row_length(bones) - _FLAGS) + _FLAGS + _PLACE * REFUSED + SHARED
+    flags = len(_FLAGS)
+    return memory + 2 * (row_length(bones) - flags) + flags + _PLACE * REFUSED + SHARED
 
 
 def read_state(g: Graph, state: Value, camera: Value, memory: int, bones: int) -> Remembered:
@@ -136,8 +127,8 @@ def read_state(g: Graph, state: Value, camera: Value, memory: int, bones: int) -
         memory: numbers of a network's memory.
         bones: how many.
     """
-    reals = row_length(bones) - _FLAGS
-    sizes = memory, reals, reals, _FLAGS, _PLACE * REFUSED, 1, SHARED - 1
+    reals = row_length(bones) - len(_FLAGS)
+    sizes = memory, reals, reals, len(_FLAGS), _PLACE * REFUSED, 1, SHARED - 1
     same = state.take([0]).split(*sizes, axis=1)[-1].equals(camera).all()
     # Zeros for a state of another camera. A caller's NaN is no number either.
     state = g.where(same, state, 0.0)
@@ -152,17 +143,16 @@ def read_state(g: Graph, state: Value, camera: Value, memory: int, bones: int) -
     high, low, wait = places.split(3, 3, 2, axis=1)
     places = g.cat(high + low, wait, axis=1)
     begun = wait.take(1, axis=1) > 0.0
-    return Remembered(
-        rows, memories, _compressed(g, places, begun), age.take([0]).reshape(1).cast(DOUBLE)
-    )
+    places = g.op("Compress", places, begun, axis=0)
+    return Remembered(rows, memories, places, age.take([0]).reshape(1).cast(DOUBLE))
 
 
 def write_state(g: Graph, after: Remembered, camera: Value, hands: int, bones: int) -> Value:
     """One array (P, S); the last numbers, of the whole stream, stand in each row."""
-    reals = row_length(bones) - _FLAGS
-    numbers, flags = after.rows.split(reals, _FLAGS, axis=1)
+    numbers, flags = after.rows.split(row_length(bones) - len(_FLAGS), len(_FLAGS), axis=1)
     high, low = _halves(numbers)
-    some = _compressed(g, after.refused, after.refused.take(3, axis=1) > float(-_LONGEST_WAIT))
+    lately = after.refused.take(3, axis=1) > float(-_LONGEST_WAIT)
+    some = g.op("Compress", after.refused, lately, axis=0)
     full = hands * REFUSED
     room = g.cat(some, g.constant([[0.0] * 5] * full, DOUBLE)).take(list(range(full)))
     places, wait = room.split(3, 2, axis=1)
@@ -176,8 +166,3 @@ def _halves(numbers: Value) -> tuple[Value, Value]:
     """Two float32 whose sum is a float64, all but its last bits."""
     high = single(numbers)
     return high.cast(FLOAT), (numbers - high).cast(FLOAT)
-
-
-def _compressed(g: Graph, rows: Value, kept: Value) -> Value:
-    """Those rows that are kept."""
-    return g.op("Compress", rows, kept, axis=0)

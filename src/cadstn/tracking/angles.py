@@ -57,20 +57,14 @@ class HandAngles(NamedTuple):
 
     def to_dict(self) -> dict[str, float]:
         """Return every angle by name, such as ``index_mcp_flexion``."""
-        parts = ("mcp", "pip", "dip")
-        named = {
-            f"{finger}_{part}_flexion": float(self.flexion[i, k])
-            for i, finger in enumerate(FINGERS)
-            for k, part in enumerate(parts)
-        }
-        named |= {f"{f}_abduction": float(self.abduction[i]) for i, f in enumerate(FINGERS)}
-        named |= {
-            f"thumb_{part}_flexion": float(self.thumb_flexion[k])
-            for k, part in enumerate(("mcp", "ip"))
-        }
-        for k, way in enumerate(("radial", "palmar")):
-            named[f"thumb_{way}_abduction"] = float(self.thumb_abduction[k])
-        return named
+        names = (
+            *(f"{finger}_{part}_flexion" for finger in FINGERS for part in ("mcp", "pip", "dip")),
+            *(f"{finger}_abduction" for finger in FINGERS),
+            *(f"thumb_{part}_flexion" for part in ("mcp", "ip")),
+            *(f"thumb_{way}_abduction" for way in ("radial", "palmar")),
+        )
+        values = np.concatenate([field.ravel() for field in self]).tolist()
+        return dict(zip(names, values, strict=True))
 
 
 class WristPose(NamedTuple):

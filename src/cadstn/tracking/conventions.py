@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cadstn.errors import CadstnError
-from cadstn.geometry.skeleton import HAND21, Skeleton
+from cadstn.geometry.skeleton import HAND21, KNUCKLES, WRIST, Skeleton
 
 #: ``XrHandJointEXT``, OpenXR 1.0, extension XR_EXT_hand_tracking, in its order.
 OPENXR26 = (
@@ -32,11 +32,6 @@ MANO21 = (
     *(f"{f}_tip" for f in ("thumb", "index", "middle", "ring", "pinky")),
 )
 
-_XR_PARTS = {"proximal": "mcp", "intermediate": "pip", "distal": "dip", "tip": "tip"}
-_XR_THUMB = {"metacarpal": "cmc", "proximal": "mcp", "distal": "ip", "tip": "tip"}
-_MANO_PARTS = {"1": "mcp", "2": "pip", "3": "dip"}
-_MANO_THUMB = {"1": "cmc", "2": "mcp", "3": "ip"}
-_KNUCKLES = ("index_mcp", "middle_mcp", "ring_mcp", "pinky_mcp")
 #: Where a finger's metacarpal meets the carpus: shares of the four knuckles; the wrist has what is
 #: left of one. So the place keeps to the palm's size, turn and side. Fitted to the simulator's rig
 #: by ``benchmarks/metacarpals.py``, which prints these shares and the errors.
@@ -87,40 +82,27 @@ def to_mano_order(joints_mm: NDArray[np.floating]) -> NDArray[np.floating]:
     return joints_mm[..., TO_MANO21, :]
 
 
-def _matrix(name: str) -> NDArray[np.float64]:
-    """Rows that sum to one: each joint as an average of the 21."""
-    rows = np.zeros((len(CONVENTIONS[name]), len(HAND21)))
-    for row, joint in zip(rows, CONVENTIONS[name], strict=True):
-        for source, share in _sources(name, joint).items():
-            row[HAND21.index(source)] = share
-    return rows
-
-
-def _sources(name: str, joint: str) -> dict[str, float]:
-    finger, _, part = joint.partition("_")
-    if name == "openxr" and joint == "palm":
-        start = _metacarpal("middle")
-        return {source: (share + (source == "middle_mcp")) / 2 for source, share in start.items()}
-    if name == "openxr" and part:
-        finger = "pinky" if finger == "little" else finger
-        if finger == "thumb":
-            return {f"thumb_{_XR_THUMB[part]}": 1.0}
-        if part == "metacarpal":
-            return _metacarpal(finger)
-        return {f"{finger}_{_XR_PARTS[part]}": 1.0}
-    if name == "mano" and joint[-1].isdigit():
-        parts = _MANO_THUMB if joint.startswith("thumb") else _MANO_PARTS
-        return {f"{joint[:-1]}_{parts[joint[-1]]}": 1.0}
-    return {joint: 1.0}
-
-
-def _metacarpal(finger: str) -> dict[str, float]:
-    shares = _METACARPALS[finger]
-    return {"wrist": 1 - sum(shares), **dict(zip(_KNUCKLES, shares, strict=True))}
+def _openxr(own: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Rows (26, 21) that sum to one: each of OpenXR's joints as an average of our own (21, 21)."""
+    rows = [own[WRIST]]
+    for finger, chain in HAND21.fingers.items():
+        if finger in _METACARPALS:
+            shares = _METACARPALS[finger]
+            rows.append((1 - sum(shares)) * own[WRIST] + shares @ own[KNUCKLES])
+        rows += list(own[list(chain)])
+    start, knuckle = (
+        rows[OPENXR26.index(joint) - 1] for joint in ("middle_metacarpal", "middle_proximal")
+    )
+    return np.stack([(start + knuckle) / 2, *rows])  # the palm first
 
 
 #: Where each of MANO's joints is among ours, and each of ours among MANO's.
-TO_MANO21 = [HAND21.index(next(iter(_sources("mano", joint)))) for joint in MANO21]
+TO_MANO21 = [
+    WRIST,
+    *(j for f in ("index", "middle", "pinky", "ring", "thumb") for j in HAND21.fingers[f][:3]),
+    *(HAND21.fingers[f][3] for f in ("thumb", "index", "middle", "ring", "pinky")),
+]
 FROM_MANO21 = [TO_MANO21.index(i) for i in range(len(MANO21))]
 
-_MATRICES = {name: _matrix(name) for name in CONVENTIONS}
+_OWN = np.eye(len(HAND21))
+_MATRICES = {"hand21": _OWN, "openxr": _openxr(_OWN), "mano": _OWN[TO_MANO21]}

@@ -36,13 +36,13 @@ def examine(seconds: float = 10.0, weights: Path | None = None) -> dict[str, Any
     Returns:
         Plain values, fit for JSON; whatever fails is there as a line of text.
     """
-    from cadstn.tracking.runtime import available_providers, load_network
+    from cadstn.tracking.runtime import available_providers, load_network, processors
 
     report: dict[str, Any] = {
         "cadstn": __version__,
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
-        "processor": _processor(),
+        "processor": f"{processor_name()}, {processors()} to use",
         "packages": {name: found for name in PACKAGES if (found := _version(name))},
         "providers": available_providers(),
         "cameras": _cameras(),
@@ -111,16 +111,15 @@ def _cameras() -> list[str]:
     return cameras
 
 
-def _processor() -> str:
-    from cadstn.tracking.runtime import processors
-
+def processor_name() -> str:
+    """Name of this machine's processor, as far as the system tells it."""
     name = platform.processor() or platform.machine()
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
             name = next(s.split(":", 1)[1].strip() for s in file if s.startswith("model name"))
     except (OSError, StopIteration):  # not Linux
         pass
-    return f"{name}, {processors()} to use"
+    return name
 
 
 def _version(package: str) -> str | None:

@@ -13,6 +13,7 @@ from cadstn.errors import CadstnError
 from cadstn.geometry.arrays import as_depth_mm
 from cadstn.geometry.camera import Camera, DepthMm
 from cadstn.geometry.skeleton import HAND21, Skeleton
+from cadstn.io.text import counted
 from cadstn.tracking.bones import Bones
 from cadstn.tracking.canonical import HandView
 from cadstn.tracking.decision import Evidence
@@ -252,9 +253,7 @@ def refusals(state: State) -> str:
     if not state.refused:
         return "the detector found no candidate"
     some = [f"{one.center_mm[2] / 1000:.2f} m away ({one.reason})" for one in state.refused[:3]]
-    count = len(state.refused)
-    places = "1 place" if count == 1 else f"{count} places"
-    return f"{places} refused: {', '.join(some)}"
+    return f"{counted(len(state.refused), 'place')} refused: {', '.join(some)}"
 
 
 def lost_hand(network: Network) -> Hand:

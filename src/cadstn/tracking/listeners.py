@@ -25,8 +25,6 @@ from cadstn.tracking.video import VideoFile
 from cadstn.tracking.views import Image, in_front, overlay
 from cadstn.tracking.window import PlainWindow
 
-#: ``window`` is rerun's where it is installed, and else the plain one.
-VIEWS = ("window", "plain", "browser", "file")
 _LINES, _VIDEO, _VIEW = "joints.jsonl", "live", "view.rrd"
 #: While it is written; rerun opens files of this ending alone.
 _VIEW_PART = "view-part.rrd"
@@ -59,7 +57,8 @@ class Listeners:
         out: folder for ``joints.jsonl``, ``live.webm`` and the view's file; None for no files.
         emit: where to write lines as well, None for nowhere.
         convention: order of the joints in the lines, see `cadstn.tracking.conventions`.
-        view: one of `VIEWS`, or None.
+        view: ``window`` (rerun's where it is installed, and else the plain one), ``plain``,
+            ``browser`` or ``file``; None for none.
         pose: whether the lines hold angles, gesture and wrist, see `JsonLines`.
         serve: address and port at which a page shows the frames, see `PageView`; None for no page.
 
@@ -93,14 +92,13 @@ class Listeners:
             raise CadstnError("--view file writes view.rrd", hint="add --out DIR")
         # If one of them fails, those before it are closed again.
         with ExitStack() as opened:
-            lines: list[JsonLines] = []
+            self._lines: list[JsonLines] = []
             if out is not None:
                 file = opened.enter_context(_opened(out))
-                lines.append(JsonLines(file, skeleton, convention, pose=pose))
+                self._lines.append(JsonLines(file, skeleton, convention, pose=pose))
                 self.written.append(out / _LINES)
             if emit is not None:
-                lines.append(JsonLines(emit, skeleton, convention, pose=pose))
-            self._lines = lines
+                self._lines.append(JsonLines(emit, skeleton, convention, pose=pose))
             self._views: list[_View] = []
             if serve is not None:
                 self._views.append(PageView(skeleton, *serve))

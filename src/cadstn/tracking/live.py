@@ -67,13 +67,10 @@ class Tally:
 
     def line(self) -> str:
         """Sum up in one line."""
-        took = (
-            ""
-            if not self.took_ms
-            else "; {:.1f} ms a frame (p50), {:.1f} ms (p99)".format(
-                *quantiles(self.took_ms, (0.5, 0.99))
-            )
-        )
+        took = ""
+        if self.took_ms:
+            p50, p99 = quantiles(self.took_ms, (0.5, 0.99))
+            took = f"; {p50:.1f} ms a frame (p50), {p99:.1f} ms (p99)"
         return (
             f"{self.frames} frames, hand in {self.found}, {self.dropped} dropped, "
             f"{self.bad} bad{took}"

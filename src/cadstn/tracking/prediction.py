@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,26 @@ from cadstn.tracking.canonical import (
 from cadstn.tracking.decision import Evidence
 from cadstn.tracking.detector import Detection
 from cadstn.tracking.hand import Frame, Track
-from cadstn.tracking.network import Network, Step
+from cadstn.tracking.network import Network, Step, StreamState, Wants
+
+
+class Predicts(Protocol):
+    """What can run on crops: a `cadstn.tracking.Network`, or anything like it."""
+
+    @property
+    def wants(self) -> Wants:
+        """How it is to be run."""
+
+    def initial_state(self, batch: int = 1) -> StreamState:
+        """The memory of streams that have seen nothing."""
+
+    def center_of(self, joints_mm: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Where it wants the cube around joints."""
+
+    def step(
+        self, crops: NDArray[np.float32], state: StreamState, shift: NDArray[np.float32] | None
+    ) -> Step:
+        """See `cadstn.tracking.Network`."""
 
 
 class Prediction(NamedTuple):
@@ -35,7 +54,7 @@ class Prediction(NamedTuple):
     after: HandView  # what is known of the view now, for the next frame
 
 
-def predict(network: Network, track: Track, crop: Crop) -> Prediction:
+def predict(network: Predicts, track: Track, crop: Crop) -> Prediction:
     """Run the network on one crop, in the canonical view, with what the track remembers."""
     transform = track.view.transform
     shift = center_shift(track.crop_mm, crop, transform)
@@ -46,7 +65,7 @@ def predict(network: Network, track: Track, crop: Crop) -> Prediction:
     return Prediction(joints_mm, out, crop, shift, track.view, after)
 
 
-def remember(network: Network, track: Track, seen: Prediction) -> Track:
+def remember(network: Predicts, track: Track, seen: Prediction) -> Track:
     """What a track remembers after a prediction."""
     memory = transformed_memory(seen.out.state, seen.view.transform, seen.after.transform)
     return track._replace(

@@ -92,8 +92,7 @@ class RerunView:
             else:
                 self._open_window()
         except (OSError, RuntimeError) as error:
-            self._end_server()
-            self._forget_settings()
+            self._end_viewer()
             why = " ".join(str(error).split())[:120]
             raise CadstnError(
                 f"rerun does not start ({why})", where=path, hint="--view plain, or --out DIR"
@@ -217,15 +216,13 @@ class RerunView:
             time.sleep(0.1)
         self._stream.connect_grpc(f"rerun+http://{HOST}:{port}/proxy")
 
-    def _end_server(self) -> None:
+    def _end_viewer(self) -> None:
+        """End a viewer that is ours, and remove its settings, which it has read when it listens."""
         if self._server is not None:
             self._server.terminate()
             with suppress(subprocess.TimeoutExpired):
                 self._server.wait(timeout=5)
             self._server = None
-
-    def _forget_settings(self) -> None:
-        """Remove the viewer's settings, which it has read when it listens."""
         if self._settings is not None:
             self._settings.cleanup()
             self._settings = None
@@ -236,8 +233,7 @@ class RerunView:
         with suppress(Exception):
             self._stream.flush(timeout_sec=self._wait_s)
         self._stream.disconnect()
-        self._end_server()
-        self._forget_settings()
+        self._end_viewer()
 
 
 def _layout() -> Any:

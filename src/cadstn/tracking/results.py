@@ -8,13 +8,11 @@ import platform
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from cadstn._version import __version__
 from cadstn.geometry.arrays import quantiles
@@ -42,25 +40,8 @@ _SHEET_FRAMES = 12
 _HANDS = re.compile(r"joints-[2-9]\d*\.(npz|csv)")
 
 
-@dataclass(frozen=True)
-class Tracked:
-    """Joints of a whole recording; a frame that is lost or bad is NaN."""
-
-    joints_xyz_mm: NDArray[np.float32]  # (N, K, 3) float32, camera frame
-    found: NDArray[np.bool_]  # (N,) whether there is a hand
-    time_s: NDArray[np.float64]  # (N,) time of each frame
-    names: tuple[str, ...]  # of the frames
-    skeleton: Skeleton  # of the joints
-    confidence: NDArray[np.float32]  # (N, K) 0 to 1, see `cadstn.tracking.Hand`; 0 where lost
-    # (N, K) error scale, see `cadstn.tracking.Hand`; NaN where lost or unknown
-    uncertainty_mm: NDArray[np.float32]
-    present: NDArray[np.float32]  # (N,) 0 to 1; NaN where lost or unknown
-    side: NDArray[np.str_]  # (N,) ``left``, ``right`` or ``unknown``
-    # (N,) the number of the hand that is followed, one more each time that a hand is acquired; -1
-    # where lost
-    identity: NDArray[np.int64]
-    frame_index: NDArray[np.int64]  # (N,) of each frame in the whole recording, counted from 0
-    frame_count: int  # how many frames the whole recording has
+#: The arrays of one hand's ``joints.npz`` by name: N frames, K joints, see `_empty`.
+Columns = dict[str, Any]
 
 
 def track_recording(
@@ -126,7 +107,6 @@ def _track_into(
 ) -> dict[str, Any]:
     skeleton, total, started = tracker.network.skeleton, len(recording), time.perf_counter()
     places = [_empty(recording, skeleton) for _ in tracker.state.tracks]
-    tracked = places[0]
     how = ["bad"] * total
     took_ms: list[float] = []
     bad: list[BadFrame] = []
@@ -176,9 +156,9 @@ def _track_into(
     # Not cv2.imwrite: it crashes on a path that is not UTF-8, and hides a full disk.
     (out / "contact.png").write_bytes(cv2.imencode(".png", contact_sheet(sheet))[1].tobytes())
     for place, one_place in enumerate(places):
-        _write_joints(one_place, out, hand_name(place))
-    write_joints_uvd(out / "joints_uvd.txt", recording.camera.to_uvd(tracked.joints_xyz_mm))
-    summary = _summary(recording, places, how, bad, took_ms) | about
+        _write_joints(one_place, recording.names, out / hand_name(place))
+    write_joints_uvd(out / "joints_uvd.txt", recording.camera.to_uvd(places[0]["joints_xyz_mm"]))
+    summary = _summary(recording, skeleton, places, how, bad, took_ms) | about
     summary["seconds"] = round(time.perf_counter() - started, 3)
     summary["warnings"] = warnings
     summary["without_hand"] = without or None
@@ -187,34 +167,34 @@ def _track_into(
     return summary
 
 
-def _empty(recording: Recording, skeleton: Skeleton) -> Tracked:
-    """A recording of which nothing is tracked yet."""
+def _empty(recording: Recording, skeleton: Skeleton) -> Columns:
+    """A recording of which nothing is tracked yet; so stay frames that are lost or bad."""
     frames, joints = len(recording), len(skeleton)
-    return Tracked(
-        np.full((frames, joints, 3), np.nan, np.float32),
-        np.zeros(frames, np.bool_),
-        np.array([recording.time_s(index) for index in range(frames)]),
-        recording.names,
-        skeleton,
-        np.zeros((frames, joints), np.float32),
-        np.full((frames, joints), np.nan, np.float32),
-        np.full(frames, np.nan, np.float32),
-        np.full(frames, "unknown", "U7"),
-        np.full(frames, -1, np.int64),
-        np.array(frame_index(recording), np.int64),
-        frame_count(recording),
-    )
+    return {
+        "joints_xyz_mm": np.full((frames, joints, 3), np.nan, np.float32),  # camera frame
+        "found": np.zeros(frames, np.bool_),
+        "confidence": np.zeros((frames, joints), np.float32),  # 0 to 1, see `cadstn.tracking.Hand`
+        "uncertainty_mm": np.full((frames, joints), np.nan, np.float32),  # likewise; an error scale
+        "present": np.full(frames, np.nan, np.float32),  # 0 to 1
+        "side": np.full(frames, "unknown", "U7"),
+        "identity": np.full(frames, -1, np.int64),  # one more each time that a hand is acquired
+        "time_s": np.array([recording.time_s(index) for index in range(frames)]),
+        "joint_names": np.array(skeleton.joints),
+        "skeleton": np.array(skeleton.name),
+        "centre": np.array("found"),  # the name in the file
+        "frames": np.array(recording.names),
+        # By these two 'cadstn score' finds the rows of the truth.
+        "frame_index": np.array(frame_index(recording), np.int64),
+        "frame_count": np.array(frame_count(recording), np.int64),
+    }
 
 
-def _keep(tracked: Tracked, index: int, hand: Hand, identity: int | None) -> None:
+def _keep(columns: Columns, index: int, hand: Hand, identity: int | None) -> None:
     """Keep one frame's hand, in place."""
-    tracked.joints_xyz_mm[index] = hand.joints_mm
-    tracked.found[index] = hand.found
-    tracked.confidence[index] = hand.confidence
-    tracked.uncertainty_mm[index] = hand.uncertainty_mm
-    tracked.present[index] = hand.present
-    tracked.side[index] = hand.side
-    tracked.identity[index] = -1 if identity is None else identity
+    columns["joints_xyz_mm"][index] = hand.joints_mm
+    columns["identity"][index] = -1 if identity is None else identity
+    for name in ("found", "confidence", "uncertainty_mm", "present", "side"):
+        columns[name][index] = getattr(hand, name)
 
 
 def hand_name(place: int) -> str:
@@ -222,64 +202,49 @@ def hand_name(place: int) -> str:
     return "joints" if place == 0 else f"joints-{place + 1}"
 
 
-def _write_joints(tracked: Tracked, out: Path, stem: str) -> None:
-    names = tracked.skeleton.joints
-    np.savez_compressed(
-        out / f"{stem}.npz",
-        joints_xyz_mm=tracked.joints_xyz_mm,
-        found=tracked.found,
-        confidence=tracked.confidence,
-        uncertainty_mm=tracked.uncertainty_mm,
-        present=tracked.present,
-        side=tracked.side,
-        identity=tracked.identity,
-        time_s=tracked.time_s,
-        joint_names=np.array(names),
-        skeleton=np.array(tracked.skeleton.name),
-        centre=np.array("found"),  # the name in the file
-        frames=np.array(tracked.names),
-        # By these two 'cadstn score' finds the rows of the truth.
-        frame_index=tracked.frame_index,
-        frame_count=np.array(tracked.frame_count, np.int64),
-    )
-    with (out / f"{stem}.csv").open("w", newline="", encoding="utf-8") as file:
+def _write_joints(columns: Columns, names: Sequence[str], stem: Path) -> None:
+    """Write ``.npz`` and ``.csv`` of a hand in frames of these names."""
+    np.savez_compressed(stem.with_suffix(".npz"), **columns)
+    with stem.with_suffix(".csv").open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
-        coordinates = [f"{n}_{a}_mm" for n in names for a in "xyz"]
-        scales = [f"{n}_uncertainty_mm" for n in names]
+        joints = columns["joint_names"].tolist()
+        coordinates = [f"{n}_{a}_mm" for n in joints for a in "xyz"]
+        scales = [f"{n}_uncertainty_mm" for n in joints]
         rows.writerow(
             ["frame", "time_s", "found", *coordinates, "side", "present", "identity", *scales]
         )
-        for k, name in enumerate(tracked.names):
-            found = bool(tracked.found[k])
-            numbers = [*tracked.joints_xyz_mm[k].ravel(), tracked.present[k]]
+        for k, name in enumerate(names):
+            found = bool(columns["found"][k])
+            numbers = [*columns["joints_xyz_mm"][k].ravel(), columns["present"][k]]
             *pose, present = [f"{v:.3f}" if np.isfinite(v) else "" for v in numbers]
-            error = [f"{v:.1f}" if np.isfinite(v) else "" for v in tracked.uncertainty_mm[k]]
-            identity = tracked.identity[k] if found else ""
+            error = [f"{v:.1f}" if np.isfinite(v) else "" for v in columns["uncertainty_mm"][k]]
+            identity = columns["identity"][k] if found else ""
             rows.writerow(
                 [
-                    csv_cell(name), f"{tracked.time_s[k]:.4f}", int(found), *pose,
-                    tracked.side[k], present, identity, *error,
+                    csv_cell(name), f"{columns['time_s'][k]:.4f}", int(found), *pose,
+                    columns["side"][k], present, identity, *error,
                 ]
             )  # fmt: skip
 
 
 def _summary(
     recording: Recording,
-    places: Sequence[Tracked],
+    skeleton: Skeleton,
+    places: Sequence[Columns],
     how: list[str],
     bad: list[BadFrame],
     took_ms: list[float],
 ) -> dict[str, Any]:
     """Gather what a person wants to know first."""
     p50, p99 = quantiles(took_ms, (0.5, 0.99))
-    tracked = places[0]
-    found = np.array([one.found for one in places])
+    found = np.array([one["found"] for one in places])
     first = next((i for i, state in enumerate(how) if state == "found"), None)
     place = None
     if first is not None:
-        center = places[int(found[:, first].argmax())].joints_xyz_mm[first].mean(0, np.float64)
+        seen = places[int(found[:, first].argmax())]
+        center = seen["joints_xyz_mm"][first].mean(0, np.float64)
         place = {
-            "frame": tracked.names[first],
+            "frame": recording.names[first],
             "center_xyz_mm": [round(float(v), 1) for v in center],
             "center_uv_px": [round(float(v), 1) for v in recording.camera.to_uvd(center)[:2]],
         }
@@ -294,23 +259,24 @@ def _summary(
         "first_found": place,
         "searches": how.count("found"),
         "sides": {
-            side: sum(int((one.side == side).sum()) for one in places) for side in ("left", "right")
+            side: sum(int((one["side"] == side).sum()) for one in places)
+            for side in ("left", "right")
         },
         "ms_per_frame": {"p50": round(p50, 2), "p99": round(p99, 2)},
-        "skeleton": tracked.skeleton.name,
+        "skeleton": skeleton.name,
         "error": None,
         "cadstn": __version__,
         "machine": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
     }
     truth = recording.truth_xyz_mm
-    if truth is not None and recording.skeleton == tracked.skeleton:
+    if truth is not None and recording.skeleton == skeleton:
         from cadstn.evaluate import score
 
         # Frames whose truth is that there is no hand have no error; time breaks there.
         kept = np.flatnonzero(np.isfinite(truth).all((1, 2)))
-        if not tracked.found[kept].any():
+        if not found[0, kept].any():
             return summary
         breaks = np.flatnonzero((np.diff(kept) > 1) | np.isin(kept[1:], recording.cuts)) + 1
-        scores = score(tracked.joints_xyz_mm[kept], truth[kept], breaks.tolist())
+        scores = score(places[0]["joints_xyz_mm"][kept], truth[kept], breaks.tolist())
         summary["error"] = scores.to_dict()
     return summary

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -132,8 +133,6 @@ def _exported(path: Path) -> dict[str, dict[str, Tensor]]:
     """Weights by stage of an exported file of compact networks, whose names it keeps."""
     from onnx import load_model, numpy_helper
 
-    from cadstn.export.weights import initializers
-
     try:
         graph = load_model(str(path)).graph
     except Exception as error:  # protobuf's own, which it does not export
@@ -147,6 +146,15 @@ def _exported(path: Path) -> dict[str, dict[str, Tensor]]:
     if not all(tensors.values()):
         raise CadstnError("holds no compact networks to train on", where=path, hint=_HINT)
     return tensors
+
+
+def initializers(graph: Any) -> Iterator[tuple[str, Any]]:
+    """Yield a graph's weights by name, those of the branches of 0.1.0 by the names they had."""
+    yield from ((item.name, item) for item in graph.initializer)
+    for node in graph.node:
+        if node.op_type == "If":
+            for item in (item for a in node.attribute for item in a.g.initializer):
+                yield item.name.partition(".")[2], item
 
 
 def _name(path: Path, files: list[Path]) -> str:

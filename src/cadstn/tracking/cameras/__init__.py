@@ -61,13 +61,10 @@ def open_source(
             raise CadstnError(f"'{option}' is of recordings", where=name, hint="leave it out")
     if detail and name in ("orbbec", "luxonis", "demo"):
         raise CadstnError(f"{name} takes nothing after a colon", where=text, hint=f"give {name}")
-    if name == "realsense" and detail:
-        from cadstn.tracking.cameras.realsense import RealSense
-
-        return RealSense(detail)
     if name in CAMERAS:
         module, kind = CAMERAS[name]
-        made: Source = getattr(import_module(f"cadstn.tracking.cameras.{module}"), kind)()
+        camera_class = getattr(import_module(f"cadstn.tracking.cameras.{module}"), kind)
+        made: Source = camera_class(detail) if detail else camera_class()
         return made
     if name == "synthetic":
         if detail and not re.fullmatch(r"[0-9]{1,18}", detail):

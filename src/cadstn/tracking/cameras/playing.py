@@ -37,9 +37,8 @@ class Played(BaseSource, ABC):
         began = time.monotonic()
         given = before = 0
         start_s: float | None = None  # the first frame's time
-        later_s = end_s = (
-            0.0  # what is added to the recording's times, and where the next pass begins
-        )
+        # What is added to the recording's times, and where the next pass begins.
+        later_s = end_s = 0.0
         while True:
             last: LiveFrame | None = None
             for frame in self._once():

@@ -65,9 +65,7 @@ def tracked_hand(
     for frame in recording.frames(on_bad):
         if frame.cut:
             tracker.reset()
-        hand = tracker.update_all(frame.depth, frame.camera, frame.time_s, unit="mm", check=False)[
-            0
-        ]
+        hand = tracker.update(frame.depth, frame.camera, frame.time_s, unit="mm", check=False)
         joints[frame.index] = hand.joints_mm
         sides[frame.index] = hand.side
         identities[frame.index] = -1 if (number := identity(0, hand)) is None else number
