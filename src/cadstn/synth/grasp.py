@@ -24,8 +24,7 @@ from cadstn.synth.gestures import FINGER_STATES, SPREAD_DEG, THUMB_STATES, gestu
 from cadstn.synth.hand import ANGLES, CONE_PARTS, forward
 from cadstn.synth.shape import Shape, constant
 from cadstn.synth.solids import Solids, solid_cones
-from cadstn.synth.surface import Cones
-from cadstn.synth.surroundings import join
+from cadstn.synth.surface import Cones, join
 from cadstn.synth.things import KINDS, NOTHING_MM, Held, Thing, sample_things, shown_rods
 
 TRIES = 3

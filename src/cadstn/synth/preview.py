@@ -23,8 +23,7 @@ from cadstn.synth.sensors import SENSORS, sensor
 from cadstn.synth.shape import Shape, average_shape, sample_shape
 from cadstn.synth.solids import Solids
 from cadstn.synth.stream import sample_clips
-from cadstn.synth.surface import Cones
-from cadstn.synth.surroundings import join
+from cadstn.synth.surface import Cones, join
 from cadstn.synth.things import KINDS, Thing, shown_rods
 from cadstn.tracking.views import contact_sheet, draw_joints, shade
 

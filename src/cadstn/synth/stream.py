@@ -16,7 +16,7 @@ from cadstn.synth.render import cast_scene
 from cadstn.synth.scene import ARM, OTHER, OWN, PERSON, Scene, sample_centers, sample_scene
 from cadstn.synth.sensor import degrade
 from cadstn.synth.sensors import Sensor, sample_sensor
-from cadstn.synth.surroundings import hide
+from cadstn.synth.surface import hide
 
 # What lies this far behind the cube can still show in flying pixels; what lies farther cannot.
 _BEHIND_MM = 400.0
