@@ -7,7 +7,6 @@ an interrupted set goes on where it stopped. As in the real sets all hands are r
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,11 +16,10 @@ from numpy.typing import NDArray
 
 from cadstn.data import icvl, msra, nyu
 from cadstn.data.files import scipy_io
-from cadstn.errors import CadstnError
 from cadstn.geometry.convention import convert
 from cadstn.geometry.skeleton import NYU14_OF_36
 from cadstn.io.files import error_context
-from cadstn.io.temporary import sweep
+from cadstn.io.folder import begin_folder
 from cadstn.io.whole import write_text
 from cadstn.io.workers import worker_pool
 from cadstn.synth.draws import Draws
@@ -77,7 +75,7 @@ def write_dataset(
     about = {
         "layout": layout, "train": train, "test": test, "seed": seed, "all_cameras": all_cameras,
     }  # fmt: skip
-    _begin(path, about)
+    begin_folder(path, _BEGUN, about)
     views = 3 if all_cameras and layout == "nyu" else 1
     if workers == 1:
         joints = [_write_shot(path, layout, shot, seed, views, on_frames) for shot in shots]
@@ -114,25 +112,6 @@ def _write_shot(
             _write_frame(path, layout, shot, t, view, depth_mm, joints[t])
             on_frames(1)
     return joints
-
-
-def _begin(path: Path, about: dict[str, object]) -> None:
-    """Make the folder, or see that what is in it was begun by the same command."""
-    note = path / _BEGUN
-    text = json.dumps(about) + "\n"
-    with error_context(path):
-        path.mkdir(parents=True, exist_ok=True)
-        sweep(note)
-        if note.is_file():
-            if note.read_text() != text:
-                raise CadstnError(
-                    f"was begun with other settings: {note.read_text().strip()[:200]}",
-                    hint="give the same ones to go on, or another folder",
-                )
-        elif any(path.iterdir()):
-            raise CadstnError("is not empty", hint="give a new folder")
-        else:
-            write_text(note, text)
 
 
 def _sequence(layout: Layout, shot: Shot, seed: int) -> Sequence:
