@@ -197,31 +197,32 @@ def _hand_only(depth_mm: NDArray[np.uint16], center_mm: NDArray[np.float64]) -> 
     return np.where(inside, depth_mm, 0).astype(np.float32)
 
 
+def _label_file(path: Path, layout: str, shot: Shot) -> Path:
+    """Where the labels of a shot belong."""
+    if layout == "nyu":
+        return path / shot.split / nyu.LABELS
+    if layout == "msra":
+        return path / shot.sequence / "joint.txt"
+    place = 0 if shot.split == "train" else int(shot.sequence[-1]) - 1
+    return path / _icvl_place(layout, shot.split).labels[place]
+
+
 def _write_labels(
     path: Path, layout: str, shots: list[Shot], joints: list[NDArray[np.float64]]
 ) -> None:
     """Write the labels, last: a set that has them is whole."""
-    groups: dict[tuple[str, str], list[int]] = {}
+    groups: dict[Path, list[int]] = {}
     for index, shot in enumerate(shots):
-        key = shot.split if layout == "nyu" else shot.sequence
-        groups.setdefault((shot.split, key), []).append(index)
-    train: tuple[list[str], list[NDArray[np.float64]]] = ([], [])
-    for (split, key), indices in groups.items():
+        groups.setdefault(_label_file(path, layout, shot), []).append(index)
+    for file, indices in groups.items():
         xyz = np.concatenate([joints[index] for index in indices])
-        names = [_name(layout, shots[i], t, 0) for i in indices for t in range(shots[i].frames)]
         if layout == "nyu":
-            _write_nyu_labels(path / split, xyz)
+            _write_nyu_labels(file.parent, xyz)
         elif layout == "msra":
-            msra.write_labels(path / key / "joint.txt", xyz)
-        elif split == "train":
-            train[0].extend(names)
-            train[1].append(np.asarray(icvl.CAMERA.to_uvd(xyz)))
+            msra.write_labels(file, xyz)
         else:
-            file = _icvl_place(layout, split).labels[int(key[-1]) - 1]
-            icvl.write_labels(path / file, names, np.asarray(icvl.CAMERA.to_uvd(xyz)))
-    if train[0]:
-        file = _icvl_place(layout, "train").labels[0]
-        icvl.write_labels(path / file, train[0], np.concatenate(train[1]))
+            names = [_name(layout, shots[i], t, 0) for i in indices for t in range(shots[i].frames)]
+            icvl.write_labels(file, names, np.asarray(icvl.CAMERA.to_uvd(xyz)))
 
 
 def _write_nyu_labels(folder: Path, xyz_mm: NDArray[np.float64]) -> None:
