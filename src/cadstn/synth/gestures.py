@@ -151,11 +151,6 @@ _SETTLING = 8  # how often the written poses are resolved: they are rough
 _KNOWN = 22
 
 
-def gesture_names() -> tuple[str, ...]:
-    """Names of the vocabulary, in its order."""
-    return tuple(GESTURES)
-
-
 def gesture(name: str) -> Tensor:
     """Return one pose of the vocabulary, as an average hand holds it.
 
@@ -167,7 +162,7 @@ def gesture(name: str) -> Tensor:
     """
     if name not in GESTURES:
         raise CadstnError(f"no gesture '{name}'", hint=nearest_name(name, GESTURES))
-    return vocabulary()[0][gesture_names().index(name)]
+    return vocabulary()[0][list(GESTURES).index(name)]
 
 
 @functools.cache
