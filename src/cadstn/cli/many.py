@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from cadstn.cli.shared import echo
+from cadstn.cli.shared import WEIGHTS, echo
 from cadstn.errors import CadstnError
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def end_of_many(rows: Sequence[Row], table: Path, noun: str) -> None:
 @click.command("track-many")
 @click.argument("manifest", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write to.")
-@click.option("--weights", type=click.Path(path_type=Path), help="A network of your own (.onnx).")
+@WEIGHTS
 @click.option("--hands", default=1, show_default=True, type=click.IntRange(1, 8),
               help="Hands at most.")  # fmt: skip
 @click.option("--video/--no-video", default=False, show_default=True, help="Write the overlays.")

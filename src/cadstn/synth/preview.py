@@ -117,7 +117,7 @@ def sensor_sheet(seed: int) -> Image:
                 sensor(name),
                 angle_per_pixel=view.step_x,
             )
-            picture = _gray(measured[0], float(center[0, 2]))
+            picture = shade(measured[0].nan_to_num(posinf=0.0).numpy(), float(center[0, 2]))
             pictures.append(_titled(picture, f"{name} {distance:.0f} mm"))
     return contact_sheet(pictures, len(names), _TILE)
 
@@ -184,11 +184,6 @@ def _plaster(depth_mm: Tensor, step: float) -> Image:
     light = (1 + 0.5 * slope_x + 0.6 * slope_y) / (1 + slope_x**2 + slope_y**2).sqrt() / 1.25
     bright = (35 + 220 * light.clamp(0, 1)).where(seen, torch.tensor(20.0))
     return np.asarray(cv2.cvtColor(bright.byte().numpy(), cv2.COLOR_GRAY2BGR), np.uint8)
-
-
-def _gray(depth_mm: Tensor, center_mm: float) -> Image:
-    """Depth as the tracker's pictures show it."""
-    return shade(depth_mm.nan_to_num(posinf=0.0).numpy(), center_mm)
 
 
 def _labelled(clips: Clips, every: int = 1) -> list[Image]:
