@@ -20,6 +20,7 @@ from cadstn.geometry.convention import convert
 from cadstn.geometry.skeleton import NYU14_OF_36
 from cadstn.io.files import error_context
 from cadstn.io.folder import begin_folder
+from cadstn.io.joints import number_lines
 from cadstn.io.whole import write_text
 from cadstn.io.workers import worker_pool
 from cadstn.synth.draws import Draws
@@ -237,6 +238,6 @@ def _write_nyu_labels(folder: Path, xyz_mm: NDArray[np.float64]) -> None:
         seen.append((xyz_mm - place) @ rotation.T)
     xyz = np.stack(seen)
     centers = xyz_mm[:, list(NYU14_OF_36)].mean(1) * (1.0, -1.0, 1.0)
-    lines = "".join(f"{x:.3f} {y:.3f} {z:.3f}\n" for x, y, z in centers)
+    lines = "".join(f"{line}\n" for line in number_lines(centers))
     write_text(folder.with_name(f"center_{folder.name}.txt"), lines)
     nyu.write_labels(folder, np.asarray(nyu.CAMERA.to_uvd(xyz)), xyz)
