@@ -86,7 +86,7 @@ def sample_person(
     shoulder_mm: Tensor,
     left: Tensor,
     frames: int,
-    around: Surroundings = EVERYDAY,
+    around: Surroundings,
 ) -> tuple[Cones, Tensor]:
     """Draw whose arm it is: chest and head, some of them close behind the hand.
 
@@ -138,9 +138,7 @@ def sample_person(
     return Cones(a.flatten(0, 1), b.flatten(0, 1), spread, spread), shoulders.flatten(0, 1)
 
 
-def sample_planes(
-    draws: Draws, cones: Cones, frames: int, around: Surroundings = EVERYDAY
-) -> Tensor:
+def sample_planes(draws: Draws, cones: Cones, frames: int, around: Surroundings) -> Tensor:
     """Draw a wall and a table that hand and arm stay in front of.
 
     Args:
@@ -179,7 +177,7 @@ def sample_held(
     hand: Cones,
     rotation: Tensor,
     frames: int,
-    around: Surroundings = EVERYDAY,
+    around: Surroundings,
 ) -> Cones:
     """Draw what a hand holds: a ball, a bar, a bottle or a box between thumb and fingers.
 
