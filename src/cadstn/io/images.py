@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from cadstn.errors import CadstnError
 from cadstn.geometry.camera import Camera
 from cadstn.io.arrays import load_npy, read_regular
-from cadstn.io.png import MAX_PIXELS, PngHeader, read_header, still_image
+from cadstn.io.png import MAX_PIXELS, read_header, still_image
 
 #: Endings of files that hold one depth image.
 IMAGES = (".png", ".tif", ".tiff", ".pgm", ".npy", ".exr")
@@ -59,7 +59,9 @@ def _png(data: bytes, camera: Camera) -> NDArray[Any]:
     header = read_header(data)
     camera.sized(header.width, header.height)  # before decoding: a header may claim any size
     whole = still_image(data)
-    camera.depth_mm(_like(header))  # refuses what is not of the camera's encoding
+    shape = (1, 1) if header.channels == 1 else (1, 1, header.channels)
+    one_pixel = np.zeros(shape, np.uint16 if header.bits == 16 else np.uint8)
+    camera.depth_mm(one_pixel)  # refuses what is not of the camera's encoding
     try:
         raw = cv2.imdecode(np.frombuffer(whole, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:
@@ -67,12 +69,6 @@ def _png(data: bytes, camera: Camera) -> NDArray[Any]:
     if raw is None:
         raise CadstnError("PNG without readable pixels", hint=_HINT)
     return np.asarray(raw)
-
-
-def _like(header: PngHeader) -> NDArray[Any]:
-    """An image of one pixel of a header's kind."""
-    shape = (1, 1) if header.channels == 1 else (1, 1, header.channels)
-    return np.zeros(shape, np.uint16 if header.bits == 16 else np.uint8)
 
 
 def _pgm(data: bytes, camera: Camera) -> NDArray[Any]:
