@@ -24,13 +24,14 @@ from sensor_figures import SensorFigures, hand_mask, sensor_figures
 from cadstn.geometry.camera import Camera
 from cadstn.io import open_recording
 from cadstn.synth.draws import Draws
-from cadstn.synth.hand import ANGLES, Cones
+from cadstn.synth.hand import ANGLES
 from cadstn.synth.motion import Motion
 from cadstn.synth.raster import camera_view, cast
 from cadstn.synth.scene import place_hands
 from cadstn.synth.sensor import degrade
 from cadstn.synth.sensors import SENSORS, sensor
 from cadstn.synth.shape import sample_shape
+from cadstn.synth.surface import join
 from cadstn.tracking.tracker import Tracker
 
 Array = NDArray[np.float32]
@@ -126,7 +127,7 @@ def rendered_views(real: Real, camera: Camera, z_mm: Array, seed: int) -> list[V
         Motion(angles[:, None], rotation[:, None], place[:, None]),
         sample_shape(draws.fork("shape")),
     )
-    cones = Cones(*(torch.cat(pair, 1) for pair in zip(hand.hand, hand.arm, strict=True)))
+    cones = join(hand.hand, hand.arm)
     clean = cast(cones, camera_view(camera, count)).clamp(max=real.behind_mm)
     seen = degrade(
         clean,

@@ -15,7 +15,7 @@ import pytest
 
 import cadstn
 from cadstn.data import find_dataset, open_dataset
-from cadstn.data.registry import READERS
+from cadstn.data.opening import READERS
 from cadstn.evaluate import METRICS, score
 from cadstn.evaluate.metrics import Metric
 from cadstn.geometry.presets import PRESETS, Preset

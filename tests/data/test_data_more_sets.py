@@ -9,9 +9,10 @@ import pytest
 from click.testing import CliRunner
 
 from cadstn.cli import cli
-from cadstn.data import dexycb, find_dataset, hands2017, open_dataset
+from cadstn.data import dexycb, find_dataset, hands2017, open_dataset, opening
 from cadstn.data.dataset import Dataset
-from cadstn.data.registry import READERS, Reader, register
+from cadstn.data.opening import READERS
+from cadstn.data.registry import Reader
 from cadstn.errors import CadstnError
 from cadstn.geometry.camera import Camera
 from cadstn.geometry.skeleton import HAND21, ICVL16, Skeleton
@@ -171,8 +172,8 @@ def test_recordings_of_two_skeletons_are_refused(tmp_path: Path) -> None:
         open_dataset(tmp_path, "all")
 
 
-def test_a_set_is_added_in_one_line(tmp_path: Path) -> None:
-    """What CONTRIBUTING shows: a module with a reader, registered under a name."""
+def test_a_set_is_added_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What CONTRIBUTING shows: a module with a reader, known by a name."""
     record(tmp_path / "x", SMALL)
     (tmp_path / "mine.txt").write_text("")
 
@@ -183,19 +184,10 @@ def test_a_set_is_added_in_one_line(tmp_path: Path) -> None:
     def find(root: Path) -> tuple[str, ...]:
         return ("train",) if (root / "mine.txt").is_file() else ()
 
-    old = dict(READERS)
-    try:
-        READERS.clear()
-        register(Reader("mine", "mine.txt", find, open_mine))
-        for reader in old.values():
-            register(reader)
-        assert open_dataset(tmp_path, "train").name == "mine"
-        # A reader that does not name its labels keeps all files.
-        assert set(find_dataset(tmp_path).labels()) == set(tmp_path.rglob("*"))
-        result = CliRunner().invoke(cli, ["data", "check", str(tmp_path)])
-        assert "mine train: recordings with truth.npz" in result.stdout
-        with pytest.raises(CadstnError, match="a second data set 'mine'"):
-            register(Reader("mine", "mine.txt", find, open_mine))
-    finally:
-        READERS.clear()
-        READERS.update(old)
+    mine = Reader("mine", "mine.txt", find, open_mine)
+    monkeypatch.setattr(opening, "READERS", {"mine": mine, **READERS})
+    assert open_dataset(tmp_path, "train").name == "mine"
+    # A reader that does not name its labels keeps all files.
+    assert set(find_dataset(tmp_path).labels()) == set(tmp_path.rglob("*"))
+    result = CliRunner().invoke(cli, ["data", "check", str(tmp_path)])
+    assert "mine train: recordings with truth.npz" in result.stdout

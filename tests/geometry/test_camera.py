@@ -320,11 +320,6 @@ def test_json_unknown_field_names_the_nearest() -> None:
 # --- a camera given as text -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", sorted(KNOWN_CAMERAS))
-def test_parse_known(name: str) -> None:
-    assert parse_camera(name) is KNOWN_CAMERAS[name]
-
-
 def test_parse_numbers() -> None:
     assert parse_camera("475,476,320,240") == Camera(475, 476, 320, 240)
     assert parse_camera(" 475, 476,320 ,240, 0.125") == Camera(

@@ -17,7 +17,7 @@ import pytest
 from cadstn.errors import CadstnError
 from cadstn.geometry.camera import Camera
 from cadstn.io import temporary, write_recording
-from cadstn.io.folder import check_hashes, whole_folder
+from cadstn.io.folder import begin_folder, check_hashes, whole_folder
 from cadstn.io.hashes import BLANK_STAMP, check_stamp, file_sha256, stamp_file
 from cadstn.io.whole import keep_inputs, whole_file, write_bytes, write_json, write_text
 
@@ -190,6 +190,14 @@ def test_the_summary_lists_hashes_and_readers_compare_them(tmp_path: Path) -> No
     check_hashes(file)
     (tmp_path / "out" / "summary.json").unlink()
     check_hashes(file)
+
+
+def test_a_folder_goes_on_whose_beginning_was_killed(tmp_path: Path) -> None:
+    (tmp_path / f".note.json.{dead_pid()}-{temporary._HOST}-0.tmp").touch()
+    for _ in range(2):
+        begin_folder(tmp_path, "note.json", {"seed": 1})
+    with pytest.raises(CadstnError, match=r'other settings: \{"seed": 1\}; give the'):
+        begin_folder(tmp_path, "note.json", {"seed": 2})
 
 
 def test_what_dead_processes_left_is_swept_and_nothing_else(tmp_path: Path) -> None:

@@ -355,7 +355,7 @@ def test_progress_gives_rate_and_time_left() -> None:
 
     from cadstn.many.cluster import Progress
 
-    progress = Progress(io.StringIO(), 10, "recordings", every_s=1e9)
+    progress = Progress(io.StringIO(), 10, "recordings")
     for _ in range(3):
         progress(100)
     progress(0, failed=True)

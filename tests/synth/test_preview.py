@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from cadstn.cli import cli
 from cadstn.errors import CadstnError
 from cadstn.synth import preview
-from cadstn.synth.gestures import gesture, gesture_names
+from cadstn.synth.gestures import gesture
 from cadstn.synth.shape import average_shape
 from cadstn.synth.stream import sample_clips
 
@@ -18,7 +18,7 @@ def test_every_sheet_is_written_and_follows_from_the_seed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     few, clips = ("fist", "five"), sample_clips
-    monkeypatch.setattr(preview, "gesture_names", lambda: few)
+    monkeypatch.setattr(preview, "GESTURES", few)
     monkeypatch.setattr(preview, "SENSORS", ("kinect2", "sr305"))
     monkeypatch.setattr(preview, "_TILE", 48)
     monkeypatch.setattr(preview, "_GRASPS", 40)
@@ -38,8 +38,7 @@ def test_every_sheet_is_written_and_follows_from_the_seed(
 
 
 def test_an_open_hand_covers_more_than_a_fist() -> None:
-    names = [n for n in ("five", "fist") if n in gesture_names()]
-    angles = torch.stack([gesture(name) for name in names])
+    angles = torch.stack([gesture(name) for name in ("five", "fist")])
     pictures = preview._shaded(angles, average_shape(2), yaw_deg=20.0)
     open_hand, fist = ((picture[..., 0] > 30).mean() for picture in pictures)
     assert open_hand > 1.2 * fist

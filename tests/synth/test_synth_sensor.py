@@ -44,7 +44,7 @@ def seen_by(depth: Tensor, like: Sensor, seed: int = 1, step: float = STEP) -> T
 
 def only(name: str, value: float, batch: int = 1, **also: float) -> Sensor:
     """An ideal sensor but for one property."""
-    return sensor("ideal", batch, device="cpu", **({name: value} | also))
+    return sensor("ideal", batch, **({name: value} | also))
 
 
 def lost(noisy: Tensor, clean: Tensor) -> Tensor:

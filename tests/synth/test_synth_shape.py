@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from cadstn.geometry.hand_shape import BONES_MM, DIGITS
+from cadstn.geometry.hand_shape import BONES_MM, DIGITS, MCP_MM
 from cadstn.geometry.skeleton import HAND21
 from cadstn.synth.draws import Draws
 from cadstn.synth.hand import ANGLES, forward
-from cadstn.synth.shape import Shape, average_shape, hand_breadth_mm, hand_length_mm, sample_shape
+from cadstn.synth.shape import EDGE_MM, Shape, average_shape, hand_length_mm, sample_shape
 
 COUNT = 10_000
 # Standard deviations of the bones in the radiographs (Buryanov & Kotiuk 2010), in mm.
@@ -33,6 +33,12 @@ def groups(shape: Shape) -> tuple[Tensor, Tensor, Tensor]:
     """Which hands are men's, women's and children's: the first number of each stream says so."""
     group = Draws((5,), torch.arange(COUNT)).choice((2, 2, 1))
     return group == 0, group == 1, group == 2
+
+
+def hand_breadth_mm(shape: Shape) -> Tensor:
+    """Breadth (B,) across the metacarpal heads."""
+    joints = (MCP_MM[0][0] - MCP_MM[3][0]) * shape.palm[:, 0]
+    return shape.size * (joints + sum(EDGE_MM) * shape.palm[:, 2])
 
 
 def straight(shape: Shape) -> tuple[Tensor, Tensor]:

@@ -145,7 +145,7 @@ def test_a_lost_hand_has_no_angles() -> None:
 
 def vocabulary() -> dict[str, tuple[np.ndarray, np.ndarray]]:
     pytest.importorskip("torch")
-    from cadstn.synth.gestures import gesture_names
+    from cadstn.synth.gestures import GESTURES
     from cadstn.synth.gestures import vocabulary as poses
     from cadstn.synth.hand import forward
     from cadstn.synth.shape import average_shape
@@ -154,7 +154,7 @@ def vocabulary() -> dict[str, tuple[np.ndarray, np.ndarray]]:
     joints, _ = forward(angles, average_shape(len(angles)))
     return {
         name: (joints[i].numpy().astype(float), np.degrees(angles[i].numpy()))
-        for i, name in enumerate(gesture_names())
+        for i, name in enumerate(GESTURES)
     }
 
 

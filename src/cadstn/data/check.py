@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from cadstn.data import msra, nyu
 from cadstn.data.dataset import Dataset, Sample
 from cadstn.errors import CadstnError, printable
+from cadstn.geometry.arrays import METRES_BELOW
 from cadstn.geometry.camera import DepthMm
 from cadstn.io.text import counted
 
@@ -29,8 +30,6 @@ _TOGETHER = 2048
 _APART_MM = 1.0
 #: A joint lies inside the hand, so behind the surface; labels are this precise.
 _FRONT_MM = 25.0
-#: Labels whose middle depth is less than this are in metres: no sensor measures so near.
-_METRES = 20.0
 #: Where over this share of the joints of the middle frame cannot be on the surface, labels and
 #: pictures do not belong together. A right set has a few percent: fingertips beside their pixel.
 _MOST_OFF = 0.4
@@ -71,7 +70,7 @@ class Report:
     def mismatch(self) -> str:
         """Why labels and pictures do not belong together; empty where they do."""
         depth = float(np.median(self.dataset.joints_xyz_mm[..., 2]))
-        if 0 < depth < _METRES:
+        if 0 < depth < METRES_BELOW:
             return f"the labels' middle depth is {depth:.3g}: metres, not mm"
         if self.off_surface > _MOST_OFF:
             return (

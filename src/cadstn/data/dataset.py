@@ -71,7 +71,7 @@ class Dataset:
     """One split of one data set: all labels in memory, depth on disk until it is used.
 
     Attributes:
-        name: of its reader, see `cadstn.data.registry.READERS`.
+        name: of its reader, see `cadstn.data.opening.READERS`.
         split: as given to `open_dataset`.
         layout: which of the set's layouts is on disk, in words.
         folder: what the frames' names are relative to.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +39,6 @@ def read_lines(file: Path, hint: str) -> list[str]:
         if not text:
             raise CadstnError("empty", hint=hint)
         return [line.strip() for line in text.split("\n")]
-
-
-def number_lines(joints: NDArray[np.float64]) -> Iterator[str]:
-    """Lines of text with the numbers of each frame of (N, K, 3), three decimals each."""
-    row = " ".join(["%.3f"] * math.prod(joints.shape[1:]))
-    return (row % tuple(frame) for frame in joints.reshape(len(joints), -1).tolist())
 
 
 def parse_numbers(

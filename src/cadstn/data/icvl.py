@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cadstn.data.dataset import Dataset, Joints, LeftOut, change_starts
-from cadstn.data.files import half_unpacked, number_lines, parse_numbers, read_lines
+from cadstn.data.files import half_unpacked, parse_numbers, read_lines
 from cadstn.data.registry import Reader
 from cadstn.errors import CadstnError
 from cadstn.geometry.camera import KNOWN_CAMERAS
 from cadstn.geometry.skeleton import ICVL16
 from cadstn.io.files import write_png
+from cadstn.io.joints import number_lines
 from cadstn.io.whole import write_text
 
 CAMERA = KNOWN_CAMERAS["icvl"]

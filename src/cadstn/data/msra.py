@@ -15,13 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cadstn.data.dataset import Dataset, Joints, change_starts
-from cadstn.data.files import half_unpacked, number_lines, parse_numbers, read_lines
+from cadstn.data.files import half_unpacked, parse_numbers, read_lines
 from cadstn.data.registry import Pairs, Reader
 from cadstn.errors import CadstnError
 from cadstn.geometry.camera import KNOWN_CAMERAS, Camera, DepthMm
 from cadstn.geometry.skeleton import MSRA21
 from cadstn.io.arrays import read_regular
 from cadstn.io.files import error_context
+from cadstn.io.joints import number_lines
 from cadstn.io.whole import write_bytes, write_text
 
 CAMERA = KNOWN_CAMERAS["msra"]

@@ -8,20 +8,22 @@ from pathlib import Path
 
 from cadstn.data import dexycb, hands2017, icvl, msra, nyu, recordings
 from cadstn.data.dataset import Dataset
-from cadstn.data.registry import READERS, Pairs, register
+from cadstn.data.registry import Pairs, Reader
 from cadstn.errors import CadstnError, nearest_name
 
-for _reader in (
-    nyu.READER, icvl.READER, msra.READER, hands2017.READER, dexycb.READER, recordings.READER,
-):  # fmt: skip
-    register(_reader)
+#: The data sets that can be opened, by name; a folder is given to the readers in this order.
+READERS: dict[str, Reader] = {
+    reader.name: reader for reader in (
+        nyu.READER, icvl.READER, msra.READER, hands2017.READER, dexycb.READER, recordings.READER,
+    )
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Found:
     """What a folder holds."""
 
-    name: str  # of the reader, see `cadstn.data.registry.READERS`
+    name: str  # of the reader, see `READERS`
     root: Path  # the set's own folder, which may lie within the one that was given
     splits: tuple[str, ...]  # those that are there, for training first
 

@@ -1,6 +1,6 @@
-"""The data sets that can be opened, by name, and what each reader offers.
+"""What the reader of a data set offers.
 
-To add a set: write a module that defines a `Reader`, and register it in `cadstn.data.opening`.
+To add a set: write a module that defines a `Reader`, and name it in `cadstn.data.opening`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cadstn.data.dataset import Dataset
-from cadstn.errors import CadstnError
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -46,16 +45,3 @@ class Reader:
     whole: Callable[[tuple[str, ...]], tuple[str, ...]] = undivided
     # gives the files of labels in a folder itself, of all splits; nothing is written over them
     labels: Callable[[Path], Iterable[Path]] = every_file
-
-
-READERS: dict[str, Reader] = {}
-
-
-def register(reader: Reader) -> None:
-    """Add a set; raises CadstnError if the name is taken.
-
-    A folder is given to the readers in the order they were registered in.
-    """
-    if reader.name in READERS:
-        raise CadstnError(f"a second data set '{reader.name}'", hint="give it another name")
-    READERS[reader.name] = reader

@@ -55,12 +55,6 @@ def _plain(text: str) -> str:
     return re.sub(r"[\s_]+", "-", text.strip().lower())
 
 
-def _known_name(text: str) -> str | None:
-    name = _plain(text)
-    name = ALIASES.get(name, name)
-    return name if name in KNOWN_CAMERAS else None
-
-
 def parse_camera(text: str) -> Camera:
     """Read a camera given as text: a known name, a ``.json`` file, or ``fx,fy,cx,cy[,unit_mm]``.
 
@@ -72,7 +66,8 @@ def parse_camera(text: str) -> Camera:
     Raises:
         CadstnError: if it is none of the three.
     """
-    if (name := _known_name(text)) is not None:
+    plain = _plain(text)
+    if (name := ALIASES.get(plain, plain)) in KNOWN_CAMERAS:
         return KNOWN_CAMERAS[name]
     if text.endswith(".json"):
         path = Path(text)
@@ -108,7 +103,7 @@ def parse_camera(text: str) -> Camera:
             except CadstnError as error:
                 where = f"camera '{text}'"
                 raise CadstnError(error.what, where=where, hint=error.hint) from None
-    family, near = _FAMILIES.get(_plain(text)), nearest_camera(text)
+    family, near = _FAMILIES.get(plain), nearest_camera(text)
     guess = f"did you mean '{near}'? " if near else ""
     if family is not None:
         guess = f"which one: {', '.join(family)}? "

@@ -21,7 +21,7 @@ that a rule can be a few millimetres off in any single frame.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, overload
 
 import numpy as np
@@ -90,6 +90,15 @@ def _msra21() -> list[Rule]:
     return [{"wrist": 1.0}, *({name: 1.0} for digit in MSRA21.fingers for name in _chain(digit))]
 
 
+_RULES: dict[str, Callable[[], list[Rule]]] = {
+    HAND21.name: lambda: [{joint: 1.0} for joint in HAND21.joints],
+    NYU36.name: _nyu36,
+    NYU14.name: lambda: [_nyu36()[i] for i in NYU14_OF_36],
+    ICVL16.name: _icvl16,
+    MSRA21.name: _msra21,
+}
+
+
 @functools.cache
 def label_weights(name: str) -> NDArray[np.float64]:
     """Return (K, 21) weights that make a convention's labels from the 21 joints; rows sum to 1.
@@ -100,18 +109,7 @@ def label_weights(name: str) -> NDArray[np.float64]:
     Raises:
         CadstnError: no skeleton has this name.
     """
-    rules: list[Rule]
-    match skeleton(name).name:
-        case NYU36.name:
-            rules = _nyu36()
-        case NYU14.name:
-            rules = [_nyu36()[i] for i in NYU14_OF_36]
-        case ICVL16.name:
-            rules = _icvl16()
-        case MSRA21.name:
-            rules = _msra21()
-        case _:
-            rules = [{joint: 1.0} for joint in HAND21.joints]
+    rules = _RULES[skeleton(name).name]()
     weights = np.array([[rule.get(joint, 0.0) for joint in HAND21.joints] for rule in rules])
     weights.setflags(write=False)
     return weights

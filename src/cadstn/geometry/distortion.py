@@ -136,8 +136,3 @@ def straightening_map(
     )
     index.setflags(write=False)
     return index
-
-
-def straighten(depth_mm: NDArray[np.float32], index: NDArray[np.intp]) -> NDArray[np.float32]:
-    """Make a lens's depth (H, W) a pinhole's, by a map of `straightening_map`."""
-    return np.append(depth_mm.ravel(), np.float32(0)).take(index)

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from cadstn.errors import CadstnError, nearest_name
 from cadstn.geometry.camera_json import camera_fields
-from cadstn.geometry.distortion import checked_distortion, straighten, straightening_map
+from cadstn.geometry.distortion import checked_distortion, straightening_map
 from cadstn.geometry.encoding import ENCODINGS, check_unit, unpack
 from cadstn.geometry.numbers import check_number, plain_numbers
 
@@ -242,7 +242,7 @@ class Camera:
             (self.fx, self.fy), (self.cx, self.cy), (width, height),
             self.distortion_model, self.distortion,
         )  # fmt: skip
-        return straighten(depth_mm, index)
+        return np.append(depth_mm.ravel(), np.float32(0)).take(index)
 
     def to_xyz_mm(self, uvd: ArrayLike) -> FloatArray:
         """Pixels and depth ``(..., 3)`` (u px, v px, d mm) -> points ``(..., 3)`` in mm.

@@ -41,8 +41,7 @@ _POINT_MM = 30.0
 
 def depth_quantiles(depth_mm: DepthMm) -> tuple[float, float, float] | None:
     """Return the nearest (0.5 %), middle and farthest (99 %) depths in mm; None if none is."""
-    some = _sample(depth_mm)
-    some = some[np.isfinite(some) & (some > 0)]
+    some = _surfaces(depth_mm)
     if not some.size:
         return None
     near, middle, far = quantiles(some, (0.005, 0.5, 0.99))
@@ -172,16 +171,16 @@ def describe_scene(depth_mm: DepthMm, refused: str = "") -> str:
     return f"{seen}; {reach}" + (f"; {refused}" if refused else "")
 
 
-def _sample(image: NDArray[Any]) -> NDArray[Any]:
-    step = max(1, int((image.size / _LEAST_PIXELS) ** 0.5))
-    some: NDArray[Any] = image[::step, ::step]
-    return some
+def _surfaces(depth_mm: DepthMm) -> DepthMm:
+    """Some thousand of the depths that were measured."""
+    step = max(1, int((depth_mm.size / _LEAST_PIXELS) ** 0.5))
+    some = depth_mm[::step, ::step]
+    return some[np.isfinite(some) & (some > 0)]
 
 
 def _steps(depth_mm: DepthMm, camera: Camera) -> NDArray[Any]:
     """Some of the sensor's own steps, those that measure nothing left out."""
-    some = _sample(depth_mm)
-    some = some[np.isfinite(some) & (some > 0)] / camera.depth_unit_mm
+    some = _surfaces(depth_mm) / camera.depth_unit_mm
     whole: NDArray[Any] = np.rint(some)
     # Floats that are no whole steps, such as of a filter, have none.
     return whole.astype(np.int64) if np.abs(some - whole).max(initial=0) < 0.01 else whole[:0]
@@ -253,8 +252,7 @@ def _unit_wrong(quantiles: tuple[float, float, float], camera: Camera) -> str | 
 
 def _out_of_reach(depth_mm: DepthMm) -> str | None:
     """Surfaces on both sides of where hands are searched, and none there."""
-    some = _sample(depth_mm)
-    some = some[np.isfinite(some) & (some > 0)]
+    some = _surfaces(depth_mm)
     near, far = REACH_MM
     if ((some >= near) & (some <= far)).mean() > _LEAST_IN_REACH:
         return None

@@ -31,6 +31,12 @@ class _Decoder:
         self._lock = threading.Lock()
 
     def decode(self, kind: str, data: bytes) -> NDArray[Any]:
+        """Decode a ``tiff`` or ``exr`` image as it is stored.
+
+        Raises:
+            CadstnError: if it cannot be decoded, the decoder dies or takes over 20 s, or the
+                library for EXR is missing.
+        """
         with self._lock:
             process = self._process
             if process is None or process.poll() is not None:
@@ -85,12 +91,4 @@ def _exchange(process: subprocess.Popen[bytes], kind: str, data: bytes) -> NDArr
 _DECODER = _Decoder()
 atexit.register(_DECODER.close)
 
-
-def decode(kind: str, data: bytes) -> NDArray[Any]:
-    """Decode a ``tiff`` or ``exr`` image as it is stored.
-
-    Raises:
-        CadstnError: if it cannot be decoded, the decoder dies or takes over 20 s, or the library
-            for EXR is missing.
-    """
-    return _DECODER.decode(kind, data)
+decode = _DECODER.decode

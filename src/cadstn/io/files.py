@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cadstn.errors import CadstnError
-from cadstn.geometry.arrays import as_depth_mm
+from cadstn.geometry.arrays import METRES_BELOW, as_depth_mm
 from cadstn.geometry.camera import Camera, DepthMm
 from cadstn.geometry.encoding import COARSEST_MM, check_red
 from cadstn.io.images import read_image
@@ -19,8 +19,6 @@ from cadstn.io.png import MAX_PIXELS
 from cadstn.io.whole import write_bytes
 
 Arrays = Mapping[str, Any]  # of NumPy arrays
-#: No depth camera sees so far in metres, and no hand is so near in mm.
-_MOST_METRES = 20.0
 
 
 @contextmanager
@@ -127,7 +125,7 @@ def _from_floats(raw: NDArray[Any], camera: Camera, unit_mm: float | None) -> De
         measured &= raw != value
     depth = np.where(measured, depth, np.float32(0))
     most = float(depth.max())
-    if 0 < most < _MOST_METRES:
+    if 0 < most < METRES_BELOW:
         raise CadstnError(
             f"the largest depth is {most:.3g} mm: metres?",
             hint="mark metres with an m: --camera fx,fy,cx,cy,m",

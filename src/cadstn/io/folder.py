@@ -8,15 +8,16 @@ import os
 import shutil
 import stat
 import sys
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from cadstn.errors import CadstnError
 from cadstn.io.arrays import read_regular
+from cadstn.io.files import error_context
 from cadstn.io.hashes import file_sha256
 from cadstn.io.temporary import ACTIVE, replace_each, sweep, working_name
-from cadstn.io.whole import keep_inputs, kind_of, sync, sync_folder, writing
+from cadstn.io.whole import keep_inputs, kind_of, sync, sync_folder, write_text, writing
 
 #: Where the summary lists the hashes of the other files.
 FILES_KEY = "files"
@@ -83,6 +84,28 @@ def whole_folder(
     finally:
         ACTIVE.discard(work.name)
         shutil.rmtree(work, ignore_errors=True)
+
+
+def begin_folder(folder: Path, name: str, about: Mapping[str, object]) -> None:
+    """Make a folder that is filled bit by bit, and note in a file of it what it is to hold.
+
+    Raises:
+        CadstnError: if it was begun as something else, holds anything without such a note, or
+            cannot be written.
+    """
+    note, text = folder / name, json.dumps(about) + "\n"
+    with error_context(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        sweep(note)
+        if not note.is_file():
+            if any(folder.iterdir()):
+                raise CadstnError("is not empty", hint="give a new folder")
+            write_text(note, text)
+        elif (begun := read_regular(note).decode("utf-8", "replace")) != text:
+            raise CadstnError(
+                f"was begun with other settings: {begun.strip()[:200]}",
+                hint="give the same ones to go on, or another folder",
+            )
 
 
 def check_hashes(file: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ from numpy.typing import NDArray
 from cadstn.errors import CadstnError
 from cadstn.geometry.camera import Camera
 from cadstn.io.arrays import load_npy, read_regular
-from cadstn.io.png import MAX_PIXELS, PngHeader, read_header, still_image
+from cadstn.io.png import MAX_PIXELS, read_header, still_image
 
 #: Endings of files that hold one depth image.
 IMAGES = (".png", ".tif", ".tiff", ".pgm", ".npy", ".exr")
+_GAP = rb"(?:\s|#[^\n]*\n)*"  # blanks, and comments to the ends of their lines
+_PGM = re.compile(_GAP + rb"(P[25])" + 3 * (rb"\s" + _GAP + rb"(\d{1,20})") + rb"(?=\s|\Z)")
 _HINT = "copy or record the frame again; it is left out until then"
 
 
@@ -56,7 +59,9 @@ def _png(data: bytes, camera: Camera) -> NDArray[Any]:
     header = read_header(data)
     camera.sized(header.width, header.height)  # before decoding: a header may claim any size
     whole = still_image(data)
-    camera.depth_mm(_like(header))  # refuses what is not of the camera's encoding
+    shape = (1, 1) if header.channels == 1 else (1, 1, header.channels)
+    one_pixel = np.zeros(shape, np.uint16 if header.bits == 16 else np.uint8)
+    camera.depth_mm(one_pixel)  # refuses what is not of the camera's encoding
     try:
         raw = cv2.imdecode(np.frombuffer(whole, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:
@@ -66,32 +71,13 @@ def _png(data: bytes, camera: Camera) -> NDArray[Any]:
     return np.asarray(raw)
 
 
-def _like(header: PngHeader) -> NDArray[Any]:
-    """An image of one pixel of a header's kind."""
-    shape = (1, 1) if header.channels == 1 else (1, 1, header.channels)
-    return np.zeros(shape, np.uint16 if header.bits == 16 else np.uint8)
-
-
 def _pgm(data: bytes, camera: Camera) -> NDArray[Any]:
     """Netpbm's grey images, binary (P5) and in text (P2)."""
-    fields: list[bytes] = []
-    place = 0
-    while len(fields) < 4:
-        while data[place : place + 1].isspace() or data[place : place + 1] == b"#":
-            line_end = data.find(b"\n", place)
-            is_note = data[place : place + 1] == b"#"
-            place = (line_end if line_end >= 0 else len(data)) + 1 if is_note else place + 1
-        end = place
-        while end < min(len(data), place + 20) and not data[end : end + 1].isspace():
-            end += 1
-        if end == place:
-            raise CadstnError(f"no PGM image, it begins with {data[:8]!r}", hint=_HINT)
-        fields.append(data[place:end])
-        place = end
-    kind, *sizes = fields
-    if kind not in (b"P5", b"P2") or not all(size.isdigit() for size in sizes):
+    head = _PGM.match(data)
+    if head is None:
         raise CadstnError(f"no PGM image, it begins with {data[:8]!r}", hint=_HINT)
-    width, height, most = map(int, sizes)
+    kind, place = head[1], head.end()
+    width, height, most = (int(number) for number in head.groups()[1:])
     if not (0 < width * height <= MAX_PIXELS and 0 < most <= 65535):
         raise CadstnError(f"PGM of {width}x{height} pixels up to {most}", hint=_HINT)
     camera.sized(width, height)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +76,12 @@ def lengths(vectors: FloatArray) -> FloatArray:
     return np.sqrt(squares)
 
 
+def number_lines(joints: FloatArray) -> Iterator[str]:
+    """Lines of text with the numbers of each frame of (N, ...), three decimals each."""
+    row = " ".join(["%.3f"] * math.prod(joints.shape[1:]))
+    return (row % tuple(frame) for frame in joints.reshape(len(joints), -1).tolist())
+
+
 def write_joints_uvd(path: str | os.PathLike[str], joints_uvd: ArrayLike) -> None:
     """Write a text file: three decimals, a lost frame as a line of ``nan``.
 
@@ -89,8 +97,5 @@ def write_joints_uvd(path: str | os.PathLike[str], joints_uvd: ArrayLike) -> Non
     """
     path = Path(path)
     lost_frames(joints_uvd)  # refuses what the reader would refuse
-    table = np.asarray(joints_uvd, dtype=np.float64)
-    rows = table.reshape(len(table), -1)
-    line = " ".join(["%.3f"] * rows.shape[1]) + "\n"
-    text = "".join(line % tuple(row) for row in rows.tolist())
-    write_text(path, text)
+    lines = number_lines(np.asarray(joints_uvd, dtype=np.float64))
+    write_text(path, "".join(f"{line}\n" for line in lines))

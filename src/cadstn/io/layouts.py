@@ -30,7 +30,8 @@ _SMALL = 1 << 20
 
 def in_order(folder: Path) -> list[Path]:
     """Visible entries, numbers within names compared as numbers: 0, 20, 100."""
-    return sorted((p for p in folder.iterdir() if not p.name.startswith(".")), key=_natural)
+    visible = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    return sorted(visible, key=lambda path: _natural(path.name))
 
 
 def shots_of(path: Path, pattern: str | None = None) -> list[tuple[Path, list[Path]]]:
@@ -123,11 +124,7 @@ def times_of(files: Sequence[Path]) -> NDArray[np.float64] | None:
     return times - times[0] if (np.diff(times) > 0).all() else None
 
 
-def _natural(path: Path) -> tuple[list[str | int], str]:
-    return _natural_text(path.name)
-
-
-def _natural_text(text: str) -> tuple[list[str | int], str]:
+def _natural(text: str) -> tuple[list[str | int], str]:
     # Longer numbers come in parts: Python does not convert thousands of digits.
     parts = re.split(r"(\d{1,18})", text)
     return [int(p) if i % 2 else p for i, p in enumerate(parts)], text
@@ -144,8 +141,9 @@ def _matching(path: Path, pattern: str) -> list[tuple[Path, list[Path]]]:
             f"nothing in it matches '{pattern}'",
             hint=f"give a pattern below the folder, for files of {', '.join(IMAGES)}",
         )
-    folders = sorted({p.parent for p in found}, key=lambda p: _natural_text(str(p)))
-    return [(f, sorted((p for p in found if p.parent == f), key=_natural)) for f in folders]
+    found.sort(key=lambda path: _natural(path.name))
+    folders = sorted({p.parent for p in found}, key=lambda path: _natural(str(path)))
+    return [(folder, [p for p in found if p.parent == folder]) for folder in folders]
 
 
 def _leads_out(file: Path, folder: Path) -> bool:

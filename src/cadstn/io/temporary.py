@@ -18,7 +18,6 @@ _HOST = f"{zlib.crc32(os.uname().nodename.encode() if hasattr(os, 'uname') else 
 _COUNT = itertools.count()
 ACTIVE: set[str] = set()  # temporary names of this process
 _DAY_S = 86_400.0
-_TEMPORARY = re.compile(rf"\..+\.(\d+-{_HOST}-\d+)\.tmp")  # of this machine
 #: How a rename fails that leads to another mount, or into a folder that may not be written to.
 _APART = (errno.EXDEV, errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY)
 
@@ -91,14 +90,7 @@ def replace_each(work: Path, target: Path, names: Sequence[str]) -> None:
 
 def sweep(target: Path) -> None:
     """Remove temporary files and folders of processes that were killed while writing a target."""
-    start, end = f".{target.name}.", ".tmp"
-    with suppress(PermissionError):  # a folder that cannot be listed may still be passed through
-        for path in target.parent.iterdir():
-            name = path.name
-            if name.startswith(start) and name.endswith(end) and name not in ACTIVE:
-                owner = name[len(start) : -len(end)]
-                if _is_dead(owner, path):
-                    remove(path)
+    _sweep(target.parent, rf"\.{re.escape(target.name)}\.(.+)\.tmp")
 
 
 @lru_cache(maxsize=64)
@@ -107,9 +99,15 @@ def sweep_once(folder: Path) -> None:
 
     Once a process: listing a folder for each of its N files would take N * N time.
     """
-    with suppress(PermissionError):
+    _sweep(folder, rf"\..+\.(\d+-{_HOST}-\d+)\.tmp")  # of this machine
+
+
+def _sweep(folder: Path, pattern: str) -> None:
+    """Remove files and folders of a name whose group is the owner, where that runs no more."""
+    temporary = re.compile(pattern, re.DOTALL)
+    with suppress(PermissionError):  # a folder that cannot be listed may still be passed through
         for path in folder.iterdir():
-            found = _TEMPORARY.fullmatch(path.name)
+            found = temporary.fullmatch(path.name)
             if found and path.name not in ACTIVE and _is_dead(found[1], path):
                 remove(path)
 

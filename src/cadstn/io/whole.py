@@ -20,13 +20,13 @@ import numpy as np
 from cadstn.errors import CadstnError
 from cadstn.io.temporary import (
     ACTIVE,
+    remove,
     replace_each,
     sweep,
     sweep_once,
     temporary_of,
     working_name,
 )
-from cadstn.io.temporary import remove as remove
 
 
 @contextmanager
@@ -174,9 +174,9 @@ def write_bytes(path: str | os.PathLike[str], data: bytes, *, durable: bool = Tr
         temporary.write_bytes(data)
 
 
-def write_text(path: str | os.PathLike[str], text: str, encoding: str = "utf-8") -> None:
+def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write a text file whole or not at all; raises CadstnError naming it."""
-    write_bytes(path, text.encode(encoding))
+    write_bytes(path, text.encode())
 
 
 def write_json(path: str | os.PathLike[str], value: object, **options: Any) -> None:

@@ -156,19 +156,18 @@ def _wait_for_a_result(client: Any, pending: Any) -> None:
 class Progress:
     """Writes how far a run is: done, failed, rate, time left.
 
-    On a terminal once a second over the line before; elsewhere a line every ``every_s`` seconds.
+    On a terminal once a second over the line before; elsewhere a line every 30 seconds.
 
     Args:
         stream: to write to.
         total: how many jobs there are.
         noun: of what, in the plural.
-        every_s: seconds between two lines that are not on a terminal.
     """
 
-    def __init__(self, stream: Any, total: int, noun: str, every_s: float = 30.0) -> None:
+    def __init__(self, stream: Any, total: int, noun: str) -> None:
         self._stream, self._total, self._noun = stream, total, noun
         self._terminal = stream.isatty()
-        self._every_s = 1.0 if self._terminal else every_s
+        self._every_s = 1.0 if self._terminal else 30.0
         self._began = self._last = time.monotonic()
         self._done = self._worked = self._failed = self._frames = 0
 

@@ -13,10 +13,11 @@ from typing import Any
 from cadstn.errors import CadstnError, nearest_name
 from cadstn.geometry.arrays import factor_mm
 from cadstn.io.arrays import read_regular
+from cadstn.io.bags import BAGS
 from cadstn.io.files import error_context
+from cadstn.io.images import IMAGES
 
 _COLUMNS = ("path", "name", "camera", "unit")
-_FILES = (".npz", ".npy", ".bag", ".db3", ".mcap", ".png", ".tiff", ".tif", ".pgm", ".exr")
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,8 @@ def _named(entries: Sequence[Entry]) -> list[Entry]:
 
     def name(entry: Entry) -> str:
         below = paths[entry].relative_to(shared)
-        return (below.with_suffix("") if below.suffix.lower() in _FILES else below).as_posix()
+        is_file = below.suffix.lower() in (".npz", *BAGS, *IMAGES)
+        return (below.with_suffix("") if is_file else below).as_posix()
 
     return [entry if entry.name else replace(entry, name=name(entry)) for entry in entries]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,11 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cadstn._version import __version__
-from cadstn.errors import CadstnError
-from cadstn.io.arrays import read_regular
-from cadstn.io.files import error_context
-from cadstn.io.folder import folder_target
-from cadstn.io.whole import write_text
+from cadstn.io.folder import begin_folder, folder_target
 from cadstn.many.cluster import run_jobs
 from cadstn.many.table import Row, error_line, table_of
 
@@ -69,7 +64,8 @@ def render_shards(
         CadstnError: if the folder holds anything else, or cannot be written to.
     """
     target = folder_target(out)
-    _begin(target, {"frames": frames, "seed": seed, "held": held, "version": __version__})
+    about = {"frames": frames, "seed": seed, "held": held, "version": __version__}
+    begin_folder(target, _BEGUN, about)
     jobs = [Shard(str(target), number, frames, seed, held) for number in range(shards)]
     return table_of(
         run_jobs(client, render_shard, jobs),
@@ -77,22 +73,6 @@ def render_shards(
         target / TABLE,
         on_row,
     )
-
-
-def _begin(path: Path, about: dict[str, Any]) -> None:
-    """Note what the shards of a folder are, or check that they are these."""
-    text, note = json.dumps(about) + "\n", path / _BEGUN
-    with error_context(path):
-        path.mkdir(parents=True, exist_ok=True)
-        if not note.exists():
-            if any(path.iterdir()):
-                raise CadstnError("is not empty", hint="give a new folder")
-            write_text(note, text)
-        elif (old := read_regular(note).decode("utf-8", "replace")) != text:
-            raise CadstnError(
-                f"was begun with other settings: {old.strip()[:200]}",
-                hint="give the same ones to go on, or another folder",
-            )
 
 
 def render_shard(job: Shard) -> Row:

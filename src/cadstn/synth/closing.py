@@ -17,10 +17,10 @@ from torch import Tensor
 
 from cadstn.geometry.hand_shape import FINGERS
 from cadstn.synth.draws import Draws
-from cadstn.synth.hand import CONE_PARTS, forward
+from cadstn.synth.hand import forward
 from cadstn.synth.shape import Shape, constant
 from cadstn.synth.solids import Solids, cone_distance_mm
-from cadstn.synth.surface import Cones
+from cadstn.synth.surface import TABLE, Cones
 from cadstn.synth.things import Thing
 
 BALLS = 7
@@ -50,8 +50,8 @@ class Links(NamedTuple):
 
 @functools.cache
 def hand_links(device: torch.device) -> Links:
-    """Return them for cones in the order of `CONE_PARTS`."""
-    parts = CONE_PARTS[:-4]
+    """Return them for cones in the order of `TABLE`."""
+    parts = [cone.part for cone in TABLE]
     thumb = [i for i, part in enumerate(parts) if part in ("thenar", "thumb_web", "thumb")]
     bones = [i for i in thumb if parts[i] == "thumb"]
     thumb = [i for i in thumb if i not in bones[1:]] + bones[1:]

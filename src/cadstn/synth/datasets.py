@@ -7,7 +7,6 @@ an interrupted set goes on where it stopped. As in the real sets all hands are r
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,11 +16,11 @@ from numpy.typing import NDArray
 
 from cadstn.data import icvl, msra, nyu
 from cadstn.data.files import scipy_io
-from cadstn.errors import CadstnError
 from cadstn.geometry.convention import convert
 from cadstn.geometry.skeleton import NYU14_OF_36
 from cadstn.io.files import error_context
-from cadstn.io.temporary import sweep
+from cadstn.io.folder import begin_folder
+from cadstn.io.joints import number_lines
 from cadstn.io.whole import write_text
 from cadstn.io.workers import worker_pool
 from cadstn.synth.draws import Draws
@@ -77,7 +76,7 @@ def write_dataset(
     about = {
         "layout": layout, "train": train, "test": test, "seed": seed, "all_cameras": all_cameras,
     }  # fmt: skip
-    _begin(path, about)
+    begin_folder(path, _BEGUN, about)
     views = 3 if all_cameras and layout == "nyu" else 1
     if workers == 1:
         joints = [_write_shot(path, layout, shot, seed, views, on_frames) for shot in shots]
@@ -114,25 +113,6 @@ def _write_shot(
             _write_frame(path, layout, shot, t, view, depth_mm, joints[t])
             on_frames(1)
     return joints
-
-
-def _begin(path: Path, about: dict[str, object]) -> None:
-    """Make the folder, or see that what is in it was begun by the same command."""
-    note = path / _BEGUN
-    text = json.dumps(about) + "\n"
-    with error_context(path):
-        path.mkdir(parents=True, exist_ok=True)
-        sweep(note)
-        if note.is_file():
-            if note.read_text() != text:
-                raise CadstnError(
-                    f"was begun with other settings: {note.read_text().strip()[:200]}",
-                    hint="give the same ones to go on, or another folder",
-                )
-        elif any(path.iterdir()):
-            raise CadstnError("is not empty", hint="give a new folder")
-        else:
-            write_text(note, text)
 
 
 def _sequence(layout: Layout, shot: Shot, seed: int) -> Sequence:
@@ -218,31 +198,32 @@ def _hand_only(depth_mm: NDArray[np.uint16], center_mm: NDArray[np.float64]) -> 
     return np.where(inside, depth_mm, 0).astype(np.float32)
 
 
+def _label_file(path: Path, layout: str, shot: Shot) -> Path:
+    """Where the labels of a shot belong."""
+    if layout == "nyu":
+        return path / shot.split / nyu.LABELS
+    if layout == "msra":
+        return path / shot.sequence / "joint.txt"
+    place = 0 if shot.split == "train" else int(shot.sequence[-1]) - 1
+    return path / _icvl_place(layout, shot.split).labels[place]
+
+
 def _write_labels(
     path: Path, layout: str, shots: list[Shot], joints: list[NDArray[np.float64]]
 ) -> None:
     """Write the labels, last: a set that has them is whole."""
-    groups: dict[tuple[str, str], list[int]] = {}
+    groups: dict[Path, list[int]] = {}
     for index, shot in enumerate(shots):
-        key = shot.split if layout == "nyu" else shot.sequence
-        groups.setdefault((shot.split, key), []).append(index)
-    train: tuple[list[str], list[NDArray[np.float64]]] = ([], [])
-    for (split, key), indices in groups.items():
+        groups.setdefault(_label_file(path, layout, shot), []).append(index)
+    for file, indices in groups.items():
         xyz = np.concatenate([joints[index] for index in indices])
-        names = [_name(layout, shots[i], t, 0) for i in indices for t in range(shots[i].frames)]
         if layout == "nyu":
-            _write_nyu_labels(path / split, xyz)
+            _write_nyu_labels(file.parent, xyz)
         elif layout == "msra":
-            msra.write_labels(path / key / "joint.txt", xyz)
-        elif split == "train":
-            train[0].extend(names)
-            train[1].append(np.asarray(icvl.CAMERA.to_uvd(xyz)))
+            msra.write_labels(file, xyz)
         else:
-            file = _icvl_place(layout, split).labels[int(key[-1]) - 1]
-            icvl.write_labels(path / file, names, np.asarray(icvl.CAMERA.to_uvd(xyz)))
-    if train[0]:
-        file = _icvl_place(layout, "train").labels[0]
-        icvl.write_labels(path / file, train[0], np.concatenate(train[1]))
+            names = [_name(layout, shots[i], t, 0) for i in indices for t in range(shots[i].frames)]
+            icvl.write_labels(file, names, np.asarray(icvl.CAMERA.to_uvd(xyz)))
 
 
 def _write_nyu_labels(folder: Path, xyz_mm: NDArray[np.float64]) -> None:
@@ -257,6 +238,6 @@ def _write_nyu_labels(folder: Path, xyz_mm: NDArray[np.float64]) -> None:
         seen.append((xyz_mm - place) @ rotation.T)
     xyz = np.stack(seen)
     centers = xyz_mm[:, list(NYU14_OF_36)].mean(1) * (1.0, -1.0, 1.0)
-    lines = "".join(f"{x:.3f} {y:.3f} {z:.3f}\n" for x, y, z in centers)
+    lines = "".join(f"{line}\n" for line in number_lines(centers))
     write_text(folder.with_name(f"center_{folder.name}.txt"), lines)
     nyu.write_labels(folder, np.asarray(nyu.CAMERA.to_uvd(xyz)), xyz)

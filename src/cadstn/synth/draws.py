@@ -62,32 +62,20 @@ class Draws:
 
     def fork(self, name: str) -> Draws:
         """Return an independent stream, named so that its numbers never depend on other draws."""
-        child = object.__new__(Draws)
-        child._key = _mix((self._key ^ zlib.crc32(name.encode())) + _GOLDEN)
-        child._place = 0
-        return child
+        return _draws(_mix((self._key ^ zlib.crc32(name.encode())) + _GOLDEN))
 
     def pick(self, rows: Tensor) -> Draws:
         """Return the streams of some samples as they stand, (R,) int64 or (B,) bool."""
-        child = object.__new__(Draws)
-        child._key = self._key[rows]
-        child._place = self._place
-        return child
+        return _draws(self._key[rows], self._place)
 
     def join(self, other: Draws) -> Draws:
         """Return these streams and then the others, all from where these stand."""
-        child = object.__new__(Draws)
-        child._key = torch.cat([self._key, other._key])
-        child._place = self._place
-        return child
+        return _draws(torch.cat([self._key, other._key]), self._place)
 
     def repeat(self, frames: int) -> Draws:
         """Return streams for B * frames rows: row b * frames + t is a stream of its own."""
-        child = object.__new__(Draws)
         step = torch.arange(frames, device=self.device)
-        child._key = _mix((self._key[:, None] ^ step) + _GOLDEN).flatten()
-        child._place = 0
-        return child
+        return _draws(_mix((self._key[:, None] ^ step) + _GOLDEN).flatten())
 
     def bits(self, *shape: int) -> Tensor:
         """Return (B, *shape) int64, every bit fair."""
@@ -119,3 +107,10 @@ class Draws:
         edges = torch.tensor(weights, dtype=torch.float64).cumsum(0)
         edges = (edges / edges[-1]).float()[:-1].to(self.device)
         return torch.bucketize(self.uniform(*shape), edges, right=True)
+
+
+def _draws(key: Tensor, place: int = 0) -> Draws:
+    """Streams of these keys (B,), so many numbers after their beginning."""
+    draws = object.__new__(Draws)
+    draws._key, draws._place = key, place
+    return draws

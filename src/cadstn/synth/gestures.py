@@ -18,7 +18,6 @@ from torch import Tensor
 
 from cadstn.errors import CadstnError, nearest_name
 from cadstn.synth.clearance import resolve
-from cadstn.synth.hand import ANGLES
 from cadstn.synth.shape import average_shape
 
 #: What a finger does: bend in degrees at MCP, PIP and DIP.
@@ -147,13 +146,6 @@ SPREAD_DEG = (12.0, 2.0, -8.0, -14.0)
 _PINCH = "imrp"
 CPU = torch.device("cpu")
 _SETTLING = 8  # how often the written poses are resolved: they are rough
-#: Fingers before the thumb's four angles in a row of `angles_of`.
-_KNOWN = 22
-
-
-def gesture_names() -> tuple[str, ...]:
-    """Names of the vocabulary, in its order."""
-    return tuple(GESTURES)
 
 
 def gesture(name: str) -> Tensor:
@@ -167,7 +159,7 @@ def gesture(name: str) -> Tensor:
     """
     if name not in GESTURES:
         raise CadstnError(f"no gesture '{name}'", hint=nearest_name(name, GESTURES))
-    return vocabulary()[0][gesture_names().index(name)]
+    return vocabulary()[0][list(GESTURES).index(name)]
 
 
 @functools.cache
@@ -192,8 +184,6 @@ def vocabulary(device: torch.device = CPU) -> tuple[Tensor, Tensor]:
         rows.append([*row, *THUMB_STATES[pose.thumb], 0.0, 0.0])
     meeting = [[float(letter in pose.pinch) for letter in _PINCH] for pose in GESTURES.values()]
     angles = torch.tensor(rows) * (math.pi / 180)
-    # Angles that hands may gain beyond these stay at zero.
-    angles = torch.nn.functional.pad(angles, (0, len(ANGLES) - _KNOWN))
     touching = torch.tensor(meeting)
     for _ in range(_SETTLING):
         angles = resolve(angles, average_shape(len(angles)), touching)

@@ -21,11 +21,10 @@ from cadstn.synth.closing import BALLS, balls, close_fingers, close_thumb, hand_
 from cadstn.synth.contact import touch
 from cadstn.synth.draws import Draws
 from cadstn.synth.gestures import FINGER_STATES, SPREAD_DEG, THUMB_STATES, gesture
-from cadstn.synth.hand import ANGLES, CONE_PARTS, forward
+from cadstn.synth.hand import ANGLES, forward
 from cadstn.synth.shape import Shape, constant
 from cadstn.synth.solids import Solids, solid_cones
-from cadstn.synth.surface import Cones
-from cadstn.synth.surroundings import join
+from cadstn.synth.surface import TABLE, Cones, join
 from cadstn.synth.things import KINDS, NOTHING_MM, Held, Thing, sample_things, shown_rods
 
 TRIES = 3
@@ -136,9 +135,10 @@ def carried(
     spread = (rows[:, None] * frames + step).flatten()
     thing = grasps.thing.pick(torch.arange(len(rows), device=rows.device).repeat_interleave(frames))
     thing = thing.moved(rotation[spread], wrist[spread])
-    ends = join(thing.rods, solid_cones(thing.blocks))
+    edges = solid_cones(thing.blocks)
+    ends = join(thing.rods, edges)
     nearest = torch.minimum(ends.a[..., 2] - ends.ra, ends.b[..., 2] - ends.rb)
-    real = torch.cat([thing.rods.ra > 0, solid_cones(thing.blocks).ra >= 0], 1)
+    real = torch.cat([thing.rods.ra > 0, edges.ra >= 0], 1)
     nearest = torch.where(real, nearest, torch.inf).amin(1).view(-1, frames).amin(1)
     there = (grasps.there & (nearest > nearest_mm)).repeat_interleave(frames)
     rods = shown_rods(thing, there[:, None])
@@ -276,15 +276,11 @@ def _check(angles: Tensor, shape: Shape, thing: Thing) -> tuple[Tensor, Tensor]:
     """Whether hands (G, 20 or A) are clear of things and of themselves, and whether they hold."""
     full = torch.nn.functional.pad(angles, (0, len(ANGLES) - angles.shape[1]))
     _, cones = forward(full, shape)
-    every = torch.arange(len(CONE_PARTS) - 4, device=angles.device)
-    points, radii = balls(cones, every)
-    gap = (thing.distance_mm(points) - radii).view(len(angles), len(every), BALLS).amin(-1)
+    points, radii = balls(cones, torch.arange(len(TABLE), device=angles.device))
+    gap = (thing.distance_mm(points) - radii).view(len(angles), len(TABLE), BALLS).amin(-1)
     clear = (gap.amin(1) > -_DEEPEST_MM) & (touch(full, shape).depth.amax(1) < _DEEPEST_DIGITS_MM)
-    digits = torch.stack(
-        [
-            gap[:, [i for i, p in enumerate(CONE_PARTS[:-4]) if p == digit]].amin(1)
-            for digit in DIGITS
-        ],
-        1,
-    )
-    return clear, (digits < _HOLDS_MM).sum(1) >= 2
+    digits = [
+        gap[:, [i for i, cone in enumerate(TABLE) if cone.part == digit]].amin(1)
+        for digit in DIGITS
+    ]
+    return clear, (torch.stack(digits, 1) < _HOLDS_MM).sum(1) >= 2

@@ -11,7 +11,6 @@ from __future__ import annotations
 import functools
 import importlib.util
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -87,16 +86,11 @@ def template(device: torch.device) -> Template:
         ) from None
 
 
-def _lines(path: Path) -> Iterator[str]:
-    with path.open(encoding="utf-8") as file:
-        yield from file
-
-
 def _read(root: Path) -> Template:
     points: list[list[float]] = []
     groups: dict[str, list[list[int]]] = {}
     group: list[list[int]] = []
-    for line in _lines(root / "3dobjs" / "base.obj"):
+    for line in (root / "3dobjs" / "base.obj").read_text(encoding="utf-8").splitlines():
         kind, *rest = line.split() or [""]
         if kind == "v":
             points.append([float(value) for value in rest])
@@ -120,7 +114,8 @@ def _read(root: Path) -> Template:
     vertices = (everything - wrist) @ axes * scale
     origin, frame, length = _rest_bones(chains)
 
-    table = json.loads("".join(_lines(root / "rigs" / "standard" / "weights.default.json")))
+    rig = root / "rigs" / "standard" / "weights.default.json"
+    table = json.loads(rig.read_text(encoding="utf-8"))
     weights = np.zeros((len(vertices), len(_BONES)))
     for column, name in enumerate(_BONES):
         for vertex, weight in table["weights"][name]:

@@ -96,8 +96,7 @@ def _varied(draws: Draws, count: int, angles: Tensor) -> Tensor:
     fingers = torch.stack([flex, splay, pip, dip], -1).flatten(-2)
     thumb = noise[..., 16:20] * constant((6.0, 6.0, 6.0, 8.0), noise)
     wrist = (noise[..., 22:24] * constant((28.0, 10.0), noise) - constant((8.0, 0.0), noise)) * _DEG
-    change = torch.cat([torch.cat([fingers, thumb], -1) * amount, wrist], -1)
-    return angles + torch.nn.functional.pad(change, (0, len(ANGLES) - 22))
+    return angles + torch.cat([torch.cat([fingers, thumb], -1) * amount, wrist], -1)
 
 
 def detour(angles: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor
 from cadstn.geometry.skeleton import HAND21
 from cadstn.io.whole import write_bytes
 from cadstn.synth.draws import Draws
-from cadstn.synth.gestures import gesture, gesture_names
+from cadstn.synth.gestures import GESTURES, gesture
 from cadstn.synth.grasp import sample_grasps
 from cadstn.synth.hand import ANGLES, forward
 from cadstn.synth.motion import orientation
@@ -22,9 +22,8 @@ from cadstn.synth.sensor import degrade
 from cadstn.synth.sensors import SENSORS, sensor
 from cadstn.synth.shape import Shape, average_shape, sample_shape
 from cadstn.synth.solids import Solids
-from cadstn.synth.stream import sample_clips
-from cadstn.synth.surface import Cones
-from cadstn.synth.surroundings import join
+from cadstn.synth.stream import Clips, sample_clips
+from cadstn.synth.surface import Cones, join
 from cadstn.synth.things import KINDS, Thing, shown_rods
 from cadstn.tracking.views import contact_sheet, draw_joints, shade
 
@@ -67,7 +66,7 @@ def draw_previews(out: Path, *, seed: int = 0) -> list[Path]:
 def gesture_sheet(seed: int) -> Image:
     """Draw every gesture of the vocabulary on an average hand, its palm to the camera."""
     del seed  # the vocabulary is the same for every seed
-    names = gesture_names()
+    names = list(GESTURES)
     angles = torch.stack([gesture(name) for name in names])
     pictures = _shaded(angles, average_shape(len(names)), yaw_deg=25.0)
     return contact_sheet([_titled(p, n) for p, n in zip(pictures, names, strict=True)], 11, 140)
@@ -118,32 +117,25 @@ def sensor_sheet(seed: int) -> Image:
                 sensor(name),
                 angle_per_pixel=view.step_x,
             )
-            picture = _gray(measured[0], float(center[0, 2]))
+            picture = shade(measured[0].nan_to_num(posinf=0.0).numpy(), float(center[0, 2]))
             pictures.append(_titled(picture, f"{name} {distance:.0f} mm"))
     return contact_sheet(pictures, len(names), _TILE)
 
 
 def stream_sheet(seed: int) -> Image:
     """Draw the first crops of a training stream with their labels: what a network is shown."""
-    clips = sample_clips((seed,), torch.arange(40), 1)
-    return contact_sheet(
-        _labelled(clips.crops[:, 0], clips.joints[:, 0], clips.centers_mm[:, 0]), 10, 180
-    )
+    return contact_sheet(_labelled(sample_clips((seed,), torch.arange(40), 1)), 10, 180)
 
 
 def held_sheet(seed: int) -> Image:
     """Draw the first crops of a training stream in which every hand grasps something."""
-    clips = sample_clips((seed,), torch.arange(40), 1, held=1.0)
-    return contact_sheet(
-        _labelled(clips.crops[:, 0], clips.joints[:, 0], clips.centers_mm[:, 0]), 10, 180
-    )
+    return contact_sheet(_labelled(sample_clips((seed,), torch.arange(40), 1, held=1.0)), 10, 180)
 
 
 def motion_sheet(seed: int) -> Image:
     """Draw every second frame of three clips, a row each, 30 frames a second."""
     clips = sample_clips((seed, 1), torch.arange(3), 24)
-    some = (field[:, ::2].flatten(0, 1) for field in (clips.crops, clips.joints, clips.centers_mm))
-    return contact_sheet(_labelled(*some), 12, 150)
+    return contact_sheet(_labelled(clips, every=2), 12, 150)
 
 
 def _posed(
@@ -194,13 +186,9 @@ def _plaster(depth_mm: Tensor, step: float) -> Image:
     return np.asarray(cv2.cvtColor(bright.byte().numpy(), cv2.COLOR_GRAY2BGR), np.uint8)
 
 
-def _gray(depth_mm: Tensor, center_mm: float) -> Image:
-    """Depth as the tracker's pictures show it."""
-    return shade(depth_mm.nan_to_num(posinf=0.0).numpy(), center_mm)
-
-
-def _labelled(crops: Tensor, joints: Tensor, centers_mm: Tensor) -> list[Image]:
-    """Crops (N, M, M) enlarged, with their joints (N, K, 3) over them, cubes at (N, 3)."""
+def _labelled(clips: Clips, every: int = 1) -> list[Image]:
+    """Crops of every so many frames enlarged, with their joints over them."""
+    crops, joints, centers_mm = (field[:, ::every].flatten(0, 1) for field in clips[:3])
     size = crops.shape[-1]
     view = crop_view(centers_mm, _CUBE_MM, size)
     points = joints * _CUBE_MM / 2 + centers_mm[:, None]

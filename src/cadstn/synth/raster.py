@@ -19,14 +19,13 @@ from torch import Tensor
 from cadstn.geometry.camera import Camera
 from cadstn.synth.cone import coefficients, enter
 from cadstn.synth.solids import Solids, cast_solids
-from cadstn.synth.surface import Cones
+from cadstn.synth.surface import Cones, hide
 
 _FLOORED = 0.75
 _TILE, _BLOCK = 8, 4  # pixels along a tile, tiles along a block
 # Frames are cast a few at a time: memory stays bounded, and a processor's cache is of use.
 _PIXELS_AT_ONCE = {"cpu": 1 << 20, "cuda": 1 << 25}
 _RAYS_AT_ONCE = 1 << 16  # uncompiled: the intermediates of one piece stay in the cache
-_BIG = 1e9
 
 
 class View(NamedTuple):
@@ -101,7 +100,8 @@ def cast(
     budget = _PIXELS_AT_ONCE.get(cones.ra.device.type, _PIXELS_AT_ONCE["cpu"])
     at_once = max(1, budget // (view.height * view.width))
     if far_mm is not None:
-        cones = _without_far(cones, far_mm)
+        nearest = torch.minimum(cones.a[..., 2] - cones.ra, cones.b[..., 2] - cones.rb)
+        cones = hide(cones, ~(nearest > far_mm[:, None]))
     if planes is None:
         planes = cones.ra.new_zeros(len(cones.ra), 0, 4)
     grids = torch.stack(view[:4], 1)
@@ -123,16 +123,6 @@ def cast(
             near = run(cast_solids, compiled)
             image[some_rows] = near(image[some_rows], grids[some_rows], solids.rows(some_rows))
     return image
-
-
-def _without_far(cones: Cones, far_mm: Tensor) -> Cones:
-    """Put cones beyond a depth where they cost nothing: behind the camera."""
-    nearest = torch.minimum(cones.a[..., 2] - cones.ra, cones.b[..., 2] - cones.rb)
-    beyond = (nearest > far_mm[:, None])[..., None]
-    behind = cones.a.new_tensor([0.0, 0.0, -_BIG])
-    return cones._replace(
-        a=torch.where(beyond, behind, cones.a), b=torch.where(beyond, behind, cones.b)
-    )
 
 
 def _cast(

@@ -16,13 +16,11 @@ from cadstn.synth.mesh import pose_mesh
 from cadstn.synth.motion import DEFAULT_FRUSTUM, Frustum, Motion, Views, sample_motion
 from cadstn.synth.shape import Shape, constant, sample_shape
 from cadstn.synth.solids import Solids, solid_cones
-from cadstn.synth.surface import CONE_PARTS, Cones
+from cadstn.synth.surface import CONE_PARTS, Cones, hide, join
 from cadstn.synth.surroundings import (
     EVERYDAY,
     HELD_CONES,
     Surroundings,
-    hide,
-    join,
     sample_held,
     sample_person,
     sample_planes,

@@ -28,7 +28,7 @@ _KEYS = 5  # aim, wobble, grain, texture, holes
 _NOWHERE_MM = 1e6
 _LEAST_JUMP_MM = 10.0  # neighbours farther apart than this, and than steep skin, are two surfaces
 _STEEP = 3.0
-_BEHIND_MM = 400.0  # no farther behind do mixtures of two surfaces lie
+BEHIND_MM = 400.0  # no farther behind do mixtures of two surfaces lie
 _SPECKLE_MM = 2000.0
 _DOT_MM = 40.0  # so much too near or too far do wrong dots read, at most
 # Odd words as signed ones; the first two part the lattice's axes, the others are the mixer's.
@@ -111,7 +111,7 @@ def _measure(
     chance, mix = _unit(aim, 8), _unit(aim >> 8, 8)
     flying = before & (chance < s.flying)
     # The nearer one is brighter, so that most mixtures lie near it.
-    between = mix.square() * (view.z - view.nearest).clamp(max=_BEHIND_MM)
+    between = mix.square() * (view.z - view.nearest).clamp(max=BEHIND_MM)
     value = torch.where(flying, view.nearest + between, value)
     far, near = _normal_edge(s.lost_far), _normal_edge(s.lost_near)
     lost = ((before & (patchy < far)) | (behind & (patchy < near))) & ~flying

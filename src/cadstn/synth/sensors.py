@@ -162,15 +162,12 @@ _RANDOM: dict[str, tuple[float, float, float]] = {
 }  # fmt: skip
 
 
-def sensor(
-    name: str, batch: int = 1, *, device: torch.device | str = "cpu", **changes: float
-) -> Sensor:
+def sensor(name: str, batch: int = 1, **changes: float) -> Sensor:
     """Return a named sensor, the same for every image.
 
     Args:
         name: one of `SENSORS`.
         batch: B.
-        device: of the fields.
         **changes: properties to set otherwise.
 
     Raises:
@@ -181,7 +178,7 @@ def sensor(
     if unknown := sorted(changes.keys() - _IDEAL.keys()):
         raise CadstnError(f"a sensor has no {', '.join(unknown)}", where=name)
     values = _IDEAL | SENSORS[name] | changes
-    return Sensor(**{key: torch.full((batch,), values[key], device=device) for key in _IDEAL})
+    return Sensor(**{key: torch.full((batch,), values[key]) for key in _IDEAL})
 
 
 #: Named sensors that measure by the phase of light, and may count depth modulo a distance.

@@ -95,12 +95,6 @@ def hand_length_mm(shape: Shape) -> Tensor:
     return shape.size * (MCP_MM[1][1] * shape.palm[:, 1] + finger + tip)
 
 
-def hand_breadth_mm(shape: Shape) -> Tensor:
-    """Return the breadth (B,) across the metacarpal heads."""
-    joints = (MCP_MM[0][0] - MCP_MM[3][0]) * shape.palm[:, 0]
-    return shape.size * (joints + sum(EDGE_MM) * shape.palm[:, 2])
-
-
 def sample_shape(draws: Draws) -> Shape:
     """Draw men's, women's and children's hands, left and right, one for every stream.
 

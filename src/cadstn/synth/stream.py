@@ -14,12 +14,9 @@ from cadstn.synth.motion import DEFAULT_FRUSTUM
 from cadstn.synth.raster import crop_view, run
 from cadstn.synth.render import cast_scene
 from cadstn.synth.scene import ARM, OTHER, OWN, PERSON, Scene, sample_centers, sample_scene
-from cadstn.synth.sensor import degrade
+from cadstn.synth.sensor import BEHIND_MM, degrade
 from cadstn.synth.sensors import Sensor, sample_sensor
-from cadstn.synth.surroundings import hide
-
-# What lies this far behind the cube can still show in flying pixels; what lies farther cannot.
-_BEHIND_MM = 400.0
+from cadstn.synth.surface import hide
 
 
 class Clips(NamedTuple):
@@ -92,7 +89,8 @@ def sample_clips(
         scene, centers, presence = _without_hands(draws.fork("hands"), scene, centers, hands)
     view = crop_view(centers, cube_mm, size)
     half = cube_mm / 2
-    far = centers[:, 2] + half + _BEHIND_MM
+    # What lies farther behind the cube cannot show, not even in flying pixels.
+    far = centers[:, 2] + half + BEHIND_MM
     depth = cast_scene(scene, view, far_mm=far, compiled=compiled)
     if not clean:
         own = sample_sensor(draws.fork("sensor"), sensors)

@@ -27,6 +27,21 @@ class Cones(NamedTuple):
     rb: Tensor
 
 
+def join(*cones: Cones) -> Cones:
+    """Return all cones (B, P) of several sets."""
+    return Cones(*(torch.cat(fields, 1) for fields in zip(*cones, strict=True)))
+
+
+def hide(cones: Cones, there: Tensor) -> Cones:
+    """Put cones (B, P) behind the camera where ``there`` (B,) or (B, P) is false."""
+    there = there if there.ndim == 2 else there[:, None]
+    behind = cones.a.new_tensor([0.0, 0.0, -1e6])
+    return cones._replace(
+        a=torch.where(there[..., None], cones.a, behind),
+        b=torch.where(there[..., None], cones.b, behind),
+    )
+
+
 Vector = tuple[float, float, float]
 
 
@@ -194,8 +209,7 @@ def hand_cones(places: Tensor, wrist: Tensor, shape: Shape) -> Cones:
     a, b = ends.chunk(2, 1)
     girth = torch.cat([shape.girth, shape.palm[:, 2:]], 1)[:, table.girth]
     ra, rb = table.radii[0] * girth, table.radii[1] * girth
-    arm = _arm(wrist, shape)
-    return Cones(*(torch.cat(pair, 1) for pair in zip((a, b, ra, rb), arm, strict=True)))
+    return join(Cones(a, b, ra, rb), _arm(wrist, shape))
 
 
 def _arm(wrist: Tensor, shape: Shape) -> Cones:

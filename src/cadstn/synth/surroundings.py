@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from cadstn.synth.draws import Draws
-from cadstn.synth.surface import Cones
+from cadstn.synth.surface import Cones, hide
 
 
 class Surroundings(NamedTuple):
@@ -43,21 +43,6 @@ _TOWARDS = 0.3  # sine of the angle at which an arm may come towards the camera,
 _LEAST_MM, _LARGEST_MM = 5.0, 42.0
 _CAMERA_ABOVE_MM = EVERYDAY.wall_from_mm
 _FLESH_MM = 15.0  # behind a joint
-
-
-def join(*cones: Cones) -> Cones:
-    """Return all cones (B, P) of several sets."""
-    return Cones(*(torch.cat(fields, 1) for fields in zip(*cones, strict=True)))
-
-
-def hide(cones: Cones, there: Tensor) -> Cones:
-    """Put cones (B, P) behind the camera where ``there`` (B,) or (B, P) is false."""
-    there = there if there.ndim == 2 else there[:, None]
-    behind = cones.a.new_tensor([0.0, 0.0, -1e6])
-    return cones._replace(
-        a=torch.where(there[..., None], cones.a, behind),
-        b=torch.where(there[..., None], cones.b, behind),
-    )
 
 
 def swing_arm(arm: Cones, wrist: Tensor) -> Cones:
@@ -101,7 +86,7 @@ def sample_person(
     shoulder_mm: Tensor,
     left: Tensor,
     frames: int,
-    around: Surroundings = EVERYDAY,
+    around: Surroundings,
 ) -> tuple[Cones, Tensor]:
     """Draw whose arm it is: chest and head, some of them close behind the hand.
 
@@ -153,9 +138,7 @@ def sample_person(
     return Cones(a.flatten(0, 1), b.flatten(0, 1), spread, spread), shoulders.flatten(0, 1)
 
 
-def sample_planes(
-    draws: Draws, cones: Cones, frames: int, around: Surroundings = EVERYDAY
-) -> Tensor:
+def sample_planes(draws: Draws, cones: Cones, frames: int, around: Surroundings) -> Tensor:
     """Draw a wall and a table that hand and arm stay in front of.
 
     Args:
@@ -194,7 +177,7 @@ def sample_held(
     hand: Cones,
     rotation: Tensor,
     frames: int,
-    around: Surroundings = EVERYDAY,
+    around: Surroundings,
 ) -> Cones:
     """Draw what a hand holds: a ball, a bar, a bottle or a box between thumb and fingers.
 

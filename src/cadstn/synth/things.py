@@ -20,8 +20,7 @@ from torch import Tensor
 
 from cadstn.synth.draws import Draws
 from cadstn.synth.solids import Solids, cone_distance_mm, solid_distance_mm
-from cadstn.synth.surface import Cones
-from cadstn.synth.surroundings import hide
+from cadstn.synth.surface import Cones, hide
 
 RODS, BLOCKS = 8, 2
 """Cones and solids of a thing, at most."""

@@ -28,8 +28,7 @@ from cadstn.synth.scene import ARM, OTHER, OWN, PERSON, Scene, build_scene
 from cadstn.synth.sensor import degrade
 from cadstn.synth.sensors import sample_sensor
 from cadstn.synth.shape import Shape, sample_shape
-from cadstn.synth.surface import Cones
-from cadstn.synth.surroundings import hide, join
+from cadstn.synth.surface import Cones, hide, join
 
 HEIGHT, WIDTH = 120, 160
 HANDS = 2

@@ -30,7 +30,7 @@ def without_hand(moving: Sequence, *, arm: bool) -> Sequence:
     import torch
 
     from cadstn.synth.scene import OTHER, OWN
-    from cadstn.synth.surroundings import hide
+    from cadstn.synth.surface import hide
 
     scene, other = moving._scene, copy.copy(moving)
     there = torch.ones_like(scene.cones.ra, dtype=torch.bool)

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from cadstn.errors import CadstnError, library
 from cadstn.geometry.skeleton import Skeleton
 from cadstn.io.files import error_context
-from cadstn.io.whole import new_path, remove, write_json
+from cadstn.io.temporary import remove
+from cadstn.io.whole import new_path, write_json
 from cadstn.tracking.live import Tracked
 from cadstn.tracking.outputs.lerobot_stats import ImageStats, stats_of
 
