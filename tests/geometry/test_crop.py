@@ -136,6 +136,28 @@ def test_outside_the_frame_is_background() -> None:
     assert (far.image == 1).all()
 
 
+@pytest.mark.parametrize(("across", "down"), [(4 / 3, 1.0), (1.0, 2.0), (0.7, 1.0)])
+def test_a_stretched_frame_has_the_crop_of_its_square_pixels(across: float, down: float) -> None:
+    u, v = np.meshgrid(np.arange(320), np.arange(240))
+    depth = np.where((u - 170) ** 2 + (v - 110) ** 2 < 30**2, 480, 900).astype(np.float32)
+    columns = ((np.arange(round(320 * across)) + 0.5) / across).astype(int)
+    rows = ((np.arange(round(240 * down)) + 0.5) / down).astype(int)
+    stretched, camera = depth[rows][:, columns], CAMERA.resized(len(columns), len(rows))
+    center = CAMERA.to_xyz_mm([165.0, 115.0, 500.0])
+    expected = crop_cube(depth, CAMERA, center, 200)
+    crop = crop_cube(stretched, camera, center, 200)
+    assert min(crop.columns.min(), crop.rows.min()) >= 0  # no border
+    # A pixel along the disc's rim, where two crops floor differently.
+    assert np.mean(crop.image != expected.image) < 0.04
+
+
+def test_calibrated_square_pixels_keep_the_papers_border() -> None:
+    camera = Camera(241.42, 241.42 * 1.015, 160, 120, 320, 240)
+    crop = crop_cube(np.full((240, 320), 500, np.float32), camera, (0, 0, 500), 200)
+    assert crop.rows.min() >= 0
+    assert np.count_nonzero(crop.columns < 0) == 3
+
+
 @pytest.mark.parametrize(
     ("center", "cube"), [((0, 0, 0), 200), ((0, 0, -5), 200), ((0, 0, np.nan), 200), ((0, 0, 9), 0)]
 )

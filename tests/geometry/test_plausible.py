@@ -246,7 +246,7 @@ def test_numbers_in_another_order(name: str, order: str) -> None:
         (Camera(4750, 4750, 319.5, 239.5, 640, 480), "field of view of 8 degrees"),
         (Camera(475, 475, 20, 239.5, 640, 480), "cx 20 is far from the middle of 640"),
         (Camera(475, 475, 319.5, 470, 640, 480), "cy 470 is far from the middle of 480"),
-        (Camera(475, 600, 319.5, 239.5, 640, 480), "pixels of depth cameras are square"),
+        (Camera(475, 600, 319.5, 239.5, 640, 480), "right for an image that was stretched"),
         (Camera(475, 475, 0, 0, 640, 480), "cx 0 is far"),
     ],
 )

@@ -143,6 +143,19 @@ def test_two_hands_of_one_side_have_their_places_back(
         assert abs(apart) < 100
 
 
+@pytest.mark.parametrize(("across", "down"), [(4 / 3, 1.0), (1.0, 2.0)])
+def test_pixels_that_are_not_square(
+    one: Whole, network: Network, demo: Frames, across: float, down: float
+) -> None:
+    columns = ((np.arange(round(320 * across)) + 0.5) / across).astype(int)
+    rows = ((np.arange(round(240 * down)) + 0.5) / down).astype(int)
+    frames = [
+        (depth[rows][:, columns], camera.sized(320, 240).resized(len(columns), len(rows)))
+        for depth, camera in demo[:12]
+    ]
+    assert all(hand.found for hand in follow(one, network, frames))
+
+
 def test_jumps_and_empty_frames(two: Whole, network: Network, demo: Frames) -> None:
     empty = np.zeros_like(demo[0][0]), demo[0][1]
     wall = np.full_like(demo[0][0], 900), demo[0][1]

@@ -85,6 +85,15 @@ def test_what_is_no_depth_counts_as_not_measured() -> None:
     assert small[0, 4] == 500
 
 
+@pytest.mark.parametrize(("across", "down", "stride"), [(2, 1, 5), (1, 2, 5), (2, 2, 7)])
+def test_stretched_frames_are_reduced_to_square_pixels(across: int, down: int, stride: int) -> None:
+    depth = np.random.default_rng(0).uniform(300, 900, (420, 500)).astype(np.float32)
+    small, by = reduced(depth, across, down)
+    assert by == stride
+    whole = depth.repeat(down, 0).repeat(across, 1)[::by, ::by]
+    np.testing.assert_array_equal(small[: whole.shape[0], : whole.shape[1]], whole)
+
+
 # Of 60 such scenes the detectors of two releases find 93 to 97, 95 and 77 %.
 @pytest.mark.parametrize(
     ("near", "far", "least"), [(180.0, 300.0, 0.8), (500.0, 900.0, 0.8), (1500.0, 2300.0, 0.6)]

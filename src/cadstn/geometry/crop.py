@@ -4,6 +4,7 @@ Source: Oberweger et al., "Hands Deep in Deep Learning" (CVWW 2015), the paper's
 front and back limit the depth, its sides the image: ``u +- (cube / 2) fx / z``, both ends floored,
 resized to M x M by nearest neighbour. Depth becomes ``(d - z) / (cube / 2)``; what is nearer than
 the cube lies on its front face (-1); what is farther, or was not measured, is background (+1).
+DeepPrior's cameras have square pixels; of others both sides are stretched to the cube's.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from cadstn.errors import CadstnError
 from cadstn.geometry.arrays import as_depth_mm
 from cadstn.geometry.camera import Camera, DepthMm, FloatArray
+from cadstn.geometry.square import is_square
 
 CENTER_PX = 1.25
 """Pixels from a crop's middle to where its cube's centre is seen, right and down: half a pixel
@@ -107,10 +109,12 @@ def crop_cube(
     left, right = math.floor(u - half * camera.fx / z), math.floor(u + half * camera.fx / z)
     top, bottom = math.floor(v - half * camera.fy / z), math.floor(v + half * camera.fy / z)
     wide, high = max(right - left, 1), max(bottom - top, 1)
-    # The longer side fills the crop; where focal lengths differ the other leaves a border.
+    # The longer side fills the crop, and the other leaves a border of some pixels: DeepPrior's
+    # rule. It holds for square pixels alone; of others both sides fill it, as the cube's do.
     longest = max(wide, high)
-    columns = _sources(left, wide, size * wide // longest, size)
-    rows = _sources(top, high, size * high // longest, size)
+    square = is_square(camera)
+    columns = _sources(left, wide, size * wide // longest if square else size, size)
+    rows = _sources(top, high, size * high // longest if square else size, size)
 
     height, width = depth_mm.shape
     # Row by row and in place: half the time of one gather and an expression.

@@ -41,8 +41,8 @@ def implausible_camera(camera: Camera) -> list[str]:
             )
     if abs(camera.fx / camera.fy - 1) > 0.05:
         found.append(
-            f"camera fx {camera.fx:g} and fy {camera.fy:g} differ: pixels of depth cameras are "
-            "square, unless the image was stretched"
+            f"camera fx {camera.fx:g} and fy {camera.fy:g} differ: right for an image that was "
+            "stretched, which is allowed for; else check them: pixels of depth cameras are square"
         )
     return found
 

@@ -43,7 +43,7 @@ from cadstn.graph.track import (
     row_length,
     unpacked,
 )
-from cadstn.graph.views import Scene, View, length
+from cadstn.graph.views import Scene, View, is_square, length, squaring
 from cadstn.tracking import detector as finder
 from cadstn.tracking import observation as source
 from cadstn.tracking.hand import _SAME_PLACE_MM, DETECT_EVERY
@@ -214,28 +214,38 @@ def _found(g: Graph, parts: Parts, scene: Scene) -> tuple[Value, Value, Value, V
 
     A direction is cosine and sine of its angle.
     """
-    wide, high = scene.size.split(1, 1)
-    area = (wide * high).cast(DOUBLE)
-    stride = g.op("Round", g.op("Sqrt", area / float(finder.REDUCED_PX))).largest(1.0)
-    both = g.op("Tile", stride.cast(LONG), g.constant([2], LONG))
-    axes = g.constant([0, 1], LONG)
-    small = g.op("Slice", scene.depth, g.constant([0, 0], LONG), g.cat(high, wide), axes, both)
-    small = scene.to_mm(small)
+    factors = squaring(g, scene.focal)
+    size = g.op("Round", scene.size.cast(DOUBLE) * factors).largest(1.0)
+    wide, high = size.split(1, 1)
+    stride = g.op("Round", g.op("Sqrt", wide * high / float(finder.REDUCED_PX))).largest(1.0)
+    (across, down), (most_wide, most_high) = factors.split(1, 1), scene.size.split(1, 1)
+    columns = _sources(g, wide, most_wide, across, stride)
+    rows = _sources(g, high, most_high, down, stride)
+    small = scene.to_mm(scene.depth.take(rows).take(columns, axis=1))
     small = g.where((small > finder._LEAST_MM) & (small < finder._MOST_MM), small, 0.0)
     shape = g.op("Shape", small, dtype=LONG)
     more = g.op("Mod", -shape, finder._MULTIPLE)
     small = g.op("Pad", small, g.cat(g.constant([0, 0], LONG), more))
-    focal = (scene.focal.sum() / 2.0 / stride).cast(FLOAT)
+    focals, square = scene.focal * factors, is_square(scene.focal)
+    middle = g.where(square, scene.middle, (scene.middle + 0.5) * factors - 0.5)
+    focal = (focals.sum() / 2.0 / stride).cast(FLOAT)
     depth = g.op("Unsqueeze", small, g.constant([0], LONG))
     hands = g.inline(parts.detector, {"depth": depth, "focal": focal}, ["hands"])["hands"]
     numbers = hands.cast(DOUBLE).reshape(_MOST_FOUND, 8)
     score, place, z, _, right, down, _ = numbers.split(1, 2, 1, 1, 1, 1, 1, axis=1)
-    xy = (place * stride - scene.middle) * z / scene.focal
+    xy = (place * stride - middle) * z / focals
     reach = length(g, g.cat(right, down, axis=1), 1, keep=True)
     far = reach > 0.0
     direction = g.cat(g.where(far, -down / reach, 1.0), g.where(far, right / reach, 0.0), axis=1)
     valid = (score >= source._CANDIDATE) & (z >= finder.NEAR_MM) & (z <= finder.FAR_MM)
     return score.reshape(-1), g.cat(xy, z, axis=1), direction, valid.reshape(-1)
+
+
+def _sources(g: Graph, count: Value, most: Value, factor: Value, stride: Value) -> Value:
+    """`_sources` of the detector, of one axis."""
+    start, end, step = (v.cast(LONG).reshape() for v in (stride * 0.0, count, stride))
+    place = (g.op("Range", start, end, step).cast(DOUBLE) + 0.5) / factor
+    return place.cast(LONG).least(most - 1)
 
 
 def _apart(g: Graph, parts: Parts, c: Carried) -> Value:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from onnx import TensorProto
 
+from cadstn.geometry import square
 from cadstn.geometry.crop import CENTER_PX
 from cadstn.geometry.skeleton import KNUCKLES, WRIST
 from cadstn.graph.builder import DOUBLE, FLOAT, LONG, Graph, Value
@@ -60,6 +61,17 @@ class View(NamedTuple):
         return self.cosine.graph.cat(*rows).reshape(2, 2)
 
 
+def is_square(focal: Value) -> Value:
+    """`cadstn.geometry.square.is_square` of fx and fy (2,): (1,)."""
+    return focal.reduced("Max") <= focal.reduced("Min") * square.SQUARE
+
+
+def squaring(g: Graph, focal: Value) -> Value:
+    """`cadstn.geometry.square.squaring` of fx and fy (2,): (2,)."""
+    least, most = focal.reduced("Min"), focal.reduced("Max")
+    return g.where(is_square(focal), 1.0, most.least(least * square._MOST) / focal)
+
+
 def crop_image(g: Graph, scene: Scene, center: Value, cube_mm: float, size: int) -> Value:
     """`crop_cube`: (M, M) float32 around a centre (3,)."""
     xy, z = center.split(2, 1)
@@ -68,7 +80,8 @@ def crop_image(g: Graph, scene: Scene, center: Value, cube_mm: float, size: int)
     reach = scene.focal * half / z
     low, high = (g.op("Floor", side).cast(LONG) for side in (uv - reach, uv + reach))
     count = (high - low).largest(1)
-    pixels = count * size / count.reduced("Max")
+    filled = count * size / count.reduced("Max")
+    pixels = g.where(is_square(scene.focal), filled, size)
     first, count, pixels, most = (v.reshape(2, 1) for v in (low, count, pixels, scene.size))
     place = g.constant(np.arange(size), LONG) - (size - pixels) / 2
     inside = (place >= 0) & (place < pixels)

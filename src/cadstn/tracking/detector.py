@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from cadstn.geometry.arrays import as_depth_mm
 from cadstn.geometry.camera import Camera, DepthMm
+from cadstn.geometry.square import squaring
 from cadstn.io.onnx_check import run_network
 
 DETECTOR_KEY = "detector"
@@ -53,7 +54,10 @@ class Detector:
         Returns:
             At most eight places, from `NEAR_MM` to `FAR_MM` away.
         """
-        small, stride = reduced(depth_mm)
+        across, down = squaring(camera)
+        small, stride = reduced(depth_mm, across, down)
+        if not across == down == 1:
+            camera = _stretched(camera, across, down)
         focal = np.array([(camera.fx + camera.fy) / 2 / stride], np.float32)
         (found,) = run_network(self.session, ["hands"], {"depth": small[None], "focal": focal})
         out = []
@@ -78,13 +82,41 @@ def find_hand(depth_mm: DepthMm, camera: Camera) -> Detection | None:
     return next(iter(detector.detect(depth_mm, camera.pinhole)), None)
 
 
-def reduced(depth_mm: DepthMm) -> tuple[NDArray[np.float32], int]:
-    """Every n-th pixel of every n-th row, padded at the right and below with 0: and n."""
-    height, width = depth_mm.shape
+def reduced(
+    depth_mm: DepthMm, across: float = 1.0, down: float = 1.0
+) -> tuple[NDArray[np.float32], int]:
+    """Every n-th pixel of every n-th row, padded at the right and below with 0: and n.
+
+    Args:
+        depth_mm: (H, W) mm.
+        across: the frame is made so many times as wide first, see `squaring`.
+        down: and so many times as high.
+    """
+    height, width = (
+        max(1, round(count * factor))
+        for count, factor in zip(depth_mm.shape, (down, across), strict=True)
+    )
     stride = max(1, round(math.sqrt(height * width / REDUCED_PX)))
-    small = depth_mm[::stride, ::stride]
+    if across == down == 1:
+        small = depth_mm[::stride, ::stride]
+    else:
+        small = depth_mm[_sources(height, depth_mm.shape[0], stride, down)]
+        small = small[:, _sources(width, depth_mm.shape[1], stride, across)]
     high, wide = small.shape
     out = np.zeros((high + -high % _MULTIPLE, wide + -wide % _MULTIPLE), np.float32)
     # So written, NaN counts as not measured as well.
     np.copyto(out[:high, :wide], small, where=(small > _LEAST_MM) & (small < _MOST_MM))
     return out, stride
+
+
+def _sources(count: int, most: int, stride: int, factor: float) -> NDArray[np.intp]:
+    """Which of ``most`` pixels every n-th of ``count`` shows, by nearest neighbour."""
+    place = (np.arange(0, count, stride) + 0.5) / factor
+    return np.minimum(place.astype(np.intp), most - 1)
+
+
+def _stretched(camera: Camera, across: float, down: float) -> Camera:
+    """The camera of a frame made so many times as wide and as high."""
+    # A pixel's middle is a whole number: the image begins half a pixel before 0.
+    cx, cy = (camera.cx + 0.5) * across - 0.5, (camera.cy + 0.5) * down - 0.5
+    return replace(camera, fx=camera.fx * across, fy=camera.fy * down, cx=cx, cy=cy)

@@ -265,7 +265,7 @@ def _points(
     """Some measured points (N, 3) mm around a hand's joints: every n-th pixel of every n-th row."""
     uvd = camera.to_uvd(joints_mm)
     (middle_mm,) = quantiles(joints_mm[:, 2], [0.5])
-    aside = _ASIDE_MM * camera.fx / middle_mm
+    aside = _ASIDE_MM * np.array([camera.fx, camera.fy]) / middle_mm
     height, width = depth_mm.shape
     u0, v0 = np.maximum(uvd[:, :2].min(0) - aside, 0).astype(int)
     u1, v1 = np.minimum(uvd[:, :2].max(0) + aside + 1, (width, height)).astype(int)
