@@ -251,6 +251,17 @@ def test_another_camera_begins_anew(one: Whole, demo: Frames) -> None:
         np.testing.assert_array_equal(after[name], value)
 
 
+def test_intrinsics_that_drift_are_of_one_camera(
+    one: Whole, network: Network, demo: Frames
+) -> None:
+    frames = [
+        (depth, replace(camera, fx=camera.fx + 0.3 * k, fy=camera.fy + 0.3 * k, cx=camera.cx - k))
+        for k, (depth, camera) in enumerate(demo[:6])
+    ]
+    hands = follow(one, network, frames)
+    assert [hand.how for hand in hands] == ["found", *["followed"] * 5]
+
+
 def test_steps_of_a_sensor(tmp_path: Path, one: Whole, demo: Frames) -> None:
     write_whole(tmp_path / "steps.onnx", uint16=True)
     whole = opened(tmp_path / "steps.onnx", 1)

@@ -1,5 +1,6 @@
 """Streams as values: many side by side, windows, gaps, repeats, cameras that change."""
 
+import warnings
 from dataclasses import replace
 from importlib import resources
 from typing import Any
@@ -80,6 +81,36 @@ def test_another_camera_begins_anew(network: Network, frames: list[Frame]) -> No
     assert hand.how == "found"
     small = Tracker(network).update(frames[2].depth, camera)
     assert np.linalg.norm(hand.joints_mm - small.joints_mm, axis=1).mean() < 15
+
+
+@pytest.mark.parametrize("hands", [1, 2])
+def test_intrinsics_that_drift_are_of_one_camera(
+    network: Network, frames: list[Frame], hands: int
+) -> None:
+    tracker = Tracker(network, hands=hands)
+    for k, frame in enumerate(frames[:5]):
+        camera = replace(frame.camera, fx=frame.camera.fx + 0.01 * k, cy=frame.camera.cy + k)
+        hand = tracker.update(frame.depth, camera, k / 30)
+        assert hand.how == ("followed" if k else "found")
+        assert hand.camera == camera.sized(320, 240)  # measured with its own
+    far = replace(frames[5].camera, fx=frames[5].camera.fx * 1.02)
+    assert tracker.update(frames[5].depth, far, 5 / 30).how == "found"
+
+
+def test_a_camera_that_is_another_in_each_frame_is_reported_once(
+    network: Network, frames: list[Frame]
+) -> None:
+    tracker = Tracker(network)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for k in range(8):
+            camera = frames[k].camera
+            camera = replace(camera, fx=camera.fx + 5 * (k % 2), fy=camera.fy + 5 * (k % 2))
+            tracker.update(frames[k].depth, camera, k / 30)
+    assert [str(one.message) for one in caught] == [
+        "the camera is another one in each frame, by more than 1 % of its focal length, and each "
+        "begins a new stream: give each camera a Tracker of its own"
+    ]
 
 
 def test_a_cut_to_another_place_is_found(network: Network, frames: list[Frame]) -> None:

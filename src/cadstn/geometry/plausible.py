@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from cadstn.geometry.arrays import quantiles
 from cadstn.geometry.pinhole import Camera, DepthMm
 from cadstn.geometry.plausible_camera import implausible_camera
+from cadstn.geometry.same_camera import is_same_camera
 
 #: Hands are searched from here to there, millimetres from the camera.
 REACH_MM = (150.0, 2500.0)
@@ -108,28 +109,22 @@ class StreamCheck:
     """Checks a stream now and then until there is a verdict, and gives it once.
 
     Frames 1, 2, 4, 8 and so on are examined, up to `LAST`; a frame in between costs nothing. The
-    camera is checked with the first frame, the hand's size after `HANDS` hands.
+    camera is checked with the first frame and where another comes, until `CAMERAS` have come in a
+    row; the hand's size after `HANDS` hands.
     """
 
-    LAST, HANDS = 1024, 10
+    LAST, HANDS, CAMERAS = 1024, 10, 4
 
     def __init__(self) -> None:
         self._frames, self._next = 0, 1
         self._hands: list[NDArray[np.floating]] | None = []
         self._camera: Camera | None = None
+        # Frames in a row, each of another camera than the one before; None once that was said.
+        self._cameras: int | None = 0
 
     def depth(self, depth_mm: DepthMm, camera: Camera) -> list[str]:
         """Examine the next frame; return the warnings, most often none."""
-        lines = []
-        if camera is not self._camera and camera != self._camera:
-            self._camera = camera
-            height, width = depth_mm.shape
-            lines += implausible_camera(camera.sized(width, height))
-            if min(width, height) < LEAST_PX:
-                lines.append(
-                    f"the frame is {width}x{height} pixels: hands are found in frames of "
-                    f"{LEAST_PX} and more along each edge"
-                )
+        lines = self._another(depth_mm, camera)
         self._frames += 1
         if self._frames == self._next:
             self._next = self._next * 2 if self._next < self.LAST else 0
@@ -137,6 +132,30 @@ class StreamCheck:
             if line is not None:
                 lines.append(line)
                 self._next = 0
+        return lines
+
+    def _another(self, depth_mm: DepthMm, camera: Camera) -> list[str]:
+        """Examine a camera that is not the one of the frame before."""
+        before, self._camera = self._camera, camera
+        if self._cameras is None:
+            return []
+        if before is not None and is_same_camera(before, camera):
+            self._cameras = 0
+            return []
+        self._cameras += 1
+        if self._cameras == self.CAMERAS:
+            self._cameras = None
+            return [
+                "the camera is another one in each frame, by more than 1 % of its focal length, "
+                "and each begins a new stream: give each camera a Tracker of its own"
+            ]
+        height, width = depth_mm.shape
+        lines = implausible_camera(camera.sized(width, height))
+        if min(width, height) < LEAST_PX:
+            lines.append(
+                f"the frame is {width}x{height} pixels: hands are found in frames of "
+                f"{LEAST_PX} and more along each edge"
+            )
         return lines
 
     def hand(self, joints_mm: NDArray[np.floating]) -> list[str]:

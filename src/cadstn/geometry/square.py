@@ -6,7 +6,7 @@ and joints go astray by several millimetres, without any doubt that would show.
 
 from __future__ import annotations
 
-from cadstn.geometry.camera import Camera
+from cadstn.geometry.pinhole import Camera
 
 SQUARE = 1.02
 """Focal lengths that differ by no more than this factor are those of square pixels."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from cadstn.geometry.same_camera import SHARE
 from cadstn.graph.bones import BoneSums
 from cadstn.graph.builder import DOUBLE, FLOAT, LONG, Graph, Value
 from cadstn.graph.views import View, single
@@ -129,7 +130,7 @@ def read_state(g: Graph, state: Value, camera: Value, memory: int, bones: int) -
     """
     reals = row_length(bones) - len(_FLAGS)
     sizes = memory, reals, reals, len(_FLAGS), _PLACE * REFUSED, 1, SHARED - 1
-    same = state.take([0]).split(*sizes, axis=1)[-1].equals(camera).all()
+    same = _is_same_camera(g, state.take([0]).split(*sizes, axis=1)[-1].reshape(-1), camera)
     # Zeros for a state of another camera. A caller's NaN is no number either.
     state = g.where(same, state, 0.0)
     memories, high, low, flags, refused, age, _ = state.split(*sizes, axis=1)
@@ -145,6 +146,14 @@ def read_state(g: Graph, state: Value, camera: Value, memory: int, bones: int) -
     begun = wait.take(1, axis=1) > 0.0
     places = g.op("Compress", places, begun, axis=0)
     return Remembered(rows, memories, places, age.take([0]).reshape(1).cast(DOUBLE))
+
+
+def _is_same_camera(g: Graph, before: Value, camera: Value) -> Value:
+    """`cadstn.geometry.same_camera.is_same_camera` of two cameras (6,): (1,)."""
+    (focal, _, size), (_, _, new_size) = before.split(2, 2, 2), camera.split(2, 2, 2)
+    moved = g.op("Abs", before.split(4, 2)[0] - camera.split(4, 2)[0])
+    near = moved <= g.cat(focal, focal) * SHARE
+    return near.all() & size.equals(new_size).all()
 
 
 def write_state(g: Graph, after: Remembered, camera: Value, hands: int, bones: int) -> Value:

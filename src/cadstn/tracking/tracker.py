@@ -16,6 +16,7 @@ from cadstn.errors import CadstnWarning
 from cadstn.geometry.arrays import require_camera
 from cadstn.geometry.camera import Camera, DepthMm
 from cadstn.geometry.plausible import StreamCheck, describe_scene
+from cadstn.geometry.same_camera import is_same_camera
 from cadstn.geometry.skeleton import HAND21
 from cadstn.tracking.bones import likely_lengths_mm
 from cadstn.tracking.clock import StepCheck
@@ -46,7 +47,10 @@ def track_step(
         network: see `load_network`.
         state: what the frames before left; ``State.fresh(network)`` at first.
         depth_mm: (H, W) float32 mm, 0 where nothing was measured.
-        camera: the camera that took it. After another camera's frames the stream begins anew.
+        camera: the camera that took it. After another camera's frames the stream begins anew: of
+            another size, unit or lens, or by more than 1 % of the focal length
+            (`cadstn.geometry.same_camera`). Less, as of autofocus, is the same camera; each frame
+            is measured with its own.
         time_s: the frame's time stamp. The same frame of the same time changes nothing; after a
             step back, or a gap of half a second, the stream begins anew.
         window: reset the temporal network's memory every so many frames, as the paper reads
@@ -65,7 +69,7 @@ def track_step(
         elif before is not None and not 0 < time_s - before <= _LONGEST_GAP_S:
             state = state.again(network)
         state = state._replace(pixels=pixels)
-    if state.camera is not None and state.camera != camera:
+    if state.camera is not None and not is_same_camera(state.camera, camera):
         state = state.again(network)
     if window is not None:
         tracks = [
@@ -213,7 +217,7 @@ class Tracker:
             depth: (H, W) float millimetres with 0 where nothing was measured, as `Recording`
                 yields; or the sensor's own integers, converted by ``camera.depth_mm``; an array,
                 a list, an image or a tensor (`cadstn.geometry.arrays.as_depth_mm`).
-            camera: the camera that took it; every frame needs one.
+            camera: the camera that took it; every frame needs one, see `track_step`.
             time_s: its time stamp, see `track_step`.
             unit: what the numbers are instead: ``mm``, ``cm``, ``m``, or the millimetres of one.
             check: warn of input that cannot be right.
@@ -224,7 +228,7 @@ class Tracker:
 
         Warns:
             CadstnWarning: once, where depths or camera cannot be right, for instance of a wrong
-                unit, or the frame is too small to show a hand.
+                unit, the frame is too small to show a hand, or each frame is another camera's.
 
         Raises:
             CadstnError: if the image has no depth's shape, or not the camera's size.
