@@ -108,16 +108,22 @@ def test_flags() -> None:
     assert [OPENXR26[i] for i in np.flatnonzero(~hand.tracked)] == [
         f"{finger}_metacarpal" for finger in ("index", "middle", "ring", "little")
     ]
-    lost = openxr_hand(np.full((21, 3), np.nan), "left")
-    assert not lost.valid.any()
-    assert not lost.tracked.any()
+    for side in ("left", "unknown"):  # a lost hand's own side is unknown
+        lost = openxr_hand(np.full((21, 3), np.nan), side)
+        assert not lost.valid.any()
+        assert not lost.tracked.any()
+        assert np.isnan(lost.position_m).all()
+        assert np.isnan(lost.orientation).all()
 
 
 def test_what_cannot_be_a_hand() -> None:
     with pytest.raises(CadstnError, match="side is 'unknown'"):
         openxr_hand(_flat_right(), "unknown")
-    with pytest.raises(CadstnError, match="shape"):
-        openxr_hand(np.zeros((20, 3)), "left")
+    with pytest.raises(CadstnError, match="side is 'Left'"):
+        openxr_hand(np.full((21, 3), np.nan), "Left")
+    for side in ("left", "unknown"):
+        with pytest.raises(CadstnError, match="shape"):
+            openxr_hand(np.zeros((20, 3)), side)
 
 
 def test_a_tracked_hand() -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from cadstn.errors import CadstnError
 from cadstn.geometry.hand_shape import DIGIT_RADII_MM
 from cadstn.geometry.skeleton import HAND21
-from cadstn.tracking.angles import Array, palm_axes, quaternion_of, wrist_pose
+from cadstn.tracking.angles import Array, as_joints21, palm_axes, quaternion_of, wrist_pose
 from cadstn.tracking.conventions import OPENXR26, to_convention
 
 #: Camera (x right, y down, z forward) to OpenXR's axes: a rotation by 180 degrees about x.
@@ -64,12 +64,17 @@ def openxr_hand(joints_mm: NDArray[Any], side: str) -> OpenXRHand:
 
     Args:
         joints_mm: (21, 3) of `HAND21`, camera frame; NaN where lost.
-        side: ``left`` or ``right``; without it nobody knows the back of the hand.
+        side: ``left`` or ``right``, or ``unknown`` of a lost hand; without it nobody knows the back
+            of the hand.
+
+    Returns:
+        Poses of NaN that are not valid, of a lost hand.
 
     Raises:
-        CadstnError: if these are not 21 joints, or the side is another.
+        CadstnError: if these are not 21 joints, or the side of a hand that is there is another.
     """
-    if side not in ("left", "right"):
+    lost = side == "unknown" and np.isnan(as_joints21(joints_mm)).all()
+    if side not in ("left", "right") and not lost:
         raise CadstnError(f"side is '{side}'", hint="OpenXR's hands are left or right")
     palm = wrist_pose(joints_mm, side).rotation * _AXES[:, None]
     back, right = -palm[:, 2], -palm[:, 0]
