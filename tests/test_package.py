@@ -1,6 +1,8 @@
 """The package as users get it: a wheel in an empty environment, light and without torch."""
 
+import ast
 import importlib
+import re
 import subprocess
 import sys
 import venv
@@ -74,3 +76,18 @@ def test_modules_that_moved_are_found_for_one_more_release(old: str, name: str) 
     module = importlib.import_module(f"cadstn.{old}")
     with pytest.warns(DeprecationWarning, match=f"cadstn.{old} is now cadstn."):
         assert getattr(module, name) is not None
+
+
+def test_no_dataclass_compares_arrays() -> None:
+    """Generated ``==`` of two with arrays is an error, and so are ``in`` and ``index``."""
+    arrays = re.compile(r"NDArray|ndarray|DepthMm|FloatArray|\bArray\b|Joints|Tensor")
+    wrong = []
+    for file in Path(cadstn.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.ClassDef):
+                continue
+            kinds = [ast.unparse(one) for one in node.decorator_list]
+            fields = [ast.unparse(x.annotation) for x in node.body if isinstance(x, ast.AnnAssign)]
+            if "dataclass(frozen=True)" in kinds and any(map(arrays.search, fields)):
+                wrong.append(f"{file.name}: {node.name}")
+    assert not wrong

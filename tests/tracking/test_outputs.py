@@ -71,6 +71,13 @@ def test_a_record_is_json_and_holds_all() -> None:
     assert hand_record(replace(hand(), time_s=None))["time_s"] is None
 
 
+def test_hands_are_compared_by_which_they_are() -> None:
+    one, other = hand(), hand()
+    assert one != other
+    assert [other, one].index(one) == 1
+    assert len({one, other, one}) == 2
+
+
 def test_a_hand_keeps_its_number_while_it_is_followed() -> None:
     number = Identities()
     first, again, lost = hand(how="found"), hand(), hand(found=False)

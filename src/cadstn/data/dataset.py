@@ -32,7 +32,7 @@ class LeftOut(NamedTuple):
     why: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sample:
     """One labelled frame.
 

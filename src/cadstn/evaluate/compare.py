@@ -31,7 +31,7 @@ from cadstn.io.joints import FloatArray
 _TRUTH_STEMS = ("groundtruth", "truth")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Entry:
     """One method's predictions and what they score."""
 
@@ -45,7 +45,7 @@ class Entry:
     center: str = "not known"  # ``truth``, ``found``, or ``not known``
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Comparison:
     """Methods on one test set."""
 

@@ -18,7 +18,7 @@ from cadstn.evaluate.protocol import Protocol
 from cadstn.io.joints import FloatArray, lost_frames
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class JointsFile:
     """Joints of one file."""
 

@@ -16,7 +16,7 @@ from cadstn.export.paper import FusedStep
 from cadstn.io.onnx_check import COMPACT_OUTPUTS, PAPER_OUTPUTS
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Extras:
     """What an export of compact networks can hold besides; see `cadstn.export.export_onnx`."""
 

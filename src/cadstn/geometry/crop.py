@@ -25,7 +25,7 @@ CENTER_PX = 1.25
 because pixels have a width, 0.75 because DeepPrior's crop floors."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Crop:
     """A crop and all that is needed to go back from it.
 

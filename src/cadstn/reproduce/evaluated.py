@@ -45,7 +45,7 @@ class Fold:
     predictions: dict[Center, dict[str, Predictions]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Evaluated:
     """One data set's results.
 

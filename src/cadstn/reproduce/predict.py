@@ -30,7 +30,7 @@ FloatArray = NDArray[np.float64]
 _CHUNK = 16  # frames that go through the networks together when there are no windows
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Predictions:
     """Joints of one network for all frames of a split.
 

@@ -29,9 +29,9 @@ _SAME_PLACE_MM = 60.0
 REMEMBERED = 5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Hand:
-    """One hand in one frame.
+    """One hand in one frame; equal to itself alone, since arrays have no one answer to ``==``.
 
     Attributes:
         joints_mm: (K, 3) float32, camera frame (x right, y down, z forward); NaN where lost.

@@ -21,7 +21,7 @@ from cadstn.train.state import read_tensors
 _HINT = "give a folder of 'cadstn train', or a file of 'cadstn export' that is not int8"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Start:
     """Weights by stage."""
 
