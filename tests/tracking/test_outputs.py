@@ -14,6 +14,7 @@ from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -97,6 +98,27 @@ def test_a_table_has_a_row_a_joint(monkeypatch: pytest.MonkeyPatch) -> None:
     assert table["joint"][3] == HAND21.joints[3]
     assert table["x_mm"][3] == pytest.approx(hand().joints_mm[3, 0])
     assert table["x_mm"][21:].isna().all()
+
+
+class Table(list[Any]):
+    """As much of a pandas DataFrame as shows what a table is made of."""
+
+    def __init__(self, rows: list[list[Any]], columns: list[str]) -> None:
+        super().__init__(dict(zip(columns, row, strict=True)) for row in rows)
+        self.columns = columns
+
+
+def test_a_table_of_several_hands_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", SimpleNamespace(DataFrame=Table))
+    table = hands_table([(hand(), hand(found=False)), (hand(), hand())])
+    assert table.columns[:3] == ["frame", "hand", "time_s"]
+    keys = [(row["frame"], row["hand"], row["found"]) for row in table[::21]]
+    assert keys == [(0, 0, True), (0, 1, False), (1, 0, True), (1, 1, True)]
+    assert table[3]["z_mm"] == pytest.approx(hand().joints_mm[3, 2])
+    assert [row["frame"] for row in hands_table([hand(), hand()])[::21]] == [0, 1]
+    none = hands_table([])
+    assert not none
+    assert none.columns == [name for name in table.columns if name != "hand"]
 
 
 @pytest.mark.parametrize("kind", ["colour", "grey", "depth", "twice as large"])

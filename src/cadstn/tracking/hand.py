@@ -75,7 +75,7 @@ class Hand:
         return hand_record(self)
 
     def to_dataframe(self) -> Any:
-        """A pandas table of one row; see `cadstn.tracking.records.hands_table`."""
+        """A pandas table, a row a joint; see `cadstn.tracking.records.hands_table`."""
         from cadstn.tracking.records import hands_table
 
         return hands_table([self])

@@ -16,6 +16,11 @@ from cadstn.geometry.skeleton import Skeleton
 from cadstn.tracking.hand import Hand
 from cadstn.tracking.views import Image, draw_joints, shade
 
+_COLUMNS = (
+    "frame", "hand", "time_s", "found", "side", "present", "joint", "x_mm", "y_mm", "z_mm",
+    "confidence", "uncertainty_mm",
+)  # fmt: skip
+
 
 def hand_record(hand: Hand) -> dict[str, Any]:
     """Return a hand as plain values, fit for JSON: None stands for what is not known.
@@ -48,16 +53,18 @@ def hand_record(hand: Hand) -> dict[str, Any]:
     }
 
 
-def hands_table(hands: Sequence[Hand], skeleton: Skeleton | None = None) -> Any:
-    """Return hands, most often one a frame, as a pandas ``DataFrame``: a row a joint.
+def hands_table(hands: Sequence[Hand | Sequence[Hand]], skeleton: Skeleton | None = None) -> Any:
+    """Return hands as a pandas ``DataFrame``: a row a joint.
 
     Args:
-        hands: lost ones have rows of NaN.
+        hands: one a frame, as `Tracker.update` returns it, or a tuple a frame, as
+            `Tracker.update_all` does; lost ones have rows of NaN.
         skeleton: of their joints; None for each hand's own.
 
     Returns:
-        Columns ``frame`` (place in ``hands``), ``time_s``, ``found``, ``side``, ``present``,
-        ``joint``, ``x_mm``, ``y_mm``, ``z_mm``, ``confidence``, ``uncertainty_mm``.
+        Columns ``frame`` (place in ``hands``), of tuples ``hand`` (place in the tuple), ``time_s``,
+        ``found``, ``side``, ``present``, ``joint``, ``x_mm``, ``y_mm``, ``z_mm``, ``confidence``,
+        ``uncertainty_mm``.
 
     Raises:
         CadstnError: if pandas is not installed.
@@ -66,22 +73,20 @@ def hands_table(hands: Sequence[Hand], skeleton: Skeleton | None = None) -> Any:
         import pandas
     except ImportError:
         raise CadstnError("a table needs pandas", hint="pip install 'cadstn[table]'") from None
+    several = any(not isinstance(one, Hand) for one in hands)
     rows = [
-        {
-            "frame": frame,
-            "time_s": hand.time_s,
-            "found": hand.found,
-            "side": hand.side,
-            "present": hand.present,
-            "joint": name,
-            **dict(zip(("x_mm", "y_mm", "z_mm"), hand.joints_mm[k].tolist(), strict=True)),
-            "confidence": float(hand.confidence[k]),
-            "uncertainty_mm": float(hand.uncertainty_mm[k]),
-        }
-        for frame, hand in enumerate(hands)
+        [
+            frame, place, hand.time_s, hand.found, hand.side, hand.present, name,
+            *hand.joints_mm[k].tolist(), float(hand.confidence[k]), float(hand.uncertainty_mm[k]),
+        ]
+        for frame, one in enumerate(hands)
+        for place, hand in enumerate([one] if isinstance(one, Hand) else one)
         for k, name in enumerate((skeleton or hand.skeleton).joints)
-    ]
-    return pandas.DataFrame(rows)
+    ]  # fmt: skip
+    if not several:
+        rows = [[frame, *rest] for frame, _, *rest in rows]
+    columns = [name for name in _COLUMNS if several or name != "hand"]
+    return pandas.DataFrame(rows, columns=columns)
 
 
 def draw_hand(
