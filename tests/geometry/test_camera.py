@@ -246,6 +246,13 @@ def test_json_round_trip(name: str) -> None:
     assert Camera.from_json(KNOWN_CAMERAS[name].to_json()) == KNOWN_CAMERAS[name]
 
 
+def test_json_with_the_mark_of_windows_editors(tmp_path: Path) -> None:
+    path = tmp_path / "camera.json"
+    path.write_text(json_with(), encoding="utf-8-sig")
+    assert parse_camera(str(path)) == Camera(500, 500.5, 320, 240)
+    assert Camera.from_json(path.read_text(encoding="utf-8")) == Camera(500, 500.5, 320, 240)
+
+
 def test_json_fills_defaults() -> None:
     assert Camera.from_json(json_with()) == Camera(500, 500.5, 320, 240)
     assert Camera.from_json(json_with(invalid=[7])).invalid == (7,)

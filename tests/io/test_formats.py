@@ -167,6 +167,8 @@ def test_scannet(tmp_path: Path) -> None:
     recording = open_recording(tmp_path)
     assert recording.camera == Camera(577.5, 578.5, 3.5, 2.5, 8, 6)
     assert len(recording) == 3
+    file.write_text(file.read_text(), encoding="utf-8-sig")
+    assert open_recording(tmp_path).camera == recording.camera
     file.write_text("577.5 0")
     assert "not a camera matrix" in refused(tmp_path, None)
 

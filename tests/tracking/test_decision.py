@@ -30,6 +30,8 @@ def test_a_decision_travels_as_json(tmp_path: Path) -> None:
     path = tmp_path / "decision.json"
     write_decision(Decision(1.5, 0.25, -2.0, 3.0), path)
     assert read_decision(path) == (1.5, 0.25, -2.0, 3.0)
+    path.write_text(path.read_text(encoding="utf-8"), encoding="utf-8-sig")
+    assert read_decision(path) == (1.5, 0.25, -2.0, 3.0)
 
 
 @pytest.mark.parametrize(

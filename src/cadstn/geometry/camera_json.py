@@ -22,7 +22,7 @@ def camera_fields(text: str, where: object, known: Collection[str]) -> dict[str,
         CadstnError: naming the file on bad JSON, missing, unknown or nonsensical fields.
     """
     try:
-        values = json.loads(text)
+        values = json.loads(text.removeprefix("\ufeff"))  # the mark that Windows' editors write
     except json.JSONDecodeError as error:
         raise CadstnError(f"not JSON ({error})", where=where, hint=CAMERA_HINT) from None
     except ValueError:  # Python refuses to convert integers of thousands of digits

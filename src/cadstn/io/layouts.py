@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+from codecs import BOM_UTF8
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -152,7 +153,7 @@ def _leads_out(file: Path, folder: Path) -> bool:
 
 
 def _from_matrix(file: Path) -> Camera:
-    words = read_regular(file, _SMALL).split()
+    words = read_regular(file, _SMALL).removeprefix(BOM_UTF8).split()
     try:
         k = np.array([float(word) for word in words]).reshape(4, 4)
         return Camera(k[0, 0], k[1, 1], k[0, 2], k[1, 2])
@@ -164,7 +165,7 @@ def _from_matrix(file: Path) -> Camera:
 
 def _from_yml(file: Path) -> Camera:
     """Numbers ``fx, fy, ppx, ppy`` under ``color``; read by hand, the format needs no library."""
-    text = read_regular(file, _SMALL).decode("utf-8", "replace")
+    text = read_regular(file, _SMALL).decode("utf-8-sig", "replace")
     part = re.search(r"^color:\s*\n((?:[ \t]+.*\n?)+)", text, re.M)
     found = dict(re.findall(r"^\s+(\w+):\s*([-+.\deE]+)\s*$", part[1] if part else "", re.M))
     try:

@@ -86,7 +86,7 @@ def read_decision(path: Path) -> Decision:
     if not path.is_file():
         raise CadstnError(no_file(path), where=path, hint=hint)
     try:
-        weights = json.loads(path.read_text(encoding="utf-8"))
+        weights = json.loads(path.read_bytes())  # as bytes, with or without a mark
         if not isinstance(weights, dict) or set(weights) != set(Decision._fields):
             raise ValueError("it is to hold " + ", ".join(Decision._fields))
         decision = Decision(**weights)
