@@ -1,6 +1,7 @@
 """Streams as values: many side by side, windows, gaps, repeats, cameras that change."""
 
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from importlib import resources
 from typing import Any
@@ -46,6 +47,19 @@ def test_a_batch_of_streams_equals_each_alone(network: Network, frames: list[Fra
             # Bit for bit: a batch is its streams one by one.
             np.testing.assert_array_equal(hand.joints_mm, other.joints_mm)
     assert [state.tracks[0].frames for state in states] == [10, 5, 10]
+
+
+def test_trackers_in_threads_share_one_network(network: Network, frames: list[Frame]) -> None:
+    def tracked(start: int) -> np.ndarray:
+        tracker = Tracker(network)
+        assert tracker.network is network
+        some = frames[start : start + 6]
+        return np.stack([tracker.update(f.depth, f.camera).joints_mm for f in some])
+
+    starts = (0, 8, 16)
+    alone = [tracked(start) for start in starts]
+    with ThreadPoolExecutor(3) as threads:
+        np.testing.assert_array_equal(list(threads.map(tracked, starts)), alone)
 
 
 def test_a_repeated_frame_changes_nothing(network: Network, frames: list[Frame]) -> None:

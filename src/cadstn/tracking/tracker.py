@@ -115,7 +115,8 @@ class Tracker:
     """Follows hands; holds the network and the stream's state.
 
     Args:
-        weights: an exported network, or one that is loaded; None for the one that ships.
+        weights: an exported network, or one that is loaded, such as another tracker's ``network``,
+            whose threads are shared then; None for the one that ships.
         hands: how many hands are followed at most.
         window: reset the temporal memory every so many frames (the paper: `WINDOW`); None never.
         detect_every: frames between two runs of the detector on the whole frame while all hands
