@@ -22,6 +22,7 @@ from cadstn.io import BadFrame, Recording
 from cadstn.io.folder import whole_folder
 from cadstn.io.joints import write_joints_uvd
 from cadstn.io.text import csv_cell
+from cadstn.io.times import implausible_times
 from cadstn.tracking import Hand, Tracker
 from cadstn.tracking.excerpt import frame_count, frame_index
 from cadstn.tracking.hand import refusals
@@ -66,7 +67,8 @@ def track_recording(
         out: folder to write to; made if it is not there.
         on_bad: called with each frame that cannot be read.
         on_frame: called after each frame, for a progress bar.
-        on_warning: called with one line, once, for depth, a camera or hands that cannot be right.
+        on_warning: called with one line, once, for depth, times, a camera or hands that cannot be
+            right.
         video: whether to write the overlay video.
         about: more entries of the summary, fit for JSON.
 
@@ -111,6 +113,13 @@ def _track_into(
     took_ms: list[float] = []
     bad: list[BadFrame] = []
     warnings: list[str] = []
+
+    def warn(line: str) -> None:
+        warnings.append(line)
+        on_warning(line)
+
+    if (line := implausible_times(recording)) is not None:
+        warn(line)
     chosen = set(np.linspace(0, total - 1, min(_SHEET_FRAMES, total)).round().astype(int).tolist())
     sheet: list[Image] = []
     check, number, without = StreamCheck(), Identities(), ""
@@ -134,9 +143,8 @@ def _track_into(
             took_ms.append((time.perf_counter() - began) * 1000)
             lines = check.depth(frame.depth, recording.camera)
             lines += check.hand(shown.joints_mm) if shown.found else []
-            warnings += lines
             for line in lines:
-                on_warning(line)
+                warn(line)
             if not (any(one.found for one in hands) or without):
                 without = describe_scene(frame.depth, refusals(tracker.state))
             for place, one in enumerate(hands):
