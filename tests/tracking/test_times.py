@@ -19,10 +19,13 @@ from click.testing import CliRunner
 import cadstn
 from cadstn.cli import cli
 from cadstn.errors import CadstnError
+from cadstn.geometry.camera import Camera
 from cadstn.io import Frame, describe, open_recording
+from cadstn.io.hashes import file_sha256
 from cadstn.io.times import implausible_times
 from cadstn.tracking.excerpt import part_of
 from cadstn.tracking.results import track_recording
+from cadstn.tracking.runtime import shipped_weights
 
 TIMES_S = [5.0, 5.1, 5.2, 5.3, 8.3, 8.4, 8.5]  # ten frames a second, and a pause
 
@@ -53,6 +56,19 @@ def test_track_takes_the_recordings_times(timed: Path, tmp_path: Path) -> None:
     tracker = cadstn.Tracker()
     joints_mm = [tracker.update(f.depth, f.camera, f.time_s).joints_mm for f in recording]
     np.testing.assert_array_equal(np.stack(joints_mm), np.load(out / "joints.npz")["joints_xyz_mm"])
+
+
+def test_the_summary_says_what_made_it(timed: Path, tmp_path: Path) -> None:
+    out, words = tmp_path / "out", ["--hands", "2", "--no-fit", "--no-video", "--unit", "0.5"]
+    ended = CliRunner().invoke(cli, ["track", str(timed), "--out", str(out), *words])
+    assert ended.exit_code == 0, ended.output
+    held = json.loads((out / "summary.json").read_text())
+    camera = replace(open_recording(timed).camera, depth_unit_mm=0.5)
+    assert Camera.from_json(json.dumps(held["camera"])) == camera
+    assert (held["hands"], held["fit"], held["unit_mm"]) == (2, False, 0.5)
+    with shipped_weights() as path:
+        assert held["weights"] == {"file": path.name, "sha256": file_sha256(path)}
+    assert held["cadstn"] == cadstn.__version__
 
 
 def test_times_stay_with_their_frames(timed: Path) -> None:

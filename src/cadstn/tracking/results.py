@@ -76,7 +76,8 @@ def track_recording(
         The summary, as in ``summary.json``.
 
     Raises:
-        CadstnError: if no frame can be read, or ``out`` cannot be written to.
+        CadstnError: if no frame can be read, ``out`` cannot be written to, or files of these names
+            in it are no earlier results.
     """
     others = range(1, len(tracker.state.tracks))
     names = [*OUTPUTS, *(name for name in VIDEOS if name not in OUTPUTS)]
@@ -166,13 +167,25 @@ def _track_into(
     for place, one_place in enumerate(places):
         _write_joints(one_place, recording.names, out / hand_name(place))
     write_joints_uvd(out / "joints_uvd.txt", recording.camera.to_uvd(places[0]["joints_xyz_mm"]))
-    summary = _summary(recording, skeleton, places, how, bad, took_ms) | about
+    summary = _summary(recording, skeleton, places, how, bad, took_ms)
+    summary |= _made_by(recording, tracker) | about
     summary["seconds"] = round(time.perf_counter() - started, 3)
     summary["warnings"] = warnings
     summary["without_hand"] = without or None
     summary["video"] = None if video.path is None else video.path.name
     (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     return summary
+
+
+def _made_by(recording: Recording, tracker: Tracker) -> dict[str, Any]:
+    """What the joints are a function of, besides the frames and this release."""
+    network = tracker.network
+    return {
+        "camera": json.loads(recording.camera.to_json()),
+        "weights": {"file": network.file, "sha256": network.sha256},
+        "hands": len(tracker.state.tracks),
+        "fit": tracker.state.fit,
+    }
 
 
 def _empty(recording: Recording, skeleton: Skeleton) -> Columns:
