@@ -148,6 +148,13 @@ def test_files_that_no_result_lists_are_not_replaced(tmp_path: Path) -> None:
     put(out, "new")  # a result may be replaced, changed as it may be, and so may one of 0.1.0
     (out / "a.txt").write_text("damaged")
     put(out, "newer")
+    (out / "summary.json").unlink()
+    with pytest.raises(CadstnError, match="delete them if an interrupted run left them"):
+        put(out, "x")
+    left = tmp_path / f".out.{dead_pid()}-{temporary._HOST}-0.tmp"
+    (left / ".old").mkdir(parents=True)  # as a kill leaves it between two renames
+    put(out, "x")
+    assert not left.exists()
     (out / "summary.json").write_text('{"recording": "r", "frames": 2, "cadstn": "0.1.0"}')
     put(out, "newest")
     assert contents(out)["a.txt"] == "newest"

@@ -16,7 +16,7 @@ from cadstn.errors import CadstnError
 from cadstn.io.arrays import read_regular
 from cadstn.io.files import error_context
 from cadstn.io.hashes import file_sha256
-from cadstn.io.temporary import ACTIVE, replace_each, sweep, working_name
+from cadstn.io.temporary import ACTIVE, replace_each, sweep, was_interrupted, working_name
 from cadstn.io.whole import keep_inputs, kind_of, sync, sync_folder, write_text, writing
 
 #: Where the summary lists the hashes of the other files.
@@ -40,7 +40,7 @@ def whole_folder(
     Where ``out`` is absent or holds nothing but earlier results, the two folders are exchanged in
     one step. Where it holds other files as well, or is a mount point, these stay and the new files
     are renamed into place one by one, the summary last: a kill in between leaves a folder without
-    its summary.
+    its summary, which the next process replaces.
 
     Args:
         out: the folder; made if it is not there.
@@ -62,7 +62,7 @@ def whole_folder(
         keep_inputs(target / name, inputs)
     with writing(out):
         _refuse_folders(target, names)
-        if summary is not None:
+        if summary is not None and not was_interrupted(target):
             _refuse_others(target, names, summary)
         target.parent.mkdir(parents=True, exist_ok=True)
         sweep(target)
@@ -165,7 +165,7 @@ def _refuse_others(target: Path, names: Iterable[str], summary: str) -> None:
         more = f" and {len(others) - 3} more" if len(others) > 3 else ""
         raise CadstnError(
             f"holds {', '.join(others[:3])}{more}, which no {summary} of a result lists",
-            hint="give another folder, or move them; delete what an interrupted run has left",
+            hint="give another folder or move them; delete them if an interrupted run left them",
         )
 
 
