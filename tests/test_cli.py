@@ -139,7 +139,13 @@ def test_a_bad_frame_is_reported_skipped_and_counted(clip: Path, tmp_path: Path)
 def test_track_replaces_an_earlier_result(clip: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
-    (out / "summary.json").write_text("old")
+    for mine in ("joints.csv", "overlay.webm"):  # of such names, but no result
+        (out / mine).write_text("mine")
+        line = f"holds {mine}, which no summary.json of a result lists"
+        assert line in str(run("track", clip, "--out", out, "--no-video").exception)
+        assert {file.name: file.read_text() for file in out.iterdir()} == {mine: "mine"}
+        (out / mine).unlink()
+    (out / "summary.json").write_text('{"files": {}}')
     (out / "mine.txt").write_text("mine")
     assert run("track", clip, "--out", out).exit_code == 0
     assert json.loads((out / "summary.json").read_text())["frames"] == 8

@@ -165,6 +165,13 @@ def test_recordings_are_a_set(tmp_path: Path) -> None:
     assert len(open_dataset(tmp_path / "train", "b")) == 4
 
 
+def test_npz_recordings_are_no_set_and_the_hint_says_how(tmp_path: Path) -> None:
+    record(tmp_path / "a.npz", SMALL)
+    for path in (tmp_path, tmp_path / "a.npz"):
+        with pytest.raises(CadstnError, match=r"an \.npz recording with truth is no set"):
+            find_dataset(path)
+
+
 def test_recordings_of_two_skeletons_are_refused(tmp_path: Path) -> None:
     record(tmp_path / "a", SMALL)
     record(tmp_path / "b", SMALL, skeleton=ICVL16)

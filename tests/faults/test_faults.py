@@ -156,7 +156,8 @@ def test_track(run: Run, clip: Path, tmp_path: Path, kill: bool, other: bool) ->
     command = ["track", str(clip), "--out", str(out)]
     root.mkdir()
     assert run(root, command, _NEVER, False).code == 0
-    (out / "summary.json").write_text('{"old": true}')
+    held_before = json.loads((out / "summary.json").read_text())
+    (out / "summary.json").write_text(json.dumps(held_before | {"old": True}))
     if other:
         (out / "mine.txt").write_text("mine")
     old = snapshot(out)
@@ -170,7 +171,7 @@ def test_track(run: Run, clip: Path, tmp_path: Path, kill: bool, other: bool) ->
         if kill:
             assert code == -signal.SIGKILL
             whole = (
-                held == old or "old" not in (out / "summary.json").read_text()
+                held == old or '"old"' not in (out / "summary.json").read_text()
                 if (out / "summary.json").exists()
                 else other
             )
@@ -454,7 +455,7 @@ def test_a_small_disk(run: Run, clip: Path, tmp_path: Path, kilobytes: int) -> N
         pytest.skip("no tmpfs can be mounted here")
     try:
         (root / "out").mkdir()
-        (root / "out" / "summary.json").write_text("{}")
+        (root / "out" / "summary.json").write_text('{"files": {}}')
         track = ["track", str(clip), "--out", str(root / "out")]
         code, text, _ = run(root, track, _NEVER, False)
         if code == 0:
@@ -462,7 +463,9 @@ def test_a_small_disk(run: Run, clip: Path, tmp_path: Path, kilobytes: int) -> N
         else:
             assert code == 2, text
             assert is_one_line(text), text
-            assert snapshot(root / "out") == {"summary.json": hashlib.sha256(b"{}").hexdigest()}
+            assert snapshot(root / "out") == {
+                "summary.json": hashlib.sha256(b'{"files": {}}').hexdigest()
+            }
             assert leftovers(root) == []
         with pytest.raises(CadstnError, match=r"No space left|cannot write"):
             write_recording(root / "big", np.random.default_rng(0).integers(

@@ -127,6 +127,35 @@ def test_color_beside_depth_is_left_alone(tmp_path: Path) -> None:
     assert len(open_recording(tmp_path / "one", CAMERA)) == 4
 
 
+def test_frames_that_are_no_pngs_beside_pngs_are_no_longer_left_out(tmp_path: Path) -> None:
+    for ending, place in ((".png", 0), (".tiff", 1), (".npy", 2)):
+        save(tmp_path / ending, ending, UNITS)
+        (tmp_path / "mixed").mkdir(exist_ok=True)
+        (tmp_path / ending / f"{place}{ending}").rename(tmp_path / "mixed" / f"{place}{ending}")
+    line = refused(tmp_path / "mixed")
+    assert ".npy and .png and .tiff files as one: 2 are no PNGs, such as '1.tiff'; name the" in line
+    np.testing.assert_array_equal(depths(tmp_path / "mixed", pattern="*"), UNITS)
+    assert len(depths(tmp_path / "mixed", pattern="*.png")) == 1
+    # What a frame has beside its PNG, and what is numbered otherwise, is no frame.
+    with_labels = save(tmp_path / "labels", ".png", UNITS)
+    for name in ("0.npy", "1.npy", "pose_7.npy", "background.tiff"):
+        (with_labels / name).write_bytes(b"mine")
+    np.testing.assert_array_equal(depths(with_labels), UNITS)
+
+
+def test_an_array_of_several_frames_is_no_image_of_a_folder(tmp_path: Path) -> None:
+    np.save(tmp_path / "clip.npy", UNITS)
+    line = refused(tmp_path)
+    assert "clip.npy: holds 3 frames, where each file of a folder holds one; give the file" in line
+
+
+def test_why_there_is_no_such_recording(tmp_path: Path) -> None:
+    assert "'~' is the shell's" in refused(tmp_path / "~" / "depth")
+    assert "'~' is the shell's" in refused(Path("~someone/depth"))
+    assert os.name == "nt" or "parted by '/'" in refused(Path("..\\depth"))
+    assert "give a folder of 16-bit" in refused(tmp_path / "none")
+
+
 def test_a_pattern_chooses_what_is_depth(tmp_path: Path) -> None:
     for take in ("a", "b"):
         save(tmp_path / take / "left", ".png", UNITS)

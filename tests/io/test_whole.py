@@ -128,6 +128,38 @@ def test_an_earlier_result_is_exchanged_as_a_whole(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
 
 
+def test_files_that_no_result_lists_are_not_replaced(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    line = r"out: holds a.txt, which no summary.json of a result lists; give another folder"
+    for others in ({}, {"summary.json": '{"files": ["b.txt"]}'}, {"summary.json": '{"a": {}}'}):
+        for name, text in {"a.txt": "mine", **others}.items():
+            (out / name).write_text(text)
+        with pytest.raises(CadstnError, match=line if len(others) == 0 else "holds a.txt"):
+            put(out, "new", optional=["a.txt"])
+        assert contents(out) == {"a.txt": "mine", **others}
+    for mine in ("{", "[]", '{"recording": "r"}'):  # a summary of something else
+        (out / "summary.json").write_text(mine)
+        with pytest.raises(CadstnError, match=r"holds a\.txt, summary\.json, which"):
+            put(out, "new")
+    (out / "a.txt").unlink()
+    (out / "summary.json").unlink()
+    put(out, "old")
+    put(out, "new")  # a result may be replaced, changed as it may be, and so may one of 0.1.0
+    (out / "a.txt").write_text("damaged")
+    put(out, "newer")
+    (out / "summary.json").unlink()
+    with pytest.raises(CadstnError, match="delete them if an interrupted run left them"):
+        put(out, "x")
+    left = tmp_path / f".out.{dead_pid()}-{temporary._HOST}-0.tmp"
+    (left / ".old").mkdir(parents=True)  # as a kill leaves it between two renames
+    put(out, "x")
+    assert not left.exists()
+    (out / "summary.json").write_text('{"recording": "r", "frames": 2, "cadstn": "0.1.0"}')
+    put(out, "newest")
+    assert contents(out)["a.txt"] == "newest"
+
+
 def test_an_input_is_never_the_output(tmp_path: Path) -> None:
     held, link = tmp_path / "joints.npz", tmp_path / "link.npz"
     held.write_bytes(b"frames")

@@ -26,6 +26,7 @@ from cadstn.errors import CadstnError
 from cadstn.io.hashes import file_sha256
 from cadstn.many import Entry, read_manifest
 from cadstn.many.recordings import Job, track_job
+from cadstn.many.table import Row, table_of
 
 for needed in ("distributed", "pyarrow", "cryptography"):
     pytest.importorskip(needed, reason="needs cadstn[many]")
@@ -147,6 +148,61 @@ def test_what_is_done_stays_when_its_recording_is_gone(
     assert track_job(job).skipped
     shutil.rmtree(tmp_path / "a")
     assert track_job(job).skipped
+
+
+def test_what_was_moved_with_its_list_is_done(tmp_path: Path) -> None:
+    root, moved = tmp_path / "one", tmp_path / "two"
+    root.mkdir()
+    recordings(root, 2, "a")
+    shutil.copy(root / "a/camera.json", root / "camera.json")
+
+    def row(folder: Path) -> Row:
+        (folder / "l.csv").write_text("path,camera\na,camera.json\n")
+        (entry,) = read_manifest(folder / "l.csv")
+        return track_job(Job(entry, str(folder / "out"), None, "", 1, False))
+
+    assert not row(root).skipped
+    shutil.copytree(root, moved)
+    shutil.rmtree(moved / "out/a")
+    shutil.copytree(root / "out/a", moved / "out/a")
+    assert not row(moved).skipped  # a copy may be of another recording of the same length
+    shutil.rmtree(moved)
+    root.rename(moved)
+    assert row(moved).skipped
+    (tmp_path / "l.csv").write_text("path,name,camera\ntwo/a,a,two/camera.json\n")
+    (entry,) = read_manifest(tmp_path / "l.csv")  # the same recording of another list
+    shutil.rmtree(moved / "out")
+    assert not track_job(Job(entry, str(moved / "out"), None, "", 1, False)).skipped
+    assert row(moved).skipped
+
+
+def test_an_overlay_that_is_not_asked_for_stays(tmp_path: Path) -> None:
+    recordings(tmp_path, 2, "a")
+    job = Job(Entry(str(tmp_path / "a"), "a"), str(tmp_path / "out"), None, "", 1, False)
+    assert not track_job(job).skipped
+    assert not track_job(replace(job, video=True)).skipped
+    assert track_job(job).skipped
+    assert list((tmp_path / "out/a").glob("overlay.*"))
+
+
+def test_rows_of_other_jobs_stay_where_their_results_are(tmp_path: Path) -> None:
+    table = tmp_path / "t.parquet"
+
+    def write(*rows: Row) -> list[Row]:
+        return table_of(((row, row) for row in rows), lambda row, error: row, table, print)
+
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    write(Row("a", frames=3), Row("b", frames=4), Row("none", error="gone"))
+    assert write(Row("b", frames=5)) == [Row("b", frames=5)]
+    rows = rows_of(table)
+    assert {name: (row["frames"], row["skipped"]) for name, row in rows.items()} == {
+        "a": (3, True), "b": (5, False),
+    }  # fmt: skip
+    table.write_bytes(b"mine")
+    with pytest.raises(CadstnError, match=r"t\.parquet: no table of this command .*; move it, or"):
+        write(Row("b"))
+    assert table.read_bytes() == b"mine"
 
 
 def test_another_camera_or_length_is_not_what_was_done(tmp_path: Path) -> None:
@@ -377,6 +433,13 @@ def test_manifests_of_three_forms(tmp_path: Path) -> None:
     assert read_manifest(tmp_path / "a.csv") == [
         Entry(x, "one", "kinect2"), Entry(y, "y", str(tmp_path / "c/k.json"), 0.5)
     ]  # fmt: skip
+    (tmp_path / "b.txt").write_text("x/a\ndemo\n")
+    below, shipped = read_manifest(tmp_path / "b.txt")
+    assert (below.name, below.below) == ("a", "x/a")
+    assert (shipped, shipped.below) == (Entry("demo", "demo"), "")
+    assert len(cadstn.open_recording(shipped.path)) > 1
+    (tmp_path / "demo").mkdir()
+    assert read_manifest(tmp_path / "b.txt")[1] == Entry(str(tmp_path / "demo"), "demo")
     first, second = read_manifest(tmp_path / "a.jsonl")
     assert (first.path, first.unit, second.name) == (x, 1000.0, "z/y")
 

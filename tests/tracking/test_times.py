@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
@@ -18,9 +19,13 @@ from click.testing import CliRunner
 import cadstn
 from cadstn.cli import cli
 from cadstn.errors import CadstnError
-from cadstn.io import Frame, open_recording
+from cadstn.geometry.camera import Camera
+from cadstn.io import Frame, describe, open_recording
+from cadstn.io.hashes import file_sha256
+from cadstn.io.times import implausible_times
 from cadstn.tracking.excerpt import part_of
 from cadstn.tracking.results import track_recording
+from cadstn.tracking.runtime import shipped_weights
 
 TIMES_S = [5.0, 5.1, 5.2, 5.3, 8.3, 8.4, 8.5]  # ten frames a second, and a pause
 
@@ -53,11 +58,57 @@ def test_track_takes_the_recordings_times(timed: Path, tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.stack(joints_mm), np.load(out / "joints.npz")["joints_xyz_mm"])
 
 
+def test_the_summary_says_what_made_it(timed: Path, tmp_path: Path) -> None:
+    out, words = tmp_path / "out", ["--hands", "2", "--no-fit", "--no-video", "--unit", "0.5"]
+    ended = CliRunner().invoke(cli, ["track", str(timed), "--out", str(out), *words])
+    assert ended.exit_code == 0, ended.output
+    held = json.loads((out / "summary.json").read_text())
+    camera = replace(open_recording(timed).camera, depth_unit_mm=0.5)
+    assert Camera.from_json(json.dumps(held["camera"])) == camera
+    assert (held["hands"], held["fit"], held["unit_mm"]) == (2, False, 0.5)
+    with shipped_weights() as path:
+        assert held["weights"] == {"file": path.name, "sha256": file_sha256(path)}
+    assert held["cadstn"] == cadstn.__version__
+
+
 def test_times_stay_with_their_frames(timed: Path) -> None:
     part = part_of(open_recording(timed), 1, None, 2)
     assert [frame.time_s for frame in part] == TIMES_S[1::2]
     about = json.loads(CliRunner().invoke(cli, ["info", str(timed), "--json"]).output)
     assert about["duration_s"] == pytest.approx(3.5 + 1 / 30, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("unit", "name"), [(1e3, "milliseconds"), (1e6, "microseconds"), (1e9, "nanoseconds")]
+)
+def test_times_that_are_no_seconds_are_warned_of(
+    frames: list[Frame], tmp_path: Path, unit: float, name: str
+) -> None:
+    path, camera = tmp_path / "a.npz", frames[0].camera
+    depth = np.stack([np.rint(frame.depth).astype(np.uint16) for frame in frames[:3]])
+    times = (1.7e9 if unit > 1e6 else 0) * unit + np.arange(3) / camera.fps * unit
+    np.savez(path, depth=depth, camera=np.array(camera.to_json()), time_s=times)
+    warned: list[str] = []
+    recording = open_recording(path)
+    options = {"on_warning": warned.append, "video": False}
+    summary = track_recording(recording, cadstn.Tracker(), tmp_path / "out", **options)  # type: ignore[arg-type]
+    about = describe(recording)
+    assert summary["warnings"] == about["warnings"] == warned
+    (line,) = warned
+    assert f" s apart, so that each frame begins a new stream; {name}? store time_s * " in line
+    assert line.endswith(f"{1 / unit:g}, which are seconds")
+
+
+def test_slow_frames_that_are_seconds_are_not_warned_of(timed: Path) -> None:
+    recording = open_recording(timed)
+    for times, fps in ([0, 9, 18, 27, 36, 45, 54], 1 / 9), ([0, 9, 9.1, 9.2, 20, 20.1, 20.2], 30):
+        camera = replace(recording.camera, fps=fps)
+        slow = replace(recording, camera=camera, times_s=np.array(times, float))
+        assert implausible_times(slow) is None
+    odd = replace(recording, times_s=np.arange(7) * 1000.0)  # 5 frames a second, the camera says 30
+    assert implausible_times(odd) == (
+        "times are 1000 s apart, so that each frame begins a new stream; store seconds"
+    )
 
 
 def test_times_that_cannot_be_kept_are_refused(frames: list[Frame], tmp_path: Path) -> None:

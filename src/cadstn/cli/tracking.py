@@ -77,6 +77,7 @@ def track(
     cadstn track frames/ --camera 475.1,475.1,320,240,0.125 --out result
     cadstn track floats.npz --camera d435 --unit m --out result
     """
+    from cadstn.geometry.arrays import factor_mm
     from cadstn.io import open_recording
     from cadstn.tracking import Tracker
     from cadstn.tracking.excerpt import part_of
@@ -85,7 +86,8 @@ def track(
     recording = open_recording(path, camera_or_name, pattern=pattern, unit=unit)
     if start or end is not None or every > 1:
         recording = part_of(recording, start, end, every)
-    _track(recording, out, Tracker(weights, hands=hands, threads=threads, fit=fit), video)
+    tracker = Tracker(weights, hands=hands, threads=threads, fit=fit)
+    _track(recording, out, tracker, video, {"unit_mm": factor_mm(unit) if unit else None})
 
 
 @click.command()
@@ -145,7 +147,13 @@ def _plain(value: object) -> str:
     return "none" if value is None else str(value)
 
 
-def _track(recording: Recording, out: Path, tracker: Tracker, video: bool = True) -> None:
+def _track(
+    recording: Recording,
+    out: Path,
+    tracker: Tracker,
+    video: bool = True,
+    about: dict[str, Any] | None = None,
+) -> None:
     from cadstn.io import summed_up
     from cadstn.tracking.results import OUTPUTS, VIDEOS, hand_name, track_recording
     from cadstn.tracking.video import NO_VIDEO
@@ -155,7 +163,7 @@ def _track(recording: Recording, out: Path, tracker: Tracker, video: bool = True
     with frames_bar("tracking", len(recording)) as step:
         summary = track_recording(
             recording, tracker, out, on_bad=bad.append, on_frame=step,
-            on_warning=warnings.append, video=video,
+            on_warning=warnings.append, video=video, about=about,
         )  # fmt: skip
     for line in summed_up(bad):
         echo(f"skipped: {line}", err=True)

@@ -18,6 +18,9 @@ READERS: dict[str, Reader] = {
     )
 }  # fmt: skip
 
+#: Frames of a set are read in any order by many processes, which an array in an archive is not for.
+_NPZ_HINT = "an .npz recording with truth is no set: write_recording its frames into a folder"
+
 
 @dataclass(frozen=True)
 class Found:
@@ -51,7 +54,8 @@ def find_dataset(path: str | Path) -> Found:
     given = Path(path)
     if not given.is_dir():
         what = "is a file, not a folder" if given.exists() else "no such folder"
-        raise CadstnError(what, where=given, hint="give the folder that the set was unpacked into")
+        hint = "give the folder that the set was unpacked into"
+        raise CadstnError(what, where=given, hint=_NPZ_HINT if given.suffix == ".npz" else hint)
     for root in (given, given / "dataset"):
         if found := _found(root):
             return found
@@ -62,6 +66,8 @@ def find_dataset(path: str | Path) -> Found:
         if found := _found(child):
             return found
     known = "; ".join(f"{name} by {reader.recognised_by}" for name, reader in READERS.items())
+    if any(file.suffix == ".npz" for file in given.iterdir()):
+        known = f"{known}; {_NPZ_HINT}"
     raise CadstnError("holds no data set that is known", where=given, hint=f"recognised: {known}")
 
 

@@ -3,7 +3,7 @@
 A recording is a folder of depth PNGs with ``camera.json`` and ``truth.npz`` (``joints_xyz_mm``, all
 NaN without a hand, and ``skeleton``). A set is one of them (split ``all``); a folder of them
 (``all`` and each by its name); or folders ``train`` and ``test`` of them. Their cameras may differ,
-their skeletons may not.
+their skeletons may not. Recordings in ``.npz`` files are no sets: frames are files of their own.
 """
 
 from __future__ import annotations

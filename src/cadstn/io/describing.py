@@ -9,14 +9,15 @@ import numpy as np
 
 from cadstn.geometry.plausible import StreamCheck
 from cadstn.io.recording import BadFrame, Recording
+from cadstn.io.times import implausible_times
 
 
 def describe(recording: Recording) -> dict[str, Any]:
     """Describe a recording, for ``cadstn info``; plain values, fit for JSON.
 
     Every frame is read, so that ``bad`` counts them all; ``depth_mm`` (nearest, p1, p50, p99) and
-    ``invalid_share`` come from about twenty of them. ``warnings`` are lines about depth and a
-    camera that cannot be right, see `cadstn.geometry.plausible`.
+    ``invalid_share`` come from about twenty of them. ``warnings`` are lines about depth, a
+    camera and times that cannot be right, see `cadstn.geometry.plausible`.
 
     Raises:
         CadstnError: if no frame can be read.
@@ -25,7 +26,8 @@ def describe(recording: Recording) -> dict[str, Any]:
     every = -(-len(recording) // 20)
     sampled, pixels = [], 0
     check = StreamCheck()
-    warnings: list[str] = []
+    line = implausible_times(recording)
+    warnings = [] if line is None else [line]
     for number, frame in enumerate(recording.frames(bad.append)):
         warnings += check.depth(frame.depth, recording.camera)
         if number % every == 0:

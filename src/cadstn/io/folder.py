@@ -16,7 +16,7 @@ from cadstn.errors import CadstnError
 from cadstn.io.arrays import read_regular
 from cadstn.io.files import error_context
 from cadstn.io.hashes import file_sha256
-from cadstn.io.temporary import ACTIVE, replace_each, sweep, working_name
+from cadstn.io.temporary import ACTIVE, replace_each, sweep, was_interrupted, working_name
 from cadstn.io.whole import keep_inputs, kind_of, sync, sync_folder, write_text, writing
 
 #: Where the summary lists the hashes of the other files.
@@ -40,7 +40,7 @@ def whole_folder(
     Where ``out`` is absent or holds nothing but earlier results, the two folders are exchanged in
     one step. Where it holds other files as well, or is a mount point, these stay and the new files
     are renamed into place one by one, the summary last: a kill in between leaves a folder without
-    its summary.
+    its summary, which the next process replaces.
 
     Args:
         out: the folder; made if it is not there.
@@ -48,11 +48,12 @@ def whole_folder(
         optional: which of them it may leave out; then an old one goes.
         inputs: files and folders that are read meanwhile, which ``out`` must not be.
         summary: which of them is a JSON object that gets the hashes of the others, under ``files``.
+            With one, only files that an earlier summary lists are replaced.
 
     Raises:
         CadstnError: if ``out`` is a file, a device, a dangling link or one of the inputs, a folder
-            in it has the name of a file to write, a file was not written, or the disk is full; an
-            old result stays as it was.
+            in it has the name of a file to write, a file of such a name is no earlier result's, a
+            file was not written, or the disk is full; an old result stays as it was.
     """
     out = Path(out)
     inputs = [Path(path) for path in inputs]
@@ -61,6 +62,8 @@ def whole_folder(
         keep_inputs(target / name, inputs)
     with writing(out):
         _refuse_folders(target, names)
+        if summary is not None and not was_interrupted(target):
+            _refuse_others(target, names, summary)
         target.parent.mkdir(parents=True, exist_ok=True)
         sweep(target)
         if target.is_dir():
@@ -153,6 +156,28 @@ def _refuse_folders(target: Path, names: Iterable[str]) -> None:
     for name in names:
         if (target / name).is_dir():
             raise CadstnError(f"a folder named {name} is in it", hint="give another --out")
+
+
+def _refuse_others(target: Path, names: Iterable[str], summary: str) -> None:
+    """Refuse to replace or remove files that no earlier result lists: they may be the user's."""
+    there = {name for name in names if os.path.lexists(target / name)}
+    if others := sorted(there - _listed(target / summary, there)):
+        more = f" and {len(others) - 3} more" if len(others) > 3 else ""
+        raise CadstnError(
+            f"holds {', '.join(others[:3])}{more}, which no {summary} of a result lists",
+            hint="give another folder or move them; delete them if an interrupted run left them",
+        )
+
+
+def _listed(summary: Path, there: set[str]) -> set[str]:
+    """Which files are a result's, by its summary: all that are there where it is of 0.1.0."""
+    try:
+        held = json.loads(read_regular(summary, _MAX_BYTES))
+        if FILES_KEY in held:
+            return {summary.name, *held[FILES_KEY]}
+        return there if {"recording", "frames", "cadstn"} <= held.keys() else set()
+    except (CadstnError, OSError, ValueError, RecursionError, TypeError, AttributeError):
+        return set()
 
 
 def _put_in_place(work: Path, target: Path, names: list[str], summary: str | None) -> None:

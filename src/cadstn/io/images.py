@@ -35,6 +35,11 @@ def read_image(file: Path, camera: Camera) -> NDArray[Any]:
     ending = file.suffix.lower()
     if ending == ".npy":
         raw = load_npy(file)
+        if raw.ndim == 4 or (raw.ndim == 3 and raw.shape[2] not in (1, 3)):
+            raise CadstnError(
+                f"holds {raw.shape[0]} frames, where each file of a folder holds one",
+                hint="give the file itself as the recording",
+            )
     elif ending == ".png":
         raw = _png(read_regular(file), camera)
     elif ending == ".pgm":

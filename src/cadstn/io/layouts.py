@@ -23,6 +23,7 @@ from cadstn.io.images import IMAGES
 
 _OTHER = re.compile(r"rgb|colou?r|infrared|(^|[^a-z])ir([^a-z]|$)|mask|seg|label|normal|conf", re.I)
 _DEPTH = re.compile("depth", re.I)
+_DIGITS = re.compile(r"\d+")
 _SECONDS = re.compile(r"\d{9,}\.\d{3,}")
 #: TUM's depth is registered to the default camera of ROS, in steps of 1/5000 m (their web page).
 _TUM = Camera(525.0, 525.0, 319.5, 239.5, 640, 480, depth_unit_mm=0.2)
@@ -63,7 +64,8 @@ def images_in(folder: Path) -> list[Path]:
     """Depth images of a folder, in order: PNGs where there are some.
 
     Raises:
-        CadstnError: if there are several kinds of images, none of them PNG.
+        CadstnError: if there are several kinds of images, and none of them PNG or some numbered as
+            the PNGs are, of frames that have none.
     """
     # A link that leads nowhere is a bad frame, not a missing one: it must keep its place.
     files = [p for p in in_order(folder) if p.suffix.lower() in IMAGES and not p.is_dir()]
@@ -76,7 +78,21 @@ def images_in(folder: Path) -> list[Path]:
             where=folder,
             hint=f"name the depth files: --pattern '*{kinds[0]}'",
         )
-    return [p for p in files if p.suffix.lower() == ".png"] if ".png" in kinds else files
+    if ".png" not in kinds:
+        return files
+    pngs = [p for p in files if p.suffix.lower() == ".png"]
+    # What has a PNG's name or one of another form is no frame: labels, colour, a calibration.
+    stems = {p.stem for p in pngs}
+    forms = {_DIGITS.sub("0", stem) for stem in stems}
+    lost = [p for p in files if p.stem not in stems and _DIGITS.sub("0", p.stem) in forms]
+    if lost:
+        raise CadstnError(
+            f"numbers {' and '.join(kinds)} files as one: {len(lost)} are no PNGs, such as "
+            f"'{lost[0].name}'",
+            where=folder,
+            hint="name the depth files: --pattern '*.png', or '*' for all of them",
+        )
+    return pngs
 
 
 def depth_only(names: Sequence[str]) -> set[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from importlib import resources
 from itertools import accumulate
@@ -80,7 +81,7 @@ def _open(
     if path.is_dir():
         return _open_folder(path, given, pattern, unit_mm)
     if not path.exists():
-        raise CadstnError("no such recording", hint=_RECORDING_HINT)
+        raise CadstnError("no such recording", hint=_why_none(path))
     if pattern is not None:
         raise CadstnError("a file, which has no --pattern", hint="give a folder")
     if path.suffix.lower() in IMAGES:
@@ -90,6 +91,15 @@ def _open(
     if path.suffix != ".npz":
         raise CadstnError("a file, but not an .npz file", hint=_RECORDING_HINT)
     return _open_npz(path, given, unit_mm)
+
+
+def _why_none(path: Path) -> str:
+    """What may be wrong with a path where nothing is."""
+    if any(part.startswith("~") for part in path.parts):
+        return "'~' is the shell's, which leaves it as it is within quotes and lists: write it out"
+    if "\\" in str(path) and os.sep == "/":
+        return "folders are parted by '/' here, not by '\\'"
+    return _RECORDING_HINT
 
 
 def _open_folder(

@@ -16,6 +16,7 @@ from pathlib import Path
 
 _HOST = f"{zlib.crc32(os.uname().nodename.encode() if hasattr(os, 'uname') else b''):08x}"
 _COUNT = itertools.count()
+_OLD = ".old"  # where `replace_each` keeps what was there
 ACTIVE: set[str] = set()  # temporary names of this process
 _DAY_S = 86_400.0
 #: How a rename fails that leads to another mount, or into a folder that may not be written to.
@@ -71,7 +72,7 @@ def replace_each(work: Path, target: Path, names: Sequence[str]) -> None:
         target: where they belong; what was there is moved to ``work``.
         names: of the files in order. The last one stands for all: its old file goes first.
     """
-    old = work / ".old"
+    old = work / _OLD
     old.mkdir()
     done: list[tuple[Path, Path]] = []
     moves = [(target, old, name) for name in names[-1:]]
@@ -86,6 +87,16 @@ def replace_each(work: Path, target: Path, names: Sequence[str]) -> None:
             with suppress(OSError):
                 os.replace(after, before)
         raise
+
+
+def was_interrupted(target: Path) -> bool:
+    """Whether a process was killed while it renamed files into a folder one by one."""
+    for folder in (target.parent, target):
+        with suppress(PermissionError, FileNotFoundError):  # as in `_sweep`
+            for path in folder.iterdir():
+                if path.name.startswith(f".{target.name}.") and (path / _OLD).is_dir():
+                    return True
+    return False
 
 
 def sweep(target: Path) -> None:

@@ -6,7 +6,7 @@ import csv
 import json
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -24,13 +24,15 @@ _COLUMNS = ("path", "name", "camera", "unit")
 class Entry:
     """One recording of a manifest."""
 
-    path: str  # what `cadstn.io.open_recording` takes, absolute
+    path: str  # what `cadstn.io.open_recording` takes, absolute but for ``demo``
     name: str = ""  # of its results: a path below the output folder, with ``/`` between its parts
     # text for `cadstn.geometry.camera.parse_camera`, a file's path absolute; None for the
     # recording's own
     camera: str | None = None
     # millimetres of a step of its depth, or of 1.0 in floats; None for the camera's
     unit: float | None = None
+    # the path from the list's folder, where it is below it: the same after all of it was moved
+    below: str = field(default="", compare=False)
 
 
 def read_manifest(path: Path) -> list[Entry]:
@@ -39,7 +41,7 @@ def read_manifest(path: Path) -> list[Entry]:
     The ending decides the form. ``.csv`` has a header with ``path`` and, as wanted, ``name``,
     ``camera`` and ``unit``. ``.jsonl`` has an object with these keys a line. Any other file has a
     path a line, where ``#`` begins a comment line. Relative paths, also that of a ``camera.json``,
-    start at the manifest's folder.
+    start at the manifest's folder; ``demo`` is the recording that ships, if there is no other.
 
     Without a name, results are named by the path below the folder that all these recordings share.
 
@@ -111,22 +113,23 @@ def _entry(row: dict[str, Any], folder: Path) -> Entry:
     unit, camera = row.get("unit"), row.get("camera") or None
     if camera is not None and camera.endswith(".json"):
         camera = os.path.abspath(folder / camera)
-    return Entry(
-        os.path.abspath(folder / row["path"]),
-        row.get("name", ""),
-        camera,
-        None if unit is None else factor_mm(unit),
-    )
+    path, root = os.path.abspath(folder / row["path"]), os.path.abspath(folder)
+    if row["path"] == "demo" and not os.path.exists(path):
+        path = "demo"
+    below = Path(path).relative_to(root).as_posix() if Path(path).is_relative_to(root) else ""
+    unit_mm = None if unit is None else factor_mm(unit)
+    return Entry(path, row.get("name", ""), camera, unit_mm, below)
 
 
 def _named(entries: Sequence[Entry]) -> list[Entry]:
     """Name what has no name by its path below the deepest folder that all such share."""
     paths = {entry: Path(entry.path) for entry in entries if not entry.name}
-    if not paths:
-        return list(entries)
-    shared = os.path.commonpath([path.parent for path in paths.values()])
+    parents = [path.parent for path in paths.values() if path.is_absolute()]
+    shared = os.path.commonpath(parents) if parents else ""
 
     def name(entry: Entry) -> str:
+        if entry.path == "demo":
+            return entry.path
         below = paths[entry].relative_to(shared)
         is_file = below.suffix.lower() in (".npz", *BAGS, *IMAGES)
         return (below.with_suffix("") if is_file else below).as_posix()

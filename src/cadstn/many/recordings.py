@@ -22,6 +22,7 @@ from cadstn.many.cluster import run_jobs
 from cadstn.many.manifest import Entry
 from cadstn.many.table import Row, error_line, table_of
 from cadstn.tracking import Network, Tracker, load_network
+from cadstn.tracking.weights import path_of
 
 TABLE = "recordings.parquet"
 
@@ -33,7 +34,7 @@ class Job:
     entry: Entry  # the recording
     out: str  # folder of all results
     weights: str | None  # an exported network; None for the one that ships
-    weights_sha256: str  # of that file; empty of the one that ships
+    weights_sha256: str  # of that file
     hands: int  # at most
     video: bool  # whether to write the overlay
 
@@ -45,9 +46,11 @@ class Job:
     def order(self) -> dict[str, Any]:
         """All that its results are a function of, as far as it shows without opening a file."""
         camera = self.entry.camera
+        is_file = camera is not None and camera.endswith(".json")
         return {
-            "path": self.entry.path, "camera": camera,
-            "camera_sha256": file_sha256(camera) if camera and camera.endswith(".json") else "",
+            "path": self.entry.path, "below": self.entry.below,
+            "camera": None if is_file else camera,  # its place may change
+            "camera_sha256": file_sha256(camera) if camera and is_file else "",
             "unit_mm": self.entry.unit, "source": _source(Path(self.entry.path)),
             "weights": self.weights_sha256, "hands": self.hands, "video": self.video,
             "cadstn": __version__,
@@ -81,7 +84,8 @@ def track_many(
 
     The folders are those of `cadstn.tracking.results.track_recording`. One that is there, whole and
     made by the same settings and release, of as many files and bytes and the same camera, is
-    skipped, also where its recording is gone.
+    skipped, also where its recording is gone, or was moved with its list, or the overlay is there
+    and not asked for. Rows of earlier lists whose results are there stay in the table.
 
     Args:
         client: see `cadstn.many.cluster.dask_client`.
@@ -99,10 +103,9 @@ def track_many(
     Raises:
         CadstnError: if the weights cannot be used, or ``out`` cannot be written to.
     """
-    load_network(weights, threads=1)  # refused here, not in every row
-    sha256 = "" if weights is None else file_sha256(weights)
+    sha256 = load_network(weights, threads=1).sha256  # refused here, not in every row
     target = folder_target(out)
-    network = None if weights is None else str(weights.resolve())
+    network = None if weights is None else str(path_of(weights).resolve())
     jobs = [Job(entry, str(target), network, sha256, hands, video) for entry in entries]
     return table_of(
         run_jobs(client, track_job, jobs),
@@ -124,7 +127,7 @@ def track_job(job: Job) -> Row:
         tracker = Tracker(_network(job.weights), hands=job.hands)
         track_recording(
             recording, tracker, job.folder, on_bad=lambda bad: None, video=job.video,
-            about={"order": order},
+            about={"order": order, "unit_mm": job.entry.unit},
         )  # fmt: skip
         row = _done(job, order)
         if row is None:
@@ -149,18 +152,25 @@ def _done(job: Job, order: dict[str, Any]) -> Row | None:
 
     try:
         summary = json.loads(read_regular(job.folder / "summary.json"))
+        held = summary["order"]
         if order["source"] is None:  # what was tracked cannot be compared any more
-            order = order | {"source": summary["order"]["source"]}
-        if summary["order"] != order:
+            order = order | {"source": held["source"]}
+        if held["video"]:  # an overlay that is not asked for does no harm
+            order = order | {"video": True}
+        same = held["path"] == order["path"]
+        if not same and order["below"] and held["below"] == order["below"]:
+            # Moved with its list. Where the old path is still there, this is another recording.
+            same = not Path(held["path"]).exists()
+        if not same or held != order | {name: held[name] for name in ("path", "below")}:
             return None
         found, present = [], []
         for name in (f"{hand_name(place)}.npz" for place in range(job.hands)):
             if name not in summary["files"]:
                 return None
             check_hashes(job.folder / name)
-            with np.load(job.folder / name, allow_pickle=False) as held:
-                found.append(held["found"])
-                present.append(held["present"][held["found"]])
+            with np.load(job.folder / name, allow_pickle=False) as arrays:
+                found.append(arrays["found"])
+                present.append(arrays["present"][arrays["found"]])
         seen = np.concatenate(present)
         return Row(
             job.entry.name,

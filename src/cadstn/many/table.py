@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -43,6 +43,9 @@ def table_of(
 ) -> list[Row]:
     """Collect the rows of jobs as they end, and write them as a table, also when interrupted.
 
+    Rows that the table has of other jobs stay, as ones that were skipped, where their results are
+    beside it.
+
     Args:
         results: of `cadstn.many.cluster.run_jobs`.
         failed: the row of a job that ended with this error.
@@ -50,8 +53,12 @@ def table_of(
         on_row: called with each row.
 
     Returns:
-        The rows in the order of their names.
+        The rows of these jobs in the order of their names.
+
+    Raises:
+        CadstnError: before a job is begun, if the file is no such table; or it cannot be written.
     """
+    earlier = [row for row in read_table(path) if (path.parent / row.name).is_dir()]
     rows: list[Row] = []
     try:
         for job, found in results:
@@ -60,8 +67,29 @@ def table_of(
             on_row(row)
     finally:
         if rows:
-            write_table(path, rows)
+            names = {row.name for row in rows}
+            kept = [replace(row, skipped=True) for row in earlier if row.name not in names]
+            write_table(path, [*rows, *kept])
     return sorted(rows, key=lambda row: row.name)
+
+
+def read_table(path: Path) -> list[Row]:
+    """Read the rows of a table; none where there is no file.
+
+    Raises:
+        CadstnError: if the file is no table that `write_table` wrote.
+    """
+    from pyarrow import parquet
+
+    if not path.exists():
+        return []
+    try:
+        return [Row(**row) for row in parquet.read_table(path).to_pylist()]
+    except (OSError, ValueError, TypeError) as error:
+        raise CadstnError(
+            f"no table of this command ({type(error).__name__})",
+            where=path, hint="move it, or give another folder",
+        ) from None  # fmt: skip
 
 
 def write_table(path: Path, rows: Sequence[Row]) -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 
 from cadstn.errors import CadstnError
+from cadstn.io.times import SLOW_S, UNITS_S, finer_unit
 
-#: Units that clocks count in besides seconds, in seconds.
-_UNITS_S = {"milliseconds": 1e-3, "microseconds": 1e-6, "nanoseconds": 1e-9}
 _ENOUGH = 2  # steps in a row that only a finer unit explains
 
 
@@ -69,12 +68,11 @@ class Clock:
         """See whether a step of so many frames, were it in seconds, is one in a finer unit."""
         if self._scale != 1.0:
             return None
-        fitting = [n for n, unit in _UNITS_S.items() if 0.3 < frames * unit < 4]
-        self._votes = self._votes + 1 if fitting else 0
-        if self._votes < _ENOUGH:
+        name = finer_unit(frames)
+        self._votes = self._votes + 1 if name else 0
+        if name is None or self._votes < _ENOUGH:
             return None
-        (name,) = fitting
-        self._scale = _UNITS_S[name]
+        self._scale = UNITS_S[name]
         self._seconds = None
         return f"times are {name}: taken as such"
 
@@ -88,8 +86,6 @@ class Clock:
 class StepCheck:
     """Warns once of a stream whose times cannot be seconds that go forward."""
 
-    #: No camera's frames are so far apart, seconds.
-    SLOW_S = 5.0
     #: Steps in a row before it warns.
     STEPS = 3
 
@@ -104,9 +100,7 @@ class StepCheck:
             return []
         step = time_s - before
         self._steps = [*self._steps[1 - self.STEPS :], step]
-        if len(self._steps) < self.STEPS or not all(
-            one < 0 or one > self.SLOW_S for one in self._steps
-        ):
+        if len(self._steps) < self.STEPS or not all(one < 0 or one > SLOW_S for one in self._steps):
             return []
         self._steps = None
         seen = "run back" if step < 0 else f"are {step:.3g} apart: milliseconds or finer?"

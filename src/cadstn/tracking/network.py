@@ -129,6 +129,8 @@ class Network:
         detector: finds hands in whole frames for it.
         own_detector: whether that is of its own file; files of 0.1.0 have none, and take the one
             that ships.
+        file: its name, without the folder; empty of one that was not loaded from a file.
+        sha256: of that file, as ``sha256sum`` prints it.
     """
 
     session: Any
@@ -138,6 +140,8 @@ class Network:
     provider: str = "cpu"
     detector: Detector | None = None
     own_detector: bool = False
+    file: str = ""
+    sha256: str = ""
 
     def __deepcopy__(self, memo: object) -> Network:
         """Itself: it has no state, and a session is not copied."""

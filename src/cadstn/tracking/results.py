@@ -22,6 +22,7 @@ from cadstn.io import BadFrame, Recording
 from cadstn.io.folder import whole_folder
 from cadstn.io.joints import write_joints_uvd
 from cadstn.io.text import csv_cell
+from cadstn.io.times import implausible_times
 from cadstn.tracking import Hand, Tracker
 from cadstn.tracking.excerpt import frame_count, frame_index
 from cadstn.tracking.hand import refusals
@@ -66,7 +67,8 @@ def track_recording(
         out: folder to write to; made if it is not there.
         on_bad: called with each frame that cannot be read.
         on_frame: called after each frame, for a progress bar.
-        on_warning: called with one line, once, for depth, a camera or hands that cannot be right.
+        on_warning: called with one line, once, for depth, times, a camera or hands that cannot be
+            right.
         video: whether to write the overlay video.
         about: more entries of the summary, fit for JSON.
 
@@ -74,7 +76,8 @@ def track_recording(
         The summary, as in ``summary.json``.
 
     Raises:
-        CadstnError: if no frame can be read, or ``out`` cannot be written to.
+        CadstnError: if no frame can be read, ``out`` cannot be written to, or files of these names
+            in it are no earlier results.
     """
     others = range(1, len(tracker.state.tracks))
     names = [*OUTPUTS, *(name for name in VIDEOS if name not in OUTPUTS)]
@@ -111,6 +114,13 @@ def _track_into(
     took_ms: list[float] = []
     bad: list[BadFrame] = []
     warnings: list[str] = []
+
+    def warn(line: str) -> None:
+        warnings.append(line)
+        on_warning(line)
+
+    if (line := implausible_times(recording)) is not None:
+        warn(line)
     chosen = set(np.linspace(0, total - 1, min(_SHEET_FRAMES, total)).round().astype(int).tolist())
     sheet: list[Image] = []
     check, number, without = StreamCheck(), Identities(), ""
@@ -134,9 +144,8 @@ def _track_into(
             took_ms.append((time.perf_counter() - began) * 1000)
             lines = check.depth(frame.depth, recording.camera)
             lines += check.hand(shown.joints_mm) if shown.found else []
-            warnings += lines
             for line in lines:
-                on_warning(line)
+                warn(line)
             if not (any(one.found for one in hands) or without):
                 without = describe_scene(frame.depth, refusals(tracker.state))
             for place, one in enumerate(hands):
@@ -158,13 +167,25 @@ def _track_into(
     for place, one_place in enumerate(places):
         _write_joints(one_place, recording.names, out / hand_name(place))
     write_joints_uvd(out / "joints_uvd.txt", recording.camera.to_uvd(places[0]["joints_xyz_mm"]))
-    summary = _summary(recording, skeleton, places, how, bad, took_ms) | about
+    summary = _summary(recording, skeleton, places, how, bad, took_ms)
+    summary |= _made_by(recording, tracker) | about
     summary["seconds"] = round(time.perf_counter() - started, 3)
     summary["warnings"] = warnings
     summary["without_hand"] = without or None
     summary["video"] = None if video.path is None else video.path.name
     (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     return summary
+
+
+def _made_by(recording: Recording, tracker: Tracker) -> dict[str, Any]:
+    """What the joints are a function of, besides the frames and this release."""
+    network = tracker.network
+    return {
+        "camera": json.loads(recording.camera.to_json()),
+        "weights": {"file": network.file, "sha256": network.sha256},
+        "hands": len(tracker.state.tracks),
+        "fit": tracker.state.fit,
+    }
 
 
 def _empty(recording: Recording, skeleton: Skeleton) -> Columns:

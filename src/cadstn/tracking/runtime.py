@@ -14,7 +14,7 @@ from typing import Any
 from cadstn.errors import CadstnError, nearest_name
 from cadstn.geometry.skeleton import skeleton
 from cadstn.io.files import error_context
-from cadstn.io.hashes import check_stamp
+from cadstn.io.hashes import check_stamp, file_sha256
 from cadstn.io.onnx_check import check_detector, check_network
 from cadstn.io.whole import no_file
 from cadstn.tracking.detector import DETECTOR_KEY, Detector
@@ -164,7 +164,10 @@ def _load(path: Path, providers: list[str], threads: int | None) -> Network:
     with error_context(path):
         check_network(session)
         found = _shipped_detector(threads) if data is None else _detector(data, threads)
-    return Network(session, joints, wants, about, provider, found, detector is not None)
+        sha256 = file_sha256(path)
+    return Network(
+        session, joints, wants, about, provider, found, detector is not None, path.name, sha256
+    )
 
 
 def _detector(data: bytes, threads: int | None) -> Detector:
