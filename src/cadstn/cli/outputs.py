@@ -84,7 +84,7 @@ def targets(
               help="The robot hand.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="CSV file to write.")
 @click.option("--side", type=click.Choice(["left", "right"]),
-              help="Which hand to follow; if not given, that of most frames.")  # fmt: skip
+              help="Follow the hand of this side; if not given, that of most frames.")  # fmt: skip
 @click.option("--hand-eye", type=click.Path(path_type=Path),
               help="JSON file of a 4 x 4 matrix from the camera frame to the robot's base frame, "
               "and its unit: mm or m.")  # fmt: skip
@@ -107,9 +107,10 @@ def retarget(
 ) -> None:
     r"""Write the joint values of a robot hand that follows the hand in a recording.
 
-    PATH is a recording, as of 'cadstn track', or the joints.npz that it wrote. Of several hands the
-    first is followed. A row a frame: the joints of the robot's URDF by name, in radians, and the
-    pose of its wrist in metres, in the camera frame or in --base-frame. Needs the extra 'robots'.
+    PATH is a recording, as of 'cadstn track', or the joints.npz that it wrote. Of a recording the
+    first hand is followed; each hand of 'cadstn track --hands 2' has a file of its own. A row a
+    frame: the joints of the robot's URDF by name, in radians, and the pose of its wrist in metres,
+    in the camera frame or in --base-frame. Needs the extra 'robots'.
 
     \b
     cadstn retarget my_recording --hand shadow --out joints.csv
