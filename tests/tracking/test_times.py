@@ -82,7 +82,8 @@ def test_another_run_takes_the_files_of_more_hands_away(timed: Path, tmp_path: P
 
 
 @pytest.mark.skipif(os.name != "posix", reason="of signals")
-def test_a_second_interrupt_leaves_what_was_written_whole(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_leaves_what_was_written_whole(tmp_path: Path, kind: int) -> None:
     out = tmp_path / "out"
     command = [sys.executable, "-m", "cadstn.cli", "live", "demo", "--loop", "--out", str(out)]
     # A shell's background jobs ignore Ctrl-C, and what they start with them.
@@ -97,10 +98,12 @@ def test_a_second_interrupt_leaves_what_was_written_whole(tmp_path: Path) -> Non
             if part.exists() and part.stat().st_size > 5000:
                 break
             time.sleep(0.05)
-        running.send_signal(signal.SIGINT)
+        running.send_signal(kind)
         time.sleep(0.05)
-        running.send_signal(signal.SIGINT)
+        running.send_signal(kind)
         _, said = running.communicate(timeout=60)
+    assert running.returncode == 0
+    assert f"wrote {out / 'joints.jsonl'}" in said
     assert "disk" not in said
     assert "Traceback" not in said
     lines = (out / "joints.jsonl").read_text().splitlines()

@@ -108,7 +108,7 @@ def live(
     cadstn live my_recording --out result --smooth one-euro
     """
     from cadstn.io.whole import keep_inputs
-    from cadstn.io.workers import ignored, signals_end_it
+    from cadstn.io.workers import ENDING, ignored, signals_end_it
     from cadstn.tracking import Tracker, load_network
     from cadstn.tracking.cameras import open_source
     from cadstn.tracking.filters import make_filter
@@ -170,7 +170,7 @@ def live(
                     echo(f"it has ended; {listeners.url} stays until Ctrl-C", err=True)
                     _until_interrupted()
             except KeyboardInterrupt:
-                ending.enter_context(ignored(signal.SIGINT))  # another one would cut files off
+                ending.enter_context(ignored(*ENDING))  # another one would cut files off
             finally:
                 echo(tally.line(), err=True)
                 left_out.sum_up()

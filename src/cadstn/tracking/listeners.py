@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -17,7 +16,7 @@ from cadstn.errors import CadstnError
 from cadstn.geometry.plausible import describe_scene
 from cadstn.geometry.skeleton import Skeleton
 from cadstn.io.whole import writing
-from cadstn.io.workers import ignored
+from cadstn.io.workers import ENDING, ignored
 from cadstn.tracking.live import JsonLines, Tracked
 from cadstn.tracking.rerun_view import RerunView
 from cadstn.tracking.serve import PageView
@@ -167,9 +166,10 @@ class Listeners:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *error: object) -> None:
-        with ignored(signal.SIGINT):  # a second Ctrl-C would cut the files off
-            self._close(any(error))
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        with ignored(*ENDING):  # a second Ctrl-C would cut the files off
+            # Nobody reads of an exit or an interrupt why the files are not in place.
+            self._close(isinstance(error, Exception))
 
     def _close(self, failed: bool) -> None:
         if self._video is not None:
