@@ -117,8 +117,11 @@ def live(
     from cadstn.tracking.serve import HOST
     from cadstn.tracking.video import NO_VIDEO
 
+    def tell(line: str) -> None:
+        echo(line, err=True)
+
     def warn(line: str) -> None:
-        echo(f"warning: {line}", err=True)
+        tell(f"warning: {line}")
 
     lines_go = emit or out or sending["osc"] or sending["udp"]
     for option, needs, useless in (
@@ -146,7 +149,7 @@ def live(
         )  # fmt: skip
         with (
             Listeners(network.skeleton, out, lines, joints, view, pose, at) as listeners,
-            targets(network, joints, pose, **sending) as sinks,
+            targets(network, joints, pose, tell, **sending) as sinks,
         ):
             if listeners.url is not None:
                 echo(f"open {listeners.url}", err=True)

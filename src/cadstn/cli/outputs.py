@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from cadstn.tracking.live import Tracked
     from cadstn.tracking.network import Network
     from cadstn.tracking.outputs.robot_csv import Sequence21
+    from cadstn.tracking.outputs.senders import Datagrams
 
 _TARGETS = (
     click.option("--udp", metavar="HOST:PORT", help="Send the lines of --emit, one a datagram."),
@@ -41,6 +42,7 @@ def targets(
     network: Network,
     joints: str,
     pose: bool,
+    on_line: Callable[[str], None],
     *,
     osc: str | None,
     udp: str | None,
@@ -53,6 +55,7 @@ def targets(
         network: of the tracker.
         joints: order of the joints.
         pose: whether to send angles and gestures.
+        on_line: called with each line for the user.
         osc: address for OSC.
         udp: address for JSON.
         lerobot: folder for a data set.
@@ -67,8 +70,8 @@ def targets(
         sinks: list[Callable[[Tracked], None]] = []
         for address, make in ((udp, udp_lines), (osc, Osc)):
             if address is not None:
-                target = Datagrams(address)
-                opened.callback(target.close)
+                target = Datagrams(address, lambda line: on_line(f"warning: {line}"))
+                opened.callback(_close, target, on_line)
                 sinks.append(make(target, network.skeleton, joints, pose))
         if lerobot is not None:
             from cadstn.tracking.outputs.lerobot import TASK, LeRobotWriter
@@ -76,6 +79,14 @@ def targets(
             writer = LeRobotWriter(lerobot, network.skeleton, TASK if task is None else task)
             sinks.append(opened.enter_context(writer))
         yield sinks
+
+
+def _close(target: Datagrams, on_line: Callable[[str], None]) -> None:
+    from cadstn.io.text import counted
+
+    target.close()
+    if target.lost:
+        on_line(f"{target.name}: {counted(target.lost, 'datagram')} could not be sent")
 
 
 @click.command()
