@@ -148,9 +148,14 @@ def live(
             real_time=not fast, loop=loop, on_bad=lambda bad: left_out(bad.error),
         )  # fmt: skip
         with (
-            Listeners(network.skeleton, out, lines, joints, view, pose, at) as listeners,
+            Listeners(
+                network.skeleton, out, lines, joints, view, pose, at, frames.live
+            ) as listeners,
             targets(network, joints, pose, tell, **sending) as sinks,
         ):
+            if listeners.kept:
+                names = ", ".join(path.name for path in listeners.kept)
+                tell(f"a session that was cut off left files in {out}: kept as {names}")
             if listeners.url is not None:
                 echo(f"open {listeners.url}", err=True)
             try:
@@ -158,9 +163,9 @@ def live(
                     frames, tracker, smooth=lambda: make_filter(smooth), seconds=seconds,
                     on_bad=left_out, on_warning=warn, tally=tally,
                 ):  # fmt: skip
-                    listeners(seen)
-                    for sink in sinks:
+                    for sink in sinks:  # first: whoever gets these waits for them
                         sink(seen)
+                    listeners(seen)
                     if listeners.full and not full:
                         full = True
                         warn("view.rrd has reached its size: hands go on, depth is left out")
@@ -182,6 +187,9 @@ def live(
     recorded = [sending["lerobot"]] if sending["lerobot"] is not None and tally.frames else []
     for path in (*listeners.written, *recorded):
         echo(f"wrote {path}", err=True)
+    if listeners.left_out:
+        echo(f"the video lacks {listeners.left_out} frames: it is made slower than they come",
+             err=True)  # fmt: skip
     if listeners.unfilmed:
         echo(f"no video: {NO_VIDEO}", err=True)
 
