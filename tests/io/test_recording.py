@@ -192,7 +192,7 @@ def test_shots_that_disagree(tmp_path: Path) -> None:
     line = refused(open_recording, tmp_path)
     assert line.startswith(f"{second / 'truth.npz'}: has other joints than {tmp_path / '1'}")
     (second / "truth.npz").unlink()
-    assert refused(open_recording, tmp_path).startswith(f"{second / 'truth.npz'}: cannot read")
+    assert refused(open_recording, tmp_path).startswith(f"{second / 'truth.npz'}: no such file")
     (second / "camera.json").write_text(replace(SIZED, fx=51.0).to_json(), encoding="utf-8")
     assert refused(open_recording, tmp_path).startswith(f"{second / 'camera.json'}: differs from")
 

@@ -107,6 +107,7 @@ def live(
     cadstn live realsense --osc 127.0.0.1:9000
     cadstn live my_recording --out result --smooth one-euro
     """
+    from cadstn.io.text import duration
     from cadstn.io.whole import keep_inputs
     from cadstn.io.workers import ENDING, ignored, signals_end_it
     from cadstn.tracking import Tracker, load_network
@@ -146,6 +147,7 @@ def live(
         frames = open_source(
             source, scaled_camera(source, camera, scale), pattern=pattern, unit=unit,
             real_time=not fast, loop=loop, on_bad=lambda bad: left_out(bad.error),
+            on_wait=lambda pause_s: tell(f"waiting {duration(pause_s)} for the next frame"),
         )  # fmt: skip
         with (
             Listeners(

@@ -15,6 +15,8 @@ from cadstn.io.arrays import load_npz
 from cadstn.io.files import Arrays, error_context
 
 LABEL_KEYS = ("joints_xyz_mm", "skeleton", "cuts")
+#: Units that clocks count in besides seconds, in seconds.
+TIME_UNITS_S = {"milliseconds": 1e-3, "microseconds": 1e-6, "nanoseconds": 1e-9}
 
 
 class Labels(NamedTuple):
@@ -63,6 +65,19 @@ def checked_times(arrays: Arrays, frames: int) -> NDArray[np.float64] | None:
     if not (np.isfinite(times_s).all() and (np.diff(times_s) > 0).all()):
         raise CadstnError("time_s does not go forward", hint="store seconds that increase")
     return times_s.astype(np.float64)
+
+
+def unit_of_step(frames: float) -> str | None:
+    """Name the finer unit that alone explains a step of so many frames, were it in seconds."""
+    fitting = (name for name, unit in TIME_UNITS_S.items() if 0.3 < frames * unit < 4)
+    return next(fitting, None)
+
+
+def unit_of_times(times: NDArray[Any], fps: float) -> str | None:
+    """Name the finer unit that times (N,) are in by most of their steps; None for seconds."""
+    if len(times) < 3:  # one step may be a pause
+        return None
+    return unit_of_step(float(np.median(np.diff(times))) * fps)
 
 
 def _check_truth(truth: NDArray[Any], skeleton: Skeleton | None, frames: int | None) -> None:

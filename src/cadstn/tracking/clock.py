@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 
 from cadstn.errors import CadstnError
+from cadstn.io.labels import TIME_UNITS_S, unit_of_step
 
-#: Units that clocks count in besides seconds, in seconds.
-_UNITS_S = {"milliseconds": 1e-3, "microseconds": 1e-6, "nanoseconds": 1e-9}
 _ENOUGH = 2  # steps in a row that only a finer unit explains
 
 
@@ -69,12 +68,11 @@ class Clock:
         """See whether a step of so many frames, were it in seconds, is one in a finer unit."""
         if self._scale != 1.0:
             return None
-        fitting = [n for n, unit in _UNITS_S.items() if 0.3 < frames * unit < 4]
-        self._votes = self._votes + 1 if fitting else 0
-        if self._votes < _ENOUGH:
+        name = unit_of_step(frames)
+        self._votes = 0 if name is None else self._votes + 1
+        if name is None or self._votes < _ENOUGH:
             return None
-        (name,) = fitting
-        self._scale = _UNITS_S[name]
+        self._scale = TIME_UNITS_S[name]
         self._seconds = None
         return f"times are {name}: taken as such"
 
