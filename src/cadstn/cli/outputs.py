@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from cadstn.io import BadFrame
     from cadstn.tracking.live import Tracked
     from cadstn.tracking.network import Network
+    from cadstn.tracking.outputs.lerobot import LeRobotWriter
     from cadstn.tracking.outputs.robot_csv import Sequence21
     from cadstn.tracking.outputs.senders import Datagrams
 
@@ -77,8 +78,18 @@ def targets(
             from cadstn.tracking.outputs.lerobot import TASK, LeRobotWriter
 
             writer = LeRobotWriter(lerobot, network.skeleton, TASK if task is None else task)
+            opened.callback(_sum_up, writer, on_line)  # once it is closed
             sinks.append(opened.enter_context(writer))
         yield sinks
+
+
+def _sum_up(writer: LeRobotWriter, on_line: Callable[[str], None]) -> None:
+    if writer.dropped > 0:
+        share = writer.dropped / (writer.frames + writer.dropped)
+        on_line(
+            f"the data set lacks {share:.0%} of the source's frames: its timestamp counts those "
+            "that are there, observation.time_s is the source's clock"
+        )
 
 
 def _close(target: Datagrams, on_line: Callable[[str], None]) -> None:
