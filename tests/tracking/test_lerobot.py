@@ -194,16 +194,9 @@ def test_a_gap_that_the_tracker_does_not_cross_begins_an_episode(
 
 def test_live_says_how_many_frames_a_data_set_lacks(tmp_path: Path) -> None:
     lines: list[str] = []
-    given = {"osc": None, "udp": None, "task": None}
-    network = SimpleNamespace(skeleton=HAND21)
-    with targets(
-        network,
-        "hand21",
-        False,
-        lines.append,
-        lerobot=tmp_path / "set",
-        **given,  # type: ignore[arg-type]
-    ) as sinks:
+    given: Any = {"osc": None, "udp": None, "task": None, "lerobot": tmp_path / "set"}
+    network: Any = SimpleNamespace(skeleton=HAND21)
+    with targets(network, "hand21", False, lines.append, **given) as sinks:
         for index, dropped in enumerate((0, 0, 1)):
             one = seen(index)
             sinks[0](replace(one, frame=replace(one.frame, dropped=dropped)))

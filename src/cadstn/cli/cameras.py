@@ -186,14 +186,14 @@ def live(
                 left_out.sum_up()
                 if (without := tally.no_hand()) is not None:
                     echo(without, err=True)
-    recorded = [sending["lerobot"]] if sending["lerobot"] is not None and tally.frames else []
-    for path in (*listeners.written, *recorded):
-        echo(f"wrote {path}", err=True)
-    if listeners.left_out:
-        echo(f"the video lacks {listeners.left_out} frames: it is made slower than they come",
-             err=True)  # fmt: skip
-    if listeners.unfilmed:
-        echo(f"no video: {NO_VIDEO}", err=True)
+        recorded = [sending["lerobot"]] if sending["lerobot"] is not None and tally.frames else []
+        for path in (*listeners.written, *recorded):
+            echo(f"wrote {path}", err=True)
+        if listeners.left_out:
+            echo(f"the video lacks {listeners.left_out} frames: it is made slower than they come",
+                 err=True)  # fmt: skip
+        if listeners.unfilmed:
+            echo(f"no video: {NO_VIDEO}", err=True)
 
 
 @click.command()
