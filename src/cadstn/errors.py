@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 #: Longer lines are cut in the middle: a value of a damaged file may be megabytes long.
 _LONGEST = 2000
@@ -110,6 +111,14 @@ class Stopped(Exception):  # noqa: N818  # not an error: SIGTERM was obeyed
 
     def __init__(self, stage: str, step: int) -> None:
         super().__init__(f"stopped after step {step} of the {stage} stage")
+
+
+def end_with_signal(number: int, frame: object) -> NoReturn:
+    """End as a shell counts it, by SystemExit, so that what was begun is tidied up.
+
+    The handler of SIGTERM of whoever has no other; what needs another replaces it.
+    """
+    raise SystemExit(128 + number)
 
 
 class CadstnWarning(UserWarning):

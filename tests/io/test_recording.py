@@ -192,7 +192,7 @@ def test_shots_that_disagree(tmp_path: Path) -> None:
     line = refused(open_recording, tmp_path)
     assert line.startswith(f"{second / 'truth.npz'}: has other joints than {tmp_path / '1'}")
     (second / "truth.npz").unlink()
-    assert refused(open_recording, tmp_path).startswith(f"{second / 'truth.npz'}: cannot read")
+    assert refused(open_recording, tmp_path).startswith(f"{second / 'truth.npz'}: no such file")
     (second / "camera.json").write_text(replace(SIZED, fx=51.0).to_json(), encoding="utf-8")
     assert refused(open_recording, tmp_path).startswith(f"{second / 'camera.json'}: differs from")
 
@@ -450,7 +450,7 @@ def test_link_that_leads_nowhere_keeps_its_place(tmp_path: Path) -> None:
     (path / "000001.png").symlink_to(tmp_path / "gone.png")
     frames, bad = read(open_recording(path))
     assert [f.index for f in frames] == [0, 2, 3]
-    assert "000001.png: cannot read or write (No such file or directory); " in str(bad[0].error)
+    assert "000001.png: no such file or folder; " in str(bad[0].error)
 
 
 def test_file_removed_after_opening(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -12,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from cadstn.cli import cli
+from cadstn.cli.outputs import targets
 from cadstn.errors import CadstnError
 from cadstn.geometry.camera import Camera
 from cadstn.geometry.skeleton import HAND21
@@ -167,6 +169,39 @@ def test_an_episode_begins_without_the_hand_of_the_one_before(tmp_path: Path) ->
     first, second = rows_of(tmp_path / "set", 0), rows_of(tmp_path / "set", 1)
     assert [row[STATE][0] for row in first] == [1, 2, 2]
     assert [row[STATE][0] for row in second] == [0, 0, 6]
+
+
+@pytest.mark.parametrize("gap_s", [0.5, 0.6, 2.9, -1.0])
+def test_a_gap_that_the_tracker_does_not_cross_begins_an_episode(
+    tmp_path: Path, gap_s: float
+) -> None:
+    times = [0.0, 1 / 32, 1 / 16, 1 / 16 + gap_s, 1 / 16 + gap_s + 1 / 32]
+    with LeRobotWriter(tmp_path / "set", HAND21) as writer:
+        for index, time_s in enumerate(times):
+            one = seen(index)
+            dropped = 7 if index < 3 else 10
+            frame = replace(one.frame, time_s=time_s, dropped=dropped)
+            writer(replace(one, frame=frame))
+    assert (writer.frames, writer.dropped) == (5, 3)
+    first = rows_of(tmp_path / "set", 0)
+    assert len(first) == (5 if gap_s == 0.5 else 3)
+    np.testing.assert_allclose([row[TIME] for row in first], times[: len(first)])
+    if gap_s != 0.5:
+        second = rows_of(tmp_path / "set", 1)
+        np.testing.assert_allclose([row["timestamp"] for row in second], [0, 1 / 30])
+        np.testing.assert_allclose([row[TIME] for row in second], times[3:])
+
+
+def test_live_says_how_many_frames_a_data_set_lacks(tmp_path: Path) -> None:
+    lines: list[str] = []
+    given: Any = {"osc": None, "udp": None, "task": None, "lerobot": tmp_path / "set"}
+    network: Any = SimpleNamespace(skeleton=HAND21)
+    with targets(network, "hand21", False, lines.append, **given) as sinks:
+        for index, dropped in enumerate((0, 0, 1)):
+            one = seen(index)
+            sinks[0](replace(one, frame=replace(one.frame, dropped=dropped)))
+    (line,) = lines
+    assert line.startswith("the data set lacks 25% of the source's frames")
 
 
 def test_what_cannot_be_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

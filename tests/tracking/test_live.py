@@ -190,6 +190,53 @@ def test_a_session_without_a_frame_leaves_the_one_before(
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
+def test_what_a_killed_session_wrote_is_kept(
+    network: Network, frames: list[Frame], tmp_path: Path
+) -> None:
+    def cut_off(lines: str) -> None:
+        (tmp_path / "joints.jsonl.part").write_text(lines)
+        (tmp_path / "live-part.webm").write_bytes(b"half a video")
+
+    def session() -> Listeners:
+        with Listeners(network.skeleton, tmp_path, None) as listeners:
+            for seen in track_source(Scripted(scripted(frames[:2])), Tracker(network)):
+                listeners(seen)
+        return listeners
+
+    for number, lines in enumerate(("names\nfirst\n", "names\nsecond\nhalf a li"), 1):
+        cut_off(lines)
+        listeners = session()
+        assert [p.name for p in listeners.kept] == [f"joints-{number}.jsonl", f"live-{number}.webm"]
+        assert (tmp_path / f"joints-{number}.jsonl").read_text() == lines
+        assert (tmp_path / f"live-{number}.webm").read_bytes() == b"half a video"
+        assert (tmp_path / "joints.jsonl") in listeners.written
+    cut_off("names of the joints alone\n")
+    assert session().kept == []
+    assert not list(tmp_path.glob("*part*"))
+
+
+def test_a_session_replaces_the_one_before_as_a_whole(
+    network: Network, frames: list[Frame], tmp_path: Path
+) -> None:
+    for name in ("view.rrd", "live.mp4", "view-mine.rrd", "joints-1.jsonl"):
+        (tmp_path / name).write_text("earlier")
+    with Listeners(network.skeleton, tmp_path, None) as listeners:
+        for seen in track_source(Scripted(scripted(frames[:2])), Tracker(network)):
+            listeners(seen)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "joints-1.jsonl", "joints.jsonl", "live.webm", "view-mine.rrd",
+    ]  # fmt: skip
+
+
+def test_other_programs_get_a_frame_before_it_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    monkeypatch.setattr(Listeners, "__call__", lambda self, seen: calls.append("draw"))
+    monkeypatch.setattr(JsonLines, "__call__", lambda self, seen: calls.append("send"))
+    words = ["live", "demo", "--fast", "--seconds", "0.1", "--udp", "127.0.0.1:9"]
+    assert CliRunner().invoke(cli, words).exit_code == 0
+    assert calls[:2] == ["send", "draw"]
+
+
 def test_another_camera_in_mid_stream_keeps_the_video_whole(
     network: Network, frames: list[Frame], tmp_path: Path
 ) -> None:

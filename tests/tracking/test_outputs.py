@@ -199,6 +199,36 @@ def test_a_video_that_browsers_play(
     assert count == video.frames == 15
 
 
+class SlowWriter:
+    """An encoder that writes nothing until it may."""
+
+    def __init__(self) -> None:
+        self.may, self.written = threading.Event(), 0
+
+    def write(self, picture: np.ndarray) -> None:
+        self.may.wait(60)
+        self.written += 1
+
+    def release(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("times", [1, 20, 300])
+def test_a_live_video_holds_nothing_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    writer = SlowWriter()
+    monkeypatch.setattr(VideoFile, "_opened", lambda self: writer)
+    video = VideoFile(tmp_path / "a", 30, background=True, live=True)
+    for number in range(100):  # would wait for ever
+        video.write(picture(number), times)
+    assert video.frames <= max(60, times)
+    assert video.left_out == 100 * times - video.frames
+    writer.may.set()
+    video.close()
+    assert writer.written == video.frames
+
+
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")
 def test_chromium_plays_the_video(tmp_path: Path, codec: str) -> None:
     video = VideoFile(tmp_path / "a", 30)

@@ -160,10 +160,27 @@ def test_frames_of_the_other_hand_are_left_out(tmp_path: Path) -> None:
     assert np.isfinite(robot.values).all(1).tolist() == [True, True, False]
     robot = write_robot_csv(hand, "leap", tmp_path / "out.csv", side="right")
     assert np.isfinite(robot.values).all(1).tolist() == [False, True, True]
-    judged = hand._replace(sides=("left",) * 3)  # and all of them wrongly, says whoever asks
-    assert np.isfinite(
-        write_robot_csv(judged, "leap", tmp_path / "out.csv", side="right").values
-    ).all()
+
+
+def test_a_side_that_no_frame_shows_is_no_robot_hand(tmp_path: Path) -> None:
+    hand = Sequence21(np.stack([flat("left")] * 3), np.arange(3.0), ("a", "b", "c"), ("left",) * 3)
+    out = tmp_path / "out.csv"
+    with pytest.raises(CadstnError, match=r"no frame shows a right hand, 3 of 3 show a left one;"):
+        write_robot_csv(hand, "leap", out, side="right")
+    assert not out.exists()
+    unknown = hand._replace(sides=("unknown",) * 3)  # whoever asks knows it
+    assert np.isfinite(write_robot_csv(unknown, "leap", out, side="left").values).all()
+
+
+def test_the_file_of_the_other_hand_is_named(tmp_path: Path) -> None:
+    for name, side in (("joints", "right"), ("joints-2", "left"), ("joints-mine", "left")):
+        np.savez(
+            tmp_path / f"{name}.npz", joints_xyz_mm=flat(side)[None].astype(np.float32),
+            time_s=np.zeros(1), frames=np.array(["0"]), side=np.array([side]),
+        )  # fmt: skip
+    hand = read_tracked_hand(tmp_path / "joints.npz")
+    with pytest.raises(CadstnError, match=r"may be in joints-2\.npz$"):
+        write_robot_csv(hand, "leap", tmp_path / "out.csv", side="left")
 
 
 def test_a_hand_has_one_side_whatever_single_frames_say(tmp_path: Path) -> None:
@@ -249,3 +266,36 @@ def test_a_hand_eye_transform_in_mm_and_in_m_is_the_same(tmp_path: Path) -> None
         found.append(read_hand_eye(path)(np.zeros(3), np.eye(3))[0])
     np.testing.assert_allclose(found[0], found[1])
     np.testing.assert_allclose(found[0], [1500, 0, 0])
+
+
+@pytest.mark.parametrize(
+    ("offset", "unit", "error"),
+    [
+        ((400, 100, 600), "m", 'is 728 m from the base frame: is that mm.*"unit": "mm"'),
+        ((0.4, 0.1, 0.6), "mm", 'is 0.728 mm from the base frame: is that m.*"unit": "m"'),
+        ((0, 0, 0), "mm", None),
+        ((0, 0, 0.002), "m", None),  # a frame of the camera's own
+        ((50_000, 0, 0), "mm", None),  # a map's frame
+    ],
+)
+def test_a_hand_eye_transform_in_the_other_unit_is_refused(
+    tmp_path: Path, offset: tuple[float, ...], unit: str, error: str | None
+) -> None:
+    matrix = np.eye(4)
+    matrix[:3, 3] = offset
+    path = tmp_path / "eye.json"
+    path.write_text(json.dumps({"matrix": matrix.tolist(), "unit": unit}), encoding="utf-8")
+    if error is None:
+        read_hand_eye(path)
+        return
+    with pytest.raises(CadstnError, match=error):
+        read_hand_eye(path)
+
+
+def test_a_file_that_is_not_there_is_named_as_such(tmp_path: Path) -> None:
+    with pytest.raises(CadstnError, match=r"eye.json: no such file or folder; check its name"):
+        read_hand_eye(tmp_path / "eye.json")
+    path = tmp_path / "none.npz"
+    arguments = ["retarget", str(path), "--hand", "leap", "--out", str(tmp_path / "out.csv")]
+    done = CliRunner().invoke(cli, arguments)
+    assert str(done.exception) == f"{path}: no such file or folder; check its name"

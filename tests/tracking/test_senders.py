@@ -1,11 +1,13 @@
 """Hands sent over UDP arrive: JSON as its parser reads it, OSC as python-osc does."""
 
+import errno
 import json
 import socket
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from cadstn.cli import cli
+from cadstn.cli.outputs import targets
 from cadstn.errors import CadstnError
 from cadstn.geometry.camera import Camera
 from cadstn.geometry.skeleton import HAND21, ICVL16
@@ -170,4 +173,48 @@ def test_without_python_osc(listener: Listener, monkeypatch: pytest.MonkeyPatch)
     target = Datagrams(listener.address)
     with pytest.raises(CadstnError, match=r"pip install 'cadstn\[osc\]'"):
         Osc(target, HAND21)
+    target.close()
+
+
+@pytest.mark.parametrize("kind", ["udp", "osc"])
+def test_a_network_that_is_away_for_a_while_ends_nothing(listener: Listener, kind: str) -> None:
+    if kind == "osc":
+        pytest.importorskip("pythonosc", reason="needs cadstn[osc]")
+    said: list[str] = []
+    target = Datagrams(listener.address, said.append)
+    send = (udp_lines if kind == "udp" else Osc)(target, HAND21, "hand21", False)
+
+    class Away:
+        def sendto(self, data: bytes, address: object) -> None:
+            raise OSError(errno.ENETUNREACH, "Network is unreachable")
+
+    there, target._socket = target._socket, Away()  # type: ignore[assignment]
+    send(seen())
+    send(seen())
+    target._socket = there
+    send(seen())
+    assert target.lost == 4  # two frames of two hands
+    assert len(said) == 1
+    assert f"{listener.address}: cannot send (Network is unreachable); tracking goes on" in said[0]
+    listener.take()
+    target.close()
+
+
+def test_live_says_how_many_datagrams_were_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    def sendto(self: object, data: bytes, address: object) -> None:
+        raise OSError(errno.ENETUNREACH, "Network is unreachable")
+
+    monkeypatch.setattr("cadstn.tracking.outputs.senders.socket.socket.sendto", sendto)
+    lines: list[str] = []
+    given = {"osc": None, "lerobot": None, "task": None}
+    network = SimpleNamespace(skeleton=HAND21)
+    with targets(network, "hand21", False, lines.append, udp="127.0.0.1:9", **given) as sinks:  # type: ignore[arg-type]
+        sinks[0](seen())
+    assert lines[0].startswith("warning: 127.0.0.1:9: cannot send")
+    assert lines[1:] == ["127.0.0.1:9: 3 datagrams could not be sent"]
+
+
+def test_a_broadcast_address_is_taken() -> None:
+    target = Datagrams("255.255.255.255:9")
+    assert target._socket.getsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST)
     target.close()

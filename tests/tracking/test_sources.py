@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from cadstn.cli import cli
 from cadstn.data import msra
 from cadstn.data.opening import find_dataset, open_dataset
-from cadstn.errors import CadstnError
+from cadstn.errors import CadstnError, CadstnWarning
 from cadstn.geometry.camera import Camera
 from cadstn.io import open_recording, write_recording
 from cadstn.tracking.cameras import Newest, open_source
@@ -139,6 +139,38 @@ def test_a_recording_is_played_from_its_first_time_on(tmp_path: Path, start_s: f
     looped = zip(range(5), open_source(path, loop=True), strict=False)
     times = [frame.time_s - start_s for _, frame in looped]
     np.testing.assert_allclose(times, [0.0, 0.02, 0.3, 0.3 + 1 / 60, 0.32 + 1 / 60], atol=1e-6)
+
+
+def recorded(path: Path, times: list[float]) -> Path:
+    units = [np.full((24, 32), 500 + i, np.uint16) for i in range(len(times))]
+    write_recording(path, units, Camera(24, 24, 16, 12, 32, 24, fps=30), time_s=times)
+    return path
+
+
+@pytest.mark.parametrize(("unit", "step"), [("milliseconds", 33.3), ("nanoseconds", 33.3e6)])
+def test_times_in_a_finer_unit_are_played_at_their_own_speed(
+    tmp_path: Path, unit: str, step: float
+) -> None:
+    with pytest.warns(CadstnWarning, match=rf"a.npz: time_s is .* apart: {unit}\?; give seconds"):
+        path = recorded(tmp_path / "a.npz", [step * i for i in range(4)])
+    waits: list[float] = []
+    began = time.monotonic()
+    looped = open_source(path, real_time=True, loop=True, on_wait=waits.append)
+    times = [frame.time_s for _, frame in zip(range(9), looped, strict=False)]
+    assert 8 * 0.0333 <= time.monotonic() - began < 5
+    np.testing.assert_allclose(np.diff(times), step, rtol=0.01)  # the clock corrects them
+    assert waits == []
+
+
+def test_a_long_pause_is_announced_and_does_not_outlast_the_time_given(tmp_path: Path) -> None:
+    path = recorded(tmp_path / "a.npz", [0.0, 0.03, 0.06, 0.09, 40.0, 1e15])
+    waits: list[float] = []
+    source = open_source(path, real_time=True, on_wait=waits.append)
+    began = time.monotonic()
+    with Newest(source, began + 0.5) as frames:
+        assert [frame.index for frame in frames][-1] == 3
+    assert time.monotonic() - began < 10
+    assert waits == [pytest.approx(40, abs=1)]
 
 
 def test_what_a_source_does_not_take_is_refused() -> None:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
@@ -23,6 +24,8 @@ from cadstn.geometry.camera import Camera
 from cadstn.io import Frame, describe, open_recording
 from cadstn.io.hashes import file_sha256
 from cadstn.io.times import implausible_times
+from cadstn.tracking.cameras.files import RecordingSource
+from cadstn.tracking.cameras.frames import LiveFrame
 from cadstn.tracking.excerpt import part_of
 from cadstn.tracking.results import track_recording
 from cadstn.tracking.runtime import shipped_weights
@@ -121,6 +124,36 @@ def test_times_that_cannot_be_kept_are_refused(frames: list[Frame], tmp_path: Pa
     assert not list(tmp_path.iterdir())
 
 
+def test_the_guides_loop_records_a_camera(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In its own unit, with its times, and until Ctrl-C."""
+    page = (Path(__file__).resolve().parents[2] / "docs/guides/live.md").read_text("utf-8")
+    section = page.partition("## Record your camera")[2]
+    code = section.partition("```python\n")[2].partition("```")[0]
+    camera = Camera(240.0, 240.0, 159.5, 119.5, 320, 240, depth_unit_mm=0.125, fps=10)
+    units = [np.full((240, 320), 4001 + i, np.uint16) for i in range(len(TIMES_S))]
+    cadstn.write_recording(tmp_path / "camera.npz", units, camera, time_s=TIMES_S)
+
+    class Interrupted(RecordingSource):
+        def __iter__(self) -> Iterator[LiveFrame]:
+            for frame in super().__iter__():
+                if frame.index == 5:
+                    raise KeyboardInterrupt
+                yield frame
+                yield frame  # a clock that stands still
+
+    monkeypatch.setattr(
+        "cadstn.tracking.cameras.open_source",
+        lambda name: Interrupted(open_recording(tmp_path / "camera.npz")),
+    )
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "live.md", "exec"), {})
+    take = open_recording("take.npz")
+    assert [frame.time_s for frame in take] == TIMES_S[:5]
+    assert take.camera.depth_unit_mm == 0.125
+    for frame, before in zip(take, units[:5], strict=True):
+        np.testing.assert_array_equal(frame.depth, before / 8)
+
+
 def test_another_run_takes_the_files_of_more_hands_away(timed: Path, tmp_path: Path) -> None:
     recording, out = open_recording(timed), tmp_path / "out"
     track_recording(recording, cadstn.Tracker(hands=3), out, video=False)
@@ -133,7 +166,8 @@ def test_another_run_takes_the_files_of_more_hands_away(timed: Path, tmp_path: P
 
 
 @pytest.mark.skipif(os.name != "posix", reason="of signals")
-def test_a_second_interrupt_leaves_what_was_written_whole(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_leaves_what_was_written_whole(tmp_path: Path, kind: int) -> None:
     out = tmp_path / "out"
     command = [sys.executable, "-m", "cadstn.cli", "live", "demo", "--loop", "--out", str(out)]
     # A shell's background jobs ignore Ctrl-C, and what they start with them.
@@ -148,10 +182,12 @@ def test_a_second_interrupt_leaves_what_was_written_whole(tmp_path: Path) -> Non
             if part.exists() and part.stat().st_size > 5000:
                 break
             time.sleep(0.05)
-        running.send_signal(signal.SIGINT)
+        running.send_signal(kind)
         time.sleep(0.05)
-        running.send_signal(signal.SIGINT)
+        running.send_signal(kind)
         _, said = running.communicate(timeout=60)
+    assert running.returncode in (0, -kind)  # of a signal that comes while Python itself ends
+    assert f"wrote {out / 'joints.jsonl'}" in said
     assert "disk" not in said
     assert "Traceback" not in said
     lines = (out / "joints.jsonl").read_text().splitlines()

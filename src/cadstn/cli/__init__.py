@@ -15,7 +15,7 @@ from typing import NoReturn
 import click
 
 from cadstn._version import __version__
-from cadstn.errors import CadstnError, Stopped, printable
+from cadstn.errors import CadstnError, Stopped, end_with_signal, printable
 
 #: The commands, and the module of each; it is imported when the command is used.
 COMMANDS = {
@@ -85,8 +85,8 @@ _keep_lines(cli)
 
 def main() -> None:
     """Run the command line; errors of the user become one line and exit code 2."""
-    # As Ctrl-C: what is written is swept. 128 and the signal's number, as shells have it.
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    # As Ctrl-C: what is written is swept.
+    signal.signal(signal.SIGTERM, end_with_signal)
     if "" in sys.argv[1:]:  # which would be taken for the folder that the user is in
         _end("error: an argument is empty; does a variable in its place have no value?")
     try:
@@ -113,7 +113,9 @@ def main() -> None:
         sys.exit(1)
     except OSError as error:  # of libraries that write by themselves, and of what no room names
         where = "" if error.filename is None else f"{error.filename}: "
-        _end(f"error: {where}{error.strerror or error}; check permissions and the space left")
+        missing = isinstance(error, FileNotFoundError)
+        hint = "check its name" if missing else "check permissions and the space left"
+        _end(f"error: {where}{error.strerror or error}; {hint}")
     else:
         sys.exit(code if isinstance(code, int) else 0)
 

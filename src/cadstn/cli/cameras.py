@@ -107,8 +107,9 @@ def live(
     cadstn live realsense --osc 127.0.0.1:9000
     cadstn live my_recording --out result --smooth one-euro
     """
+    from cadstn.io.text import duration
     from cadstn.io.whole import keep_inputs
-    from cadstn.io.workers import ignored, signals_end_it
+    from cadstn.io.workers import ENDING, ignored, signals_end_it
     from cadstn.tracking import Tracker, load_network
     from cadstn.tracking.cameras import open_source
     from cadstn.tracking.filters import make_filter
@@ -117,8 +118,11 @@ def live(
     from cadstn.tracking.serve import HOST
     from cadstn.tracking.video import NO_VIDEO
 
+    def tell(line: str) -> None:
+        echo(line, err=True)
+
     def warn(line: str) -> None:
-        echo(f"warning: {line}", err=True)
+        tell(f"warning: {line}")
 
     lines_go = emit or out or sending["osc"] or sending["udp"]
     for option, needs, useless in (
@@ -143,11 +147,17 @@ def live(
         frames = open_source(
             source, scaled_camera(source, camera, scale), pattern=pattern, unit=unit,
             real_time=not fast, loop=loop, on_bad=lambda bad: left_out(bad.error),
+            on_wait=lambda pause_s: tell(f"waiting {duration(pause_s)} for the next frame"),
         )  # fmt: skip
         with (
-            Listeners(network.skeleton, out, lines, joints, view, pose, at) as listeners,
-            targets(network, joints, pose, **sending) as sinks,
+            Listeners(
+                network.skeleton, out, lines, joints, view, pose, at, frames.live
+            ) as listeners,
+            targets(network, joints, pose, tell, **sending) as sinks,
         ):
+            if listeners.kept:
+                names = ", ".join(path.name for path in listeners.kept)
+                tell(f"a session that was cut off left files in {out}: kept as {names}")
             if listeners.url is not None:
                 echo(f"open {listeners.url}", err=True)
             try:
@@ -155,9 +165,9 @@ def live(
                     frames, tracker, smooth=lambda: make_filter(smooth), seconds=seconds,
                     on_bad=left_out, on_warning=warn, tally=tally,
                 ):  # fmt: skip
-                    listeners(seen)
-                    for sink in sinks:
+                    for sink in sinks:  # first: whoever gets these waits for them
                         sink(seen)
+                    listeners(seen)
                     if listeners.full and not full:
                         full = True
                         warn("view.rrd has reached its size: hands go on, depth is left out")
@@ -170,17 +180,20 @@ def live(
                     echo(f"it has ended; {listeners.url} stays until Ctrl-C", err=True)
                     _until_interrupted()
             except KeyboardInterrupt:
-                ending.enter_context(ignored(signal.SIGINT))  # another one would cut files off
+                ending.enter_context(ignored(*ENDING))  # another one would cut files off
             finally:
                 echo(tally.line(), err=True)
                 left_out.sum_up()
                 if (without := tally.no_hand()) is not None:
                     echo(without, err=True)
-    recorded = [sending["lerobot"]] if sending["lerobot"] is not None and tally.frames else []
-    for path in (*listeners.written, *recorded):
-        echo(f"wrote {path}", err=True)
-    if listeners.unfilmed:
-        echo(f"no video: {NO_VIDEO}", err=True)
+        recorded = [sending["lerobot"]] if sending["lerobot"] is not None and tally.frames else []
+        for path in (*listeners.written, *recorded):
+            echo(f"wrote {path}", err=True)
+        if listeners.left_out:
+            echo(f"the video lacks {listeners.left_out} frames: it is made slower than they come",
+                 err=True)  # fmt: skip
+        if listeners.unfilmed:
+            echo(f"no video: {NO_VIDEO}", err=True)
 
 
 @click.command()

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from cadstn.io import BadFrame
     from cadstn.tracking.live import Tracked
     from cadstn.tracking.network import Network
+    from cadstn.tracking.outputs.lerobot import LeRobotWriter
     from cadstn.tracking.outputs.robot_csv import Sequence21
+    from cadstn.tracking.outputs.senders import Datagrams
 
 _TARGETS = (
     click.option("--udp", metavar="HOST:PORT", help="Send the lines of --emit, one a datagram."),
@@ -41,6 +43,7 @@ def targets(
     network: Network,
     joints: str,
     pose: bool,
+    on_line: Callable[[str], None],
     *,
     osc: str | None,
     udp: str | None,
@@ -53,6 +56,7 @@ def targets(
         network: of the tracker.
         joints: order of the joints.
         pose: whether to send angles and gestures.
+        on_line: called with each line for the user.
         osc: address for OSC.
         udp: address for JSON.
         lerobot: folder for a data set.
@@ -67,15 +71,33 @@ def targets(
         sinks: list[Callable[[Tracked], None]] = []
         for address, make in ((udp, udp_lines), (osc, Osc)):
             if address is not None:
-                target = Datagrams(address)
-                opened.callback(target.close)
+                target = Datagrams(address, lambda line: on_line(f"warning: {line}"))
+                opened.callback(_close, target, on_line)
                 sinks.append(make(target, network.skeleton, joints, pose))
         if lerobot is not None:
             from cadstn.tracking.outputs.lerobot import TASK, LeRobotWriter
 
             writer = LeRobotWriter(lerobot, network.skeleton, TASK if task is None else task)
+            opened.callback(_sum_up, writer, on_line)  # once it is closed
             sinks.append(opened.enter_context(writer))
         yield sinks
+
+
+def _sum_up(writer: LeRobotWriter, on_line: Callable[[str], None]) -> None:
+    if writer.dropped > 0:
+        share = writer.dropped / (writer.frames + writer.dropped)
+        on_line(
+            f"the data set lacks {share:.0%} of the source's frames: its timestamp counts those "
+            "that are there, observation.time_s is the source's clock"
+        )
+
+
+def _close(target: Datagrams, on_line: Callable[[str], None]) -> None:
+    from cadstn.io.text import counted
+
+    target.close()
+    if target.lost:
+        on_line(f"{target.name}: {counted(target.lost, 'datagram')} could not be sent")
 
 
 @click.command()
@@ -84,7 +106,7 @@ def targets(
               help="The robot hand.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="CSV file to write.")
 @click.option("--side", type=click.Choice(["left", "right"]),
-              help="Which hand to follow; if not given, that of most frames.")  # fmt: skip
+              help="Follow the hand of this side; if not given, that of most frames.")  # fmt: skip
 @click.option("--hand-eye", type=click.Path(path_type=Path),
               help="JSON file of a 4 x 4 matrix from the camera frame to the robot's base frame, "
               "and its unit: mm or m.")  # fmt: skip
@@ -107,9 +129,10 @@ def retarget(
 ) -> None:
     r"""Write the joint values of a robot hand that follows the hand in a recording.
 
-    PATH is a recording, as of 'cadstn track', or the joints.npz that it wrote. Of several hands the
-    first is followed. A row a frame: the joints of the robot's URDF by name, in radians, and the
-    pose of its wrist in metres, in the camera frame or in --base-frame. Needs the extra 'robots'.
+    PATH is a recording, as of 'cadstn track', or the joints.npz that it wrote. Of a recording the
+    first hand is followed; each hand of 'cadstn track --hands 2' has a file of its own. A row a
+    frame: the joints of the robot's URDF by name, in radians, and the pose of its wrist in metres,
+    in the camera frame or in --base-frame. Needs the extra 'robots'.
 
     \b
     cadstn retarget my_recording --hand shadow --out joints.csv

@@ -30,6 +30,8 @@ def error_context(where: object) -> Iterator[None]:
         if error.where is not None:
             raise
         raise CadstnError(error.what, where=where, hint=error.hint) from None
+    except FileNotFoundError:
+        raise CadstnError("no such file or folder", where=where, hint="check its name") from None
     except (OSError, ValueError) as error:
         if isinstance(error, ValueError) and "null byte" not in str(error):
             raise  # of a path, that is

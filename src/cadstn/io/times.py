@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
-from cadstn.io.recording import Recording
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from cadstn.io.recording import Recording
 
 #: Units that clocks count in besides seconds, in seconds.
 UNITS_S = {"milliseconds": 1e-3, "microseconds": 1e-6, "nanoseconds": 1e-9}
@@ -23,6 +27,13 @@ def finer_unit(frames: float) -> str | None:
 
 def _is_one(frames: float) -> bool:
     return 0.3 < frames < 4
+
+
+def unit_of_times(times: NDArray[Any], fps: float) -> str | None:
+    """Name the finer unit that times (N,) are in by most of their steps; None for seconds."""
+    if len(times) < 3:  # one step may be a pause
+        return None
+    return finer_unit(float(np.median(np.diff(times))) * fps)
 
 
 def implausible_times(recording: Recording) -> str | None:

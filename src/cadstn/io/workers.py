@@ -10,7 +10,14 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
+
+from cadstn.errors import end_with_signal
+
+#: The signals by which users, systems and terminals ask a program to end.
+ENDING = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
 
 
 @contextmanager
@@ -42,16 +49,17 @@ def _begun() -> None:
 
 
 @contextmanager
-def ignored(number: int) -> Iterator[None]:
-    """Ignore a signal in the block; processes begun there do so from their first moment."""
+def ignored(*numbers: int) -> Iterator[None]:
+    """Ignore signals in the block; processes begun there do so from their first moment."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(number, signal.SIG_IGN)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
     try:
         yield
     finally:
-        signal.signal(number, before or signal.SIG_DFL)
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
 
 
 @contextmanager
@@ -60,7 +68,8 @@ def signals_end_it(
 ) -> Iterator[None]:
     """Turn SIGTERM and SIGHUP into SystemExit, so that what was begun is tidied up.
 
-    Signals that are ignored, as under nohup, or handled already stay so.
+    Signals that are ignored, as under nohup, stay so, and so do those that another program handles;
+    the command line's own handler is replaced.
 
     Args:
         handler: raises another exception instead.
@@ -68,19 +77,16 @@ def signals_end_it(
     if threading.current_thread() is not threading.main_thread():  # signals are its alone
         yield
         return
-    kinds = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    plain = [kind for kind in kinds if signal.getsignal(kind) == signal.SIG_DFL]
+    usual = (signal.SIG_DFL, end_with_signal)
+    kinds = [kind for kind in ENDING if kind != signal.SIGINT]
+    before = {kind: held for kind in kinds if (held := signal.getsignal(kind)) in usual}
     try:
-        for kind in plain:
-            signal.signal(kind, handler or _end)
+        for kind in before:
+            signal.signal(kind, handler or end_with_signal)
         yield
     finally:
-        for kind in plain:
-            signal.signal(kind, signal.SIG_DFL)
-
-
-def _end(number: int, frame: FrameType | None) -> NoReturn:
-    raise SystemExit(128 + number)
+        for kind, held in before.items():
+            signal.signal(kind, held)
 
 
 def _begin(begin: Callable[[], None] | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cadstn.errors import CadstnError
+from cadstn.errors import CadstnError, CadstnWarning
 from cadstn.geometry.camera import Camera
 from cadstn.geometry.skeleton import SKELETONS, Skeleton
 from cadstn.io.files import Arrays, error_context, write_png
 from cadstn.io.labels import checked_labels, checked_times
+from cadstn.io.times import unit_of_times
 from cadstn.io.whole import new_path
 
 _Frames = Iterable[tuple[NDArray[np.uint16], Camera]]
@@ -46,6 +48,9 @@ def write_recording(
     Raises:
         CadstnError: naming the path, if something is there, it cannot be written, or a frame, the
             truth, the skeleton, a cut or a time makes no sense.
+
+    Warns:
+        CadstnWarning: where times are likely milliseconds or finer, by the camera's frame rate.
     """
     path = Path(path)
     arrays: dict[str, Any] = {}
@@ -70,6 +75,7 @@ def write_recording(
             if path.suffix != ".npz":
                 raise CadstnError("a folder keeps no times", hint="give the name of an .npz file")
             arrays["time_s"] = np.asarray(time_s)
+            _warn_of_times(arrays["time_s"], camera.fps, path)
         labels = checked_labels(arrays)  # what is wrong whatever the frames, before they are made
         arrays.pop("cuts", None)
         if labels.cuts:
@@ -77,6 +83,20 @@ def write_recording(
     write = _write_npz if path.suffix == ".npz" else _write_folder
     with new_path(path) as temporary:
         write(temporary, _checked(depth_units, camera, path), arrays, path)
+
+
+def _warn_of_times(times: NDArray[Any], fps: float, path: Path) -> None:
+    """Warn of times that are likely no seconds; refused, whole recordings would be lost."""
+    if times.ndim != 1 or times.dtype.kind not in "iuf":
+        return  # an error, once the number of frames is known
+    if (unit := unit_of_times(times, fps)) is not None:
+        step = float(np.median(np.diff(times)))
+        warnings.warn(
+            f"{path}: time_s is {step:.3g} apart: {unit}?; give seconds, or each frame begins a "
+            "new stream",
+            CadstnWarning,
+            stacklevel=3,
+        )
 
 
 def _checked(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import signal
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from importlib.util import find_spec
+from itertools import count
 from pathlib import Path
 from shutil import get_terminal_size
 from typing import Protocol, Self, TextIO
@@ -17,19 +17,21 @@ from cadstn.errors import CadstnError
 from cadstn.geometry.plausible import describe_scene
 from cadstn.geometry.skeleton import Skeleton
 from cadstn.io.whole import writing
-from cadstn.io.workers import ignored
+from cadstn.io.workers import ENDING, ignored
 from cadstn.tracking.live import JsonLines, Tracked
 from cadstn.tracking.rerun_view import RerunView
 from cadstn.tracking.serve import PageView
-from cadstn.tracking.video import VideoFile
+from cadstn.tracking.video import FORMATS, VideoFile
 from cadstn.tracking.views import Image, in_front, overlay
 from cadstn.tracking.window import PlainWindow
 
 _LINES, _VIDEO, _VIEW = "joints.jsonl", "live", "view.rrd"
+_LINES_PART = f"{_LINES}.part"
 #: While it is written; rerun opens files of this ending alone.
 _VIEW_PART = "view-part.rrd"
 #: A video repeats a picture for frames that were dropped, so that it keeps time; at most so often.
 _MOST_REPEATS = 300
+_VIDEOS = tuple(f"{_VIDEO}{ending}" for ending, _ in FORMATS)
 
 
 class _View(Protocol):
@@ -49,8 +51,10 @@ class Listeners:
     """Passes each tracked frame to every output of the request.
 
     Files are written beside earlier ones, as ``joints.jsonl.part``, ``live-part.webm`` and
-    ``view-part.rrd``, and take their names at the end. After a kill or on a full disk these hold
-    what was written, and the earlier ones stay.
+    ``view-part.rrd``, and take the place of the earlier ones at the end; those that this session
+    does not write are removed. After a kill or on a full disk the parts hold what was written, and
+    the earlier files stay. The next session keeps such parts as ``joints-1.jsonl``, ``live-1.webm``
+    and ``view-1.rrd``, or under the next free number.
 
     Args:
         skeleton: of the tracker.
@@ -61,9 +65,12 @@ class Listeners:
             ``browser`` or ``file``; None for none.
         pose: whether the lines hold angles, gesture and wrist, see `JsonLines`.
         serve: address and port at which a page shows the frames, see `PageView`; None for no page.
+        live: whether frames come while one is passed on: the video then leaves pictures out rather
+            than hold them up.
 
     Attributes:
         written: the files that were made.
+        kept: what a session that was cut off left, under its new names.
         url: where a browser finds the page or the view; None unless one is for a browser.
 
     Raises:
@@ -80,20 +87,23 @@ class Listeners:
         view: str | None = None,
         pose: bool = False,
         serve: tuple[str, int] | None = None,
+        live: bool = False,
     ) -> None:
-        self._skeleton, self._out = skeleton, out
+        self._skeleton, self._out, self._live = skeleton, out, live
         self._video: VideoFile | None = None
         self._view_part: Path | None = None
         self._dropped = 0
         self._torn = False  # whether a line may have been written in part
         self._any = False  # whether a frame was passed on
         self.written: list[Path] = []
+        self.kept: list[Path] = []
         if out is None and view == "file":
             raise CadstnError("--view file writes view.rrd", hint="add --out DIR")
         # If one of them fails, those before it are closed again.
         with ExitStack() as opened:
             self._lines: list[JsonLines] = []
             if out is not None:
+                self.kept = _kept(out)
                 file = opened.enter_context(_opened(out))
                 self._lines.append(JsonLines(file, skeleton, convention, pose=pose))
                 self.written.append(out / _LINES)
@@ -124,6 +134,11 @@ class Listeners:
     def unfilmed(self) -> bool:
         """Whether no video was written, see `cadstn.tracking.video.NO_VIDEO`."""
         return self._video is not None and self._video.path is None
+
+    @property
+    def left_out(self) -> int:
+        """How many frames the video lacks because it was made slower than they came."""
+        return 0 if self._video is None else self._video.left_out
 
     @property
     def full(self) -> bool:
@@ -159,7 +174,7 @@ class Listeners:
     def _film(self, seen: Tracked, picture: Image, stem: Path) -> None:
         frame = seen.frame
         if self._video is None:
-            self._video = VideoFile(stem, frame.camera.fps, background=True)
+            self._video = VideoFile(stem, frame.camera.fps, background=True, live=self._live)
             self._dropped = frame.dropped
         missed, self._dropped = frame.dropped - self._dropped, frame.dropped
         self._video.write(picture, 1 + min(max(missed, 0), _MOST_REPEATS))
@@ -167,9 +182,10 @@ class Listeners:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *error: object) -> None:
-        with ignored(signal.SIGINT):  # a second Ctrl-C would cut the files off
-            self._close(any(error))
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        with ignored(*ENDING):  # a second Ctrl-C would cut the files off
+            # Nobody reads of an exit or an interrupt why the files are not in place.
+            self._close(isinstance(error, Exception))
 
     def _close(self, failed: bool) -> None:
         if self._video is not None:
@@ -181,7 +197,7 @@ class Listeners:
         if self._out is None:
             return
         if not self._any:  # what an earlier session left stays
-            (self._out / f"{_LINES}.part").unlink(missing_ok=True)
+            (self._out / _LINES_PART).unlink(missing_ok=True)
             if self._view_part is not None:
                 self._view_part.unlink(missing_ok=True)
             self.written.clear()
@@ -201,7 +217,7 @@ class Listeners:
         with writing(out):
             if self._torn:
                 raise CadstnError(f"{_LINES} could not be written", hint="is the disk full?")
-            os.replace(out / f"{_LINES}.part", out / _LINES)
+            os.replace(out / _LINES_PART, out / _LINES)
             if self._view_part is not None:
                 os.replace(self._view_part, out / _VIEW)
                 self.written.append(out / _VIEW)
@@ -210,6 +226,10 @@ class Listeners:
                 path = out / f"{_VIDEO}{self._video.path.suffix}"
                 os.replace(self._video.path, path)
                 self.written.append(path)
+            # Of an earlier session, they would pass for this one's.
+            for name in (_VIEW, *_VIDEOS):
+                if out / name not in self.written:
+                    (out / name).unlink(missing_ok=True)
 
 
 class StatusLine:
@@ -261,9 +281,43 @@ def _make_view(skeleton: Skeleton, view: str, path: Path | None) -> _View:
 
 
 def _opened(out: Path) -> TextIO:
-    try:
+    with _folder(out):
         out.mkdir(parents=True, exist_ok=True)
-        return (out / f"{_LINES}.part").open("w", encoding="utf-8")
+        return (out / _LINES_PART).open("w", encoding="utf-8")
+
+
+def _kept(out: Path) -> list[Path]:
+    """Give the parts of a session that was cut off names that no session takes; return these."""
+    with _folder(out):
+        lines = out / _LINES_PART
+        if not lines.is_file() or not _holds_hands(lines):
+            return []
+        parts = {lines: (Path(_LINES).stem, Path(_LINES).suffix)}
+        for name in (_VIEW, *_VIDEOS):
+            stem, ending = Path(name).stem, Path(name).suffix
+            parts[out / f"{stem}-part{ending}"] = stem, ending
+        parts = {part: names for part, names in parts.items() if part.is_file()}
+        kept: list[Path] = []
+        for number in count(1):
+            kept = [out / f"{stem}-{number}{ending}" for stem, ending in parts.values()]
+            if not any(os.path.lexists(path) for path in kept):
+                break
+        for part, path in zip(parts, kept, strict=True):
+            os.rename(part, path)
+        return kept
+
+
+def _holds_hands(lines: Path) -> bool:
+    """Whether there is more than the first line, which names the joints."""
+    with lines.open("rb") as file:
+        file.readline()
+        return bool(file.readline())
+
+
+@contextmanager
+def _folder(out: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise CadstnError(
             f"cannot write ({error.strerror or error})", where=out, hint="another --out"

@@ -98,7 +98,7 @@ def track_source(
         source: see `cadstn.tracking.cameras.open_source`.
         tracker: holds the network; begins anew.
         smooth: makes a filter, one for each hand; see `cadstn.tracking.filters`.
-        seconds: stop after so long.
+        seconds: stop after so long, also while a live source gives no frame.
         on_bad: called with each frame that is left out.
         on_warning: called once with a line on depth, cameras, hands or times that cannot be right.
         tally: counts, kept up to date.
@@ -118,7 +118,8 @@ def track_source(
     def over() -> bool:
         return seconds is not None and time.monotonic() - began >= seconds
 
-    with Newest(source) if source.live else source as frames:
+    until = None if seconds is None else began + seconds
+    with Newest(source, until) if source.live else source as frames:
         for frame in frames:
             tally.dropped = frame.dropped
             try:

@@ -31,7 +31,10 @@ _SHARE = 0.75
 _FASTEST = 1000.0  # frames a second: WebM counts milliseconds
 #: Why there is none, where nothing failed.
 NO_VIDEO = "no format takes so many frames a second, or the folder's name is not UTF-8"
-_WAITING = 8  # pictures; a tracker that is faster than the encoder waits for it
+_WAITING = 8  # pictures; a recording's tracker that is faster than the encoder waits for it
+#: Frames, repeats among them, at which a live source's next picture is left out: the end waits for
+#: the encoder no longer than it takes for these.
+_WAITING_FRAMES = 60
 
 
 class _Writer(Protocol):
@@ -46,21 +49,27 @@ class VideoFile:
     Args:
         stem: path of the file without its ending.
         fps: frames a second.
-        background: encode on a thread of its own, for a live source; without it what runs between
-            two pictures has the processor for itself.
+        background: encode on a thread of its own; without it what runs between two pictures has
+            the processor for itself.
+        live: leave pictures out where the encoder is too slow, rather than hold up what makes them;
+            needs ``background``.
 
     Attributes:
         path: the file; None before the first picture, and where no format takes the pictures or
             the path is not UTF-8.
         frames: how many were written.
+        left_out: how many were not, see ``live``; so much shorter is the video.
     """
 
-    def __init__(self, stem: Path, fps: float, *, background: bool = False) -> None:
-        self._stem, self._fps, self._background = stem, fps, background
+    def __init__(
+        self, stem: Path, fps: float, *, background: bool = False, live: bool = False
+    ) -> None:
+        self._stem, self._fps, self._background, self._live = stem, fps, background, live
         self.path: Path | None = None
-        self.frames = 0
+        self.frames = self.left_out = 0
+        self._encoded = 0  # the thread's own count
         self._size = (0, 0)
-        self._pictures: Queue[Image | None] = Queue(_WAITING)
+        self._pictures: Queue[tuple[Image, int] | None] = Queue(_WAITING)
         self._thread: threading.Thread | None = None
         self._writer: _Writer | None = None
 
@@ -77,13 +86,17 @@ class VideoFile:
                 self._thread.start()
         if self._writer is None:
             return
+        waiting = self.frames - self._encoded
+        late = self._pictures.full() or (waiting and waiting + times > _WAITING_FRAMES)
+        if self._live and self._thread is not None and late:
+            self.left_out += times
+            return
         small = np.asarray(cv2.resize(picture, self._size, interpolation=cv2.INTER_AREA), np.uint8)
-        for _ in range(times):
-            if self._thread is None:
-                self._writer.write(small)
-            else:
-                self._pictures.put(small)
-            self.frames += 1
+        self.frames += times
+        if self._thread is None:
+            _repeat(self._writer, small, times)
+        else:
+            self._pictures.put((small, times))
 
     def close(self) -> None:
         """Write what is waiting and finish the file; a second call does nothing."""
@@ -129,8 +142,14 @@ class VideoFile:
         return None
 
     def _encode(self, writer: _Writer) -> None:
-        while (picture := self._pictures.get()) is not None:
-            writer.write(picture)
+        while (waiting := self._pictures.get()) is not None:
+            _repeat(writer, *waiting)
+            self._encoded += waiting[1]
+
+
+def _repeat(writer: _Writer, picture: Image, times: int) -> None:
+    for _ in range(times):
+        writer.write(picture)
 
 
 class _Vp9:

@@ -35,6 +35,7 @@ def open_source(
     real_time: bool = False,
     loop: bool = False,
     on_bad: Callable[[BadFrame], None] = lambda bad: None,
+    on_wait: Callable[[float], None] = lambda seconds: None,
 ) -> Source:
     """Open a source by name or path.
 
@@ -47,6 +48,7 @@ def open_source(
         real_time: play a recording or a data set at its own speed, as if it were a camera.
         loop: play a recording or a data set for ever.
         on_bad: called with each frame of a recording or a data set that cannot be read.
+        on_wait: called with the seconds of each long pause of a recording in real time.
 
     Raises:
         CadstnError: if there is no such source, or it cannot be opened.
@@ -78,7 +80,7 @@ def open_source(
         from cadstn.tracking.cameras.realsense import RealSenseFile
 
         try:
-            return RealSenseFile(path, real_time=real_time, loop=loop)
+            return RealSenseFile(path, real_time=real_time, loop=loop, on_wait=on_wait)
         except CadstnError:  # no library, or another maker's: rosbags reads all
             if find_spec("rosbags") is None or not path.is_file():
                 raise
@@ -86,7 +88,9 @@ def open_source(
         return DatasetSource(path, real_time=real_time, loop=loop, on_bad=on_bad)
     # 'demo' is a recording's name to `open_recording` as well.
     recording = open_recording(path, camera, pattern=pattern, unit=unit)
-    return RecordingSource(recording, real_time=real_time, loop=loop, on_bad=on_bad)
+    return RecordingSource(
+        recording, real_time=real_time, loop=loop, on_bad=on_bad, on_wait=on_wait
+    )
 
 
 def _is_dataset(path: Path) -> bool:

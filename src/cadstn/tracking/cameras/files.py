@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cadstn.errors import CadstnError
 from cadstn.io import BadFrame, Recording
+from cadstn.io.times import UNITS_S, unit_of_times
 from cadstn.tracking.cameras.frames import BaseSource, LiveFrame, needs
 from cadstn.tracking.cameras.playing import Played
 
@@ -24,6 +25,7 @@ class RecordingSource(Played):
         real_time: see `Played`.
         loop: see `Played`.
         on_bad: called with each frame that cannot be read.
+        on_wait: see `Played`.
     """
 
     def __init__(
@@ -33,9 +35,14 @@ class RecordingSource(Played):
         real_time: bool = False,
         loop: bool = False,
         on_bad: Callable[[BadFrame], None] = lambda bad: None,
+        on_wait: Callable[[float], None] = lambda seconds: None,
     ) -> None:
-        super().__init__(str(recording.path), real_time=real_time, loop=loop)
+        name = str(recording.path)
+        super().__init__(name, real_time=real_time, loop=loop, on_wait=on_wait)
         self._recording, self._on_bad = recording, on_bad
+        times, fps = recording.times_s, recording.camera.fps
+        if times is not None and (unit := unit_of_times(times, fps)) is not None:
+            self._unit_s = UNITS_S[unit]
 
     def _once(self) -> Iterator[LiveFrame]:
         for frame in self._recording.frames(self._on_bad):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -74,11 +75,12 @@ class Newest:
 
     Args:
         source: a live source; one that is not live is better iterated by itself.
+        until: a time of `time.monotonic` at which it ends, also while it waits for a frame.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, until: float | None = None) -> None:
+        self._until = math.inf if until is None else until
         self.name, self.live, self.patience_s = source.name, True, source.patience_s
-        self._patience_s = None if math.isinf(source.patience_s) else source.patience_s
         self._source = source
         self._news = threading.Condition()
         self._frame: LiveFrame | None = None
@@ -95,15 +97,17 @@ class Newest:
     def __exit__(self, *error: object) -> None:
         self._stop = True
         # A recording's thread may sleep through a pause; it ends with the process.
-        self._thread.join(timeout=self.patience_s if self._patience_s is not None else 1.0)
+        self._thread.join(timeout=1.0 if math.isinf(self.patience_s) else self.patience_s)
         self._source.__exit__(*error)
 
     def __iter__(self) -> Iterator[LiveFrame]:
         while True:
             with self._news:
                 if not self._news.wait_for(
-                    lambda: self._frame is not None or self._ended, self._patience_s
+                    lambda: self._frame is not None or self._ended, self._patience()
                 ):
+                    if time.monotonic() >= self._until:
+                        return
                     raise CadstnError(
                         f"no frame for {self.patience_s:g} s",
                         where=self.name,
@@ -119,6 +123,11 @@ class Newest:
                     return
             # A cut that fell on a frame nobody saw is still a cut.
             yield replace(frame, dropped=frame.dropped + missed, cut=frame.cut or cut)
+
+    def _patience(self) -> float | None:
+        """How long to wait for a frame, seconds; None for as long as it takes."""
+        left = min(self.patience_s, max(0.0, self._until - time.monotonic()))
+        return None if math.isinf(left) else min(left, threading.TIMEOUT_MAX)
 
     def _take(self) -> None:
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from queue import Empty, Full, Queue
@@ -85,13 +85,21 @@ class RealSenseFile(Played):
         path: a ``.bag`` or ``.db3`` file that this pyrealsense2 can play.
         real_time: see `Played`.
         loop: see `Played`.
+        on_wait: see `Played`.
 
     Raises:
         CadstnError: if pyrealsense2 is missing, or the file is, or it holds no depth.
     """
 
-    def __init__(self, path: Path, *, real_time: bool = False, loop: bool = False) -> None:
-        super().__init__(str(path), real_time=real_time, loop=loop)
+    def __init__(
+        self,
+        path: Path,
+        *,
+        real_time: bool = False,
+        loop: bool = False,
+        on_wait: Callable[[float], None] = lambda seconds: None,
+    ) -> None:
+        super().__init__(str(path), real_time=real_time, loop=loop, on_wait=on_wait)
         if not path.is_file():
             raise CadstnError("no such recording", where=path, hint="give a .bag or .db3 file")
         self._begin()

@@ -18,9 +18,12 @@ _HINT = (
     'write {"matrix": [[r, r, r, x], [r, r, r, y], [r, r, r, z], [0, 0, 0, 1]], "unit": "m"}, '
     "from the camera frame to the base frame"
 )
-#: Calibrations are written with few digits; further off than this, it is no rotation.
 _MAX_BYTES = 1 << 20
+#: Calibrations are written with few digits; further off than this, it is no rotation.
 _TOLERANCE = 1e-3
+#: A camera that stands further from a robot's base, or nearer and not in it, has the wrong unit.
+#: In the other unit the same place is taken, for whoever means it.
+_FURTHEST_M, _NEAREST_MM = 10.0, 10.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +42,8 @@ def read_hand_eye(path: Path) -> HandEye:
     """Read a transform: ``matrix``, 4 x 4, and ``unit`` of its last column, ``mm`` or ``m``.
 
     Raises:
-        CadstnError: naming the file, if it cannot be read or is no rigid transform.
+        CadstnError: naming the file, if it cannot be read, is no rigid transform, or its unit is
+            likely to be the other one.
     """
     with error_context(path):
         try:
@@ -62,4 +66,15 @@ def read_hand_eye(path: Path) -> HandEye:
         )
         if off > _TOLERANCE:
             raise CadstnError(f"matrix is no rigid transform (off by {off:.3g})", hint=_HINT)
+        _check_distance(float(np.linalg.norm(matrix[:3, 3])), unit)
     return HandEye(rotation, matrix[:3, 3] * _UNITS_MM[unit])
+
+
+def _check_distance(distance: float, unit: str) -> None:
+    """Raise CadstnError if the other unit alone explains a camera so far from the base."""
+    other = {"m": "mm", "mm": "m"}[unit]
+    if distance > _FURTHEST_M if unit == "m" else 0 < distance < _NEAREST_MM:
+        raise CadstnError(
+            f"the camera is {distance:.3g} {unit} from the base frame: is that {other}?",
+            hint=f'write "unit": "{other}"; if it is right, write the last column in {other}',
+        )

@@ -1,7 +1,7 @@
 """A session as a data set of LeRobot, format v3.0: depth and hands (the extra ``lerobot``).
 
 Depth is kept as 16-bit PNG images in the Parquet files: LeRobot's videos hold 8 bits with losses. A
-cut in the source begins a new episode.
+cut in the source begins a new episode, and so does a gap that begins a new stream of the tracker.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from cadstn.io.temporary import remove
 from cadstn.io.whole import new_path, write_json
 from cadstn.tracking.live import Tracked
 from cadstn.tracking.outputs.lerobot_stats import ImageStats, stats_of
+from cadstn.tracking.tracker import _LONGEST_GAP_S
 
 DEPTH, STATE, FOUND, TIME = (
     "observation.images.depth", "observation.state", "observation.found", "observation.time_s",
@@ -40,13 +41,18 @@ class LeRobotWriter:
 
     Features: ``observation.images.depth`` (H, W, 1), 16-bit PNG; ``observation.state``, the joints
     of every hand in mm, camera frame; ``observation.found``, whether a hand is there;
-    ``observation.time_s``, the source's own clock; and LeRobot's own. NaN has no place in such a
-    data set: while a hand is lost, its joints stay where they were, at an episode's beginning at 0.
+    ``observation.time_s``, the source's own clock; and LeRobot's own, whose ``timestamp`` counts
+    frames, also where some were dropped. NaN has no place in such a data set: while a hand is lost,
+    its joints stay where they were, at an episode's beginning at 0.
 
     Args:
         folder: new or empty.
         skeleton: of the tracker.
         task: what is done, in words.
+
+    Attributes:
+        frames: how many were written.
+        dropped: how many the source made since the first of these and nobody saw.
 
     Raises:
         CadstnError: if pyarrow is missing, something is in the folder, it cannot be written to, or
@@ -64,6 +70,8 @@ class LeRobotWriter:
         with error_context(folder):
             self._folder.mkdir()
         self._features: dict[str, Any] = {}
+        self.frames = self.dropped = 0
+        self._before, self._time_s = 0, 0.0  # dropped before the first frame; the last one's time
         self._shape = (0, 0)
         self._unit_mm, self._fps = 1.0, 0
         self._file: Any = None
@@ -85,8 +93,12 @@ class LeRobotWriter:
                 f"frames of {depth_mm.shape} after {self._shape}", where=self._target,
                 hint="a data set has one size",
             )  # fmt: skip
-        if seen.frame.cut and self._kept:
+        passed_s = seen.frame.time_s - self._time_s
+        if self._kept and (seen.frame.cut or not 0 < passed_s <= _LONGEST_GAP_S):
             self._end_episode()
+        self._time_s = seen.frame.time_s
+        self.frames += 1
+        self.dropped = seen.frame.dropped - self._before
         found = np.array([hand.found for hand in seen.hands])
         joints = np.stack([hand.joints_mm for hand in seen.hands])
         self._last = np.where(found[:, None, None], joints, self._last).astype(np.float32)
@@ -131,6 +143,7 @@ class LeRobotWriter:
     def _begin(self, seen: Tracked) -> None:
         """Settle what the first frame decides."""
         camera, hands = seen.frame.camera, len(seen.hands)
+        self._before = seen.frame.dropped
         self._shape = seen.frame.depth_mm.shape
         # In the camera's own unit nothing is lost; a unit of metres would leave nothing.
         self._unit_mm = min(camera.depth_unit_mm, 1.0)

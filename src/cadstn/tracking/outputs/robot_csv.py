@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -26,6 +27,8 @@ from cadstn.tracking.outputs.hand_eye import HandEye
 from cadstn.tracking.outputs.retarget import Retargeter, reach_mm
 from cadstn.tracking.records import Identities
 
+#: The files that ``cadstn track`` writes of each hand.
+_JOINTS = re.compile(r"joints(-[2-9]\d*)?\.npz")
 _WRIST = ("x_m", "y_m", "z_m", "qx", "qy", "qz", "qw")
 
 
@@ -36,6 +39,7 @@ class Sequence21(NamedTuple):
     time_s: Array  # (N,)
     names: tuple[str, ...]  # of the N frames
     sides: tuple[str, ...]  # of the hand in each frame: ``left``, ``right`` or ``unknown``
+    beside: tuple[str, ...] = ()  # files of the other hands of the same recording
 
     @property
     def side(self) -> str:
@@ -95,7 +99,10 @@ def read_tracked_hand(path: Path) -> Sequence21:
         sides, names = (tuple(str(value) for value in held[key]) for key in ("side", "frames"))
         if "identity" in held:  # not in files of 0.1.0
             sides = _steady(sides, held["identity"].tolist())
-        return Sequence21(joints, held["time_s"].astype(np.float64), names, sides)
+        beside = sorted(other.name for other in path.parent.glob("joints*.npz"))
+        beside = [name for name in beside if name != path.name and _JOINTS.fullmatch(name)]
+        times = held["time_s"].astype(np.float64)
+        return Sequence21(joints, times, names, sides, tuple(beside))
 
 
 def _most(sides: Iterable[str]) -> str:
@@ -110,6 +117,19 @@ def _steady(sides: Sequence[str], identities: Sequence[int]) -> tuple[str, ...]:
         for one in set(identities)
     }
     return tuple(of[one] for one in identities)
+
+
+def _not_there(hand: Sequence21, side: str) -> CadstnError:
+    """Tell where the hand of a side may be that no frame of this one shows."""
+    if hand.beside:
+        hint = f"the other hand may be in {' or '.join(hand.beside)}"
+    else:
+        hint = "leave --side out; of two hands 'cadstn track --hands 2' writes a file each"
+    count = hand.sides.count(hand.side)
+    return CadstnError(
+        f"no frame shows a {side} hand, {count} of {len(hand.sides)} show a {hand.side} one",
+        hint=hint,
+    )
 
 
 class Robot(NamedTuple):
@@ -141,13 +161,14 @@ def write_robot_csv(
         hand: to follow.
         robot: a name of `cadstn.tracking.outputs.retarget.ROBOT_HANDS`.
         out: the file.
-        side: None for that of most frames. If no hand has it, all are taken for it.
+        side: None for that of most frames. Frames of an unknown side are taken for it.
         hand_eye: transforms the wrist's pose into a base frame.
         frame: name of that frame.
         on_frame: called after each frame.
 
     Raises:
-        CadstnError: as `Retargeter`; if no frame has a hand, or its side is not known.
+        CadstnError: as `Retargeter`; if no frame has a hand, none has one of this side, or its side
+            is not known.
     """
     side = hand.side if side is None else side
     if side == "unknown":
@@ -155,9 +176,9 @@ def write_robot_csv(
             "left or right hand is not known: the network predicts no handedness",
             hint="give --side left or right",
         )
+    if side not in hand.sides and hand.side != "unknown":
+        raise _not_there(hand, side)
     other = np.array([one not in (side, "unknown") for one in hand.sides])
-    if side not in hand.sides:
-        other[:] = False
     joints_mm = np.where(other[:, None, None], np.nan, hand.joints_mm)
     retarget = Retargeter(robot, side, reach_mm(joints_mm))
     tips = [k for k, joint in enumerate(retarget.hand.links) if joint.endswith("_tip")]

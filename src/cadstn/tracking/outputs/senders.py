@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from typing import Any, TextIO, cast
 
 from cadstn.errors import CadstnError, library
@@ -18,14 +19,21 @@ from cadstn.tracking.records import Identities
 class Datagrams:
     """Sends to an address over UDP; whether somebody listens there is not known.
 
+    A network that is away for a while ends nothing: what cannot be sent is lost and counted.
+
     Args:
-        target: ``HOST:PORT``, such as ``127.0.0.1:9000``, ``studio.local:9000``, ``[::1]:9000``.
+        target: ``HOST:PORT``, such as ``127.0.0.1:9000``, ``studio.local:9000``, ``[::1]:9000``,
+            or a broadcast address.
+        on_warning: called with a line on the first datagram that cannot be sent.
+
+    Attributes:
+        lost: how many could not be sent.
 
     Raises:
         CadstnError: if this is no address, or there is no such host.
     """
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, on_warning: Callable[[str], None] = lambda line: None) -> None:
         host, _, port = target.rpartition(":")
         host = host.removeprefix("[").removesuffix("]")
         if not host or not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
@@ -36,10 +44,20 @@ class Datagrams:
             raise CadstnError(f"no host '{host}' ({error})", hint="give its number") from None
         self.name, self._address = target, found[4]
         self._socket = socket.socket(found[0], socket.SOCK_DGRAM)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        self._on_warning, self.lost = on_warning, 0
 
     def send(self, data: bytes) -> None:
-        """Send one datagram; raises OSError, such as where there is no network."""
-        self._socket.sendto(data, self._address)
+        """Send one datagram, or count it as lost."""
+        try:
+            self._socket.sendto(data, self._address)
+        except OSError as error:
+            self.lost += 1
+            if self.lost == 1:
+                self._on_warning(
+                    f"{self.name}: cannot send ({error.strerror or error}); tracking goes on: "
+                    "check the network and the address"
+                )
 
     def write(self, line: str) -> None:
         """Send a line of text, without its line end."""
@@ -72,8 +90,7 @@ class Osc:
         pose: add ``angle/NAME`` (degrees), ``pinch/FINGER`` and ``grasp`` (0 to 1), ``gesture``.
 
     Raises:
-        CadstnError: if python-osc is missing, this skeleton cannot be put into that order, or a
-            bundle cannot be sent.
+        CadstnError: if python-osc is missing, or this skeleton cannot be put into that order.
     """
 
     def __init__(
@@ -102,13 +119,7 @@ class Osc:
             bundle.add_content(self._message(place, "time_s", [(seen.frame.time_s, "d")]))
             for name, parts in values.items():
                 bundle.add_content(self._message(place, name, [(part, None) for part in parts]))
-            try:
-                self._target.send(bundle.build().dgram)
-            except OSError as error:
-                raise CadstnError(
-                    f"cannot send ({error.strerror or error})", where=self._target.name,
-                    hint="another --osc",
-                ) from None  # fmt: skip
+            self._target.send(bundle.build().dgram)
 
     def _of_hand(self, hand: Hand) -> dict[str, list[Any]]:
         joints = hand.joints_mm
