@@ -58,7 +58,7 @@ class PaperForm:
 
     def check(self, extras: Extras) -> None:
         """See `Form`."""
-        if extras != Extras():
+        if extras.blend is not None or extras.error_scale != 1.0:
             raise CadstnError(
                 "only compact networks are blended or have an error scale",
                 hint="leave blend and error_scale out",
