@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cadstn.cli.many import end_of_many, many_jobs, workers_options
-from cadstn.cli.shared import MANY, echo, given_options, need_train
+from cadstn.cli.shared import MANY, echo, given_options, need_train, quoted
 from cadstn.errors import CadstnError
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def synth(
         ) from None
     echo(f"wrote {total} frames to {path}")
     following = "cadstn info" if layout == "recording" else "cadstn data check"
-    echo(f"next: {following} {path}")
+    echo(f"next: {following} {quoted(path)}")
 
 
 def _render_shards(
@@ -211,13 +211,13 @@ def _next_command(found: Found, reports: list[Report]) -> str:
     if lost:
         return f"unpack the set again ({lost} frames cannot be read), then the same command"
     if found.folds():
-        return f"cadstn reproduce --data {found.root} --out report"
+        return f"cadstn reproduce --data {quoted(found.root)} --out report"
     train = [split for split in found.splits if split in ("train", "all")]
     if train:
         more = "" if train[0] == "train" else f" --split {train[0]}"
-        return f"cadstn train cadstn --data {found.root}{more} --out runs/{found.name}"
+        return f"cadstn train cadstn --data {quoted(found.root)}{more} --out runs/{found.name}"
     ending = ".npz" if any(report.dataset.several_cameras for report in reports) else ".txt"
     return (
-        f"cadstn predict RUN --data {found.root} --split test --center truth "
+        f"cadstn predict RUN --data {quoted(found.root)} --split test --center truth "
         f"--out prediction{ending}"
     )
