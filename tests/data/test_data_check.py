@@ -32,6 +32,8 @@ def test_a_whole_set(make_nyu: Make) -> None:
     assert "36 joints, 14 scored" in result.stdout
     assert "nothing missing, nothing damaged" in result.stdout
     assert result.stdout.endswith(f"next: cadstn reproduce --data {root} --out report\n")
+    spaced = root.rename(root.with_name("a set"))
+    assert f"next: cadstn reproduce --data '{spaced}' --out" in run(spaced).stdout
 
 
 def test_missing_and_damaged_frames_are_counted_and_named(make_nyu: Make) -> None:

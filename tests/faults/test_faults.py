@@ -286,7 +286,7 @@ CASES = {
     "live --lerobot": Case(("live", "{clip}", "--fast", "--lerobot", "{root}/set"),
                            needs="pyarrow", few=1),
     "synth": Case(("synth", "{root}/a", "--frames", "2", "--seed", "3"),
-                  goes_on=r"a\.part/.*|a/synth\.json", few=1),
+                  goes_on=r"a\.part/.*", few=1),
     "synth --layout": Case(("synth", "{root}/set", "--layout", "icvl", "--train", "10",
                             "--test", "2")),
     "synth --preview": Case(("synth", "{root}/out", "--preview")),

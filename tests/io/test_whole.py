@@ -228,8 +228,24 @@ def test_a_folder_goes_on_whose_beginning_was_killed(tmp_path: Path) -> None:
     (tmp_path / f".note.json.{dead_pid()}-{temporary._HOST}-0.tmp").touch()
     for _ in range(2):
         begin_folder(tmp_path, "note.json", {"seed": 1})
-    with pytest.raises(CadstnError, match=r'other settings: \{"seed": 1\}; give the'):
+    with pytest.raises(CadstnError, match=r"other settings \(seed 1, not 2\); give the"):
         begin_folder(tmp_path, "note.json", {"seed": 2})
+    with pytest.raises(CadstnError, match=r"\(kind unknown, not \[1\]\)"):
+        begin_folder(tmp_path, "note.json", {"seed": 1, "kind": (1,)})
+
+
+def test_a_folder_goes_on_under_another_release_and_damaged_notes_do_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin_folder(tmp_path, "note.json", {"seed": (1, 2)})
+    monkeypatch.setattr("cadstn.io.folder.__version__", "9.9")
+    begin_folder(tmp_path, "note.json", {"seed": (1, 2)})
+    for note in ("", "[]", "{", "[" * 100_000):
+        (tmp_path / "note.json").write_text(note)
+        with pytest.raises(CadstnError, match="its note is damaged"):
+            begin_folder(tmp_path, "note.json", {"seed": (1, 2)})
+    with pytest.raises(CadstnError, match="name a folder"):
+        begin_folder(tmp_path / "note.json", "note.json", {})
 
 
 def test_what_dead_processes_left_is_swept_and_nothing_else(tmp_path: Path) -> None:

@@ -313,6 +313,7 @@ def test_shards_are_whole_skipped_and_a_data_set(tmp_path: Path) -> None:
     from cadstn.data import open_dataset
     from cadstn.many import render_shards
     from cadstn.many.shards import Shard, render_shard
+    from cadstn.synth import SIMULATOR
     from cadstn.synth.write import write_synthetic
 
     out = tmp_path / "set"
@@ -329,13 +330,22 @@ def test_shards_are_whole_skipped_and_a_data_set(tmp_path: Path) -> None:
         assert shard.read_bytes() != (out / "shard-000000" / name).read_bytes()
     job = Shard(str(out), 1, 2, 5, 0.0)
     assert render_shard(job).skipped
+    lost, cut = out / "shard-000001/000000.png", out / "shard-000001/000001.png"
+    held = lost.read_bytes(), cut.read_bytes()
+    lost.unlink()
+    cut.write_bytes(held[1][:-5])
+    assert not render_shard(job).skipped
+    assert (lost.read_bytes(), cut.read_bytes()) == held
+    assert json.loads((out / "shards.json").read_text())["simulator"] == SIMULATOR
     shutil.rmtree(out / "shard-000001")
     assert not render_shard(job).skipped
-    assert render_shard(replace(job, number=3, frames=0)).error == "0 frames; give at least one"
+    assert render_shard(replace(job, number=3, frames=0)).error.startswith("frames is 0; give a")
     with pytest.raises(CadstnError, match="was begun with other settings"):
         render_shards(None, out, shards=2, frames=3, seed=5)
     with pytest.raises(CadstnError, match="is not empty"):
         render_shards(None, tmp_path, shards=2, frames=3, seed=5)
+    with pytest.raises(CadstnError, match=r"seed is 5.0; give a whole number"):
+        render_shards(None, out, shards=2, frames=3, seed=5.0)  # type: ignore[arg-type]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")

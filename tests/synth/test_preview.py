@@ -29,12 +29,17 @@ def test_every_sheet_is_written_and_follows_from_the_seed(
     )
     first = preview.draw_previews(tmp_path / "a", seed=3)
     assert [path.stem for path in first] == list(preview.SHEETS)
-    again = preview.draw_previews(tmp_path / "b", seed=3)
+    again = preview.draw_previews(str(tmp_path / "b"), seed=3)
     other = preview.draw_previews(tmp_path / "c", seed=4)
     for a, b, c in zip(first, again, other, strict=True):
         assert a.read_bytes() == b.read_bytes(), a.stem
         # The vocabulary alone does not depend on the seed.
         assert (a.read_bytes() == c.read_bytes()) == (a.stem == "gestures")
+    assert preview.draw_previews(tmp_path / "a", seed=3) == []  # they are there
+    with pytest.raises(CadstnError, match=r"\(seed 3, not 4\)"):
+        preview.draw_previews(tmp_path / "a", seed=4)
+    first[0].unlink()
+    assert preview.draw_previews(tmp_path / "a", seed=3) == first[:1]
 
 
 def test_an_open_hand_covers_more_than_a_fist() -> None:
@@ -49,6 +54,15 @@ def test_a_path_that_is_a_file_is_refused(tmp_path: Path) -> None:
     taken.write_text("")
     with pytest.raises(CadstnError, match="name a folder"):
         preview.draw_previews(taken)
+    with pytest.raises(CadstnError, match=r"seed is 1.0; give a whole number"):
+        preview.draw_previews(tmp_path / "new", seed=1.0)  # type: ignore[arg-type]
+
+
+def test_a_picture_of_the_user_is_not_written_over(tmp_path: Path) -> None:
+    (tmp_path / "motion.png").write_text("mine")
+    with pytest.raises(CadstnError, match="is not empty; give a new folder"):
+        preview.draw_previews(tmp_path)
+    assert (tmp_path / "motion.png").read_text() == "mine"
 
 
 @pytest.mark.parametrize("option", [["--frames", "9"], ["--layout", "recording"], ["--held", "0"]])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -199,6 +200,38 @@ def test_a_folder_with_something_else_is_left_alone(tmp_path: Path) -> None:
         write(tmp_path, "icvl", 10, 2)
 
 
+@pytest.mark.parametrize("layout", ["icvl", "msra"])
+def test_a_whole_set_is_left_as_it_is_and_what_it_lost_comes_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: str
+) -> None:
+    counts = {"icvl": (10, 2), "msra": (9, 0)}[layout]
+    write(tmp_path, layout, *counts)
+    held = contents(tmp_path)
+    labels = next(name for name in held if name.endswith(".txt"))
+    frames = [name for name in held if name.endswith((".png", ".bin"))]
+    (tmp_path / labels).write_text("as another machine rounds")
+    with monkeypatch.context() as patch:
+        patch.setattr(datasets, "Sequence", None)  # nothing is drawn
+        write(tmp_path, layout, *counts)
+        patch.setattr(datasets, "SIMULATOR", "9")
+        with pytest.raises(CadstnError, match=r'settings \(simulator ".*", not "9"\)'):
+            write(tmp_path, layout, *counts)
+    (tmp_path / frames[0]).unlink()
+    (tmp_path / frames[-1]).write_bytes(held[frames[-1]][:-5])
+    write(tmp_path, layout, *counts)
+    assert (tmp_path / labels).read_text() == "as another machine rounds"
+    (tmp_path / labels).unlink()
+    write(tmp_path, layout, *counts)
+    assert contents(tmp_path) == held
+
+
+def test_a_set_of_an_earlier_release_is_not_gone_on_with(tmp_path: Path) -> None:
+    about = {"layout": "icvl", "train": 10, "test": 2, "seed": SEED, "all_cameras": False}
+    (tmp_path / "synth.json").write_text(json.dumps(about) + "\n")
+    with pytest.raises(CadstnError, match=r"settings \(simulator unknown, not "):
+        write(tmp_path, "icvl", 10, 2)
+
+
 @pytest.mark.parametrize(
     ("layout", "train", "test"), [("nyu", 72757, 8252), ("icvl", 5000, 1596), ("msra", 76500, 0)]
 )
@@ -224,11 +257,16 @@ def test_plans_have_every_frame_once(layout: str, train: int, test: int) -> None
 def test_what_makes_no_sense_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CadstnError, match="too few for icvl; give at least 10 and 2"):
         write(tmp_path, "icvl", 3, 1)
+    with pytest.raises(CadstnError, match="no layout 'icvk'; did you mean 'icvl'"):
+        write(tmp_path, "icvk", 10, 2)
+    with pytest.raises(CadstnError, match=r"train is 10.0; give a whole number"):
+        write(tmp_path, "icvl", 10.0, 2)  # type: ignore[arg-type]
     assert not list(tmp_path.iterdir())
     for words, message in (
         (["--layout", "msra", "--test", "3"], "--test means nothing to --layout msra"),
         (["--train", "3"], "--train means nothing to --layout recording; it takes --frames"),
         (["--layout", "icvl", "--all-cameras"], "--all-cameras means nothing to --layout icvl"),
+        (["--layout", "nyu", "--alone"], "--alone means nothing to --layout nyu"),
     ):
         result = CliRunner().invoke(cli, ["synth", str(tmp_path / "new"), *words])
         assert message in str(result.exception)
@@ -237,7 +275,8 @@ def test_what_makes_no_sense_is_refused(tmp_path: Path) -> None:
 def test_the_command_writes_and_can_be_interrupted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    words = ["synth", str(tmp_path / "set"), "--layout", "icvl", "--train", "10", "--test", "2"]
+    path = tmp_path / "a set"
+    words = ["synth", str(path), "--layout", "icvl", "--train", "10", "--test", "2", "--alone"]
 
     def stop(*args: object, **kwargs: object) -> None:
         raise KeyboardInterrupt
@@ -245,8 +284,16 @@ def test_the_command_writes_and_can_be_interrupted(
     with monkeypatch.context() as patch:
         patch.setattr(datasets, "write_dataset", stop)
         result = CliRunner().invoke(cli, words)
-        assert "set: interrupted; what is finished is kept" in str(result.exception)
+        assert "a set: interrupted; what is finished is kept" in str(result.exception)
     result = CliRunner().invoke(cli, words)
     assert result.exit_code == 0, result.output
-    assert f"wrote 12 frames to {tmp_path / 'set'}\nnext: cadstn data check" in result.output
-    assert len(open_dataset(tmp_path / "set", "test")) == 2
+    following = f"\nnext: cadstn data check '{path}'\n"
+    assert f"wrote 12 frames to {path}{following}" in result.output
+    assert json.loads((path / "synth.json").read_text())["alone"] is True
+    assert len(open_dataset(path, "test")) == 2
+    again = CliRunner().invoke(cli, words)
+    assert again.exit_code == 0
+    assert again.output == f"{path} is there already: 12 frames{following}"
+    refused = CliRunner().invoke(cli, [*words, "--seed", "1"])
+    assert "other settings (seed 0, not 1)" in str(refused.exception)
+    assert "rendering" not in refused.output

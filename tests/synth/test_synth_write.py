@@ -10,18 +10,24 @@ import numpy as np
 import pytest
 import torch
 
+from cadstn._version import __version__
 from cadstn.errors import CadstnError
 from cadstn.geometry.camera import Camera
 from cadstn.geometry.crop import crop_cube
-from cadstn.io import open_recording
+from cadstn.io import open_recording, write_recording
+from cadstn.synth import SIMULATOR
 from cadstn.synth.draws import Draws
 from cadstn.synth.frames import Sequence, view_frustum
-from cadstn.synth.raster import cast, crop_view
+from cadstn.synth.raster import camera_view, cast, crop_view
 from cadstn.synth.scene import sample_scene
 from cadstn.synth.sensors import sensor
 from cadstn.synth.write import SYNTH_CAMERA, write_synthetic
 
 SMALL = Camera(71.0, 71.0, 40.0, 30.0, 80, 60)
+
+
+def whole(path: Path) -> dict[str, bytes]:
+    return {str(f.relative_to(path)): f.read_bytes() for f in path.rglob("*") if f.is_file()}
 
 
 def files(path: Path) -> dict[str, bytes]:
@@ -86,6 +92,9 @@ def test_hands_are_in_view() -> None:
         (replace(SMALL, cx=-200.0), (300.0, 500.0), "no hand in view"),
         (replace(SMALL, fx=9000.0, fy=9000.0), (300.0, 500.0), "no hand in view"),
         (replace(SMALL, depth_unit_mm=0.01), (300.0, 900.0), "end before 900 mm"),
+        (SMALL, 300.0, "distance_mm is 300.0; give two rising"),
+        (replace(SMALL, distortion=(0.1, 0, 0, 0)), (300.0, 900.0), "distortion.*camera.pinhole"),
+        (replace(SMALL, encoding="metres"), (300.0, 900.0), "floats in metres"),
     ],
 )
 def test_nonsense_is_one_line_and_writes_nothing(
@@ -94,6 +103,28 @@ def test_nonsense_is_one_line_and_writes_nothing(
     with pytest.raises(CadstnError, match=message) as error:
         write_synthetic(tmp_path / "a", frames=2, seed=0, camera=camera, distance_mm=distance_mm)
     assert "\n" not in str(error.value)
+    assert not list(tmp_path.iterdir())
+    if camera.distortion:
+        with pytest.raises(CadstnError, match=message):
+            camera_view(camera)
+        with pytest.raises(CadstnError, match=message):
+            Sequence((0,), 0, camera, 2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"seed": 1.0}, "seed is 1.0; give a whole number"),
+        ({"frames": 1.0}, "frames is 1.0; give a whole number, 1 or more"),
+        ({"number": "0"}, "number is '0'; give a whole number"),
+        ({"held": None}, "held is None; give a share"),
+    ],
+)
+def test_what_is_no_number_is_one_line(
+    tmp_path: Path, arguments: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(CadstnError, match=message):
+        write_synthetic(tmp_path / "a", **{"frames": 2, "seed": 0, **arguments})
     assert not list(tmp_path.iterdir())
 
 
@@ -122,7 +153,7 @@ def test_interrupted_run_goes_on_and_ends_as_if_it_had_not_been(tmp_path: Path) 
     write_synthetic(tmp_path / "b", **arguments)
     assert files(tmp_path / "a") == files(tmp_path / "b")
     assert {f.name for f in (tmp_path / "a").iterdir()} == {
-        *(f"{i:06d}.png" for i in range(7)), "camera.json", "truth.npz",
+        *(f"{i:06d}.png" for i in range(7)), "camera.json", "truth.npz", "synth.json",
     }  # fmt: skip
     recording = open_recording(tmp_path / "a")
     assert len(recording) == 7
@@ -157,11 +188,65 @@ def test_part_of_another_order_is_not_gone_on_with(tmp_path: Path) -> None:
     part = tmp_path / "a.part"
     part.mkdir()
     (part / "synth.json").write_text(json.dumps({"frames": 9}))
-    with pytest.raises(CadstnError, match="unfinished part of another recording"):
+    with pytest.raises(CadstnError, match=r"settings \(simulator unknown, not .*frames 9, not 2"):
         write_synthetic(tmp_path / "a", frames=2, seed=0, camera=SMALL)
     (part / "synth.json").write_text("{")  # cut off
-    with pytest.raises(CadstnError, match="unfinished part of another recording"):
+    with pytest.raises(CadstnError, match="other settings: its note is damaged; give the same"):
         write_synthetic(tmp_path / "a", frames=2, seed=0, camera=SMALL)
+
+
+@pytest.mark.parametrize("name", ["a", "a.npz"])
+def test_the_same_order_again_is_there_already_and_another_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    path = tmp_path / name
+    assert write_synthetic(path, frames=2, seed=3, camera=SMALL)
+    held = whole(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr("cadstn.synth.write.Sequence", None)  # nothing is drawn
+        patch.setattr("cadstn.io.folder.__version__", "9.9")  # a release that renders the same
+        same: dict[str, Any] = {"frames": np.int32(2), "seed": np.int64(3), "camera": SMALL}
+        assert not write_synthetic(str(path), **same)
+        with pytest.raises(CadstnError, match=rf"{name}: was begun .*\(seed 3, not 4\); give the"):
+            write_synthetic(path, frames=2, seed=4, camera=SMALL)
+        patch.setattr("cadstn.synth.write.SIMULATOR", "9")
+        with pytest.raises(CadstnError, match=r'other settings \(simulator ".*", not "9"\)'):
+            write_synthetic(path, frames=2, seed=3, camera=SMALL)
+    assert whole(tmp_path) == held
+    write_recording(tmp_path / f"b{name}", np.ones((2, 60, 80), np.uint16), SMALL)
+    with pytest.raises(CadstnError, match="is already there; give a new name, or delete it"):
+        write_synthetic(tmp_path / f"b{name}", frames=2, seed=3, camera=SMALL)
+
+
+def test_frames_that_a_finished_recording_lost_are_made_again(tmp_path: Path) -> None:
+    arguments: dict[str, Any] = {"frames": 4, "seed": 3, "camera": SMALL}
+    write_synthetic(tmp_path / "a", **arguments)
+    held = whole(tmp_path)
+    (tmp_path / "a/000001.png").unlink()
+    (tmp_path / "a/000003.png").write_bytes(held["a/000003.png"][:-5])  # cut
+    (tmp_path / "a/truth.npz").write_bytes(held["a/truth.npz"][:-5])
+    assert write_synthetic(tmp_path / "a", **arguments)
+    assert whole(tmp_path) == held
+
+
+def test_a_recording_says_what_it_is_and_what_it_shows(tmp_path: Path) -> None:
+    for name in ("a", "a.npz"):
+        write_synthetic(tmp_path / name, frames=2, seed=12, camera=SMALL, sensor="ideal")
+    one, truth = np.load(tmp_path / "a.npz"), np.load(tmp_path / "a/truth.npz")
+    about = json.loads((tmp_path / "a/synth.json").read_text())
+    assert about == json.loads(str(one["synth"])) == {
+        "simulator": SIMULATOR, "version": __version__, "frames": 2, "seed": 12, "number": 0,
+        "camera": json.loads(SMALL.to_json()), "sensor": "ideal", "distance_mm": [250, 1200],
+        "held": 0, "alone": False,
+    }  # fmt: skip
+    moving = Sequence((12, 2), 0, SMALL, 2)
+    for arrays in (one, truth):
+        assert arrays["side"].tolist() == ["left" if moving.left else "right"] * 2
+        assert arrays["holds"].tolist() == [False, False]
+        np.testing.assert_array_equal(arrays["second_xyz_mm"], moving.second_xyz_mm)
+        assert np.isfinite(arrays["second_xyz_mm"]).all()
+    write_synthetic(tmp_path / "b", frames=2, seed=12, camera=SMALL, alone=True)
+    assert np.isnan(np.load(tmp_path / "b/truth.npz")["second_xyz_mm"]).all()
 
 
 def test_a_mount_point_is_refused_before_the_work(

@@ -110,7 +110,9 @@ def two_hand_clips(count: int, *, choosing: bool = False) -> Iterator[TwoHands]:
         before_mm = other_hands_mm(scene)
         other_mm = _path(way, own_mm, before_mm, behind=behind)
         led = copy.copy(moving)
-        led._scene = scene._replace(cones=_shifted(scene.cones, other_mm - before_mm))
+        led._scene = scene._replace(
+            cones=_shifted(scene.cones, other_mm - before_mm), second_xyz_mm=None
+        )
         frames = [camera.depth_mm(raw) for raw in led.render()]
         yield TwoHands(
             way,

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from cadstn.cli.many import end_of_many, many_jobs, workers_options
-from cadstn.cli.shared import MANY, echo, given_options, need_train
+from cadstn.cli.shared import MANY, echo, given_options, need_train, quoted
 from cadstn.errors import CadstnError
 
 if TYPE_CHECKING:
@@ -37,8 +39,11 @@ if TYPE_CHECKING:
     type=click.FloatRange(0, 1),
     default=0.0,
     show_default=True,
-    help="Chance that the hand of a recording holds something.",
+    help="Chance that the hand of a recording grasps something; of the other hands some 10 % hold "
+    "a simple thing all the same.",
 )
+@click.option("--alone", is_flag=True,
+              help="No second hand (15 % have one), nothing held but by --held.")  # fmt: skip
 @click.option("--shards", type=MANY,
               help="So many recordings of --frames each, by many processes.")  # fmt: skip
 @workers_options
@@ -52,6 +57,7 @@ def synth(
     all_cameras: bool,
     seed: int,
     held: float,
+    alone: bool,
     shards: int | None,
     workers: int | None,
     scheduler: str | None,
@@ -59,10 +65,11 @@ def synth(
 ) -> None:
     r"""Render moving hands with their truth (needs cadstn[train]).
 
-    One that was interrupted goes on by the same command.
+    The same command goes on with what was interrupted, and leaves what is whole as it is.
 
     \b
     cadstn synth my_recording --frames 300 --seed 7
+    cadstn synth empty --frames 300 --alone      # one empty hand
     cadstn synth grasp --frames 300 --held 1     # a hand that holds something
     cadstn synth shards --shards 1000 --frames 1000 --workers 16
     cadstn synth data/nyu --layout nyu --train 4000 --test 1000
@@ -76,13 +83,24 @@ def synth(
             raise CadstnError(f"{useless[0]} means nothing to --preview", hint="it takes --seed")
         from cadstn.synth.preview import draw_previews
 
-        for sheet in draw_previews(path, seed=seed):
+        drawn = draw_previews(path, seed=seed)
+        for sheet in drawn:
             echo(f"wrote {sheet}")
+        if not drawn:
+            echo(f"{path} is there already")
         return
     _must_suit(layout, {"frames": frames, "train": train, "test": test, "all-cameras": all_cameras,
-                        "held": held, "shards": shards})  # fmt: skip
+                        "held": held, "alone": alone, "shards": shards})  # fmt: skip
     if shards is not None:
-        _render_shards(path, shards, frames or _FRAMES[layout], seed, held, workers, scheduler)
+        from cadstn.many import render_shards
+        from cadstn.many.shards import TABLE
+
+        with many_jobs(path, shards, "shards", workers, scheduler) as (client, on_row):
+            rows = render_shards(
+                client, path, shards=shards, frames=frames or _FRAMES[layout], seed=seed,
+                held=held, alone=alone, on_row=on_row,
+            )  # fmt: skip
+        end_of_many(rows, path / TABLE, "shards")
         return
     if scheduler or (workers and layout == "recording"):
         given = "--scheduler" if scheduler else "--workers"
@@ -91,63 +109,61 @@ def synth(
     counts = (train or 1000, test or 300) if split else (frames or _FRAMES[layout], 0)
     total = sum(counts) * (3 if all_cameras else 1)
     try:
-        with click.progressbar(length=total, label="rendering", file=sys.stderr) as bar:
+        with _late_bar("rendering", total) as update:
             if layout == "recording":
                 from cadstn.synth.write import write_synthetic
 
-                write_synthetic(
-                    path, frames=total, seed=seed, held=held, on_frame=lambda: bar.update(1)
-                )
+                new = write_synthetic(
+                    path, frames=total, seed=seed, held=held, alone=alone,
+                    on_frame=lambda: update(1),
+                )  # fmt: skip
             else:
                 from cadstn.synth.datasets import write_dataset
                 from cadstn.tracking.runtime import processors
 
-                write_dataset(
+                new = write_dataset(
                     path, layout, train=counts[0], test=counts[1], seed=seed,
-                    all_cameras=all_cameras, workers=workers or processors(),
-                    on_frames=bar.update,
+                    all_cameras=all_cameras, alone=alone, workers=workers or processors(),
+                    on_frames=update,
                 )  # fmt: skip
     except KeyboardInterrupt:
         raise CadstnError(
             "interrupted", where=path, hint="what is finished is kept: the same command goes on"
         ) from None
-    echo(f"wrote {total} frames to {path}")
+    echo(f"wrote {total} frames to {path}" if new else f"{path} is there already: {total} frames")
     following = "cadstn info" if layout == "recording" else "cadstn data check"
-    echo(f"next: {following} {path}")
+    echo(f"next: {following} {quoted(path)}")
 
 
-def _render_shards(
-    path: Path,
-    shards: int,
-    frames: int,
-    seed: int,
-    held: float,
-    workers: int | None,
-    scheduler: str | None,
-) -> None:
-    from cadstn.many import render_shards
-    from cadstn.many.shards import TABLE
+@contextmanager
+def _late_bar(label: str, length: int) -> Iterator[Callable[[int], None]]:
+    """A progress bar that first shows when there is progress: not before an order is refused."""
+    with ExitStack() as stack:
+        shown: list[Callable[[int], None]] = []
 
-    with many_jobs(path, shards, "shards", workers, scheduler) as (client, on_row):
-        rows = render_shards(
-            client, path, shards=shards, frames=frames, seed=seed, held=held, on_row=on_row
-        )
-    end_of_many(rows, path / TABLE, "shards")
+        def update(count: int) -> None:
+            if not shown:
+                bar = click.progressbar(length=length, label=label, file=sys.stderr)
+                shown.append(stack.enter_context(bar).update)
+            shown[0](count)
+
+        yield update
 
 
 #: Frames that are rendered where no number is given.
 _FRAMES = {"recording": 150, "msra": 1000}
 _SUITS = {
-    "recording": ("frames", "held", "shards"),
+    "recording": ("frames", "held", "alone", "shards"),
     "nyu": ("train", "test", "all-cameras"),
-    "icvl": ("train", "test"),
-    "icvl-old": ("train", "test"),
-    "msra": ("frames",),
+    "icvl": ("train", "test", "alone"),
+    "icvl-old": ("train", "test", "alone"),
+    "msra": ("frames", "alone"),
 }
 
 
 _NOT_OF_PREVIEWS = (
-    "layout", "frames", "train", "test", "all_cameras", "held", "shards", "workers", "scheduler",
+    "layout", "frames", "train", "test", "all_cameras", "held", "alone", "shards", "workers",
+    "scheduler",
 )  # fmt: skip
 
 
@@ -211,13 +227,13 @@ def _next_command(found: Found, reports: list[Report]) -> str:
     if lost:
         return f"unpack the set again ({lost} frames cannot be read), then the same command"
     if found.folds():
-        return f"cadstn reproduce --data {found.root} --out report"
+        return f"cadstn reproduce --data {quoted(found.root)} --out report"
     train = [split for split in found.splits if split in ("train", "all")]
     if train:
         more = "" if train[0] == "train" else f" --split {train[0]}"
-        return f"cadstn train cadstn --data {found.root}{more} --out runs/{found.name}"
+        return f"cadstn train cadstn --data {quoted(found.root)}{more} --out runs/{found.name}"
     ending = ".npz" if any(report.dataset.several_cameras for report in reports) else ".txt"
     return (
-        f"cadstn predict RUN --data {found.root} --split test --center truth "
+        f"cadstn predict RUN --data {quoted(found.root)} --split test --center truth "
         f"--out prediction{ending}"
     )

@@ -63,6 +63,13 @@ def echo(text: str, *, err: bool = False, file: IO[str] | None = None) -> None:
     click.echo("\n".join(escaped(line) for line in text.split("\n")), err=err, file=file)
 
 
+def quoted(path: str | Path) -> str:
+    """A path as a command that is printed to be copied needs it."""
+    import shlex
+
+    return shlex.quote(str(path))
+
+
 def given_options(*names: str) -> list[str]:
     """Those of the running command's options that the user gave, as they are written.
 

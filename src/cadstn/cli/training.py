@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from cadstn.cli.clock import FIRST_ESTIMATE, Clock, progress_line
-from cadstn.cli.shared import MANY, begun, echo, fit_decision_to, frames_bar, need_train
+from cadstn.cli.shared import MANY, begun, echo, fit_decision_to, frames_bar, need_train, quoted
 from cadstn.cli.sources import (
     open_source,
     recipe_of,
@@ -150,7 +150,7 @@ def train(
         return
     echo(f"trained {', '.join(chosen.stages)} in {out}")
     if chosen.network == "cadstn":
-        echo(f"next: cadstn export {out} --out {out / 'hand.onnx'}")
+        echo(f"next: cadstn export {quoted(out)} --out {quoted(out / 'hand.onnx')}")
 
 
 @click.command()
@@ -267,7 +267,7 @@ def _train_detector(out: Path, fields: dict[str, Any], only_print: bool) -> None
     if path is None:
         raise Stopped("detector", step)
     echo(f"trained a detector in {out}")
-    echo(f"next: cadstn export RUN --out hand.onnx --half --detector {out}")
+    echo(f"next: cadstn export RUN --out hand.onnx --half --detector {quoted(out)}")
 
 
 def _train_shipped(out: Path) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from cadstn._version import __version__
 from cadstn.errors import CadstnError
 from cadstn.io.arrays import read_regular
 from cadstn.io.files import error_context
@@ -22,6 +23,9 @@ from cadstn.io.whole import keep_inputs, kind_of, sync, sync_folder, write_text,
 #: Where the summary lists the hashes of the other files.
 FILES_KEY = "files"
 _SUMMARY, _MAX_BYTES = "summary.json", 1 << 26
+#: In the note of a folder that is filled bit by bit.
+_RELEASE = "version"
+_GO_ON = "give the same ones to go on, or another path"
 _RENAME_EXCHANGE = 2  # Linux, renameat2(2)
 _AT_CWD = -100
 
@@ -92,23 +96,54 @@ def whole_folder(
 def begin_folder(folder: Path, name: str, about: Mapping[str, object]) -> None:
     """Make a folder that is filled bit by bit, and note in a file of it what it is to hold.
 
+    The release is noted as well, and need not be the same to go on.
+
     Raises:
         CadstnError: if it was begun as something else, holds anything without such a note, or
             cannot be written.
     """
-    note, text = folder / name, json.dumps(about) + "\n"
-    with error_context(folder):
+    note = folder / name
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
+    with error_context(folder):
         sweep(note)
-        if not note.is_file():
-            if any(folder.iterdir()):
-                raise CadstnError("is not empty", hint="give a new folder")
-            write_text(note, text)
-        elif (begun := read_regular(note).decode("utf-8", "replace")) != text:
-            raise CadstnError(
-                f"was begun with other settings: {begun.strip()[:200]}",
-                hint="give the same ones to go on, or another folder",
-            )
+        if note.is_file():
+            check_note(read_regular(note, _MAX_BYTES).decode("utf-8", "replace"), about)
+        elif any(folder.iterdir()):
+            raise CadstnError("is not empty", hint="give a new folder")
+        else:
+            write_text(note, note_of(about))
+
+
+def note_of(about: Mapping[str, object]) -> str:
+    """The note on what is made, with the release that makes it: a line of JSON."""
+    return json.dumps({**about, _RELEASE: __version__}) + "\n"
+
+
+def check_note(note: str, about: Mapping[str, object]) -> None:
+    """Refuse to go on with what a note says was begun as something else.
+
+    What `about` holds and a note lacks counts as different: nobody knows what it was.
+
+    Raises:
+        CadstnError: naming what differs.
+    """
+    try:
+        held = json.loads(note)
+    except (ValueError, RecursionError):
+        held = None
+    if not isinstance(held, dict):
+        raise CadstnError("was begun with other settings: its note is damaged", hint=_GO_ON)
+    due = json.loads(json.dumps(about))  # as it comes back: lists for tuples
+    names = [name for name in due if name not in held or held[name] != due[name]]
+    names += [name for name in held if name not in due and name != _RELEASE]
+    if names:
+        what = ", ".join(f"{n} {_shown(held, n)}, not {_shown(due, n)}" for n in names)
+        raise CadstnError(f"was begun with other settings ({what[:300]})", hint=_GO_ON)
+
+
+def _shown(values: Mapping[str, object], name: str) -> str:
+    return json.dumps(values[name]) if name in values else "unknown"
 
 
 def check_hashes(file: Path) -> None:

@@ -7,8 +7,10 @@ after their checksums, their place and their length were found right.
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +18,7 @@ import numpy as np
 from cadstn.errors import CadstnError
 
 _START = b"\x89PNG\r\n\x1a\n"
+_END = b"\0\0\0\0IEND\xaeB`\x82"
 _HINT = "copy or record the frame again; it is left out until then"
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
 #: Where the seven passes of an interlaced image begin, and their steps: x, y, dx, dy.
@@ -55,6 +58,22 @@ def read_header(data: bytes) -> PngHeader:
     if interlaced > 1 or not width or not height:
         raise CadstnError(f"PNG of {width}x{height} pixels, interlace {interlaced}", hint=_HINT)
     return PngHeader(width, height, bits, color, bool(interlaced))
+
+
+def has_both_ends(file: Path) -> bool:
+    """Whether a file is there and begins and ends as a PNG does; one that was cut does not.
+
+    What is between is not read: thousands of frames are asked for at once.
+    """
+    try:
+        if not file.is_file():
+            return False
+        with file.open("rb") as opened:
+            begins = opened.read(len(_START)) == _START
+            opened.seek(-len(_END), os.SEEK_END)
+            return begins and opened.read() == _END
+    except OSError:  # unreadable, or too short to hold an end
+        return False
 
 
 def still_image(data: bytes) -> bytes:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cadstn._version import __version__
 from cadstn.io.folder import begin_folder, folder_target
 from cadstn.many.cluster import run_jobs
 from cadstn.many.table import Row, error_line, table_of
+from cadstn.synth import SIMULATOR
+from cadstn.synth.arguments import share, whole_number
 
 TABLE = "shards.parquet"
 _BEGUN = "shards.json"
@@ -26,6 +27,7 @@ class Shard:
     frames: int
     seed: int
     held: float
+    alone: bool = False
 
     @property
     def name(self) -> str:
@@ -41,12 +43,14 @@ def render_shards(
     frames: int,
     seed: int,
     held: float = 0.0,
+    alone: bool = False,
     on_row: Callable[[Row], None] = lambda row: None,
 ) -> list[Row]:
     """Render recordings ``shard-000000``, ``shard-000001``, ... and ``shards.parquet``.
 
-    Shard k is a function of (seed, k, frames, held): the first ones are the same however many there
-    are. Those that are whole are skipped, one that was interrupted goes on.
+    Shard k is a function of (seed, k, frames, held, alone): the first ones are the same however
+    many there are. Those that are whole are skipped, one that was interrupted or lost a frame goes
+    on.
 
     Args:
         client: see `cadstn.many.cluster.dask_client`.
@@ -55,18 +59,22 @@ def render_shards(
         frames: of each.
         seed: of the set.
         held: chance that a hand grasps something, 0 to 1.
+        alone: no second hands, and nothing held but by ``held``.
         on_row: called with each shard's row as it ends.
 
     Returns:
         A row for each shard, in order. A shard that failed is one with an error.
 
     Raises:
-        CadstnError: if the folder holds anything else, or cannot be written to.
+        CadstnError: if the folder holds anything else or what another simulator began, a number
+            makes no sense, or it cannot be written to.
     """
+    shards, frames = whole_number("shards", shards, 1), whole_number("frames", frames, 1)
+    seed, held, alone = whole_number("seed", seed), share("held", held), bool(alone)
     target = folder_target(out)
-    about = {"frames": frames, "seed": seed, "held": held, "version": __version__}
+    about = {"simulator": SIMULATOR, "frames": frames, "seed": seed, "held": held, "alone": alone}
     begin_folder(target, _BEGUN, about)
-    jobs = [Shard(str(target), number, frames, seed, held) for number in range(shards)]
+    jobs = [Shard(str(target), number, frames, seed, held, alone) for number in range(shards)]
     return table_of(
         run_jobs(client, render_shard, jobs),
         lambda job, error: Row(job.name, error=error),
@@ -79,15 +87,15 @@ def render_shard(job: Shard) -> Row:
     """Render one shard, in a worker; whatever goes wrong is the row's error."""
     try:
         from cadstn.synth.render import one_thread
-        from cadstn.synth.write import is_written, write_synthetic
+        from cadstn.synth.write import write_synthetic
 
         one_thread()
         path = Path(job.out) / job.name
-        skipped, began = is_written(path), time.perf_counter()
-        if not skipped:
-            write_synthetic(
-                path, frames=job.frames, seed=job.seed, number=job.number, held=job.held
-            )
+        began = time.perf_counter()
+        skipped = not write_synthetic(
+            path, frames=job.frames, seed=job.seed, number=job.number, held=job.held,
+            alone=job.alone,
+        )  # fmt: skip
         seconds = None if skipped else time.perf_counter() - began
         return Row(job.name, frames=job.frames, seconds=seconds, skipped=skipped)
     except Exception as error:

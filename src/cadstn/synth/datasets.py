@@ -8,6 +8,7 @@ an interrupted set goes on where it stopped. As in the real sets all hands are r
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +17,17 @@ from numpy.typing import NDArray
 
 from cadstn.data import icvl, msra, nyu
 from cadstn.data.files import scipy_io
+from cadstn.errors import CadstnError, nearest_name
 from cadstn.geometry.convention import convert
 from cadstn.geometry.skeleton import NYU14_OF_36
 from cadstn.io.files import error_context
 from cadstn.io.folder import begin_folder
 from cadstn.io.joints import number_lines
+from cadstn.io.png import has_both_ends
 from cadstn.io.whole import write_text
 from cadstn.io.workers import worker_pool
+from cadstn.synth import SIMULATOR
+from cadstn.synth.arguments import whole_number
 from cadstn.synth.draws import Draws
 from cadstn.synth.frames import Sequence
 from cadstn.synth.layouts import LAYOUTS, Layout, Shot, plan
@@ -44,17 +49,21 @@ _RIG = (((0.0, 0.0, 0.0), 0.0, 0.0), ((450.0, -60.0, 210.0), -40.0, 4.0),
 
 
 def write_dataset(
-    path: Path,
+    path: str | Path,
     layout: str,
     *,
     train: int,
     test: int,
     seed: int,
     all_cameras: bool = False,
+    alone: bool = False,
     workers: int = 1,
     on_frames: Callable[[int], None] = lambda count: None,
-) -> None:
+) -> bool:
     """Render a whole data set; the same call goes on with one that was interrupted.
+
+    What it is a function of stays in it, ``synth.json``. Files that are whole are left as they are:
+    labels are those of the run that wrote them.
 
     Args:
         path: folder to write.
@@ -63,31 +72,69 @@ def write_dataset(
         test: frames for testing, of other hands; MSRA15 has one kind, train + test of it.
         seed: the set is a function of it.
         all_cameras: render NYU's cameras 2 and 3 as well; their labels are there either way.
+        alone: no second hand and nothing held, as NYU's scenes are anyway; the others have each
+            in 15 % of the shots.
         workers: processes that render side by side, a shot each.
         on_frames: called with how many more frames are there, for a progress bar.
 
+    Returns:
+        Whether something was rendered: not where the set is whole.
+
     Raises:
-        CadstnError: if the folder holds something else, or cannot be written; what is finished
-            stays valid.
+        CadstnError: if the folder holds something else or what another simulator began, a number
+            makes no sense, there is no such layout, or it cannot be written; what is finished stays
+            valid.
     """
+    path = Path(path)
+    if layout not in LAYOUTS:
+        raise CadstnError(f"no layout '{layout}'", hint=nearest_name(layout, LAYOUTS))
+    train, test = whole_number("train", train, 0), whole_number("test", test, 0)
+    seed = whole_number("seed", seed)
     shots = plan(layout, train, test)
     if layout == "nyu":
         scipy_io()  # its labels come last: better to miss it now
     about = {
-        "layout": layout, "train": train, "test": test, "seed": seed, "all_cameras": all_cameras,
+        "simulator": SIMULATOR, "layout": layout, "train": train, "test": test, "seed": seed,
+        "all_cameras": bool(all_cameras), "alone": bool(alone),
     }  # fmt: skip
     begin_folder(path, _BEGUN, about)
     views = 3 if all_cameras and layout == "nyu" else 1
+    due = [shot for shot in shots if _is_due(path, layout, shot, views)]
+    if not due:
+        return False
+    on_frames(views * (sum(shot.frames for shot in shots) - sum(shot.frames for shot in due)))
+    joints: dict[Shot, NDArray[np.float64]] = {}
     if workers == 1:
-        joints = [_write_shot(path, layout, shot, seed, views, on_frames) for shot in shots]
+        for shot in due:
+            joints[shot] = _write_shot(path, layout, shot, seed, views, alone, on_frames)
     else:
-        joints = []
         with worker_pool(workers, one_thread) as pool:
-            jobs = [pool.submit(_write_shot, path, layout, shot, seed, views) for shot in shots]
-            for shot, job in zip(shots, jobs, strict=True):
-                joints.append(job.result())
+            jobs = [pool.submit(_write_shot, path, layout, s, seed, views, alone) for s in due]
+            for shot, job in zip(due, jobs, strict=True):
+                joints[shot] = job.result()
                 on_frames(shot.frames * views)
-    _write_labels(path, layout, shots, joints)
+    _write_labels(path, layout, joints)
+    return True
+
+
+def _is_due(path: Path, layout: str, shot: Shot, views: int) -> bool:
+    """Whether a shot lacks its label file or a frame."""
+    frames = ((t, view) for view in range(views) for t in range(shot.frames))
+    whole = _label_file(path, layout, shot).is_file() and all(
+        _is_whole(_file(path, layout, shot, t, view)) for t, view in frames
+    )
+    return not whole
+
+
+def _is_whole(file: Path) -> bool:
+    """Whether a frame is there and not cut off, by its ends or its size."""
+    if file.suffix == ".png":
+        return has_both_ends(file)
+    try:
+        left, top, right, bottom = map(int, np.fromfile(file, "<i4", 6)[2:])
+        return file.stat().st_size == 24 + 4 * (right - left) * (bottom - top)  # MSRA15's box
+    except (OSError, ValueError):  # absent, or cut off within its header
+        return False
 
 
 def _write_shot(
@@ -96,17 +143,20 @@ def _write_shot(
     shot: Shot,
     seed: int,
     views: int,
+    alone: bool,
     on_frames: Callable[[int], None] = lambda count: None,
 ) -> NDArray[np.float64]:
     """Render the frames of a shot that are missing; returns the labels of all, in mm."""
     chosen = LAYOUTS[layout]
+    if alone:
+        chosen = replace(chosen, around=chosen.around.alone())
     together = max(1, _PIXELS_TOGETHER // (chosen.camera.width * chosen.camera.height))
     sequence = _sequence(chosen, shot, seed)
     labels = convert(sequence.joints_xyz_mm.astype(np.float64), chosen.skeleton)
     joints = np.asarray(labels, np.float64)
     for view in range(views):
         files = [_file(path, layout, shot, t, view) for t in range(shot.frames)]
-        todo = [t for t, file in enumerate(files) if not file.exists()]
+        todo = [t for t, file in enumerate(files) if not _is_whole(file)]
         on_frames(shot.frames - len(todo))
         seen = sequence.seen_from(*camera_pose(view), f"camera {view}") if view else sequence
         for t, depth_mm in zip(todo, seen.render(todo, together=together), strict=True):
@@ -208,21 +258,21 @@ def _label_file(path: Path, layout: str, shot: Shot) -> Path:
     return path / _icvl_place(layout, shot.split).labels[place]
 
 
-def _write_labels(
-    path: Path, layout: str, shots: list[Shot], joints: list[NDArray[np.float64]]
-) -> None:
-    """Write the labels, last: a set that has them is whole."""
-    groups: dict[Path, list[int]] = {}
-    for index, shot in enumerate(shots):
-        groups.setdefault(_label_file(path, layout, shot), []).append(index)
-    for file, indices in groups.items():
-        xyz = np.concatenate([joints[index] for index in indices])
+def _write_labels(path: Path, layout: str, joints: dict[Shot, NDArray[np.float64]]) -> None:
+    """Write the labels that are missing, last: a set that has them was whole."""
+    groups: dict[Path, list[Shot]] = {}
+    for shot in joints:
+        groups.setdefault(_label_file(path, layout, shot), []).append(shot)
+    for file, shots in groups.items():
+        if file.is_file():  # a shot of theirs lacked a frame
+            continue
+        xyz = np.concatenate([joints[shot] for shot in shots])
         if layout == "nyu":
             _write_nyu_labels(file.parent, xyz)
         elif layout == "msra":
             msra.write_labels(file, xyz)
         else:
-            names = [_name(layout, shots[i], t, 0) for i in indices for t in range(shots[i].frames)]
+            names = [_name(layout, shot, t, 0) for shot in shots for t in range(shot.frames)]
             icvl.write_labels(file, names, np.asarray(icvl.CAMERA.to_uvd(xyz)))
 
 

@@ -15,6 +15,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from cadstn.synth.arguments import whole_number
+
 
 def _signed(word: int) -> int:
     """Write an unsigned 64-bit word as the signed one that torch knows."""
@@ -43,12 +45,15 @@ class Draws:
     Args:
         seed: whole numbers that name the run, for instance (seed, split).
         index: (B,) int64, which samples; the numbers live on its device.
+
+    Raises:
+        CadstnError: if a word of the seed is no whole number.
     """
 
     def __init__(self, seed: Sequence[int], index: Tensor) -> None:
         key = torch.zeros_like(index)
         for word in seed:
-            key = _mix((key ^ _signed(word)) + _GOLDEN)
+            key = _mix((key ^ _signed(whole_number("seed", word))) + _GOLDEN)
         self._key = _mix((key ^ index) + _GOLDEN)
         self._place = 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import reprlib
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -12,9 +13,10 @@ from torch import Tensor
 
 from cadstn.errors import CadstnError
 from cadstn.geometry.camera import Camera
+from cadstn.synth.arguments import whole_number
 from cadstn.synth.draws import Draws
 from cadstn.synth.motion import Frustum, Views
-from cadstn.synth.raster import camera_view
+from cadstn.synth.raster import camera_view, check_pinhole
 from cadstn.synth.render import cast_scene
 from cadstn.synth.scene import sample_scene
 from cadstn.synth.sensor import degrade
@@ -32,6 +34,20 @@ _PIXELS = 4096
 _LARGEST_UNIT = 65534  # 65535 is what a saturated sensor writes
 
 
+def check_renders(camera: Camera) -> None:
+    """Refuse a camera that frames are not rendered for.
+
+    Raises:
+        CadstnError: if its lens distorts, or its files are of floats.
+    """
+    check_pinhole(camera)
+    if camera.encoding == "metres":
+        raise CadstnError(
+            "frames are rendered as whole numbers, and the camera's are floats in metres",
+            hint="give a camera with the millimetres of a step",
+        )
+
+
 def view_frustum(camera: Camera, distance_mm: tuple[float, float] = DISTANCE_MM) -> Frustum:
     """Where a hand may go to be in a camera's view.
 
@@ -39,12 +55,13 @@ def view_frustum(camera: Camera, distance_mm: tuple[float, float] = DISTANCE_MM)
         CadstnError: distances inside the hand or without end, a camera without a size or with an
             absurd one, one that has no hand in view, or whose unit cannot hold the distances.
     """
-    near, far = distance_mm
+    hint = f"give two rising distances from {_NEAREST_MM:g} to {_FARTHEST_MM:g} mm"
+    try:
+        near, far = map(float, distance_mm)
+    except (TypeError, ValueError):
+        raise CadstnError(f"distance_mm is {reprlib.repr(distance_mm)}", hint=hint) from None
     if not (_NEAREST_MM <= near < far <= _FARTHEST_MM):
-        raise CadstnError(
-            f"a hand from {near:g} to {far:g} mm away",
-            hint=f"give two rising distances from {_NEAREST_MM:g} to {_FARTHEST_MM:g} mm",
-        )
+        raise CadstnError(f"a hand from {near:g} to {far:g} mm away", hint=hint)
     if not (0 < camera.width <= _PIXELS and 0 < camera.height <= _PIXELS):
         raise CadstnError(
             f"a camera of {camera.width}x{camera.height} pixels",
@@ -88,9 +105,11 @@ class Sequence:
     Attributes:
         joints_xyz_mm: (frames, 21, 3) float32 truth in MediaPipe's order, camera frame.
         left: whether it is a left hand.
+        holds: whether something is in the hand.
 
     Raises:
-        CadstnError: see `view_frustum`.
+        CadstnError: see `view_frustum`; if the camera's lens distorts, its files are floats, or a
+            number is no whole one.
     """
 
     def __init__(
@@ -108,8 +127,10 @@ class Sequence:
         shape: Shape | None = None,
         held: float = 0.0,
     ) -> None:
+        check_renders(camera)
+        frames = whole_number("frames", frames, 1)
         frustum = view_frustum(camera, distance_mm) if frustum is None else frustum
-        draws = Draws(seed, torch.tensor([index]))
+        draws = Draws(seed, torch.tensor([whole_number("index", index)]))
         self.camera = camera
         self._scene = sample_scene(
             draws.fork("scene"), frames, camera.fps, frustum=frustum, views=views, around=around,
@@ -117,6 +138,7 @@ class Sequence:
         )  # fmt: skip
         self.joints_xyz_mm: NDArray[np.float32] = self._scene.joints_xyz_mm.numpy()
         self.left = bool(self._scene.left[0])
+        self.holds = self._scene.holds is not None and bool(self._scene.holds[0])
         # The camera's own pixels are the sensor's.
         drawn = sample_sensor(draws.fork("sensor"))._replace(step=torch.zeros(1))
         # A hand out of its sensor's range would be a label without an image.
@@ -127,6 +149,14 @@ class Sequence:
 
     def __len__(self) -> int:
         return len(self.joints_xyz_mm)
+
+    @property
+    def second_xyz_mm(self) -> NDArray[np.float32]:
+        """Joints (frames, 21, 3) of the second hand, of the other side; all NaN without one."""
+        second = self._scene.second_xyz_mm
+        if second is None:
+            return np.full_like(self.joints_xyz_mm, np.nan)
+        return np.asarray(second.numpy(), np.float32)
 
     def seen_from(
         self, place_mm: NDArray[np.float64], rotation: NDArray[np.float64], name: str
@@ -154,6 +184,7 @@ class Sequence:
             skin=skin and skin._replace(vertices_mm=move(skin.vertices_mm)),
             solids=solids
             and solids._replace(center=move(solids.center), axes=solids.axes @ axes.T),
+            second_xyz_mm=None if scene.second_xyz_mm is None else move(scene.second_xyz_mm),
         )
         other.joints_xyz_mm = other._scene.joints_xyz_mm.numpy()
         other._noise = self._noise.fork(name)

@@ -11,7 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cadstn.geometry.skeleton import HAND21
+from cadstn.io.folder import begin_folder
+from cadstn.io.png import has_both_ends
 from cadstn.io.whole import write_bytes
+from cadstn.synth import SIMULATOR
+from cadstn.synth.arguments import whole_number
 from cadstn.synth.draws import Draws
 from cadstn.synth.gestures import GESTURES, gesture
 from cadstn.synth.grasp import sample_grasps
@@ -30,6 +34,7 @@ from cadstn.tracking.views import contact_sheet, draw_joints, shade
 Image = NDArray[np.uint8]
 #: What `draw_previews` writes, in order.
 SHEETS = ("gestures", "shapes", "grasps", "sensors", "stream", "held", "motion")
+_BEGUN = "synth.json"
 _CUBE_MM = 250.0
 _PLASTER_CUBE_MM = 215.0
 _DISTANCE_MM = 600.0
@@ -38,19 +43,23 @@ _TILE = 240
 _GRASPS = 400
 
 
-def draw_previews(out: Path, *, seed: int = 0) -> list[Path]:
-    """Write one PNG for each of `SHEETS` into a folder.
+def draw_previews(out: str | Path, *, seed: int = 0) -> list[Path]:
+    """Write one PNG for each of `SHEETS` into a folder; the same call draws those that it lacks.
 
     Args:
-        out: folder, made if missing.
+        out: a new folder, or one that was begun by the same call.
         seed: of the random hands, sensors and motions.
 
     Returns:
-        The files, in the order of `SHEETS`.
+        The files that were drawn, in the order of `SHEETS`.
 
     Raises:
-        CadstnError: if the folder cannot be written.
+        CadstnError: if the folder holds anything else, another seed's sheets or another
+            simulator's among it, the seed is no whole number, or it cannot be written.
     """
+    out = Path(out)
+    about = {"simulator": SIMULATOR, "preview": True, "seed": whole_number("seed", seed)}
+    begin_folder(out, _BEGUN, about)
     makers = (
         gesture_sheet, shape_sheet, grasp_sheet, sensor_sheet, stream_sheet, held_sheet,
         motion_sheet,
@@ -58,6 +67,8 @@ def draw_previews(out: Path, *, seed: int = 0) -> list[Path]:
     paths = []
     for name, maker in zip(SHEETS, makers, strict=True):
         path = out / f"{name}.png"
+        if has_both_ends(path):
+            continue
         write_bytes(path, cv2.imencode(".png", maker(seed))[1].tobytes())
         paths.append(path)
     return paths

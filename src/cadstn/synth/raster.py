@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from cadstn.errors import CadstnError
 from cadstn.geometry.camera import Camera
 from cadstn.synth.cone import coefficients, enter
 from cadstn.synth.solids import Solids, cast_solids
@@ -43,7 +44,12 @@ class View(NamedTuple):
 
 
 def camera_view(camera: Camera, batch: int = 1, device: torch.device | str = "cpu") -> View:
-    """Rays through the pixels of a camera, pixel (0, 0) at u = v = 0."""
+    """Rays through the pixels of a camera, pixel (0, 0) at u = v = 0.
+
+    Raises:
+        CadstnError: if its lens distorts, see `check_pinhole`.
+    """
+    check_pinhole(camera)
     one = torch.ones(batch, device=device)
     return View(
         -camera.cx / camera.fx * one,
@@ -53,6 +59,19 @@ def camera_view(camera: Camera, batch: int = 1, device: torch.device | str = "cp
         camera.height,
         camera.width,
     )
+
+
+def check_pinhole(camera: Camera) -> None:
+    """Refuse a camera whose lens distorts: pictures are a pinhole's, and readers would bend them.
+
+    Raises:
+        CadstnError: if it has distortion.
+    """
+    if camera.distortion:
+        raise CadstnError(
+            "a camera with lens distortion, which is not rendered",
+            hint="give the camera of the straightened image, camera.pinhole",
+        )
 
 
 def crop_view(centers_mm: Tensor, cube_mm: float, size: int) -> View:

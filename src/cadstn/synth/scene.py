@@ -32,6 +32,7 @@ PALM_MIDDLE_MM = 75.0
 """From the wrist to what travels and rotates in place, along the palm's y."""
 
 _CLEAR_MM = 80.0  # nothing comes nearer to the camera
+_BEHIND_MM = -1e5  # what is hidden is farther behind it
 #: How far a cube lies off along each axis, in three sorts of clips, and the share of each. In
 #: acquisition most crops follow a good guess; some start from a poor one, as a detector's first
 #: may be: half of the places it finds in whole frames are more than 46 mm off (LOG.md). In
@@ -75,6 +76,8 @@ class Scene(NamedTuple):
         left: (B,) 1 for a left hand.
         solids: (B * T, Q) boxes and cylinders of what is grasped; none where there are no grasps.
         skin: labelled hands whose surface is a mesh instead of cones; none where there are none.
+        second_xyz_mm: (B * T, 21, 3) joints of the other hand, all NaN where there is none.
+        holds: (B,) whether the labelled hand holds something.
     """
 
     joints_xyz_mm: Tensor
@@ -83,6 +86,8 @@ class Scene(NamedTuple):
     left: Tensor
     solids: Solids | None = None
     skin: Skin | None = None
+    second_xyz_mm: Tensor | None = None
+    holds: Tensor | None = None
 
 
 class Hand(NamedTuple):
@@ -203,12 +208,18 @@ def build_scene(
         draws.fork("person"), own.joints_xyz_mm, shoulder, left, frames, around
     )
     own = _from_shoulder(own, shoulders[:, 0])
-    beside_it = _second_hands(draws.fork("second hand"), own, other, shoulders[:, 1], rows, frames)
+    beside_it, second = _second_hands(
+        draws.fork("second hand"), own, other, shoulders[:, 1], rows, frames
+    )
+    holds = (held.a[..., 2] > _BEHIND_MM).any(-1)
     if rods is not None:
         # A second hand keeps clear of the first, not of what it holds.
         beside_it = hide(beside_it, without)
+        second = torch.where(without[:, None, None], second, torch.nan)
+        holds = holds | ~without
     cones = join(own.hand, own.arm, held, person, beside_it, *([] if rods is None else [rods]))
-    return Scene(own.joints_xyz_mm, cones, planes.repeat_interleave(frames, 0), left, blocks)
+    planes, holds = planes.repeat_interleave(frames, 0), holds.view(batch, frames).any(1)
+    return Scene(own.joints_xyz_mm, cones, planes, left, blocks, None, second, holds)
 
 
 def place_hands(motion: Motion, shape: Shape) -> Hand:
@@ -246,8 +257,10 @@ def _from_shoulder(hand: Hand, shoulder: Tensor) -> Hand:
 
 def _second_hands(
     draws: Draws, own: Hand, other: Hand, shoulder: Tensor, rows: Tensor, frames: int
-) -> Cones:
-    """Push second hands beside, behind or against the first: (B * T, P), behind the camera if none.
+) -> tuple[Cones, Tensor]:
+    """Push second hands beside, behind or against the first.
+
+    Cones (B * T, P) are behind the camera where there is none, joints (B * T, 21, 3) are NaN.
 
     Args:
         draws: B streams.
@@ -277,7 +290,9 @@ def _second_hands(
     fits = (nearest.view(-1, frames).amin(1) > _CLEAR_MM).repeat_interleave(frames)
     for field, part in zip(cones, hide(whole, fits), strict=True):
         field[spread] = part
-    return cones
+    joints = torch.full_like(own.joints_xyz_mm, torch.nan)
+    joints[spread] = torch.where(fits[:, None, None], other.joints_xyz_mm + shift, torch.nan)
+    return cones, joints
 
 
 def _push(one: Cones, other: Cones, aside: Tensor) -> Tensor:

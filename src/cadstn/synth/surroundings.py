@@ -35,6 +35,10 @@ class Surroundings(NamedTuple):
     second: float = 0.15
     wall_from_mm: float = 60.0
 
+    def alone(self) -> Surroundings:
+        """Return the same without a second hand, and with nothing between thumb and fingers."""
+        return self._replace(held=0.0, second=0.0)
+
 
 EVERYDAY = Surroundings()
 

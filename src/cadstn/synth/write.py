@@ -4,32 +4,42 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cadstn._version import __version__
 from cadstn.errors import CadstnError
 from cadstn.geometry.camera import Camera
 from cadstn.geometry.skeleton import HAND21
-from cadstn.io import write_recording
+from cadstn.io.arrays import load_npz, read_regular
 from cadstn.io.files import error_context, write_png
-from cadstn.io.temporary import is_replaceable, sweep
-from cadstn.io.whole import is_taken, write_npz, write_text
-from cadstn.synth.frames import DISTANCE_MM, Sequence
+from cadstn.io.folder import begin_folder, check_note, note_of
+from cadstn.io.png import has_both_ends
+from cadstn.io.temporary import is_replaceable
+from cadstn.io.whole import is_taken, new_path, write_npz, write_text
+from cadstn.synth import SIMULATOR
+from cadstn.synth.arguments import share, whole_number
+from cadstn.synth.frames import DISTANCE_MM, Sequence, check_renders, view_frustum
 from cadstn.synth.sensors import sensor as named_sensor
+from cadstn.synth.surroundings import EVERYDAY
 
 #: A small time-of-flight camera of our own making: what `cadstn synth` records with.
 SYNTH_CAMERA = Camera(285.0, 285.0, 160.0, 120.0, 320, 240)
 _SPLIT = 2  # recordings never share a random stream with training (0) or validation (1)
-_ORDER = "synth.json"
+#: What a folder is a function of: a file of it, in an ``.npz`` file an array of this name's stem.
+NOTE = "synth.json"
+_ABOUT = "synth"
+_TAKEN, _NEW_NAME = "is already there", "give a new name, or delete it"
+
+Order = dict[str, Any]
 
 
 def write_synthetic(
-    path: Path,
+    path: str | Path,
     *,
     frames: int,
     seed: int,
@@ -38,113 +48,148 @@ def write_synthetic(
     sensor: str | None = None,
     distance_mm: tuple[float, float] = DISTANCE_MM,
     held: float = 0.0,
+    alone: bool = False,
     on_frame: Callable[[], None] = lambda: None,
-) -> None:
+) -> bool:
     """Render one recording of a moving hand, with its truth beside it.
 
     A folder is gathered under the name ``PATH.part`` and renamed when it is whole: an interrupted
     run keeps its finished frames there, and the same call goes on behind them. An ``.npz`` file is
-    gathered in memory.
+    gathered in memory. What it is a function of stays in it: ``synth.json``, in an ``.npz`` file
+    the array ``synth``.
+
+    The truth holds ``joints_xyz_mm`` (N, 21, 3) in mm, camera frame, and ``side`` (N,) of the hand
+    (``left`` or ``right``); ``holds`` (N,), whether something is in it; and ``second_xyz_mm`` (N,
+    21, 3) of a second hand, of the other side, all NaN where there is none.
 
     Args:
         path: folder (or ``.npz`` file) to write, see `cadstn.io.write_recording`.
         frames: how many.
         seed: the recording is a function of it and its number.
         number: which recording of the seed.
-        camera: that records, with its size.
+        camera: that records, with its size; a pinhole.
         sensor: name of the sensor that measures (`cadstn.synth.sensors.SENSORS`); one drawn from
             the seed if none is given.
         distance_mm: nearest and farthest distance of the hand.
-        held: chance that the hand grasps something, 0 to 1.
+        held: chance that the hand grasps something, 0 to 1. Of the other hands 15 % are given a
+            simple thing, if there is room for it between thumb and fingers.
+        alone: no second hand, which 15 % of scenes have otherwise, and nothing held but by
+            ``held``.
         on_frame: called after each frame, for a progress bar.
 
-    Raises:
-        CadstnError: if the path is taken, the unfinished part is of another order, the camera sees
-            no hand, the distances make no sense, or the disk is full.
-    """
-    if frames < 1:
-        raise CadstnError(f"{frames} frames", hint="give at least one")
-    if not 0 <= held <= 1:
-        raise CadstnError(f"held is {held:g}", hint="give a share from 0 to 1")
-    measures = named_sensor(sensor) if sensor else None
-    moving = Sequence(
-        (seed, _SPLIT), number, camera, frames, sensor=measures, distance_mm=distance_mm, held=held
-    )
+    Returns:
+        Whether something was rendered: not where the same call has ended before. Of its frames
+        those that were lost since are made again.
 
-    def rendered(first: int) -> Iterator[NDArray[np.uint16]]:
-        for units in moving.render(range(first, frames)):
-            yield units
-            on_frame()
+    Raises:
+        CadstnError: if the path is taken, what is there is of another order or another simulator,
+            the camera sees no hand or is no pinhole, a number makes no sense, or the disk is full.
+    """
+    path = Path(path)
+    frames, held = whole_number("frames", frames, 1), share("held", held)
+    measures = named_sensor(sensor) if sensor else None
+    check_renders(camera)
+    near, far = view_frustum(camera, distance_mm).depth_mm
+    order: Order = {
+        "simulator": SIMULATOR, "frames": frames, "seed": whole_number("seed", seed),
+        "number": whole_number("number", number), "camera": json.loads(camera.to_json()),
+        "sensor": sensor, "distance_mm": [near, far], "held": held, "alone": bool(alone),
+    }  # fmt: skip
+
+    def moving() -> Sequence:
+        around = EVERYDAY.alone() if alone else EVERYDAY
+        return Sequence(
+            (order["seed"], _SPLIT), order["number"], camera, frames, sensor=measures,
+            distance_mm=(near, far), around=around, held=held,
+        )  # fmt: skip
 
     if path.suffix == ".npz":
-        write_recording(
-            path, rendered(0), camera, truth_xyz_mm=moving.joints_xyz_mm, skeleton=HAND21
-        )
-        return
-    order = {
-        "version": __version__, "frames": frames, "seed": seed, "number": number,
-        "camera": camera.to_json(), "sensor": sensor, "distance_mm": list(distance_mm),
-        "held": held,
-    }  # fmt: skip
-    with error_context(path):
-        if _is_order(path / _ORDER, order):  # whole: its run was killed at the very last step
-            (path / _ORDER).unlink()
-            for _ in range(frames):
-                on_frame()
-            return
-        part, done = _unfinished(path, order)
-        for _ in range(done):
-            on_frame()
-    for place, units in enumerate(rendered(done), done):
+        return _write_file(path, order, moving, on_frame)
+    return _write_folder(path, order, moving, on_frame)
+
+
+def _write_file(
+    path: Path, order: Order, moving: Callable[[], Sequence], on_frame: Callable[[], None]
+) -> bool:
+    """Render into an ``.npz`` file, unless it holds the same order already."""
+    if is_taken(path):
         with error_context(path):
-            write_png(part / f"{place:06d}.png", units, camera)
+            try:
+                note = load_npz(path, (_ABOUT,))[_ABOUT]
+            except (CadstnError, KeyError):
+                raise CadstnError(_TAKEN, hint=_NEW_NAME) from None
+            check_note(str(note), order)
+        return False
+    with new_path(path) as temporary:
+        sequence, depth = moving(), []
+        for units in sequence.render():
+            depth.append(units)
+            on_frame()
+        arrays = {"depth": np.stack(depth), "camera": np.array(sequence.camera.to_json())}
+        arrays |= _truth(sequence) | {_ABOUT: np.array(note_of(order))}
+        with temporary.open("wb") as file:  # np.savez would append .npz to a name
+            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+    return True
+
+
+def _write_folder(
+    path: Path, order: Order, moving: Callable[[], Sequence], on_frame: Callable[[], None]
+) -> bool:
+    """Render the frames that a folder lacks, unless it is whole."""
     with error_context(path):
-        write_text(part / "camera.json", camera.to_json())
-        write_npz(
-            part / "truth.npz", joints_xyz_mm=moving.joints_xyz_mm, skeleton=np.array(HAND21.name)
-        )
-        if path.is_dir():
-            path.rmdir()  # empty
-        # Renamed before the note goes: a part without its note would be nobody's.
-        os.replace(part, path)
-        (path / _ORDER).unlink()
+        folder = _begun(path, order)
+        files = [folder / f"{t:06d}.png" for t in range(order["frames"])]
+        todo = [t for t, file in enumerate(files) if not has_both_ends(file)]
+        camera, truth = folder / "camera.json", folder / "truth.npz"
+        if folder == path and not todo and camera.is_file() and is_zipfile(truth):
+            return False
+    sequence = moving()
+    for _ in range(len(files) - len(todo)):
+        on_frame()
+    for t, units in zip(todo, sequence.render(todo), strict=True):
+        with error_context(path):
+            write_png(files[t], units, sequence.camera)
+        on_frame()
+    with error_context(path):
+        if not camera.is_file():
+            write_text(camera, sequence.camera.to_json())
+        if not is_zipfile(truth):
+            write_npz(truth, **_truth(sequence))
+        if folder != path:
+            if path.is_dir():
+                path.rmdir()  # empty
+            os.replace(folder, path)
+    return True
 
 
-def is_written(path: Path) -> bool:
-    """Whether a folder of `write_synthetic` is whole, and was to the very last step."""
-    return (path / "truth.npz").is_file() and not (path / _ORDER).exists()
+def _truth(sequence: Sequence) -> dict[str, NDArray[Any]]:
+    """Arrays of a ``truth.npz``; those of a hand's side are as in a tracking's ``joints.npz``."""
+    frames = len(sequence)
+    return {
+        "joints_xyz_mm": sequence.joints_xyz_mm,
+        "skeleton": np.array(HAND21.name),
+        "side": np.full(frames, "left" if sequence.left else "right"),
+        "holds": np.full(frames, sequence.holds),
+        "second_xyz_mm": sequence.second_xyz_mm,
+    }
 
 
-def _unfinished(path: Path, order: dict[str, Any]) -> tuple[Path, int]:
-    """Return the folder to gather in, and how many frames it holds already.
+def _begun(path: Path, order: Order) -> Path:
+    """Return the folder to write into: the finished one of this order, or one to gather in.
 
     Raises:
         CadstnError: if ``path`` is taken, or what is there was begun with other arguments.
     """
-    part = path.with_name(path.name + ".part")
-    noted = part / _ORDER
+    if (note := path / NOTE).is_file():
+        check_note(read_regular(note).decode("utf-8", "replace"), order)
+        return path
     if is_taken(path):
-        raise CadstnError("is already there", hint="give a new name, or delete it")
+        raise CadstnError(_TAKEN, hint=_NEW_NAME)
     if path.is_dir() and not is_replaceable(path):
         raise CadstnError(
             "is a mount point, or in a folder that may not be written to",
             hint="give a folder within it",
         )
-    part.mkdir(parents=True, exist_ok=True)
-    sweep(noted)
-    if not any(part.iterdir()):
-        write_text(noted, json.dumps(order))
-    if not _is_order(noted, order):
-        raise CadstnError(
-            "is the unfinished part of another recording",
-            where=part,
-            hint="give the command that began it, or delete it",
-        )
-    done = 0
-    while (part / f"{done:06d}.png").is_file():
-        done += 1
-    return part, done
-
-
-def _is_order(note: Path, order: dict[str, Any]) -> bool:
-    return note.is_file() and note.read_text(encoding="utf-8") == json.dumps(order)
+    part = path.with_name(path.name + ".part")
+    begin_folder(part, NOTE, order)
+    return part

@@ -37,7 +37,7 @@ def without_hand(moving: Sequence, *, arm: bool) -> Sequence:
     there[:, OTHER] = False
     there[:, OWN] = arm
     cones = _pushed(scene.cones, scene.joints_xyz_mm[:, 0], moving.camera) if arm else scene.cones
-    other._scene = scene._replace(cones=hide(cones, there))
+    other._scene = scene._replace(cones=hide(cones, there), second_xyz_mm=None)
     return other
 
 
