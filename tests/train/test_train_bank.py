@@ -117,6 +117,13 @@ def test_second_round_is_taken_around_the_first(dataset: Dataset) -> None:
 
 
 def test_bank_is_made_once_and_another_rule_makes_another(
+@pytest.mark.parametrize("uv", [(-200, 120), (160, -180), (600, 120), (160, 500)])
+def test_a_cube_beside_the_image_sees_nothing_of_it(uv: tuple[float, float]) -> None:
+    wall = np.full((240, 320), 500.0, np.float32)
+    start = CAMERA.to_xyz_mm([*uv, 500.0])
+    assert list(mass_center(wall, CAMERA, start, 200, 1)) == list(start)
+
+
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CADSTN_CACHE", str(tmp_path / "cache"))

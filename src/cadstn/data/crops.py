@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from cadstn.data.dataset import Sample
 from cadstn.errors import CadstnError
 from cadstn.geometry.camera import Camera, DepthMm, FloatArray
-from cadstn.geometry.crop import Crop, crop_cube
+from cadstn.geometry.crop import Crop, cut_cube
 
 CENTERS, RENDERED_CENTERS = ("mass_once", "mass", "joint"), ("tracked", "followed")
 """Where cubes can stand, see `CropRule`: in data sets, and in rendered frames."""
@@ -61,7 +61,7 @@ def crop_sample(sample: Sample, rule: CropRule, center_joint: int) -> Crop:
     start = sample.joints_xyz_mm[center_joint]
     if rule.mass_rounds:
         start = mass_center(sample.depth_mm, sample.camera, start, cube_mm, rule.mass_rounds)
-    return crop_cube(sample.depth_mm, sample.camera, start, cube_mm, rule.size)
+    return cut_cube(sample.depth_mm, sample.camera, start, cube_mm, rule.size)
 
 
 def mass_center(
@@ -85,8 +85,9 @@ def mass_center(
     for _ in range(rounds):
         u, v, z = camera.to_uvd(center)
         du, dv = half * camera.fx / z, half * camera.fy / z
-        left, right = max(int(u - du), 0), min(int(u + du), width)
-        top, bottom = max(int(v - dv), 0), min(int(v + dv), height)
+        # Neither end may be negative: a slice would count it from the image's other side.
+        left, right = max(int(u - du), 0), max(min(int(u + du), width), 0)
+        top, bottom = max(int(v - dv), 0), max(min(int(v + dv), height), 0)
         patch = depth_mm[top:bottom, left:right]
         low, high = max(z - half, _NEAR_MM), min(z + half, _FAR_MM)
         rows, columns = np.nonzero((patch >= low) & (patch <= high))

@@ -21,7 +21,7 @@ from cadstn.errors import CadstnError
 from cadstn.evaluate.analysis import hidden_joints
 from cadstn.evaluate.report import Center
 from cadstn.geometry.convention import convert
-from cadstn.geometry.crop import Crop, crop_cube
+from cadstn.geometry.crop import Crop, cut_cube
 from cadstn.geometry.skeleton import HAND21, NYU14_OF_36, Skeleton
 from cadstn.reproduce.predictor import FilePredictor, Outputs, Predictor
 from cadstn.tracking import Tracker
@@ -182,7 +182,7 @@ def _crop(
             followed = rule.center == "followed"
             around = dataset.skeleton.knuckles if followed else dataset.scored
             middle = sample.joints_xyz_mm[list(around)].mean(0)
-            return crop_cube(sample.depth_mm, sample.camera, middle, cube_mm, rule.size)
+            return cut_cube(sample.depth_mm, sample.camera, middle, cube_mm, rule.size)
         return crop_sample(sample, rule, dataset.center_joint)
     hand = finder.update(sample.depth_mm, sample.camera)
     if not hand.found:
@@ -191,7 +191,7 @@ def _crop(
     center: ArrayLike = joints.mean(0, np.float64)
     if rule.mass_rounds:
         center = mass_center(sample.depth_mm, sample.camera, center, cube_mm, rule.mass_rounds)
-    return crop_cube(sample.depth_mm, sample.camera, center, cube_mm, rule.size)
+    return cut_cube(sample.depth_mm, sample.camera, center, cube_mm, rule.size)
 
 
 def _tracked(
