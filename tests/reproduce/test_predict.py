@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+from dataclasses import replace
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -79,8 +80,7 @@ def test_the_found_center_knows_nothing_of_the_truth(tmp_path: Path) -> None:
     off = np.linalg.norm(done.centers_mm - dataset.joints_xyz_mm.mean(1), axis=-1)
     assert off.max() < 20
     # Moving the labels moves crops around the truth, not those around what was found.
-    moved = open_dataset(tmp_path, "test")
-    moved.joints_xyz_mm[...] += (30.0, 0, 0)
+    moved = replace(dataset, joints_xyz_mm=dataset.joints_xyz_mm + np.array([30.0, 0, 0]))
     again = predict({"a": (Echo(center="tracked"), 8)}, moved, "found")["a"]
     assert np.array_equal(again.centers_mm, done.centers_mm, equal_nan=True)
     truth = predict({"a": (Echo(), 8)}, moved, "truth")["a"]
