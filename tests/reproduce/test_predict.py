@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import json
+import re
 import shutil
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -18,10 +21,12 @@ from cadstn.data import icvl, open_dataset
 from cadstn.data.bank import CropRule
 from cadstn.errors import CadstnError
 from cadstn.evaluate import joint_errors_mm, load_predictions, protocol, score_files
-from cadstn.geometry.skeleton import HAND21, ICVL16, MSRA21, Skeleton
+from cadstn.geometry.skeleton import HAND21, ICVL16, MSRA21, NYU14, Skeleton
 from cadstn.io import write_recording
 from cadstn.reproduce import load_predictor, predict, read_predictions, write_predictions
-from cadstn.reproduce.predictor import Outputs
+from cadstn.reproduce.predict import prediction_key
+from cadstn.reproduce.predictor import FilePredictor, Outputs
+from cadstn.tracking.network import Network, Wants
 
 
 class Echo:
@@ -143,6 +148,44 @@ def test_the_shipped_network_predicts_a_set(small_icvl: Path) -> None:
     done = predict({"it": (predictor, predictor.clip)}, dataset, "truth")["it"]
     assert np.isfinite(done.joints_xyz_mm).all()
     assert done.joints_xyz_mm.shape == (40, 16, 3)
+
+
+def test_a_file_is_scored_on_the_crops_of_its_run() -> None:
+    wants = Wants(size=128, cube_mm=300.0, hidden=8)
+
+    def loaded(about: dict[str, str], center: str = "all") -> FilePredictor:
+        network = Network(None, NYU14, replace(wants, center=center), about)
+        return FilePredictor(network, "key")
+
+    cubes = {"2": 249.0}
+    text = json.dumps({"center": "mass_once", "cube_mm": 300.0, "cubes_mm": cubes, "clip": 8})
+    found = loaded({"recipe": text})
+    assert found.rule == CropRule("nyu14", 300.0, cubes, 128, "mass_once")
+    assert (found.clip, found.names_crops) == (8, True)
+    assert loaded({}).rule == CropRule("nyu14", 300.0, {}, 128, "tracked")
+    assert loaded({}, "knuckles").rule.center == "followed"
+    assert not loaded({}).names_crops
+    for damaged in ("[]", "{", '{"clip": "a"}', '{"cubes_mm": {"2": "a"}}', '{"center": "there"}'):
+        with pytest.raises(CadstnError, match="recipe in the network's metadata is damaged"):
+            loaded({"recipe": damaged})
+
+
+def test_found_predictions_are_named_by_the_tracker_that_finds(
+    small_icvl: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = open_dataset(small_icvl, "test")
+
+    def keys() -> dict[str, str]:
+        return {c: prediction_key(Echo(), 8, dataset, c) for c in ("truth", "found")}  # type: ignore[arg-type]
+
+    before = keys()
+    for name, value in (("__version__", "9.9"), ("shipped_key", lambda: "other weights")):
+        # The package's function has its module's name.
+        monkeypatch.setattr(sys.modules["cadstn.reproduce.predict"], name, value)
+        after = keys()
+        assert after["truth"] == before["truth"]
+        assert after["found"] != before["found"]
+        before = after
 
 
 def test_what_cannot_be_loaded(tmp_path: Path) -> None:

@@ -220,6 +220,12 @@ def predict(
             check_writable(path, dataset)
             keep_inputs(path, [run])
             _keep_labels(path, data)
+    if center == "truth" and not getattr(predictor, "names_crops", True):
+        echo(
+            "note: the file names no crops of its own: cubes stand around the joints' mean, as a "
+            "tracker's do",
+            err=True,
+        )
     predictor = load_predictor(run, network, device_of(device))
     chosen = predictor.clip if window is None else window
     with click.progressbar(length=len(dataset), label="predicting", file=sys.stderr) as bar:
