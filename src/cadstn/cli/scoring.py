@@ -38,12 +38,12 @@ def _must_matter(
         formats: the files that were given a format, by the option that gave it.
     """
     for option, path in (formats or {}).items():
-        if path.suffix == ".npz":
+        if path.suffix.lower() == ".npz":
             raise CadstnError(
                 f"{option} changes nothing: an .npz file holds x y z in mm",
                 where=path, hint="leave it out",
             )  # fmt: skip
-    if camera and all(path.suffix == ".npz" or form == "xyz" for path, form in files):
+    if camera and all(path.suffix.lower() == ".npz" or form == "xyz" for path, form in files):
         raise CadstnError(
             "--camera changes nothing: all files hold x y z in mm", hint="leave it out"
         )
