@@ -256,6 +256,34 @@ def test_labels_are_not_written_over(
     assert labels.read_text() == before
 
 
+def test_only_its_own_results_are_replaced(
+    small_icvl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = tmp_path / "icvl"
+    shutil.copytree(small_icvl, data)
+    notes, centers = tmp_path / "notes.txt", data / "center_test.txt"
+    notes.write_text("to do")
+    centers.write_text("1 2 300\n" * 40)
+    track, truth = tmp_path / "joints.npz", tmp_path / "truth.npz"
+    np.savez(track, joints_xyz_mm=np.ones((2, 16, 3)), found=np.ones(2))
+    np.savez(truth, joints_xyz_mm=np.ones((2, 16, 3)), skeleton="icvl16")  # of a recording
+    for file in (notes, centers, track, truth):
+        before = file.read_bytes()
+        for words in (("--out", file), ("--out", tmp_path / "new.txt", "--truth", file)):
+            line = refused("--data", data, *words)
+            assert "is there and holds no joints of icvl16 by cadstn predict (" in line
+            assert line.endswith("it would be overwritten: give another name, or delete it")
+        assert file.read_bytes() == before
+    (tmp_path / "empty.txt").touch()
+    monkeypatch.setattr("cadstn.reproduce.load_predictor", lambda *args: Echo())
+    words = ["predict", "--data", data, "--center", "truth", "--out", tmp_path / "empty.txt"]
+    words += ["--truth", tmp_path / "true.txt"]
+    done = CliRunner().invoke(cli, list(map(str, words)), catch_exceptions=False)
+    assert (tmp_path / "empty.txt").stat().st_size > 0
+    # Text names no shots, and this set's protocol has others.
+    assert "note: text holds no shots, and these frames have 2: to score" in done.stderr
+
+
 @pytest.mark.parametrize("kind", ["txt", "npz"])
 def test_earlier_predictions_in_the_folder_of_a_set_are_replaced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
