@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -150,7 +151,8 @@ def train(
         return
     echo(f"trained {', '.join(chosen.stages)} in {out}")
     if chosen.network == "cadstn":
-        echo(f"next: cadstn export {out} --out {out / 'hand.onnx'}")
+        run_folder, file = quote(str(out)), quote(str(out / "hand.onnx"))
+        echo(f"next: cadstn export {run_folder} --out {file}")
 
 
 @click.command()
@@ -267,7 +269,7 @@ def _train_detector(out: Path, fields: dict[str, Any], only_print: bool) -> None
     if path is None:
         raise Stopped("detector", step)
     echo(f"trained a detector in {out}")
-    echo(f"next: cadstn export RUN --out hand.onnx --half --detector {out}")
+    echo(f"next: cadstn export RUN --out hand.onnx --half --detector {quote(str(out))}")
 
 
 def _train_shipped(out: Path) -> None:
