@@ -8,10 +8,10 @@ import re
 import shutil
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dataclasses import replace
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -319,3 +319,21 @@ def test_text_of_several_cameras_is_refused_before_the_prediction(
     assert "a.csv: neither .txt nor .npz" in refused(
         "--data", tmp_path / "set", "--split", "all", "--out", "a.csv"
     )
+
+
+def test_the_pages_example_of_an_own_network_runs(
+    small_icvl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    page = (Path(__file__).parents[2] / "docs/guides/score.md").read_text(encoding="utf-8")
+    code = next(c for c in re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+                if "crop_sample" in c)  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "icvl").symlink_to(small_icvl, target_is_directory=True)
+    names: dict[str, Any] = {"my_network": lambda image: np.zeros((16, 3))}
+    exec(compile(code, "score.md", "exec"), names)
+    assert names["crop"].image.shape == (128, 128)
+    assert names["scores"].frames == 40
+    assert "crop centre         truth" in capsys.readouterr().out
+    done = CliRunner().invoke(cli, ["score", "mine.npz", "truth.npz"], catch_exceptions=False)
+    assert "2 shots, cut where the truth has a shot begin" in done.output

@@ -22,18 +22,29 @@ _MASS_ROUNDS = {"mass_once": 1, "mass": 2}
 
 @dataclass(frozen=True)
 class CropRule:
-    """How frames become crops; banks of two rules are never mixed up."""
+    """How frames become crops; banks of two rules are never mixed up.
 
-    skeleton: str  # which joints are kept, in which order
-    cube_mm: float  # edge of the cube
-    # other edges for some subjects, by name
+    Attributes:
+        skeleton: name of the joints that are kept, in which order.
+        cube_mm: edge of the cube; the paper's recipes have 300 for NYU (249 for its subject 2), 250
+            for ICVL.
+        cubes_mm: other edges for some subjects, by name.
+        size: M, pixels along a crop's edge.
+        center: where the cube stands. ``mass_once``: the surface's centre of mass in the cube
+            around the truth's centre joint (DeepPrior's training crops, and the paper's);
+            ``mass``: the centre of mass in the cube around that point; ``joint``: that joint
+            itself, as many published scripts have it; ``tracked``: near the joints' mean in the
+            frame before, or far from it as at acquisition (rendered clips); ``followed``: the same
+            without acquisition.
+
+    Raises:
+        CadstnError: for an unknown centre.
+    """
+
+    skeleton: str
+    cube_mm: float
     cubes_mm: dict[str, float] = field(default_factory=dict)
-    size: int = 128  # M, pixels along a crop's edge
-    # ``mass_once``: the surface's centre of mass in the cube around the truth's centre joint
-    # (DeepPrior's training crops, and the paper's); ``mass``: the centre of mass in the cube around
-    # that point; ``joint``: that joint itself, as many published scripts have it; ``tracked``: near
-    # the joints' mean in the frame before, or far from it as at acquisition (rendered clips);
-    # ``followed``: the same without acquisition
+    size: int = 128
     center: str = "mass_once"
 
     def __post_init__(self) -> None:
@@ -56,7 +67,16 @@ class CropRule:
 
 
 def crop_sample(sample: Sample, rule: CropRule, center_joint: int) -> Crop:
-    """Cut one labelled frame by a rule, from its true joint ``center_joint``."""
+    """Cut one labelled frame by a rule, from its true joint ``center_joint``.
+
+    Args:
+        sample: of a `Dataset`.
+        rule: how to cut; its centre is one of `CENTERS`, others stand where `joint` does.
+        center_joint: the set's, `Dataset.center_joint`.
+
+    Raises:
+        CadstnError: if the frame cannot be read, or its centre lies behind the camera.
+    """
     cube_mm = rule.cube_of(sample.subject)
     start = sample.joints_xyz_mm[center_joint]
     if rule.mass_rounds:
