@@ -118,6 +118,13 @@ def test_a_lone_split_shows_how_to_go_on(make_nyu: Make, make_msra: Make) -> Non
     assert f"--data {root} --split all --out runs/msra" in run(root).stdout
 
 
+def test_the_next_command_quotes_its_paths(make_nyu: Make, tmp_path: Path) -> None:
+    root, _, _ = make_nyu("test")
+    moved = tmp_path / "my sets"
+    root.rename(moved)
+    assert f"next: cadstn predict RUN --data '{moved}' --split test" in run(moved).stdout
+
+
 def test_no_set_is_one_line(tmp_path: Path) -> None:
     result = run(tmp_path)
     assert result.exit_code != 0

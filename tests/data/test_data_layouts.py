@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,30 @@ def test_nyu_is_read_back_bit_for_bit(make_nyu: Make) -> None:
     # The frame of the file has y up; ours has it down, so that it grows with v.
     sample = dataset[0]
     np.testing.assert_allclose(sample.camera.to_uvd(sample.joints_xyz_mm), uvd[0], atol=1e-9)
+
+
+def test_samples_cannot_change_their_set(make_nyu: Make) -> None:
+    dataset = open_dataset(make_nyu("test")[0], "test")
+    before = dataset.fingerprint()
+    for array in (dataset[0].joints_xyz_mm, dataset[0].joints_uvd, dataset.starts):
+        with pytest.raises(ValueError, match="read-only"):
+            array[...] = 0
+    own = np.zeros((6, 36, 3))
+    given = replace(dataset, joints_xyz_mm=own)
+    own[0] = 1.0  # whose it was may still write
+    assert given.joints_xyz_mm[0, 0, 0] == 1.0
+    assert dataset.fingerprint() == before
+
+
+def test_one_frame_is_taken_at_a_time(make_nyu: Make) -> None:
+    dataset = open_dataset(make_nyu("test")[0], "test")
+    assert dataset[np.int64(-1)].name == dataset[5].name
+    assert sum(1 for _ in iter(dataset)) == 6
+    with pytest.raises(IndexError):
+        dataset[6]
+    for index in (slice(0, 3), [0, 1], "a", 1.0):
+        with pytest.raises(CadstnError, match="nyu test is indexed by a"):
+            dataset[index]  # type: ignore[index]
 
 
 def test_nyu_file_is_as_tompsons(make_nyu: Make) -> None:

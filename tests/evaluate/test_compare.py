@@ -31,9 +31,8 @@ from cadstn.evaluate.published import (
     AUTHORS_LOG_MM,
     NETWORKS,
     PAPER_MM,
-    color_of,
-    dash_of,
     method_name,
+    styles_of,
 )
 from cadstn.evaluate.sections import comparison_blocks, methods_table
 from cadstn.geometry.skeleton import ICVL16
@@ -183,13 +182,29 @@ def test_files_that_do_not_fit(tmp_path: Path) -> None:
 
 def test_a_method_keeps_its_color() -> None:
     names = [*PAPER_MM["nyu"], *PAPER_MM["icvl"], "Spatial", "Temporal", "mine", "another"]
-    assert all(re.fullmatch("#[0-9A-F]{6}", color_of(name)) for name in names)
-    assert color_of("Spatial (authors)") == color_of("Spatial")
-    assert (dash_of("Spatial (authors)"), dash_of("Spatial")) == ("--", "-")
-    assert color_of("mine") == color_of("mine")
-    networks = ("Sliced 3D Input", "Baseline", "Temporal", "Spatial", "CADSTN")
-    assert len({color_of(name) for name in networks}) == 5
+    styles = styles_of(names)
+    assert all(re.fullmatch("#[0-9A-F]{6}", style.color) for style in styles.values())
+    alone = styles_of(["Spatial (authors)", "Spatial"])
+    assert alone["Spatial (authors)"].color == alone["Spatial"].color == styles["Spatial"].color
+    assert (alone["Spatial (authors)"].dash, alone["Spatial"].dash) == ("--", "-")
+    assert styles_of(["mine"])["mine"] == styles["mine"]
     assert method_name("x/CVPR14_LRF_Results.txt") == "LRF"
+
+
+def test_no_two_methods_of_a_figure_are_drawn_alike() -> None:
+    unknown = [f"run {i}" for i in range(24)]
+    known = [*NETWORKS, *(f"{name} (authors)" for name in NETWORKS)]
+    for names in (unknown, [*unknown, *known], unknown[::-1]):
+        styles = styles_of(names)
+        assert sorted(styles) == sorted(names)
+        assert len(set(styles.values())) == len(names)
+        # Colours first: dashes are for more names than there are colours.
+        assert {styles[name].dash for name in [n for n in names if n in unknown][:8]} == {"-"}
+        # The first of the unknown keeps its own; the published ones keep theirs beside any.
+        first = next(name for name in names if name in unknown)
+        assert styles[first] == styles_of([first])[first]
+        assert all(styles[name] == styles_of([name])[name] for name in names if name in known)
+    assert len(styles_of([f"run {i}" for i in range(40)])) == 40
 
 
 def test_figures_are_pngs_of_a_readmes_width() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from cadstn.errors import CadstnError
+from cadstn.evaluate.intervals import bootstrap
 from cadstn.evaluate.metrics import (
     Scores,
     acceleration_error,
@@ -201,7 +203,7 @@ def test_moving_both_changes_nothing(seed: int, shift: tuple[float, float, float
     assert jitter(moved[0]) == pytest.approx(jitter(pred))
 
 
-@given(seed=st.integers(0, 999), scale=st.floats(0.01, 100))
+@given(seed=st.integers(0, 999), scale=st.floats(0.1, 100))
 def test_scaling_both_scales_the_result(seed: int, scale: float) -> None:
     pred, truth = motion(seed=seed)
     args = pred * scale, truth * scale
@@ -256,7 +258,35 @@ def test_a_frame_lost_in_part_is_refused() -> None:
         jitter(pred)
 
 
-@pytest.mark.parametrize("cuts", [(-1,), (3, 2), (2, 2)])
-def test_bad_cuts_are_refused(cuts: tuple[int, ...]) -> None:
-    with pytest.raises(CadstnError, match=r"cuts are .*; give increasing 0-based indices"):
-        score(PRED, TRUTH, cuts)
+@pytest.mark.parametrize("cuts", [(-1,), (3, 2), (2, 2), (6.0, 12.0), np.array([1.5])])
+def test_bad_cuts_are_refused(cuts: Any) -> None:
+    for refuses in (lambda: score(PRED, TRUTH, cuts), lambda: bootstrap(np.ones(20), cuts)):
+        with pytest.raises(CadstnError, match=r"cuts are .*; give increasing 0-based indices"):
+            refuses()
+
+
+def test_metres_are_refused_as_the_command_refuses_them() -> None:
+    truth = hand_joints()
+    for where in (truth, truth - truth[:, :1]):  # in the camera's frame, and relative to a root
+        for function in (score, joint_errors_mm, mean_error_mm, acceleration_error):
+            with pytest.raises(
+                CadstnError, match=r"within 0\.\d+ of one another: metres\?; give mm"
+            ):
+                function(where / 1000, where / 1000)
+        assert mean_error_mm(where, where) == 0
+
+
+def hand_joints() -> Array:
+    return np.random.default_rng(0).normal((0, 0, 500), 40, (9, 14, 3))
+
+
+@pytest.mark.parametrize("thresholds", [np.nan, [20.0, np.nan], ["near"]])
+def test_thresholds_that_are_none(thresholds: Any) -> None:
+    with pytest.raises(CadstnError, match=r"^thresholds .*; give numbers in mm$"):
+        accuracy(PRED, TRUTH, thresholds)
+
+
+def test_joints_that_are_no_numbers() -> None:
+    for joints in ("here", [[1, 2], [3]], [[["a", "b", "c"]]]):
+        with pytest.raises(CadstnError, match=r"^prediction holds no numbers \(.*\); give numbers"):
+            joint_errors_mm(joints, TRUTH)

@@ -17,6 +17,7 @@ from cadstn.evaluate.predictions import (
     load_predictions,
     read_joints_npz,
     read_joints_text,
+    read_npz_notes,
 )
 from cadstn.evaluate.protocol import protocol
 from cadstn.io.joints import write_joints_uvd
@@ -209,6 +210,42 @@ def test_load_mistakes_are_named(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", joints_xyz_mm=np.zeros((1, 21, 3)))
     with pytest.raises(CadstnError, match=r"a\.npz: holds 21 joints where icvl has 16; give"):
         load_predictions(tmp_path / "a.npz", protocol("icvl"))
+
+
+def test_a_set_is_named_or_given(tmp_path: Path) -> None:
+    path = text_file(tmp_path, "378.803 298.707 1000 " * 14)
+    by_name = load_predictions(path, "nyu")
+    assert np.array_equal(by_name, load_predictions(path, protocol("nyu")))
+    with pytest.raises(CadstnError, match="no test set 'nyc'; did you mean 'nyu'"):
+        load_predictions(path, "nyc")
+    with pytest.raises(CadstnError, match="in Python 'nyu'"):
+        load_predictions(path)
+
+
+def test_names_of_files_in_any_case_and_arrays_of_one(tmp_path: Path) -> None:
+    joints = np.full((2, 21, 3), 400.0)
+    joints[:, 1:] += 30.0
+    np.savez(tmp_path / "a.npz", joints_xyz_mm=joints)
+    (tmp_path / "a.npz").rename(tmp_path / "A.NPZ")
+    assert np.array_equal(load_predictions(tmp_path / "A.NPZ"), joints)
+    np.save(tmp_path / "b.npy", joints)
+    with pytest.raises(CadstnError, match=r"b\.npy: one array, which is not read .*numpy\.savez"):
+        load_predictions(tmp_path / "b.npy", "icvl")
+
+
+def test_text_of_powershell_is_read(tmp_path: Path) -> None:
+    text = "378.803 298.707 1000 " * 14 + "\r\n"
+    path = tmp_path / "a.txt"
+    path.write_bytes(text.encode("utf-16"))
+    assert load_predictions(path, "nyu")[0, 0] == pytest.approx([100, 100, 1000])
+    with pytest.raises(CadstnError, match="does not name its camera"):
+        load_predictions(path)
+
+
+def test_negative_cuts_name_their_file(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", joints_xyz_mm=np.ones((2, 2, 3)), cuts=[-3, 1])
+    with pytest.raises(CadstnError, match=r"a\.npz: its cuts hold -3; give frames' indices"):
+        read_npz_notes(tmp_path / "a.npz")
 
 
 def test_the_largest_test_set_reads_in_a_moment(published: Path) -> None:

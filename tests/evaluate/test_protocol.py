@@ -10,7 +10,7 @@ import pytest
 
 from cadstn.errors import CadstnError
 from cadstn.evaluate.predictions import load_predictions
-from cadstn.evaluate.protocol import PROTOCOLS, protocol
+from cadstn.evaluate.protocol import PROTOCOLS, is_published_test, protocol
 
 
 def test_the_two_sets() -> None:
@@ -48,3 +48,23 @@ def test_icvl_cut_is_where_the_second_recording_begins(published: Path) -> None:
     text = (published / "icvl" / "labels" / "test_seq_1.txt").read_text(encoding="utf-8")
     frames = [line for line in text.split("\n") if line.strip()]  # it has blank lines between
     assert (len(frames),) == protocol("icvl").cuts
+
+
+@pytest.mark.parametrize("name", ["nyu", "icvl"])
+def test_frames_alone_are_no_published_test(name: str) -> None:
+    rules = protocol(name)
+    truth = np.full((rules.test_frames, len(rules.skeleton), 3), 500.0)
+    assert not is_published_test(rules, truth)  # as many frames, rendered
+    for cut in rules.cuts:
+        truth[cut:, :, 0] += 45.0
+    assert is_published_test(rules, truth)
+    assert not is_published_test(rules, truth[1:])
+    assert not is_published_test(protocol("msra"), truth)
+    assert protocol(rules) is rules
+
+
+@pytest.mark.parametrize("name", ["nyu", "icvl"])
+def test_the_published_tests_are_known(name: str, published: Path) -> None:
+    rules = protocol(name)
+    truth = load_predictions(published / name / "groundtruth.txt", name)
+    assert is_published_test(rules, truth)

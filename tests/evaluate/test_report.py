@@ -75,6 +75,30 @@ def test_cuts_of_the_set_are_used_and_reported(tmp_path: Path) -> None:
     assert "1 shot, not cut" in text
 
 
+def test_text_truth_has_the_shots_of_the_predictions(tmp_path: Path) -> None:
+    truth = hand(12) + np.array([60.0, 0, 0])
+    pred = truth + 3.0
+    pred[6:, :, 0] += 20  # it jumps where a shot begins
+    true = text_of(tmp_path, "truth.txt", truth)
+    np.savez(tmp_path / "pred.npz", joints_xyz_mm=pred, cuts=[6])
+    np.savez(tmp_path / "truth.npz", joints_xyz_mm=truth, cuts=[6])
+    scores, text = score_files(tmp_path / "pred.npz", true, "icvl")
+    assert "2 shots, cut where the file of predictions has a shot begin" in text
+    assert "icvl's test has 1596" not in text
+    known, text = score_files(tmp_path / "pred.npz", tmp_path / "truth.npz", protocol("icvl"))
+    assert "2 shots, cut where the file of truth has a shot begin" in text
+    assert scores.acceleration_error_mm_frame2 == pytest.approx(
+        known.acceleration_error_mm_frame2, abs=1e-2
+    )
+    _, text = score_files(tmp_path / "pred.npz", tmp_path / "truth.npz")
+    assert "2 shots, cut where the truth has a shot begin" in text
+    # Predictions of other frames, or without shots, say nothing of the truth's.
+    np.savez(tmp_path / "short.npz", joints_xyz_mm=pred[:9], cuts=[6])
+    for name in ("short.npz", "plain.npz"):
+        npz_of(tmp_path, "plain.npz", pred)
+        assert "1 shot, not cut" in score_files(tmp_path / name, true, "icvl")[1]
+
+
 def test_a_shorter_prediction_is_scored_on_the_first_frames(tmp_path: Path) -> None:
     truth = hand(9)
     pred = truth[:6] + np.array([0, 0, 2.0])

@@ -1,6 +1,8 @@
 """The crop against DeepPrior's rule written out with padding and OpenCV's resize."""
 
 import math
+from dataclasses import replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -156,6 +158,52 @@ def test_calibrated_square_pixels_keep_the_papers_border() -> None:
     crop = crop_cube(np.full((240, 320), 500, np.float32), camera, (0, 0, 500), 200)
     assert crop.rows.min() >= 0
     assert np.count_nonzero(crop.columns < 0) == 3
+
+
+def test_the_same_numbers_give_the_same_crop_in_every_container() -> None:
+    fine = replace(CAMERA, depth_unit_mm=0.125)
+    mm = np.full((240, 320), 500.0, np.float32)
+    steps = np.full((240, 320), 4000, np.uint16)
+    expected = crop_cube(mm, fine, (0, 0, 510), 200).image
+    assert expected.min() < 0
+    for given_depth in (steps, steps.tolist(), steps.astype(np.int64), mm.astype(np.float64)):
+        np.testing.assert_array_equal(
+            crop_cube(given_depth, fine, (0, 0, 510), 200).image, expected
+        )
+    metres = crop_cube(mm / 1000, fine, (0, 0, 510), 200, unit="m").image
+    np.testing.assert_array_equal(metres, expected)
+
+
+@pytest.mark.parametrize(
+    ("depth", "line"),
+    [
+        (np.full((240, 320), 0.5, np.float32), "metres"),
+        (np.ones((240, 320), bool), "depth of type bool"),
+        (np.full((240, 320), 200, np.uint8), "8-bit"),
+        (np.full((120, 160), 500, np.uint16), "frame is 160x120 where the camera is 320x240"),
+    ],
+)
+def test_what_is_no_depth_of_this_camera_is_refused(depth: Any, line: str) -> None:
+    with pytest.raises(CadstnError, match=line):
+        crop_cube(depth, CAMERA, (0, 0, 500), 200)
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (([[0], [0], [500]], 200), r"a centre of shape \(3, 1\); give x y z"),
+        (([[0, 0, 500]], 200), r"a centre of shape \(1, 3\)"),
+        (([0, 0, 500, 1], 200), r"a centre of shape \(4,\)"),
+        (("here", 200), "a centre of 'here'"),
+        (((0, 0, 500), 200, 128.0), "a crop of 128.0 pixels; give a whole number"),
+        (((0, 0, 500), 200, 0), "a crop of 0 pixels"),
+        (((0, 0, 500), math.inf), "cannot cut a cube of inf mm"),
+        (((0, 0, 500), "wide"), "a cube of 'wide'; give its edge in mm"),
+    ],
+)
+def test_what_is_no_cube_is_one_line(words: Any, line: str) -> None:
+    with pytest.raises(CadstnError, match=line):
+        crop_cube(np.full((240, 320), 500, np.float32), CAMERA, *words)
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import io
+import json
+import re
 import shutil
+import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +21,12 @@ from cadstn.data import icvl, open_dataset
 from cadstn.data.bank import CropRule
 from cadstn.errors import CadstnError
 from cadstn.evaluate import joint_errors_mm, load_predictions, protocol, score_files
-from cadstn.geometry.skeleton import HAND21, ICVL16, MSRA21, Skeleton
+from cadstn.geometry.skeleton import HAND21, ICVL16, MSRA21, NYU14, Skeleton
 from cadstn.io import write_recording
 from cadstn.reproduce import load_predictor, predict, read_predictions, write_predictions
-from cadstn.reproduce.predictor import Outputs
+from cadstn.reproduce.predict import prediction_key
+from cadstn.reproduce.predictor import FilePredictor, Outputs
+from cadstn.tracking.network import Network, Wants
 
 
 class Echo:
@@ -79,8 +85,7 @@ def test_the_found_center_knows_nothing_of_the_truth(tmp_path: Path) -> None:
     off = np.linalg.norm(done.centers_mm - dataset.joints_xyz_mm.mean(1), axis=-1)
     assert off.max() < 20
     # Moving the labels moves crops around the truth, not those around what was found.
-    moved = open_dataset(tmp_path, "test")
-    moved.joints_xyz_mm[...] += (30.0, 0, 0)
+    moved = replace(dataset, joints_xyz_mm=dataset.joints_xyz_mm + np.array([30.0, 0, 0]))
     again = predict({"a": (Echo(center="tracked"), 8)}, moved, "found")["a"]
     assert np.array_equal(again.centers_mm, done.centers_mm, equal_nan=True)
     truth = predict({"a": (Echo(), 8)}, moved, "truth")["a"]
@@ -143,6 +148,44 @@ def test_the_shipped_network_predicts_a_set(small_icvl: Path) -> None:
     done = predict({"it": (predictor, predictor.clip)}, dataset, "truth")["it"]
     assert np.isfinite(done.joints_xyz_mm).all()
     assert done.joints_xyz_mm.shape == (40, 16, 3)
+
+
+def test_a_file_is_scored_on_the_crops_of_its_run() -> None:
+    wants = Wants(size=128, cube_mm=300.0, hidden=8)
+
+    def loaded(about: dict[str, str], center: str = "all") -> FilePredictor:
+        network = Network(None, NYU14, replace(wants, center=center), about)
+        return FilePredictor(network, "key")
+
+    cubes = {"2": 249.0}
+    text = json.dumps({"center": "mass_once", "cube_mm": 300.0, "cubes_mm": cubes, "clip": 8})
+    found = loaded({"recipe": text})
+    assert found.rule == CropRule("nyu14", 300.0, cubes, 128, "mass_once")
+    assert (found.clip, found.names_crops) == (8, True)
+    assert loaded({}).rule == CropRule("nyu14", 300.0, {}, 128, "tracked")
+    assert loaded({}, "knuckles").rule.center == "followed"
+    assert not loaded({}).names_crops
+    for damaged in ("[]", "{", '{"clip": "a"}', '{"cubes_mm": {"2": "a"}}', '{"center": "there"}'):
+        with pytest.raises(CadstnError, match="recipe in the network's metadata is damaged"):
+            loaded({"recipe": damaged})
+
+
+def test_found_predictions_are_named_by_the_tracker_that_finds(
+    small_icvl: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = open_dataset(small_icvl, "test")
+
+    def keys() -> dict[str, str]:
+        return {c: prediction_key(Echo(), 8, dataset, c) for c in ("truth", "found")}  # type: ignore[arg-type]
+
+    before = keys()
+    for name, value in (("__version__", "9.9"), ("shipped_key", lambda: "other weights")):
+        # The package's function has its module's name.
+        monkeypatch.setattr(sys.modules["cadstn.reproduce.predict"], name, value)
+        after = keys()
+        assert after["truth"] == before["truth"]
+        assert after["found"] != before["found"]
+        before = after
 
 
 def test_what_cannot_be_loaded(tmp_path: Path) -> None:
@@ -213,6 +256,34 @@ def test_labels_are_not_written_over(
     assert labels.read_text() == before
 
 
+def test_only_its_own_results_are_replaced(
+    small_icvl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = tmp_path / "icvl"
+    shutil.copytree(small_icvl, data)
+    notes, centers = tmp_path / "notes.txt", data / "center_test.txt"
+    notes.write_text("to do")
+    centers.write_text("1 2 300\n" * 40)
+    track, truth = tmp_path / "joints.npz", tmp_path / "truth.npz"
+    np.savez(track, joints_xyz_mm=np.ones((2, 16, 3)), found=np.ones(2))
+    np.savez(truth, joints_xyz_mm=np.ones((2, 16, 3)), skeleton="icvl16")  # of a recording
+    for file in (notes, centers, track, truth):
+        before = file.read_bytes()
+        for words in (("--out", file), ("--out", tmp_path / "new.txt", "--truth", file)):
+            line = refused("--data", data, *words)
+            assert "is there and holds no joints of icvl16 by cadstn predict (" in line
+            assert line.endswith("it would be overwritten: give another name, or delete it")
+        assert file.read_bytes() == before
+    (tmp_path / "empty.txt").touch()
+    monkeypatch.setattr("cadstn.reproduce.load_predictor", lambda *args: Echo())
+    words = ["predict", "--data", data, "--center", "truth", "--out", tmp_path / "empty.txt"]
+    words += ["--truth", tmp_path / "true.txt"]
+    done = CliRunner().invoke(cli, list(map(str, words)), catch_exceptions=False)
+    assert (tmp_path / "empty.txt").stat().st_size > 0
+    # Text names no shots, and this set's protocol has others.
+    assert "note: text holds no shots, and these frames have 2: to score" in done.stderr
+
+
 @pytest.mark.parametrize("kind", ["txt", "npz"])
 def test_earlier_predictions_in_the_folder_of_a_set_are_replaced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
@@ -248,3 +319,21 @@ def test_text_of_several_cameras_is_refused_before_the_prediction(
     assert "a.csv: neither .txt nor .npz" in refused(
         "--data", tmp_path / "set", "--split", "all", "--out", "a.csv"
     )
+
+
+def test_the_pages_example_of_an_own_network_runs(
+    small_icvl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    page = (Path(__file__).parents[2] / "docs/guides/score.md").read_text(encoding="utf-8")
+    code = next(c for c in re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+                if "crop_sample" in c)  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "icvl").symlink_to(small_icvl, target_is_directory=True)
+    names: dict[str, Any] = {"my_network": lambda image: np.zeros((16, 3))}
+    exec(compile(code, "score.md", "exec"), names)
+    assert names["crop"].image.shape == (128, 128)
+    assert names["scores"].frames == 40
+    assert "crop centre         truth" in capsys.readouterr().out
+    done = CliRunner().invoke(cli, ["score", "mine.npz", "truth.npz"], catch_exceptions=False)
+    assert "2 shots, cut where the truth has a shot begin" in done.output

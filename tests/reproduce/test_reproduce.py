@@ -117,9 +117,9 @@ def test_its_numbers_are_those_of_its_files(made: tuple[list[str], Path, str], s
                                             tmp_path: Path) -> None:  # fmt: skip
     out = made[1] / "out"
     folder = out / "predictions" / "icvl"
-    names = {f"{c}-{n}" for c in ("truth", "found") for n in
-             ("baseline", "sliced", "cadstn", "endless", "free")}  # fmt: skip
-    assert {path.stem for path in folder.iterdir()} == names
+    networks = ("baseline", "sliced", "cadstn", "endless", "free", "spatial", "temporal")
+    names = {f"{center}-{name}" for center in ("truth", "found") for name in networks}
+    assert {path.stem for path in folder.iterdir()} == names | {"groundtruth"}
     truth = tmp_path / "truth.npz"
     args = ["predict", str(out / "runs" / "icvl"), "--data", str(small_icvl), "--center", "truth",
             "--out", str(tmp_path / "again.txt"), "--truth", str(truth)]  # fmt: skip
@@ -133,6 +133,20 @@ def test_its_numbers_are_those_of_its_files(made: tuple[list[str], Path, str], s
     steady = f"acceleration error {scores.acceleration_error_mm_frame2:.2f} mm/frame^2"
     assert steady in result.output
     assert "centre truth, 16 joints, 2 shots, window 8" in result.output
+    page = (out / "report.md").read_text(encoding="utf-8")
+    for name, title in (
+        ("spatial", "Spatial"),
+        ("temporal", "Temporal"),
+        ("sliced", "Sliced 3D Input"),
+    ):
+        for ending in ("npz", "txt"):
+            alone, _ = score_files(
+                folder / f"truth-{name}.{ending}", folder / "groundtruth.npz", "icvl"
+            )
+            assert alone.cuts == (20,)
+            shown = re.search(rf"\| {title} +\| +[\d.]+ +\| +([\d.]+) +\|", page)
+            assert shown is not None
+            assert float(shown[1]) == pytest.approx(alone.mean_error_mm, abs=2e-3)
     row = re.search(r"\| \*\*CADSTN\*\* +\| +\*\*8.04\*\* +\| +\*\*([\d.]+)\*\*",
                     (out / "report.md").read_text(encoding="utf-8"))  # fmt: skip
     assert row is not None
@@ -153,8 +167,8 @@ def test_what_is_done_is_not_done_again(
     lost.write_bytes(lost.read_bytes()[:200])
     assert CliRunner().invoke(cli, args, catch_exceptions=False).exit_code == 0
     assert {path: path.stat().st_mtime_ns for path in kept} == before
-    # Five networks; three under the free gate, its experts the same; five files of predictions.
-    assert len(before) == 2 * (5 + 3 + 5)
+    # Five networks; three under the free gate, its experts the same; seven files of predictions.
+    assert len(before) == 2 * (5 + 3 + 7)
     runs = folder / "out" / "runs" / "icvl"
     for stage in ("spatial", "temporal"):
         name = f"{stage}.safetensors"
@@ -185,6 +199,19 @@ def test_folders_that_hold_no_set(small_icvl: Path, tmp_path: Path) -> None:
         result = CliRunner().invoke(cli, ["reproduce", *args, "--out", str(tmp_path / "out")])
         assert isinstance(result.exception, CadstnError)
         assert words in str(result.exception)
+    assert not (tmp_path / "out").exists()
+
+
+def test_shots_too_short_are_refused_before_the_training(small_icvl: Path, tmp_path: Path) -> None:
+    args = ["reproduce", "--data", str(small_icvl), "--out", str(tmp_path / "out")]
+    args += ["--recipe", "tiny"]
+    for field in ("clip=32", "temporal.batch=32", "fusion.batch=32"):
+        args += ["--set", field]
+    refused = CliRunner().invoke(cli, args)
+    assert isinstance(refused.exception, CadstnError)
+    line = str(refused.exception)
+    assert "no shot of 32 frames to train on; the longest of icvl train that is not held" in line
+    assert line.endswith("out has 20; leave this set out, or set clip lower")
     assert not (tmp_path / "out").exists()
 
 

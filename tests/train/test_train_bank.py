@@ -95,6 +95,18 @@ def test_bank_holds_the_crops_of_every_frame(dataset: Dataset, tmp_path: Path) -
         assert labels == pytest.approx(sample.joints_xyz_mm, abs=1e-2)
 
 
+def test_a_cache_that_cannot_be_written_names_its_variable(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("CADSTN_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(CadstnError, match=r"cannot write .*variable CADSTN_CACHE names another"):
+        build_bank(dataset, RULE)
+    with pytest.raises(CadstnError, match="cannot write") as given:
+        build_bank(dataset, RULE, tmp_path / "file" / "a.bank")
+    assert "CADSTN_CACHE" not in str(given.value)
+
+
 def test_center_of_mass_is_that_of_the_surface(dataset: Dataset) -> None:
     sample = dataset[5]
     z_surface = float(np.median(sample.depth_mm[(sample.depth_mm > 0) & (sample.depth_mm < 1500)]))
@@ -103,6 +115,13 @@ def test_center_of_mass_is_that_of_the_surface(dataset: Dataset) -> None:
     assert found == pytest.approx([truth[0], truth[1], z_surface], abs=0.6)
     empty = np.zeros((240, 320), np.float32)
     assert list(mass_center(empty, CAMERA, [1, 2, 300], 200, 2)) == [1, 2, 300]
+
+
+@pytest.mark.parametrize("uv", [(-200, 120), (160, -180), (600, 120), (160, 500)])
+def test_a_cube_beside_the_image_sees_nothing_of_it(uv: tuple[float, float]) -> None:
+    wall = np.full((240, 320), 500.0, np.float32)
+    start = CAMERA.to_xyz_mm([*uv, 500.0])
+    assert list(mass_center(wall, CAMERA, start, 200, 1)) == list(start)
 
 
 def test_second_round_is_taken_around_the_first(dataset: Dataset) -> None:

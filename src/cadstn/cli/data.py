@@ -221,19 +221,17 @@ def check(path: Path, split: str | None, as_json: bool) -> None:
 
 def _next_command(found: Found, reports: list[Report]) -> str:
     """What to do with a set that was checked."""
+    root = quoted(found.root)
     lost = sum(len(report.dataset) - report.opened for report in reports)
     if any(report.mismatch for report in reports):
         return "give pictures and labels of one set, mm and axes as documented, then check again"
     if lost:
         return f"unpack the set again ({lost} frames cannot be read), then the same command"
     if found.folds():
-        return f"cadstn reproduce --data {quoted(found.root)} --out report"
+        return f"cadstn reproduce --data {root} --out report"
     train = [split for split in found.splits if split in ("train", "all")]
     if train:
         more = "" if train[0] == "train" else f" --split {train[0]}"
-        return f"cadstn train cadstn --data {quoted(found.root)}{more} --out runs/{found.name}"
+        return f"cadstn train cadstn --data {root}{more} --out runs/{found.name}"
     ending = ".npz" if any(report.dataset.several_cameras for report in reports) else ".txt"
-    return (
-        f"cadstn predict RUN --data {quoted(found.root)} --split test --center truth "
-        f"--out prediction{ending}"
-    )
+    return f"cadstn predict RUN --data {root} --split test --center truth --out prediction{ending}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,12 +37,12 @@ def _must_matter(
         formats: the files that were given a format, by the option that gave it.
     """
     for option, path in (formats or {}).items():
-        if path.suffix == ".npz":
+        if path.suffix.lower() == ".npz":
             raise CadstnError(
                 f"{option} changes nothing: an .npz file holds x y z in mm",
                 where=path, hint="leave it out",
             )  # fmt: skip
-    if camera and all(path.suffix == ".npz" or form == "xyz" for path, form in files):
+    if camera and all(path.suffix.lower() == ".npz" or form == "xyz" for path, form in files):
         raise CadstnError(
             "--camera changes nothing: all files hold x y z in mm", hint="leave it out"
         )
@@ -209,7 +208,7 @@ def predict(
     from cadstn.io.whole import keep_inputs
     from cadstn.reproduce import load_predictor, write_predictions, write_truth
     from cadstn.reproduce import predict as predict_frames
-    from cadstn.reproduce.files import check_writable
+    from cadstn.reproduce.files import check_replaceable, check_writable, note_of_shots
 
     if truth is not None and truth.resolve() == out.resolve():
         raise CadstnError("--out and --truth are one file", where=out, hint="give two names")
@@ -219,8 +218,14 @@ def predict(
         if path is not None:
             check_writable(path, dataset)
             keep_inputs(path, [run])
-            _keep_labels(path, data)
+            check_replaceable(path, dataset, data)
     predictor = load_predictor(run, network, device_of(device))
+    if center == "truth" and not getattr(predictor, "names_crops", True):
+        echo(
+            "note: the file names no crops of its own: cubes stand around the joints' mean, as a "
+            "tracker's do",
+            err=True,
+        )
     chosen = predictor.clip if window is None else window
     with click.progressbar(length=len(dataset), label="predicting", file=sys.stderr) as bar:
         done = predict_frames(
@@ -233,6 +238,8 @@ def predict(
     true_xyz_mm = dataset.joints_xyz_mm[:, list(dataset.scored)]
     if truth is not None:
         write_truth(truth, dataset)
+        if note := note_of_shots(truth, out, dataset):
+            echo(note, err=True)
     scores = score_joints(done.joints_xyz_mm, true_xyz_mm, done.cuts)
     echo(
         f"{predictor.network} on {dataset.name} {split}: {scores.frames} frames, {scores.lost} "
@@ -241,25 +248,6 @@ def predict(
         f"{len(dataset.scored)} joints, {len(done.cuts) + 1} shots, window {chosen})"
     )
     echo(f"wrote {out}" + (f" and {truth}" if truth else ""))
-
-
-def _keep_labels(out: Path, data: Path) -> None:
-    """Refuse to write over a file that a data set reads, by any of its names."""
-    from cadstn.data import find_dataset
-
-    if not out.exists():
-        return
-    found, target = find_dataset(data), Path(os.path.realpath(out))
-    # Joints are written as text or .npz: whatever else a name leads to is a frame or a camera.
-    other = target.suffix not in (".txt", ".npz")
-    if (other and target.is_relative_to(os.path.realpath(found.root))) or any(
-        file.exists() and file.samefile(out) for file in found.labels()
-    ):
-        raise CadstnError(
-            "is a file of the data set, which would be overwritten",
-            where=out,
-            hint="give another name",
-        )
 
 
 @click.command()

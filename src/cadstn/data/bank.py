@@ -40,6 +40,7 @@ __all__ = [
 ]  # fmt: skip
 
 _FORMAT = "cadstn bank 1"
+_CACHE = "CADSTN_CACHE"  # environment variable: the folder of data sets' crops
 _GIVE = "give the file of a bank"
 _REMAKE = "delete it and it is remade, or give another file"
 # What rendered frames alone have, by its names in the file, which are those of 0.1.0's banks.
@@ -92,7 +93,7 @@ def bank_key(data: str, rule: str) -> str:
 
 def default_path(dataset: Dataset, rule: CropRule) -> Path:
     """Where a bank is kept by default: the user's cache, or ``CADSTN_CACHE``."""
-    cache = os.environ.get("CADSTN_CACHE") or Path.home() / ".cache" / "cadstn"
+    cache = os.environ.get(_CACHE) or Path.home() / ".cache" / "cadstn"
     key = bank_key(dataset.fingerprint(), rule.to_json())
     return Path(cache) / f"{dataset.name}-{dataset.split}-{key[:12]}.bank"
 
@@ -116,7 +117,7 @@ def build_bank(
         CadstnError: if ``path`` holds a bank of other data or another rule, the rule needs joints
             that the set has not, or a frame cannot be read.
     """
-    path = path or default_path(dataset, rule)
+    given, path = path, path or default_path(dataset, rule)
     data = dataset.fingerprint()
     if path.exists():
         bank = open_bank(path)
@@ -147,7 +148,13 @@ def build_bank(
         bank.shots[:] = np.cumsum(dataset.starts) - 1
 
     about = {"data": data, "rule": rule.to_json(), "set": dataset.name, "split": dataset.split}
-    return write_bank(path, (len(dataset), rule.size, len(kept)), about, fill)
+    try:
+        return write_bank(path, (len(dataset), rule.size, len(kept)), about, fill)
+    except CadstnError as error:
+        if given is not None or _CACHE in error.hint or not error.what.startswith("cannot write"):
+            raise
+        hint = f"{error.hint}; the environment variable {_CACHE} names another folder for crops"
+        raise CadstnError(error.what, where=error.where, hint=hint) from None
 
 
 def write_bank(

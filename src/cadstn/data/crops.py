@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from cadstn.data.dataset import Sample
 from cadstn.errors import CadstnError
 from cadstn.geometry.camera import Camera, DepthMm, FloatArray
-from cadstn.geometry.crop import Crop, crop_cube
+from cadstn.geometry.crop import Crop, cut_cube
 
 CENTERS, RENDERED_CENTERS = ("mass_once", "mass", "joint"), ("tracked", "followed")
 """Where cubes can stand, see `CropRule`: in data sets, and in rendered frames."""
@@ -22,18 +22,29 @@ _MASS_ROUNDS = {"mass_once": 1, "mass": 2}
 
 @dataclass(frozen=True)
 class CropRule:
-    """How frames become crops; banks of two rules are never mixed up."""
+    """How frames become crops; banks of two rules are never mixed up.
 
-    skeleton: str  # which joints are kept, in which order
-    cube_mm: float  # edge of the cube
-    # other edges for some subjects, by name
+    Attributes:
+        skeleton: name of the joints that are kept, in which order.
+        cube_mm: edge of the cube; the paper's recipes have 300 for NYU (249 for its subject 2), 250
+            for ICVL.
+        cubes_mm: other edges for some subjects, by name.
+        size: M, pixels along a crop's edge.
+        center: where the cube stands. ``mass_once``: the surface's centre of mass in the cube
+            around the truth's centre joint (DeepPrior's training crops, and the paper's);
+            ``mass``: the centre of mass in the cube around that point; ``joint``: that joint
+            itself, as many published scripts have it; ``tracked``: near the joints' mean in the
+            frame before, or far from it as at acquisition (rendered clips); ``followed``: the same
+            without acquisition.
+
+    Raises:
+        CadstnError: for an unknown centre.
+    """
+
+    skeleton: str
+    cube_mm: float
     cubes_mm: dict[str, float] = field(default_factory=dict)
-    size: int = 128  # M, pixels along a crop's edge
-    # ``mass_once``: the surface's centre of mass in the cube around the truth's centre joint
-    # (DeepPrior's training crops, and the paper's); ``mass``: the centre of mass in the cube around
-    # that point; ``joint``: that joint itself, as many published scripts have it; ``tracked``: near
-    # the joints' mean in the frame before, or far from it as at acquisition (rendered clips);
-    # ``followed``: the same without acquisition
+    size: int = 128
     center: str = "mass_once"
 
     def __post_init__(self) -> None:
@@ -56,12 +67,21 @@ class CropRule:
 
 
 def crop_sample(sample: Sample, rule: CropRule, center_joint: int) -> Crop:
-    """Cut one labelled frame by a rule, from its true joint ``center_joint``."""
+    """Cut one labelled frame by a rule, from its true joint ``center_joint``.
+
+    Args:
+        sample: of a `Dataset`.
+        rule: how to cut; its centre is one of `CENTERS`, others stand where `joint` does.
+        center_joint: the set's, `Dataset.center_joint`.
+
+    Raises:
+        CadstnError: if the frame cannot be read, or its centre lies behind the camera.
+    """
     cube_mm = rule.cube_of(sample.subject)
     start = sample.joints_xyz_mm[center_joint]
     if rule.mass_rounds:
         start = mass_center(sample.depth_mm, sample.camera, start, cube_mm, rule.mass_rounds)
-    return crop_cube(sample.depth_mm, sample.camera, start, cube_mm, rule.size)
+    return cut_cube(sample.depth_mm, sample.camera, start, cube_mm, rule.size)
 
 
 def mass_center(
@@ -85,8 +105,9 @@ def mass_center(
     for _ in range(rounds):
         u, v, z = camera.to_uvd(center)
         du, dv = half * camera.fx / z, half * camera.fy / z
-        left, right = max(int(u - du), 0), min(int(u + du), width)
-        top, bottom = max(int(v - dv), 0), min(int(v + dv), height)
+        # Neither end may be negative: a slice would count it from the image's other side.
+        left, right = max(int(u - du), 0), max(min(int(u + du), width), 0)
+        top, bottom = max(int(v - dv), 0), max(min(int(v + dv), height), 0)
         patch = depth_mm[top:bottom, left:right]
         low, high = max(z - half, _NEAR_MM), min(z + half, _FAR_MM)
         rows, columns = np.nonzero((patch >= low) & (patch <= high))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -35,6 +36,9 @@ class LeftOut(NamedTuple):
 @dataclass(frozen=True, eq=False)
 class Sample:
     """One labelled frame.
+
+    Its joints belong to the set and cannot be written to: ``sample.joints_xyz_mm - root`` is an
+    array of one's own.
 
     Attributes:
         joints_uvd: (K, 3) u px, v px, d mm.
@@ -126,6 +130,11 @@ class Dataset:
         assert len(self.sequences) == len(self.subjects) == len(self.starts) == count
         assert self.starts[0]
         assert len(self.cameras) in (0, count)
+        # Samples are views of these: what is changed in one would change the set and what names it.
+        for name in ("joints_uvd", "joints_xyz_mm", "starts"):
+            view = getattr(self, name).view()
+            view.flags.writeable = False
+            object.__setattr__(self, name, view)
 
     @classmethod
     def labelled(
@@ -191,7 +200,19 @@ class Dataset:
         return len(self.names)
 
     def __getitem__(self, index: int) -> Sample:
-        """Return one frame; its depth is read when it is used."""
+        """Return one frame; its depth is read when it is used.
+
+        Raises:
+            CadstnError: if the index is no whole number.
+            IndexError: if there is no such frame.
+        """
+        try:
+            index = operator.index(index)
+        except TypeError:
+            raise CadstnError(
+                f"{self.name} {self.split} is indexed by a {type(index).__name__}",
+                hint="give the number of one frame; of several: [data[i] for i in range(3)]",
+            ) from None
         return Sample(
             joints_uvd=self.joints_uvd[index],
             joints_xyz_mm=self.joints_xyz_mm[index],

@@ -15,6 +15,8 @@ from cadstn.errors import CadstnError
 from cadstn.io.arrays import MAX_BYTES, read_regular
 from cadstn.io.files import error_context
 
+#: How text begins that Windows PowerShell's ``>`` wrote.
+UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _WHOLE = "unpack the whole set"
 
 
@@ -35,7 +37,9 @@ def read_lines(file: Path, hint: str) -> list[str]:
     with error_context(file):
         if not file.is_file():
             raise CadstnError("no such file", hint=hint)
-        text = read_regular(file).decode("utf-8-sig", errors="replace").replace("\r", " ").rstrip()
+        data = read_regular(file)
+        code = "utf-16" if data.startswith(UTF16_MARKS) else "utf-8-sig"
+        text = data.decode(code, errors="replace").replace("\r", " ").rstrip()
         if not text:
             raise CadstnError("empty", hint=hint)
         return [line.strip() for line in text.split("\n")]

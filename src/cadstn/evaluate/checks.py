@@ -38,9 +38,11 @@ _MOST_OUTSIDE = 0.3
 # Below this mean error a file is read rightly; above, another reading must be three times better.
 _PLAUSIBLE_MM = 50.0
 _FRAMES = 200
+#: Of the command line: how a truth is read.
+TRUTH_FORMAT = "--truth-format "
 # How a prediction is read in the other way.
-_READ_XYZ = "--format xyz (cadstn compare: FILE:xyz)"
-_READ_UVD = "leave out --format xyz (cadstn compare: FILE:uvd)"
+_READ_XYZ = "--format xyz (cadstn compare: FILE:xyz; Python: fmt='xyz')"
+_READ_UVD = "leave out --format xyz (cadstn compare: FILE:uvd; Python: fmt='uvd')"
 
 
 def check_ranges(
@@ -99,7 +101,7 @@ def check_ranges(
                 "does it hold x y z in mm?",
                 where=path,
                 hint="read it with --format xyz, a truth with --truth-format xyz (cadstn compare: "
-                "FILE:xyz, --truth FILE:xyz), or check the set",
+                "FILE:xyz, --truth FILE:xyz; Python: fmt='xyz', truth_fmt='xyz'), or check the set",
             )
 
 
@@ -203,7 +205,7 @@ def check_truth_format(
     pred_xyz_mm: FloatArray,
     rules: Protocol | None,
     fmt: Format | None,
-    option: str = "--truth-format ",
+    option: str = TRUTH_FORMAT,
 ) -> None:
     """Refuse a text file of truth that fits a prediction only when it is read in its other format.
 
@@ -227,11 +229,13 @@ def check_truth_format(
         return
     error_mm, other_mm = (float(joint_errors_mm(pred, t).mean()) for t in (truth, other))
     if error_mm > _PLAUSIBLE_MM and other_mm < error_mm / 3:
+        named = "xyz" if fmt == "uvd" else "uvd"
+        python = f" (Python: truth_fmt='{named}')" if option == TRUTH_FORMAT else ""
         raise CadstnError(
             f"a truth with a mean error of {error_mm:.0f} mm as it was read, {other_mm:.1f} mm "
             f"with its columns as {'x y z in mm' if fmt == 'uvd' else 'u v d'}",
             where=path,
-            hint=f"read it with {option}{'xyz' if fmt == 'uvd' else 'uvd'}",
+            hint=f"read it with {option}{named}{python}",
         )
 
 

@@ -24,7 +24,7 @@ from cadstn.evaluate.pairs import (
     rules_of_truth,
     take_rows,
 )
-from cadstn.evaluate.protocol import PROTOCOLS, Protocol
+from cadstn.evaluate.protocol import Protocol, is_published_test, protocol
 from cadstn.evaluate.published import method_name
 from cadstn.io.joints import FloatArray
 
@@ -33,32 +33,45 @@ _TRUTH_STEMS = ("groundtruth", "truth")
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """One method's predictions and what they score."""
+    """One method's predictions and what they score.
 
-    name: str  # of the method; its colour in every figure goes by it
-    # (N, K, 3), NaN in lost frames; fewer frames than the truth are its first
+    Attributes:
+        name: of the method; its colour goes by it.
+        pred_xyz_mm: (N, K, 3), NaN in lost frames; fewer frames than the truth are its first.
+        errors_mm: (N, K).
+        scores: see `Scores`.
+        error: mean error with its 95 % interval.
+        acceleration: acceleration error with its 95 % interval.
+        center: ``truth``, ``found``, or ``not known``.
+    """
+
+    name: str
     pred_xyz_mm: FloatArray
-    errors_mm: FloatArray  # (N, K)
-    scores: Scores  # see `Scores`
-    error: Interval  # mean error with its 95 % interval
-    acceleration: Interval  # acceleration error with its 95 % interval
-    center: str = "not known"  # ``truth``, ``found``, or ``not known``
+    errors_mm: FloatArray
+    scores: Scores
+    error: Interval
+    acceleration: Interval
+    center: str = "not known"
 
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Methods on one test set."""
+    """Methods on one test set.
 
-    rules: Protocol  # camera, joints and cuts
-    truth_xyz_mm: FloatArray  # (N, K, 3)
-    entries: tuple[Entry, ...]  # the methods, in the order given
+    Attributes:
+        rules: camera, joints and cuts.
+        truth_xyz_mm: (N, K, 3).
+        entries: the methods, in the order given.
+    """
+
+    rules: Protocol
+    truth_xyz_mm: FloatArray
+    entries: tuple[Entry, ...]
 
     @property
     def published(self) -> bool:
         """Whether the truth is the set's published test, which the paper's figures are of."""
-        known = PROTOCOLS.get(self.rules.name)
-        count = len(self.truth_xyz_mm)
-        return known is not None and bool(known.test_frames) and count == known.test_frames
+        return is_published_test(self.rules, self.truth_xyz_mm)
 
     @property
     def truth_jitter_mm_frame2(self) -> float:
@@ -102,7 +115,7 @@ def parse_source(text: str, fmt: Format = "uvd") -> Source:
 
 def compare_files(
     sources: Sequence[Source],
-    rules: Protocol,
+    rules: Protocol | str,
     truth: Source | Path | None = None,
 ) -> Comparison:
     """Read and score files.
@@ -110,7 +123,7 @@ def compare_files(
     Args:
         sources: the predictions. A file ``groundtruth`` or ``truth`` that was given no name is the
             truth if there is no other, and left out if there is.
-        rules: the data set's.
+        rules: the data set's, or its name.
         truth: a file of truth, u v d if it is text and no `Source`; without it ``groundtruth.txt``
             beside the first file.
 
@@ -118,15 +131,18 @@ def compare_files(
         CadstnError: as the readers; if there is no truth or a second one, no prediction, or a name
             comes twice; if predictions number their frames and not all the same ones.
     """
+    rules = protocol(rules)
     sources, truth = truth_apart(sources, truth)
     if not truth.path.is_file():
         raise CadstnError(
-            "no such file of truth", where=truth.path, hint="name it with --truth FILE"
+            "no such file of truth",
+            where=truth.path,
+            hint="name it with --truth FILE, in Python truth=FILE",
         )
     _check_names(sources)
     true = read_joints(truth.path, rules, truth.fmt)
-    rules = rules_of_truth(true, rules)
     preds = [read_joints(source.path, rules, source.fmt) for source in sources]
+    rules = rules_of_truth(true, rules, preds)
     true, rules = _same_frames(preds, true, rules)
     entries = []
     for source, pred in zip(sources, preds, strict=True):

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cadstn.errors import CadstnError
+from cadstn.evaluate.metrics import check_cuts
 from cadstn.io.joints import FloatArray
 from cadstn.io.text import counted
 
@@ -33,7 +34,12 @@ _NORMAL = NormalDist()
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean with its 95 % interval, in the unit of what was averaged; NaN where nothing was."""
+    """A mean with its 95 % interval, in the unit of what was averaged; NaN where nothing was.
+
+    Attributes:
+        mean: of all frames that count.
+        low, high: ends of the interval.
+    """
 
     mean: float
     low: float
@@ -74,9 +80,13 @@ def resampling_units(frames: int, cuts: Sequence[int]) -> Units:
         frames: N, how many there are.
         cuts: 0-based indices of the frames that begin a new shot; ones past the end are ignored.
 
+    Raises:
+        CadstnError: if the cuts are no increasing indices.
+
     >>> resampling_units(800, ()).starts
     (0, 100, 200, 300, 400, 500, 600, 700)
     """
+    check_cuts(cuts)
     shots = [0, *(cut for cut in cuts if 0 < cut < frames), frames]
     count = len(shots) - 1
     if count >= LEAST_UNITS:
@@ -101,7 +111,7 @@ def bootstrap(values: ArrayLike, cuts: Sequence[int] = ()) -> Interval:
         cuts: as in `resampling_units`.
 
     Raises:
-        CadstnError: if the values are not one number a frame.
+        CadstnError: if the values are not one number a frame, or the cuts no increasing indices.
     """
     runs = np.atleast_2d(np.asarray(values, dtype=np.float64))
     if np.ndim(values) not in (1, 2) or not runs.size:

@@ -18,13 +18,14 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from cadstn.errors import CadstnError
-from cadstn.io.joints import FloatArray, as_pair, as_prediction, lengths
+from cadstn.io.joints import FloatArray, as_numbers, as_pair, as_prediction, lengths
 
 #: Thresholds that ``score`` reports the accuracy at, in mm.
 ACCURACY_MM = (20, 30, 40)
@@ -158,7 +159,7 @@ def accuracy(
         (M,) fractions between 0 and 1.
 
     Raises:
-        CadstnError: as ``joint_errors_mm``.
+        CadstnError: as ``joint_errors_mm``, or if a threshold is no number.
     """
     worst_mm = joint_errors_mm(pred_xyz_mm, truth_xyz_mm).max(axis=1)
     return proportion_within(worst_mm, thresholds_mm)
@@ -173,7 +174,9 @@ def proportion_within(values_mm: ArrayLike, thresholds_mm: ArrayLike) -> FloatAr
     """
     values = np.asarray(values_mm, np.float64)
     values = np.sort(np.where(np.isnan(values), np.inf, values))
-    limits_mm = np.atleast_1d(np.asarray(thresholds_mm, dtype=np.float64))
+    limits_mm = np.atleast_1d(as_numbers(thresholds_mm, "thresholds"))
+    if np.isnan(limits_mm).any():
+        raise CadstnError(f"thresholds are {limits_mm.tolist()}", hint="give numbers in mm")
     # One binary search for each threshold; "right" because eq. 9 counts an error equal to it. The
     # bound keeps lost frames out even of an infinite threshold.
     within = np.searchsorted(values, limits_mm, side="right")
@@ -290,7 +293,7 @@ def _mean_acceleration(xyz_mm: FloatArray, cuts: Sequence[int]) -> float:
 
 def _accelerations(xyz_mm: FloatArray, cuts: Sequence[int]) -> FloatArray:
     """Mean over joints of |a| of each frame, (N,); NaN where its three frames do not count."""
-    _check_cuts(cuts)
+    check_cuts(cuts)
     size = np.full(len(xyz_mm), np.nan)
     # NaN of a lost frame spreads to every frame that it is a neighbour of.
     size[1:-1] = lengths(xyz_mm[:-2] - 2 * xyz_mm[1:-1] + xyz_mm[2:]).mean(axis=1)
@@ -299,8 +302,10 @@ def _accelerations(xyz_mm: FloatArray, cuts: Sequence[int]) -> FloatArray:
     return size
 
 
-def _check_cuts(cuts: Sequence[int]) -> None:
-    if any(c < 0 for c in cuts) or any(b <= a for a, b in itertools.pairwise(cuts)):
+def check_cuts(cuts: Sequence[int]) -> None:
+    """Raise CadstnError unless these are increasing indices of frames."""
+    whole = all(isinstance(c, Integral) and c >= 0 for c in cuts)
+    if not whole or any(b <= a for a, b in itertools.pairwise(cuts)):
         raise CadstnError(
             f"cuts are {list(cuts)}",
             hint="give increasing 0-based indices of the frames that begin a new shot",

@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cadstn.errors import CadstnError
-from cadstn.evaluate.checks import Format, check_reading, check_truth_format
-from cadstn.evaluate.predictions import load_predictions, read_npz_notes
-from cadstn.evaluate.protocol import Protocol
+from cadstn.evaluate.checks import TRUTH_FORMAT, Format, check_reading, check_truth_format
+from cadstn.evaluate.predictions import is_npz, load_predictions, read_npz_notes
+from cadstn.evaluate.protocol import Protocol, is_published_test
 from cadstn.io.joints import FloatArray, lost_frames
 
 
@@ -34,18 +33,29 @@ def read_joints(
 ) -> JointsFile:
     """Read either kind of file; raises as `load_predictions` and `read_npz_notes`."""
     xyz_mm = load_predictions(path, rules, fmt)
-    if Path(path).suffix != ".npz":
+    if not is_npz(path):
         return JointsFile(path, xyz_mm, {}, fmt)
     return JointsFile(path, xyz_mm, read_npz_notes(path), None)
 
 
-def rules_of_truth(truth: JointsFile, rules: Protocol) -> Protocol:
-    """Return a protocol with the cuts of a file of truth that has its own."""
-    if "cuts" not in truth.notes:
-        return rules
-    rule = "the file of truth has a shot begin"
+def rules_of_truth(truth: JointsFile, rules: Protocol, preds: Sequence[JointsFile]) -> Protocol:
+    """Return a protocol with the cuts that the files hold.
+
+    A file of truth may have its own. Text has none: unless it is the published test, whose cuts are
+    known, those of the predictions of the same frames are taken, where these agree.
+    """
     frames = len(truth.xyz_mm)
-    return replace(rules, test_frames=frames, cuts=truth.notes["cuts"], cut_rule=rule)
+    if "cuts" in truth.notes:
+        cuts, rule = truth.notes["cuts"], "the file of truth has a shot begin"
+    elif truth.fmt is None or is_published_test(rules, truth.xyz_mm):
+        return rules
+    else:
+        held = {pred.notes["cuts"] for pred in preds
+                if "cuts" in pred.notes and len(pred.xyz_mm) == frames}  # fmt: skip
+        if len(held) != 1:
+            return rules
+        cuts, rule = held.pop(), "the file of predictions has a shot begin"
+    return replace(rules, test_frames=frames, cuts=cuts, cut_rule=rule)
 
 
 def numbered(file: JointsFile) -> bool:
@@ -137,7 +147,7 @@ def check_pair(
     pred: JointsFile,
     truth: JointsFile,
     rules: Protocol | None = None,
-    truth_option: str = "--truth-format ",
+    truth_option: str = TRUTH_FORMAT,
 ) -> None:
     """Refuse two files that do not belong together, or that fit only when read otherwise.
 

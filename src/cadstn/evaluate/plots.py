@@ -1,7 +1,8 @@
 """Figures as PNG bytes, drawn by matplotlib, which is imported only when one is drawn.
 
-A method has the same colour in every figure; the authors' own predictions are dashed. Widths suit a
-README of some 830 pixels.
+A published method has the same colour in every figure, and no two methods of one figure are drawn
+alike (`cadstn.evaluate.published.styles_of`); the authors' own predictions are dashed. Widths suit
+a README of some 830 pixels.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from cadstn.errors import CadstnError
 from cadstn.evaluate.analysis import CURVE_MM
 from cadstn.evaluate.metrics import proportion_within
-from cadstn.evaluate.published import color_of, dash_of
+from cadstn.evaluate.published import styles_of
 from cadstn.geometry.skeleton import Skeleton
 from cadstn.io.joints import FloatArray
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 _DPI = 110
 _MARKS = "osD^vP*Xhp<>"
+_HATCHES = {"-": "", "--": "///", ":": "...", "-.": "xxx"}  # of bars, by the line's dash
 _FINGERS = ("thumb", "index", "middle", "ring", "pinky")
 
 
@@ -44,9 +46,11 @@ def good_frames(
     """
     figure, axes = _figure(8.0, 4.4 + _legend_inches(errors_mm))
     reduce = np.max if of == "max" else np.mean
+    styles = styles_of(errors_mm)
     for name, errors in errors_mm.items():
         within = 100 * proportion_within(reduce(errors, axis=1), CURVE_MM)
-        axes.plot(CURVE_MM, within, dash_of(name), color=color_of(name), label=name, lw=1.8)
+        color, dash = styles[name]
+        axes.plot(CURVE_MM, within, dash, color=color, label=name, lw=1.8)
     which = "largest" if of == "max" else "mean"
     axes.set(
         title=title, xlim=(0, 80), ylim=(0, 100), ylabel="frames within the threshold, %",
@@ -70,14 +74,14 @@ def per_joint(errors_mm: Mapping[str, Sequence[float]], skeleton: Skeleton, titl
     labels, order = joint_labels(skeleton)
     places = np.arange(len(order) + 1)
     spread = 0.62 / max(1, len(errors_mm) - 1)
-    highest = 0.0
+    highest, styles = 0.0, styles_of(errors_mm)
     for i, (name, errors) in enumerate(errors_mm.items()):
         values = np.append(np.asarray(errors)[order], np.mean(errors))
         offset = (i - (len(errors_mm) - 1) / 2) * spread
-        hollow = "none" if dash_of(name) == "--" else color_of(name)
+        color, dash = styles[name]
         axes.plot(
-            places + offset, values, _MARKS[i % len(_MARKS)], color=color_of(name), label=name,
-            ms=6, mfc=hollow, ls="none",
+            places + offset, values, _MARKS[i % len(_MARKS)], color=color, label=name, ms=6,
+            mfc=color if dash == "-" else "none", ls="none",
         )  # fmt: skip
         highest = max(highest, float(np.nanmax(values, initial=0.0)))
     for edge in places[1:]:
@@ -101,12 +105,13 @@ def bars(
     figure, axes = _figure(8.0, 3.8 + _legend_inches(values))
     places = np.arange(len(groups))
     width = 0.84 / max(1, len(values))
+    styles = styles_of(values)
     for i, (name, numbers) in enumerate(values.items()):
         offset = (i - (len(values) - 1) / 2) * width
-        shape = "" if dash_of(name) == "-" else "///"
+        color, dash = styles[name]
         axes.bar(
-            places + offset, np.nan_to_num(numbers), width * 0.92, color=color_of(name),
-            label=name, hatch=shape, edgecolor="white", lw=0.3,
+            places + offset, np.nan_to_num(numbers), width * 0.92, color=color, label=name,
+            hatch=_HATCHES[dash], edgecolor="white", lw=0.3,
         )  # fmt: skip
     axes.set_xticks(places, groups)
     axes.grid(False, axis="x")
@@ -128,10 +133,11 @@ def fixed_weights(
     """
     figure, axes = _figure(8.0, 3.8 + _legend_inches(["fixed weight", *levels_mm]))
     axes.plot(weights, errors_mm, "o-", color="#444444", label="fixed weight", lw=1.8, ms=5)
+    styles = styles_of(levels_mm)
     for i, (name, value) in enumerate(levels_mm.items()):
         style = ("-", "--", ":", "-.")[i % 4]
         label = f"{name}: {value:.2f} mm"
-        axes.axhline(value, ls=style, color=color_of(name), label=label, lw=1.6)
+        axes.axhline(value, ls=style, color=styles[name].color, label=label, lw=1.6)
     axes.set(
         title=title, xlabel="weight w of the temporal prediction", ylabel="mean joint error, mm",
         xlim=(0, 1),

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cadstn.data.files import parse_numbers, read_lines
+from cadstn.data.files import UTF16_MARKS, parse_numbers, read_lines
 from cadstn.errors import CadstnError, nearest_name
 from cadstn.evaluate.checks import FORMATS, Format, check_names, check_ranges
 from cadstn.evaluate.protocol import Protocol
+from cadstn.evaluate.protocol import protocol as find_protocol
 from cadstn.io.arrays import load_npz, npz_names
 from cadstn.io.files import error_context
 from cadstn.io.folder import check_hashes
@@ -26,6 +27,10 @@ from cadstn.io.whole import no_file
 
 #: The array of an ``.npz`` file that holds the joints.
 NPZ_KEY = "joints_xyz_mm"
+_UNREAD = {
+    ".mat": ("a MATLAB file", "write its joints as text, one frame a line, K x (u v d)"),
+    ".npy": ("one array", f"save it as .npz: numpy.savez(FILE, {NPZ_KEY}=...), (N, K, 3) in mm"),
+}
 _NOTES = ("skeleton", "centre", "joint_names", "cuts", "frame_index", "frame_count")
 
 
@@ -104,6 +109,10 @@ def read_npz_notes(path: str | os.PathLike[str]) -> dict[str, Any]:
             cuts = arrays["cuts"].ravel()
             if cuts.size and cuts.dtype.kind not in "iu":
                 raise CadstnError(f"its cuts are {cuts.dtype}", hint="give frames' indices")
+            if cuts.size and cuts.min() < 0:
+                raise CadstnError(
+                    f"its cuts hold {cuts.min()}", hint="give frames' indices, counted from 0"
+                )
             notes["cuts"] = tuple(sorted({int(cut) for cut in cuts} - {0}))
         if "frame_index" in arrays:
             index = arrays["frame_index"].ravel()
@@ -129,67 +138,71 @@ def _frame_count(array: NDArray[Any], index: NDArray[np.integer[Any]] | None) ->
 
 
 def load_predictions(
-    path: str | os.PathLike[str], protocol: Protocol | None = None, fmt: Format = "uvd"
+    path: str | os.PathLike[str], protocol: Protocol | str | None = None, fmt: Format = "uvd"
 ) -> FloatArray:
     """Read joints from either kind of file into mm in the camera frame (x right, y down).
 
     Args:
         path: ``.npz``, or text otherwise.
-        protocol: the data set, which a text file does not name itself; ``.npz`` needs none.
+        protocol: the data set or its name, which a text file does not hold; ``.npz`` needs none.
         fmt: whether a text file holds (u px, v px, d mm) or (x, y, z) in mm, y down.
 
     Returns:
         (N, K, 3) mm, NaN in lost frames.
 
     Raises:
-        CadstnError: as the readers, for an unknown format, for a text file without a protocol, or
-            for another number of joints than the protocol's.
+        CadstnError: as the readers, for an unknown format or set, for a text file without a
+            protocol, or for another number of joints than the protocol's.
     """
     path = Path(path)
-    if path.suffix == ".mat":
+    rules = None if protocol is None else find_protocol(protocol)
+    if path.suffix.lower() in _UNREAD:
         _must_exist(path)
-        raise CadstnError(
-            "a MATLAB file, which is not read as predictions",
-            where=path,
-            hint="write its joints as text, one frame a line, K x (u v d)",
-        )
+        what, hint = _UNREAD[path.suffix.lower()]
+        raise CadstnError(f"{what}, which is not read as predictions", where=path, hint=hint)
     if fmt not in FORMATS:
         raise CadstnError(f"no format '{fmt}'", hint=nearest_name(fmt, FORMATS))
-    if path.suffix == ".npz":
+    if is_npz(path):
         joints = read_joints_npz(path)
-        if protocol is not None and joints.shape[1] != len(protocol.skeleton):
+        if rules is not None and joints.shape[1] != len(rules.skeleton):
             raise CadstnError(
-                f"holds {joints.shape[1]} joints where {protocol.name} has "
-                f"{len(protocol.skeleton)}",
+                f"holds {joints.shape[1]} joints where {rules.name} has {len(rules.skeleton)}",
                 where=path,
                 hint="give the set that these joints belong to, or none for two .npz files",
             )
-        check_names(path, read_npz_notes(path), None if protocol is None else protocol.skeleton)
+        check_names(path, read_npz_notes(path), None if rules is None else rules.skeleton)
         check_ranges(path, joints, "xyz")
         return joints
-    if protocol is None:
+    if rules is None:
         _must_exist(path)
         with path.open("rb") as file:
-            if b"\0" in file.read(4096):
+            begin = file.read(4096)
+            if b"\0" in begin and not begin.startswith(UTF16_MARKS):
                 raise CadstnError(
                     "not joints as text", where=path, hint="give a .txt or .npz file of joints"
                 )
         raise CadstnError(
             "a text file does not name its camera and joints",
             where=path,
-            hint="name its data set with --set, for instance --set nyu, or give .npz files",
+            hint="name its data set, --set nyu or in Python 'nyu', or give .npz files",
         )
-    if protocol.several_cameras and fmt == "uvd":
+    if rules.several_cameras and fmt == "uvd":
         raise CadstnError(
-            f"u v d of {protocol.name}, whose frames have cameras of their own",
+            f"u v d of {rules.name}, whose frames have cameras of their own",
             where=path,
-            hint="give .npz files, x y z in mm with --format xyz, or name one --camera",
+            hint="give .npz files, x y z in mm with --format xyz (in Python fmt='xyz'), or name "
+            "one --camera (camera=)",
         )
-    table = read_joints_text(path, len(protocol.skeleton))
-    check_ranges(path, table, fmt, protocol)
+    table = read_joints_text(path, len(rules.skeleton))
+    check_ranges(path, table, fmt, rules)
     if fmt == "xyz":
         return table
-    return np.asarray(protocol.camera.to_xyz_mm(table), dtype=np.float64)
+    return np.asarray(rules.camera.to_xyz_mm(table), dtype=np.float64)
+
+
+def is_npz(path: str | os.PathLike[str]) -> bool:
+    """Whether a file of joints is ``.npz`` by its name, in any case; all others are text."""
+    return Path(path).suffix.lower() == ".npz"
 
 
 def _must_exist(path: Path) -> None:

@@ -9,25 +9,37 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from cadstn.data import hands2017
+from cadstn.data.dataset import jump_starts
 from cadstn.errors import CadstnError, nearest_name
 from cadstn.geometry.camera import KNOWN_CAMERAS, Camera, parse_camera
 from cadstn.geometry.skeleton import HAND21, ICVL16, MSRA21, NYU14, NYU14_OF_36, Skeleton
+from cadstn.io.joints import FloatArray
 
 _NO_CUTS = "a file of truth (.npz) gives the first frames of shots"
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """How one data set's test is scored."""
+    """How one data set's test is scored.
 
-    name: str  # what the command line calls it
-    camera: Camera  # turns the (u px, v px, d mm) of its files into mm
-    skeleton: Skeleton  # the joints its files hold, in order
-    joint_subset: str  # which of the set's labels those joints are, in words
-    test_frames: int = 0  # frames of the whole test set; 0 where that is not fixed
-    cuts: tuple[int, ...] = ()  # 0-based indices of the test frames that begin a new shot
-    cut_rule: str = _NO_CUTS  # how the cuts were found, in words
-    # whether each frame has its own; then only x y z in mm can be read
+    Attributes:
+        name: what the command line calls it.
+        camera: turns the (u px, v px, d mm) of its files into mm.
+        skeleton: the joints its files hold, in order.
+        joint_subset: which of the set's labels those joints are, in words.
+        test_frames: frames of the whole test set; 0 where that is not fixed.
+        cuts: 0-based indices of the test frames that begin a new shot.
+        cut_rule: how the cuts were found, in words.
+        several_cameras: whether each frame has its own; then only x y z in mm can be read.
+    """
+
+    name: str
+    camera: Camera
+    skeleton: Skeleton
+    joint_subset: str
+    test_frames: int = 0
+    cuts: tuple[int, ...] = ()
+    cut_rule: str = _NO_CUTS
     several_cameras: bool = False
 
     @property
@@ -80,20 +92,34 @@ PROTOCOLS: dict[str, Protocol] = {
 }  # fmt: skip
 
 
-def protocol(name: str, camera: str | None = None) -> Protocol:
+def is_published_test(rules: Protocol, truth_xyz_mm: FloatArray) -> bool:
+    """Whether a truth (N, K, 3) mm is the set's published test, which the paper's figures are of.
+
+    A rendered set may have as many frames: at each known cut the true joints must jump as well.
+    """
+    known = PROTOCOLS.get(rules.name)
+    if known is None or not known.test_frames or len(truth_xyz_mm) != known.test_frames:
+        return False
+    return bool(jump_starts(truth_xyz_mm)[list(known.cuts)].all())
+
+
+def protocol(name: str | Protocol, camera: str | None = None) -> Protocol:
     """Return a protocol by name.
 
     Args:
-        name: one of `PROTOCOLS`.
+        name: one of `PROTOCOLS`; a protocol stands for itself.
         camera: replaces the set's own, as `parse_camera` reads it: other evaluators used other
             focal lengths, 240.99 and 240.96 px for ICVL among them.
 
     Raises:
         CadstnError: for an unknown name, with the nearest known one, or an unreadable camera.
     """
-    if name not in PROTOCOLS:
-        raise CadstnError(f"no test set '{name}'", hint=nearest_name(name, PROTOCOLS))
-    rules = PROTOCOLS[name]
+    if isinstance(name, Protocol):
+        rules = name
+    elif isinstance(name, str) and name in PROTOCOLS:
+        rules = PROTOCOLS[name]
+    else:
+        raise CadstnError(f"no test set '{name}'", hint=nearest_name(str(name), PROTOCOLS))
     if camera is None:
         return rules
     given = parse_camera(camera)

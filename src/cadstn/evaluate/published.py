@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import tomllib
 import zlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from cadstn.errors import printable
 
@@ -35,6 +35,7 @@ NETWORKS = tuple(PAPER_NETWORKS_MM)
 FREE_NAME = "CADSTN, free gate"
 
 _OTHERS = ("#AA3377", "#66A61E", "#4B0082", "#E7298A", "#A6761D", "#1B9E77", "#B22222", "#6A8EAE")
+_MORE_DASHES = (":", "-.")  # for more unknown names than colours
 _AUTHORS = " (authors)"
 
 
@@ -48,14 +49,43 @@ def method_name(path: str | Path) -> str:
     return printable(str(_DATA["method_of_stem"].get(stem, stem)))
 
 
-def color_of(name: str) -> str:
-    """Colour of a method, the same in every figure; an unknown name always gets the same one."""
-    plain = name.removesuffix(_AUTHORS)
-    return str(_DATA["colors"].get(plain) or _OTHERS[zlib.crc32(plain.encode()) % len(_OTHERS)])
+class Style(NamedTuple):
+    """How a method is drawn."""
+
+    color: str  # of lines, marks and bars
+    dash: str  # of lines, as matplotlib has it
 
 
-def dash_of(name: str) -> str:
-    """Line style of a method: the authors' own predictions are dashed."""
+def styles_of(names: Collection[str]) -> dict[str, Style]:
+    """How the methods of one figure are drawn; no two alike, of up to 24 unknown names.
+
+    Published names have the same colour in every figure, and the authors' own predictions are
+    dashed. An unknown name has a colour of its own too, unless one before it in the figure has
+    that: then the next free one, and when all are taken the next with another dash.
+
+    >>> styles_of(["Spatial", "Spatial (authors)"])["Spatial (authors)"]
+    Style(color='#0072B2', dash='--')
+    """
+    styles = {name: style for name in names if (style := _published_style(name))}
+    taken = set(styles.values())
+    for name in names:
+        if name in styles:
+            continue
+        plain, dash = name.removesuffix(_AUTHORS), _dash_of(name)
+        first = zlib.crc32(plain.encode()) % len(_OTHERS)
+        colors = (*_OTHERS[first:], *_OTHERS[:first])
+        every = [Style(color, other) for other in (dash, *_MORE_DASHES) for color in colors]
+        styles[name] = next((style for style in every if style not in taken), every[0])
+        taken.add(styles[name])
+    return styles
+
+
+def _published_style(name: str) -> Style | None:
+    color = _DATA["colors"].get(name.removesuffix(_AUTHORS))
+    return None if color is None else Style(str(color), _dash_of(name))
+
+
+def _dash_of(name: str) -> str:
     return "--" if name.endswith(_AUTHORS) else "-"
 
 

@@ -18,6 +18,7 @@ from cadstn.geometry.skeleton import SKELETONS, Skeleton
 #: Which point the crops were centred on: the ground truth's, or one found in the image.
 Center = Literal["truth", "found"]
 
+_GIVEN_CUTS = "the truth has a shot begin"
 #: Above this mean error the file is likelier to be misread than to be that bad.
 _SUSPICIOUS_MM = 100.0
 
@@ -26,7 +27,7 @@ _SUSPICIOUS_MM = 100.0
 def score_files(
     pred_path: str | os.PathLike[str],
     truth_path: str | os.PathLike[str],
-    set_name: str | None = None,
+    set_name: str | Protocol | None = None,
     fmt: Format = "uvd",
     *,
     truth_fmt: Format = "uvd",
@@ -43,7 +44,8 @@ def score_files(
     Args:
         pred_path: ``.txt`` or ``.npz``.
         truth_path: ``.txt`` or ``.npz``.
-        set_name: one of `PROTOCOLS`; None needs two ``.npz`` files, taken as one shot.
+        set_name: one of `PROTOCOLS`, by name or itself; None needs two ``.npz`` files. Shots begin
+            where the truth's file has ``cuts``; a text truth takes them of an ``.npz`` prediction.
         fmt: what a text prediction holds, ``uvd`` or ``xyz``.
         truth_fmt: the same of a text truth.
         skeleton: names the joints where there is no set; None takes the ``.npz`` file's own.
@@ -61,7 +63,7 @@ def score_files(
     pred = read_joints(pred_path, rules, fmt)
     truth = read_joints(truth_path, rules, truth_fmt)
     if rules is not None:
-        rules = rules_of_truth(truth, rules)
+        rules = rules_of_truth(truth, rules, [pred])
     cuts, of = rules.cuts if rules else truth.notes.get("cuts", ()), len(truth.xyz_mm)
     rows = named_rows(pred, truth)
     if rows is not None:
@@ -129,7 +131,9 @@ def _setting_rows(
 ) -> list[tuple[str, str]]:
     frames = f"{scores.frames} compared of {scores.of}, {scores.lost} lost"
     shots = f"{len(scores.cuts) + 1} shots" if scores.cuts else "1 shot"
-    cut_at = f", cut where {rules.cut_rule}" if rules and scores.cuts else ", not cut"
+    cut_at = (
+        f", cut where {rules.cut_rule if rules else _GIVEN_CUTS}" if scores.cuts else ", not cut"
+    )
     settings = [("frames", frames), ("shots", shots + cut_at)]
     if rules:
         settings = [

@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Integral
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cadstn.errors import CadstnError
-from cadstn.geometry.arrays import as_depth_mm
+from cadstn.geometry.arrays import as_depth_mm, require_camera
 from cadstn.geometry.camera import Camera, DepthMm, FloatArray
 from cadstn.geometry.square import is_square
 
@@ -77,32 +79,65 @@ class Crop:
 
 
 def crop_cube(
-    depth_mm: DepthMm,
+    depth_mm: Any,
     camera: Camera,
     center_xyz_mm: ArrayLike,
     cube_mm: float,
     size: int = 128,
+    *,
+    unit: str | float | None = None,
 ) -> Crop:
     """Cut a cube out of a depth frame.
 
     Args:
-        depth_mm: (H, W) mm, 0 where nothing was measured.
+        depth_mm: (H, W), 0 where nothing was measured: floats in mm, or whole numbers in the
+            camera's steps, as an array, a list, an image or a tensor.
         camera: the camera that took it.
         center_xyz_mm: (3,) the cube's centre, camera frame, in front of the camera.
+        cube_mm: the cube's edge.
+        size: M, pixels along the crop's edge.
+        unit: what the depth's numbers are instead: ``mm``, ``cm``, ``m``, ``um``, or the
+            millimetres of a step.
+
+    Raises:
+        CadstnError: if the depth is none of this camera's in mm or steps, the centre is no point in
+            front of the camera, or the cube or the crop has no size.
+    """
+    require_camera(camera)
+    center = _point(center_xyz_mm)
+    if not isinstance(size, Integral) or isinstance(size, bool) or size < 1:
+        raise CadstnError(f"a crop of {size!r} pixels", hint="give a whole number, 1 or more")
+    try:
+        cube_mm = float(cube_mm)
+    except (TypeError, ValueError):
+        raise CadstnError(f"a cube of {cube_mm!r}", hint="give its edge in mm") from None
+    _check_cube(center, cube_mm)
+    depth_mm = as_depth_mm(depth_mm, camera, unit)
+    camera.sized(depth_mm.shape[1], depth_mm.shape[0])
+    return cut_cube(depth_mm, camera, center, cube_mm, int(size))
+
+
+def cut_cube(
+    depth_mm: DepthMm,
+    camera: Camera,
+    center_xyz_mm: ArrayLike,
+    cube_mm: float,
+    size: int,
+) -> Crop:
+    """Cut a cube as `crop_cube` does, out of a frame that was checked when it came in.
+
+    Args:
+        depth_mm: (H, W) float mm of the camera as a pinhole, 0 where nothing was measured.
+        camera: the camera that took it.
+        center_xyz_mm: (3,) the cube's centre, camera frame.
         cube_mm: the cube's edge.
         size: M, pixels along the crop's edge.
 
     Raises:
         CadstnError: if the centre is not in front of the camera, or the cube has no size.
     """
-    if type(depth_mm) is not np.ndarray or depth_mm.ndim != 2 or not isinstance(camera, Camera):
-        depth_mm = as_depth_mm(depth_mm, camera)
     center = np.asarray(center_xyz_mm, np.float64)
-    if not (np.isfinite(center).all() and center[2] > 0 and cube_mm > 0):
-        raise CadstnError(
-            f"cannot cut a cube of {cube_mm} mm around {center.tolist()} mm",
-            hint="the centre lies in front of the camera (z > 0), the cube has a positive edge",
-        )
+    _check_cube(center, cube_mm)
     x, y, z = center.tolist()  # plain numbers: `Camera.to_uvd` takes longer than the rest of this
     u, v = x * camera.fx / z + camera.cx, y * camera.fy / z + camera.cy
     half = cube_mm / 2
@@ -126,6 +161,25 @@ def crop_cube(
     image[(rows < 0) | (rows >= height)] = 1
     image[:, (columns < 0) | (columns >= width)] = 1
     return Crop(image, center, float(cube_mm), columns, rows)
+
+
+def _point(xyz_mm: ArrayLike) -> FloatArray:
+    """A centre (3,) mm; raises CadstnError for another shape."""
+    try:
+        point = np.asarray(xyz_mm, np.float64)
+    except (TypeError, ValueError):
+        raise CadstnError(f"a centre of {xyz_mm!r}", hint="give x y z in mm") from None
+    if point.shape != (3,):
+        raise CadstnError(f"a centre of shape {point.shape}", hint="give x y z in mm, shape (3,)")
+    return point
+
+
+def _check_cube(center: FloatArray, cube_mm: float) -> None:
+    if not (np.isfinite(center).all() and center[2] > 0 and 0 < cube_mm < math.inf):
+        raise CadstnError(
+            f"cannot cut a cube of {cube_mm} mm around {center.tolist()} mm",
+            hint="the centre lies in front of the camera (z > 0), the cube has a positive edge",
+        )
 
 
 def _sources(first: int, count: int, pixels: int, size: int) -> NDArray[np.intp]:

@@ -73,7 +73,7 @@ def squaring(g: Graph, focal: Value) -> Value:
 
 
 def crop_image(g: Graph, scene: Scene, center: Value, cube_mm: float, size: int) -> Value:
-    """`crop_cube`: (M, M) float32 around a centre (3,)."""
+    """`cut_cube`: (M, M) float32 around a centre (3,)."""
     xy, z = center.split(2, 1)
     half = cube_mm / 2
     uv = xy * scene.focal / z + scene.middle

@@ -14,6 +14,7 @@ from cadstn.errors import CadstnError
 from cadstn.io.whole import write_text
 
 FloatArray = NDArray[np.float64]
+_NO_HAND_MM = 1.0  # the joints of a hand lie farther apart, those of one in metres do not
 
 
 def lost_frames(xyz_mm: ArrayLike) -> NDArray[np.bool_]:
@@ -26,9 +27,18 @@ def lost_frames(xyz_mm: ArrayLike) -> NDArray[np.bool_]:
     return lost
 
 
+def as_numbers(values: ArrayLike, name: str) -> FloatArray:
+    """An array of float64; raises CadstnError, naming it, for what holds no numbers."""
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        why = " ".join(str(error).split())[:80]
+        raise CadstnError(f"{name} holds no numbers ({why})", hint="give numbers in mm") from None
+
+
 def as_joints(xyz_mm: ArrayLike, name: str) -> FloatArray:
     """Joints (N, K, 3) as float64; raises CadstnError, naming them, for another shape."""
-    array = np.asarray(xyz_mm, dtype=np.float64)
+    array = as_numbers(xyz_mm, name)
     if array.ndim != 3 or array.shape[-1] != 3 or array.size == 0:
         raise CadstnError(
             f"{name} of shape {array.shape}", hint="give joints (frames, joints, 3) in mm"
@@ -53,7 +63,10 @@ def as_prediction(xyz_mm: ArrayLike, name: str = "prediction") -> FloatArray:
 
 
 def as_pair(pred_xyz_mm: ArrayLike, truth_xyz_mm: ArrayLike) -> tuple[FloatArray, FloatArray]:
-    """A prediction and its truth of one shape, the truth finite; raises CadstnError else."""
+    """A prediction and its truth of one shape, the truth finite and in mm; raises CadstnError else.
+
+    Joints may be relative to one of them: metres show in how near to one another they lie.
+    """
     pred, truth = as_prediction(pred_xyz_mm), as_joints(truth_xyz_mm, "truth")
     for axis, unit in ((1, "joints"), (0, "frames")):
         if pred.shape[axis] != truth.shape[axis]:
@@ -66,6 +79,12 @@ def as_pair(pred_xyz_mm: ArrayLike, truth_xyz_mm: ArrayLike) -> tuple[FloatArray
         raise CadstnError(
             f"truth of frame {int(np.argmax(bad))} is not finite",
             hint="leave unlabelled frames out of both truth and prediction",
+        )
+    apart = float(np.median(np.ptp(truth, axis=1).max(axis=1)))
+    if 0 < apart < _NO_HAND_MM:
+        raise CadstnError(
+            f"the truth's joints lie within {apart:.2g} of one another: metres?",
+            hint="give mm, truth and prediction times 1000",
         )
     return pred, truth
 

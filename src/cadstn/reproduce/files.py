@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
+from cadstn.data import find_dataset
 from cadstn.data.dataset import Dataset
 from cadstn.errors import CadstnError
 from cadstn.evaluate import write_joints_uvd
-from cadstn.evaluate.predictions import read_joints_npz, read_npz_notes
+from cadstn.evaluate.predictions import (
+    NPZ_KEY,
+    read_joints_npz,
+    read_joints_text,
+    read_npz_notes,
+)
+from cadstn.evaluate.protocol import PROTOCOLS, is_published_test
 from cadstn.evaluate.report import Center
 from cadstn.geometry.skeleton import skeleton
-from cadstn.io.arrays import load_npz
+from cadstn.io.arrays import load_npz, npz_names
 from cadstn.io.files import error_context
 from cadstn.io.whole import write_npz
 from cadstn.reproduce.predict import Predictions
@@ -22,6 +30,9 @@ from cadstn.reproduce.predict import Predictions
 _WRITTEN = {
     "skeleton", "centre", "window", "cuts", "network", "key", "centers_mm", "hidden", "w1_skeleton",
 }  # fmt: skip
+
+#: All arrays of a file of truth.
+_TRUTH = {"joints_xyz_mm", "skeleton", "joint_names", "cuts"}
 
 
 def check_writable(path: Path, dataset: Dataset) -> None:
@@ -34,6 +45,70 @@ def check_writable(path: Path, dataset: Dataset) -> None:
             where=path,
             hint="give FILE.npz",
         )
+
+
+def check_replaceable(path: Path, dataset: Dataset, data: Path) -> None:
+    """Raise CadstnError if a file has this name that `cadstn predict` did not write for such a set.
+
+    Text is replaced that holds joints of the set's, whoever wrote it; it names no author.
+
+    Args:
+        path: the file to write, by any of its names.
+        dataset: whose joints are to be written.
+        data: the folder that it was opened from.
+    """
+    if not path.is_file():
+        return
+    found, target = find_dataset(data), Path(os.path.realpath(path))
+    # Joints are written as text or .npz: whatever else a name leads to is a frame or a camera.
+    other = target.suffix not in (".txt", ".npz")
+    if (other and target.is_relative_to(os.path.realpath(found.root))) or any(
+        file.exists() and file.samefile(path) for file in found.labels()
+    ):
+        raise CadstnError(
+            "is a file of the data set, which would be overwritten",
+            where=path,
+            hint="give another name",
+        )
+    if not path.stat().st_size:
+        return
+    try:
+        if path.suffix == ".txt":
+            read_joints_text(path, len(dataset.scored))
+            return
+        with error_context(path):
+            held = set(npz_names(path))
+        if held == _TRUTH or held >= _WRITTEN | {NPZ_KEY}:
+            return
+        why = f"it holds {', '.join(sorted(held))[:80] or 'nothing'}"
+    except CadstnError as error:
+        why = error.what
+    raise CadstnError(
+        f"is there and holds no joints of {dataset.scored_skeleton.name} by cadstn predict ({why})",
+        where=path,
+        hint="it would be overwritten: give another name, or delete it",
+    )
+
+
+def note_of_shots(truth: Path, out: Path, dataset: Dataset) -> str:
+    """What to know of shots that two text files do not hold, nor the set's protocol; may be empty.
+
+    Args:
+        truth: the file of truth.
+        out: the file of predictions.
+        dataset: of both.
+    """
+    shots = dataset.shots().tolist()
+    if truth.suffix != ".txt" or out.suffix != ".txt" or len(shots) == 1:
+        return ""
+    rules = PROTOCOLS.get(dataset.name)
+    true_xyz_mm = dataset.joints_xyz_mm[:, list(dataset.scored)]
+    if rules and is_published_test(rules, true_xyz_mm) and rules.cuts == tuple(shots[1:]):
+        return ""
+    return (
+        f"note: text holds no shots, and these frames have {len(shots)}: to score the acceleration "
+        "that is printed here, write --truth FILE.npz"
+    )
 
 
 def write_predictions(path: Path, predictions: Predictions, dataset: Dataset) -> None:

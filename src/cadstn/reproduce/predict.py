@@ -15,15 +15,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from cadstn._version import __version__
 from cadstn.data.bank import RENDERED_CENTERS, CropRule, crop_sample, mass_center
 from cadstn.data.dataset import Dataset, Sample
 from cadstn.errors import CadstnError
 from cadstn.evaluate.analysis import hidden_joints
 from cadstn.evaluate.report import Center
 from cadstn.geometry.convention import convert
-from cadstn.geometry.crop import Crop, crop_cube
+from cadstn.geometry.crop import Crop, cut_cube
 from cadstn.geometry.skeleton import HAND21, NYU14_OF_36, Skeleton
-from cadstn.reproduce.predictor import FilePredictor, Outputs, Predictor
+from cadstn.reproduce.predictor import FilePredictor, Outputs, Predictor, shipped_key
 from cadstn.tracking import Tracker
 
 FloatArray = NDArray[np.float64]
@@ -156,7 +157,9 @@ def predict(
 
 def prediction_key(predictor: Predictor, window: int, dataset: Dataset, center: Center) -> str:
     """Name everything that predictions depend on."""
-    return f"{predictor.key[:16]} {dataset.fingerprint()[:16]} {center} {window}"
+    key = f"{predictor.key[:16]} {dataset.fingerprint()[:16]} {center} {window}"
+    # Where a hand is found is the tracker's doing: of this version, with the weights that ship.
+    return f"{key} {__version__} {shipped_key()[:16]}" if center == "found" else key
 
 
 def _spans(dataset: Dataset, windows: set[int]) -> Iterator[tuple[int, int, int]]:
@@ -182,7 +185,7 @@ def _crop(
             followed = rule.center == "followed"
             around = dataset.skeleton.knuckles if followed else dataset.scored
             middle = sample.joints_xyz_mm[list(around)].mean(0)
-            return crop_cube(sample.depth_mm, sample.camera, middle, cube_mm, rule.size)
+            return cut_cube(sample.depth_mm, sample.camera, middle, cube_mm, rule.size)
         return crop_sample(sample, rule, dataset.center_joint)
     hand = finder.update(sample.depth_mm, sample.camera)
     if not hand.found:
@@ -191,7 +194,7 @@ def _crop(
     center: ArrayLike = joints.mean(0, np.float64)
     if rule.mass_rounds:
         center = mass_center(sample.depth_mm, sample.camera, center, cube_mm, rule.mass_rounds)
-    return crop_cube(sample.depth_mm, sample.camera, center, cube_mm, rule.size)
+    return cut_cube(sample.depth_mm, sample.camera, center, cube_mm, rule.size)
 
 
 def _tracked(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -13,6 +14,7 @@ from cadstn.data.bank import CropRule
 from cadstn.errors import CadstnError, nearest_name
 from cadstn.geometry.crop import Crop
 from cadstn.geometry.skeleton import Skeleton, skeleton
+from cadstn.io.files import error_context
 
 if TYPE_CHECKING:
     from cadstn.tracking import Network
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 Float32 = NDArray[np.float32]
 
 _PAPER_CLIP = 16
+_RECIPE = "recipe"  # key of a file's metadata that holds the training recipe as JSON
 _AHEAD = np.array([0.0, 0.0, 4.0])  # where a cube is before the first frame
 
 #: Which weights of a run's folder give a network's predictions.
@@ -114,14 +117,39 @@ class RunPredictor:
 
 
 class FilePredictor:
-    """An exported network (.onnx), frame after frame."""
+    """An exported network (.onnx), frame after frame.
+
+    Its crops around the truth are cut as its recipe had them cut. A file without a recipe has those
+    of a tracker: around the mean of the joints that its cubes stand around.
+
+    Raises:
+        CadstnError: if the recipe in its metadata is damaged.
+    """
 
     def __init__(self, network: Network, key: str) -> None:
         self.network, self.key, self.loaded = "cadstn", key, network
         self.skeleton = network.skeleton
-        self.clip = json.loads(network.about.get("recipe", "{}")).get("clip", _PAPER_CLIP)
-        center = "followed" if network.wants.center == "knuckles" else "tracked"
-        self.rule = CropRule(network.skeleton.name, network.cube_mm, {}, network.size, center)
+        tracked = "followed" if network.wants.center == "knuckles" else "tracked"
+        try:
+            recipe = json.loads(network.about.get(_RECIPE, "{}"))
+            self.clip = operator.index(recipe.get("clip", _PAPER_CLIP))
+            self.rule = CropRule(
+                network.skeleton.name,
+                network.cube_mm,
+                {str(who): float(mm) for who, mm in recipe.get("cubes_mm", {}).items()},
+                network.size,
+                recipe.get("center", tracked),
+            )
+        except (ValueError, TypeError, AttributeError, RecursionError, CadstnError) as error:
+            raise CadstnError(
+                f"the recipe in the network's metadata is damaged ({error})",
+                hint="export the run again",
+            ) from None
+
+    @property
+    def names_crops(self) -> bool:
+        """Whether the file holds how its crops are cut."""
+        return _RECIPE in self.loaded.about
 
     def run(self, crops: Float32, places: Float32, state: Any) -> tuple[Outputs, Any]:
         """See `Predictor`."""
@@ -225,8 +253,10 @@ def load_predictor(path: Path | None, network: str | None = None, device: str = 
             )
         from cadstn.tracking.runtime import load_network
 
-        loaded = load_network(path)
-        return FilePredictor(loaded, "shipped" if path is None else _key([path]))
+        with error_context(path or Path("shipped")):
+            return FilePredictor(
+                load_network(path), shipped_key() if path is None else _key([path])
+            )
     return _load_run(path, network, device)
 
 
@@ -250,6 +280,14 @@ def _load_run(path: Path, network: str | None, device: str) -> RunPredictor:
     networks, recipe = load_networks(path, STAGE_OF[network])
     files = [path / f"{stage}.safetensors" for stage in networks]
     return RunPredictor(networks, recipe, network, _key(files), device)
+
+
+def shipped_key() -> str:
+    """Name the weights that ship, as ``key`` of a `Predictor` does."""
+    from cadstn.tracking.runtime import shipped_weights
+
+    with shipped_weights() as path:
+        return _key([path])
 
 
 def _key(files: list[Path]) -> str:

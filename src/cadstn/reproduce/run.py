@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from cadstn.evaluate.ablation import seeds_table
 from cadstn.evaluate.page import Block, Heading, Text, write_page
 from cadstn.evaluate.report import Center
 from cadstn.reproduce.evaluated import CENTERS, ENDLESS, Evaluated, Fold, evaluate, rules_of
-from cadstn.reproduce.files import read_predictions, write_predictions
+from cadstn.reproduce.files import read_predictions, write_predictions, write_truth
 from cadstn.reproduce.overview import (
     data_table,
     measure_speed,
@@ -27,7 +28,7 @@ from cadstn.reproduce.overview import (
 from cadstn.reproduce.predict import Predictions, predict, prediction_key
 from cadstn.reproduce.predictor import Predictor, load_predictor
 from cadstn.reproduce.sections import published_entries, published_files, set_blocks
-from cadstn.reproduce.training import FREE, TRAINED, Trained, train_missing
+from cadstn.reproduce.training import FREE, TRAINED, Trained, check_clips, train_missing
 
 if TYPE_CHECKING:
     from cadstn.train import Progress
@@ -74,7 +75,7 @@ def reproduce(
     first = fields.pop("seed", 0)
     if not isinstance(first, int) or isinstance(first, bool):
         raise CadstnError(f"seed '{first}' is no whole number", hint="write --set seed=1")
-    sets = _open_sets(paths, published)
+    sets = _open_sets(paths, published, kind, fields)
     found: list[list[Evaluated]] = []
     for path, (name, pairs) in zip(paths, sets.items(), strict=True):
         runs = []
@@ -118,12 +119,12 @@ def reproduce(
 
 
 def _open_sets(
-    paths: Sequence[Path], published: Path | None
+    paths: Sequence[Path], published: Path | None, kind: str, settings: Mapping[str, Any]
 ) -> dict[str, tuple[tuple[str, str], ...]]:
     """The sets by name with their pairs of splits; all that can be refused is refused here.
 
-    Training takes hours: published files that are missing or of other frames must not be found
-    after it.
+    Training takes hours: published files that are missing or of other frames, shots that are too
+    short and settings that are none must not be found after it.
     """
     sets: dict[str, tuple[tuple[str, str], ...]] = {}
     for path in paths:
@@ -138,6 +139,8 @@ def _open_sets(
                 hint="unpack the whole set; 'cadstn data check' lists what is there",
             )
         sets[name] = pairs
+        for train, _ in pairs:
+            check_clips(open_dataset(path, train), kind, settings)
         if published and published_files(published / name):
             tests = [open_dataset(path, test) for _, test in pairs]
             rules = rules_of(tests)
@@ -203,10 +206,29 @@ def _predict(
 
             kept = predict(wanted, dataset, center, on_frames=frames)
             for name, predictions in kept.items():
-                for ending in (".npz",) if dataset.several_cameras else (".txt", ".npz"):
-                    write_predictions(folder / f"{center}-{name}{ending}", predictions, dataset)
+                _write(folder / f"{center}-{name}", predictions, dataset)
+        _write_parts(folder, kept["cadstn"], dataset)
         done[center] = kept
+    write_truth(folder / "groundtruth.npz", dataset)
     return done
+
+
+def _write(stem: Path, predictions: Predictions, dataset: Dataset) -> None:
+    for ending in (".npz",) if dataset.several_cameras else (".txt", ".npz"):
+        write_predictions(stem.with_name(f"{stem.name}{ending}"), predictions, dataset)
+
+
+def _write_parts(folder: Path, whole: Predictions, dataset: Dataset) -> None:
+    """Write the two networks that CADSTN mixes as files of their own, for 'cadstn score'."""
+    for part, joints in whole.parts_xyz_mm.items():
+        stem = folder / f"{whole.center}-{part}"
+        key = f"{whole.key} {part}"
+        old = _kept(stem.with_name(f"{stem.name}.npz"))
+        if old is None or old.key != key:
+            alone = replace(
+                whole, network=part, joints_xyz_mm=joints, key=key, parts_xyz_mm={}, w1=None
+            )
+            _write(stem, alone, dataset)
 
 
 def _kept(path: Path) -> Predictions | None:
@@ -224,7 +246,8 @@ def _made(kind: str, settings: Mapping[str, Any], seeds: int, free_gate: bool) -
     return Text(
         f"Made by cadstn {__version__}: cadstn reproduce --data DATA --out REPORT --recipe "
         f"{kind}{fields}, on "
-        f"{platform.machine()} with {os.cpu_count()} CPU cores. Every number below comes from "
-        "files in predictions/ beside this page, which 'cadstn score' takes; a number that is "
-        "quoted from the paper or the authors' log is marked so."
+        f"{platform.machine()} with {os.cpu_count()} CPU cores. Errors and accuracies below "
+        "are those of the files in predictions/ beside this page: 'cadstn score' takes each with "
+        "the groundtruth.npz beside it. A number that is quoted from the paper or the authors' log "
+        "is marked so."
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cadstn.data.dataset import Dataset
+from cadstn.errors import CadstnError
 from cadstn.evaluate.analysis import best_fixed_weight
 from cadstn.io.whole import whole_file
 
@@ -39,6 +40,30 @@ class Trained:
     folder: Path
     recipe: Recipe
     fixed_weight: float | None
+
+
+def check_clips(dataset: Dataset, kind: str, settings: Mapping[str, Any]) -> None:
+    """Raise CadstnError, before anything is trained, if a split has no clip to train on.
+
+    Args:
+        dataset: the training split.
+        kind: as of `train_missing`.
+        settings: likewise.
+    """
+    from cadstn.train.recipes import override, recipe
+    from cadstn.train.source import held_out_shots
+
+    chosen = override(recipe(f"cadstn.{dataset.name}.{kind}"), dict(settings))
+    shots = np.cumsum(dataset.starts) - 1
+    kept = shots[~np.isin(shots, held_out_shots(shots, chosen.holdout))]
+    longest = len(kept) if chosen.across_shots else int(np.bincount(kept).max(initial=0))
+    if longest < chosen.clip:
+        raise CadstnError(
+            f"no shot of {chosen.clip} frames to train on; the longest of {dataset.name} "
+            f"{dataset.split} that is not held out has {longest}",
+            where=dataset.folder,
+            hint="leave this set out, or set clip lower",
+        )
 
 
 def train_missing(

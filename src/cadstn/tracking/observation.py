@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from cadstn.geometry.crop import crop_cube
+from cadstn.geometry.crop import cut_cube
 from cadstn.tracking.bones import keep_size
 from cadstn.tracking.canonical import (
     joints_to_mm,
@@ -212,7 +212,7 @@ def _settle(
         least: log-odds that a new hand needs.
     """
     for runs in range(1, most + 1):
-        crop = crop_cube(frame.depth_mm, frame.camera, center_mm, network.cube_mm, network.size)
+        crop = cut_cube(frame.depth_mm, frame.camera, center_mm, network.cube_mm, network.size)
         seen = predict(network, track, crop)
         # Of a badly placed cube the network is unsure: what counts for a new hand is the last run.
         last = runs == most or _placed(network, track, seen)

@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from cadstn.geometry.crop import Crop, crop_cube
+from cadstn.geometry.crop import Crop, cut_cube
 from cadstn.tracking.canonical import (
     HandView,
     canonical_image,
@@ -108,7 +108,7 @@ def begin(network: Network, frame: Frame, detection: Detection) -> Begun:
     track = Track(network.initial_state())
     if not network.wants.upright:
         return Begun(track, detection.center_mm)
-    crop = crop_cube(
+    crop = cut_cube(
         frame.depth_mm, frame.camera, detection.center_mm, network.cube_mm, network.size
     )
     views = [given_view(detection.angle, left=left) for left in (False, True)]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from cadstn.bench.accuracy.picture import joints_in_picture
 from cadstn.bench.accuracy.set import Rendered
 from cadstn.geometry.camera import Camera, DepthMm
-from cadstn.geometry.crop import crop_cube
+from cadstn.geometry.crop import cut_cube
 from cadstn.tracking import Hand, Network, Tracker
 from cadstn.tracking.bones import Bones, keep_size
 from cadstn.tracking.canonical import joints_to_mm
@@ -107,7 +107,7 @@ class GivenPredictor:
     def predict(self, depth_mm: DepthMm, camera: Camera, center_mm: FloatArray) -> GivenPrediction:
         """Predict the cube around a centre (3,) mm in the next frame of the stream."""
         cube_mm = self.network.cube_mm
-        crop = crop_cube(depth_mm, camera, center_mm, cube_mm, self.network.size)
+        crop = cut_cube(depth_mm, camera, center_mm, cube_mm, self.network.size)
         step, self.track = predict_given(self.network, self.track, crop)
         out, joints, alone = step.out, step.joints_mm, None
         if out.spatial is not None:
