@@ -251,7 +251,8 @@ class Case:
 
     Attributes:
         words: of the command; ``{in}`` is what is prepared, ``{clip}`` a recording.
-        old: a file that is there before, with the text ``old``.
+        old: files that are there before.
+        text: of these files.
         goes_on: files that it leaves for the same command to go on with; a pattern.
         timed: files that differ from run to run by the time that something took; a pattern.
         without: files that a kill may leave absent, though an old one was there; a pattern.
@@ -262,6 +263,7 @@ class Case:
 
     words: tuple[str, ...]
     old: tuple[str, ...] = ()
+    text: str = "old"
     goes_on: str = "$^"
     timed: str = "$^"
     without: str = "$^"
@@ -277,7 +279,8 @@ CASES = {
     "compare": Case(("compare", "--set", "icvl", "{in}/a.txt", "{in}/b.txt", "--out", "{root}/out"),
                     old=("out/compare-icvl.html", "out/compare-icvl.md"), needs="matplotlib"),
     "predict": Case(("predict", "{in}/run", "--data", "{in}/icvl", "--centre", "truth", "--out",
-                     "{root}/a.txt", "--truth", "{root}/b.npz"), old=("a.txt", "b.npz"), few=1),
+                     "{root}/a.txt", "--truth", "{root}/b.npz"), old=("a.txt", "b.npz"),
+                    text="", few=1),
     "export": Case(("export", "{in}/run", "--out", "{root}/hand.onnx"), old=("hand.onnx",), few=1),
     "export --whole": Case(("export", "--whole", "{root}/a.onnx"), old=("a.onnx", "a.json"),
                            without=r"a\.json"),
@@ -374,7 +377,7 @@ def bench(
         assert run_torch(root, command, _NEVER, False).code == 0
     for name in case.old:
         (root / name).parent.mkdir(exist_ok=True)
-        (root / name).write_text("old")
+        (root / name).write_text(case.text)
     shutil.copytree(root, tmp_path / "old")
     code, text, steps = run_torch(root, command, _NEVER, False)
     assert code == 0, text

@@ -176,7 +176,7 @@ def test_found_predictions_are_named_by_the_tracker_that_finds(
     dataset = open_dataset(small_icvl, "test")
 
     def keys() -> dict[str, str]:
-        return {c: prediction_key(Echo(), 8, dataset, c) for c in ("truth", "found")}  # type: ignore[arg-type]
+        return {c: prediction_key(Echo(), 8, dataset, c) for c in ("truth", "found")}
 
     before = keys()
     for name, value in (("__version__", "9.9"), ("shipped_key", lambda: "other weights")):
@@ -276,9 +276,9 @@ def test_only_its_own_results_are_replaced(
         assert file.read_bytes() == before
     (tmp_path / "empty.txt").touch()
     monkeypatch.setattr("cadstn.reproduce.load_predictor", lambda *args: Echo())
-    words = ["predict", "--data", data, "--center", "truth", "--out", tmp_path / "empty.txt"]
-    words += ["--truth", tmp_path / "true.txt"]
-    done = CliRunner().invoke(cli, list(map(str, words)), catch_exceptions=False)
+    options = ["--data", data, "--center", "truth", "--out", tmp_path / "empty.txt"]
+    options += ["--truth", tmp_path / "true.txt"]
+    done = CliRunner().invoke(cli, ["predict", *map(str, options)], catch_exceptions=False)
     assert (tmp_path / "empty.txt").stat().st_size > 0
     # Text names no shots, and this set's protocol has others.
     assert "note: text holds no shots, and these frames have 2: to score" in done.stderr

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, SupportsIndex
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -199,7 +199,7 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.names)
 
-    def __getitem__(self, index: int) -> Sample:
+    def __getitem__(self, index: SupportsIndex) -> Sample:
         """Return one frame; its depth is read when it is used.
 
         Raises:
