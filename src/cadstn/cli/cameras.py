@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -109,7 +108,7 @@ def live(
     """
     from cadstn.io.text import duration
     from cadstn.io.whole import keep_inputs
-    from cadstn.io.workers import ENDING, ignored, signals_end_it
+    from cadstn.io.workers import interrupt_once, signals_end_it
     from cadstn.tracking import Tracker, load_network
     from cadstn.tracking.cameras import open_source
     from cadstn.tracking.filters import make_filter
@@ -143,7 +142,7 @@ def live(
     tally = Tally()
     stdout = _own_stdout() if emit else nullcontext()
     # As Ctrl-C, or a video that is cut off would be no file.
-    with ExitStack() as ending, signals_end_it(signal.default_int_handler), stdout as lines:
+    with signals_end_it(interrupt_once), stdout as lines:
         frames = open_source(
             source, scaled_camera(source, camera, scale), pattern=pattern, unit=unit,
             real_time=not fast, loop=loop, on_bad=lambda bad: left_out(bad.error),
@@ -180,7 +179,7 @@ def live(
                     echo(f"it has ended; {listeners.url} stays until Ctrl-C", err=True)
                     _until_interrupted()
             except KeyboardInterrupt:
-                ending.enter_context(ignored(*ENDING))  # another one would cut files off
+                pass  # what was written is placed and listed
             finally:
                 echo(tally.line(), err=True)
                 left_out.sum_up()

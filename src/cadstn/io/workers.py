@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 from cadstn.errors import end_with_signal
 
@@ -62,6 +62,13 @@ def ignored(*numbers: int) -> Iterator[None]:
             signal.signal(number, handler or signal.SIG_DFL)
 
 
+def interrupt_once(number: int, frame: FrameType | None) -> NoReturn:
+    """Handle a signal as Ctrl-C, and no other one after it: it would cut off what is written."""
+    for kind in ENDING:
+        signal.signal(kind, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
 @contextmanager
 def signals_end_it(
     handler: Callable[[int, FrameType | None], Any] | None = None,
@@ -72,13 +79,13 @@ def signals_end_it(
     the command line's own handler is replaced.
 
     Args:
-        handler: raises another exception instead.
+        handler: raises another exception instead, of Ctrl-C as well.
     """
     if threading.current_thread() is not threading.main_thread():  # signals are its alone
         yield
         return
-    usual = (signal.SIG_DFL, end_with_signal)
-    kinds = [kind for kind in ENDING if kind != signal.SIGINT]
+    usual = (signal.SIG_DFL, end_with_signal, signal.default_int_handler)
+    kinds = [kind for kind in ENDING if handler is not None or kind != signal.SIGINT]
     before = {kind: held for kind in kinds if (held := signal.getsignal(kind)) in usual}
     try:
         for kind in before:
