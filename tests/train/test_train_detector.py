@@ -224,19 +224,15 @@ def test_shipped_begins_with_nothing_and_goes_on_from_its_own_parts(
     result = CliRunner().invoke(cli, ["train", "shipped", "--out", str(out)])
     assert result.exit_code == 0, result.output
     assert [path.removeprefix(f"{out}/") for path, _ in calls] == [
-        "detector", "compact", "first.onnx", "follow", "follow.onnx", "again", "again.onnx",
-        "scaled.onnx", "decision.json", "hand21.onnx",
+        "detector", "compact", "first.onnx", "follow", "follow.onnx", "scaled.onnx",
+        "decision.json", "hand21.onnx",
     ]  # fmt: skip
-    _, compact, first, follow, second, again, plain, scaled, decision, export = (
-        given for _, given in calls
-    )
+    _, compact, first, follow, plain, scaled, decision, export = (given for _, given in calls)
     assert compact["start"] is None
     assert (first["run"], first["detector"]) == (out / "compact", f"{out}/detector")
     assert (follow["start"], follow["miner"]) == (f"{out}/compact", f"{out}/first.onnx")
-    assert (again["start"], again["miner"]) == (f"{out}/follow", f"{out}/follow.onnx")
-    assert again["settings"] == training._FOLLOWED["again"]
-    assert second["run"] == out / "follow"
-    assert plain["run"] == export["run"] == out / "again"
+    assert (compact["settings"], follow["settings"]) == (training._COMPACT, training._FOLLOW)
+    assert plain["run"] == export["run"] == out / "follow"
     assert export["detector"] == f"{out}/detector"
     assert not export["blend"]
     assert [given["error_scale"] for given in (plain, scaled, export)] == [1, 1.25, 1.25]

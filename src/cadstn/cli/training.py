@@ -16,7 +16,6 @@ from cadstn.cli.sources import (
     open_source,
     recipe_of,
     rendering,
-    same_mesh,
     setting,
     with_mesh_or_without,
 )
@@ -25,14 +24,10 @@ from cadstn.errors import CadstnError, Stopped
 if TYPE_CHECKING:
     from cadstn.train import Progress
 
-#: Runs of recipe `follow` one after the other, and what they set: after the first it is known what
-#: a hand is, so other hands, more of them, and the mistakes of the run before are worth more steps.
-_FOLLOWED = {
-    "follow": (),
-    "again": (
-        "seed=31", "prepared=500000", "spatial.steps=66000", "spatial.learning_rate=0.0015",
-    ),
-}  # fmt: skip
+#: What `shipped` sets of its two recipes. `compact` knows hands well enough to mine for `follow` by
+#: then; most of the steps are for the frames that a tracker meets.
+_COMPACT = ("spatial.steps=16000",)
+_FOLLOW = ("prepared=500000", "spatial.steps=60000", "spatial.learning_rate=0.0015")
 #: What `detector` and `shipped` take; recipes take every option.
 _TAKEN = {"detector": ("out", "settings", "only_print"), "shipped": ("out",)}
 #: Fields of a recipe that decide what `bank` renders, and how.
@@ -273,14 +268,9 @@ def _train_detector(out: Path, fields: dict[str, Any], only_print: bool) -> None
 def _train_shipped(out: Path) -> None:
     """Make all that ships from nothing, each step where it was left.
 
-    Detector, ``compact``, then ``follow`` twice, each with candidates mined by what came before;
-    one file, whose error scales hold two joints of three of the choosing set, and whose decision on
-    a new hand is fitted to it. On a Zen 4 with bf16: the detector's 131,072 frames at 68 a second
-    on a core, its 19,000 steps at 3.4; ``compact``'s 250,000 crops at 12,000 a minute on a core,
-    its 32,000 steps at 3.1, or 5.0 on two; the first ``follow``'s crops and mining 15 minutes of
-    two cores, its 10,000 steps at 5.1; the second's 500,000 frames in an hour, its 66,000 steps in
-    220 minutes; the decision half an hour. Some ten hours of two cores in all, and 41 GB
-    of frames. Rendering and mining take 104 of these minutes, 23 beside each 100 of steps.
+    Detector, ``compact``, then ``follow`` with candidates mined by the two; one file, whose error
+    scales hold two joints of three of the choosing set, and whose decision on a new hand is fitted
+    to it.
     """
     from cadstn.synth.compiling import check_compiles
     from cadstn.train.begun import begun_run
@@ -292,7 +282,7 @@ def _train_shipped(out: Path) -> None:
     with_mesh_or_without(recipe("follow"), begun_run(out / "follow"), out / "follow", given=False)
     _train_detector(out / "detector", {}, False)
     detector = str(out / "detector")
-    context.invoke(train, name="compact", out=out / "compact")
+    context.invoke(train, name="compact", out=out / "compact", settings=_COMPACT)
     from cadstn.cli.exporting import export
     from cadstn.tracking import load_network
 
@@ -305,16 +295,14 @@ def _train_shipped(out: Path) -> None:
         )  # fmt: skip
         return path
 
-    run, miner = out / "compact", out / "first.onnx"
-    for name, more in _FOLLOWED.items():
-        if not miner.exists():
-            exported(run, miner)
-        context.invoke(
-            train, name="follow", out=out / name, start=str(run), miner=str(miner),
-            settings=(*more, *same_mesh(out, name)),
-        )  # fmt: skip
-        run, miner = out / name, out / f"{name}.onnx"
-    factor = _error_scale(exported(run, miner), out / "choosing")
+    miner, run = out / "first.onnx", out / "follow"
+    if not miner.exists():
+        exported(out / "compact", miner)
+    context.invoke(
+        train, name="follow", out=run, start=str(out / "compact"), miner=str(miner),
+        settings=_FOLLOW,
+    )  # fmt: skip
+    factor = _error_scale(exported(run, out / "follow.onnx"), out / "choosing")
     decision = out / "decision.json"
     if not decision.exists():
         scaled = exported(run, out / "scaled.onnx", factor)
