@@ -2,8 +2,10 @@
 
 import os
 import shutil
+import time
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 import torch
@@ -192,14 +194,76 @@ def _umask() -> int:
     return mask
 
 
+def write_threads(log: Path, out: Path, threads: int) -> None:
+    """What a process does in the detector's place: it waits for the other part to begin."""
+    for _ in range(600):
+        if out.with_name("other").exists():
+            break
+        time.sleep(0.1)
+    out.mkdir()
+    (out / "detector.safetensors").write_text(str(threads))
+
+
+def fail(log: Path, out: Path, threads: int) -> None:
+    raise CadstnError("disk full", where=out)
+
+
+def test_the_detector_trains_beside_another_part_on_half_of_the_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cadstn.cli import shipped
+
+    before = torch.get_num_threads()
+    seen: list[int | str] = []
+    monkeypatch.setattr(shipped, "_into", write_threads)
+    monkeypatch.setattr(shipped, "train_detector", lambda *_: seen.append("alone"))
+
+    def other() -> None:
+        seen.append(torch.get_num_threads())
+        (tmp_path / "other").touch()
+
+    detector = tmp_path / "detector"
+    try:
+        torch.set_num_threads(3)
+        shipped._beside(detector, other)
+        assert seen == [2]
+        assert torch.get_num_threads() == 3
+        assert (detector / "detector.safetensors").read_text() == "1"
+        # Finished, or on one thread: one after the other.
+        shipped._beside(detector, other)
+        torch.set_num_threads(1)
+        shipped._beside(tmp_path / "new", other)
+        assert seen[1:] == ["alone", 3, "alone", 1]
+        torch.set_num_threads(2)
+        monkeypatch.setattr(shipped, "_into", fail)
+        with pytest.raises(CadstnError, match="new: disk full"):
+            shipped._beside(tmp_path / "new", other)
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_what_the_detector_prints_beside_another_part_goes_into_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from cadstn.cli import shipped
+
+    monkeypatch.setattr(shipped, "train_detector", lambda *_: click.echo("step 1", err=True))
+    log = tmp_path / "run" / "detector.log"
+    shipped._into(log, tmp_path / "run" / "detector", torch.get_num_threads())
+    shipped._into(log, tmp_path / "run" / "detector", torch.get_num_threads())
+    assert log.read_text() == "step 1\nstep 1\n"
+    assert capsys.readouterr().err == ""
+
+
 def test_shipped_begins_with_nothing_and_goes_on_from_its_own_parts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from cadstn import tracking
-    from cadstn.cli import exporting, training
+    from cadstn.cli import exporting, shipped, training
 
     calls: list[tuple[str, dict[str, object]]] = []
-    monkeypatch.setattr(training, "_train_detector", lambda out, *_: calls.append((str(out), {})))
+    monkeypatch.setattr(shipped, "train_detector", lambda out, *_: calls.append((str(out), {})))
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     real = training.train.callback
     assert real is not None
 
@@ -213,10 +277,10 @@ def test_shipped_begins_with_nothing_and_goes_on_from_its_own_parts(
     monkeypatch.setattr(
         exporting.export, "callback", lambda **given: calls.append((str(given["out"]), given))
     )
-    monkeypatch.setattr(training, "_error_scale", lambda weights, keep: 1.25)
+    monkeypatch.setattr(shipped, "_error_scale", lambda weights, keep: 1.25)
     monkeypatch.setattr(tracking, "load_network", lambda path: path)
     monkeypatch.setattr(
-        training,
+        shipped,
         "fit_decision_to",
         lambda network, path: calls.append((str(path), {"of": network})),
     )
@@ -231,7 +295,7 @@ def test_shipped_begins_with_nothing_and_goes_on_from_its_own_parts(
     assert compact["start"] is None
     assert (first["run"], first["detector"]) == (out / "compact", f"{out}/detector")
     assert (follow["start"], follow["miner"]) == (f"{out}/compact", f"{out}/first.onnx")
-    assert (compact["settings"], follow["settings"]) == (training._COMPACT, training._FOLLOW)
+    assert (compact["settings"], follow["settings"]) == (shipped._COMPACT, shipped._FOLLOW)
     assert plain["run"] == export["run"] == out / "follow"
     assert export["detector"] == f"{out}/detector"
     assert not export["blend"]

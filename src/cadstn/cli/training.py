@@ -5,29 +5,25 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
 
 from cadstn.cli.clock import FIRST_ESTIMATE, Clock, progress_line
-from cadstn.cli.shared import MANY, begun, echo, fit_decision_to, frames_bar, need_train, quoted
+from cadstn.cli.shared import MANY, begun, echo, need_train, quoted
+from cadstn.cli.shipped import train_detector, train_shipped
 from cadstn.cli.sources import (
     open_source,
     recipe_of,
-    rendering,
     setting,
     with_mesh_or_without,
 )
-from cadstn.errors import CadstnError, Stopped
+from cadstn.errors import CadstnError
 
 if TYPE_CHECKING:
     from cadstn.train import Progress
 
-#: What `shipped` sets of its two recipes. `compact` knows hands well enough to mine for `follow` by
-#: then; most of the steps are for the frames that a tracker meets.
-_COMPACT = ("spatial.steps=16000",)
-_FOLLOW = ("prepared=500000", "spatial.steps=60000", "spatial.learning_rate=0.0015")
 #: What `detector` and `shipped` take; recipes take every option.
 _TAKEN = {"detector": ("out", "settings", "only_print"), "shipped": ("out",)}
 #: Fields of a recipe that decide what `bank` renders, and how.
@@ -35,7 +31,6 @@ _RENDERED_BY = (
     "skeleton", "net.joints", "net.size", "cube_mm", "cubes_mm", "center", "hands", "held", "mesh",
     "near_mm", "far_mm", "compiled",
 )  # fmt: skip
-_CALIBRATED_BY = 6  # clips of each scene of the choosing set
 
 
 @click.command()
@@ -97,13 +92,13 @@ def train(
     if out is None and not only_print:
         raise click.UsageError("Missing option '--out'.")
     if name == "detector":
-        _train_detector(out or Path(), fields, only_print)
+        train_detector(out or Path(), fields, only_print)
         return
     if out is None or only_print:
         echo(json.dumps(json.loads(recipe_of(name, data, fields).to_json()), indent=1))
         return
     if name == "shipped":
-        _train_shipped(out)
+        train_shipped(out, train)
         return
     from cadstn.train import train as run
     from cadstn.train.ranks import join, leave
@@ -226,98 +221,6 @@ def _must_take(name: str) -> None:
             raise CadstnError(
                 f"'cadstn train {name}' does not take {option.opts[0]}", hint=f"it takes {takes}"
             )
-
-
-def _train_detector(out: Path, fields: dict[str, Any], only_print: bool) -> None:
-    """Train the detector of whole frames; the same command goes on."""
-    from dataclasses import asdict
-
-    from cadstn.tracking.runtime import processors
-    from cadstn.train.detector import Line, detector_recipe, train_detector
-    from cadstn.train.guards import stoppable
-
-    chosen = detector_recipe(fields)
-    if only_print:
-        echo(json.dumps(asdict(chosen), indent=1))
-        return
-    done = 0
-
-    def rendered(count: int) -> None:
-        nonlocal done
-        done += count
-        rendering(min(done, chosen.frames), chosen.frames)
-
-    step = 0
-
-    def report(line: Line) -> None:
-        nonlocal step
-        step = line.step
-        echo(str(line), err=True)
-
-    with stoppable() as stop:
-        path = train_detector(
-            chosen, out, workers=processors(), on_frames=rendered, on_line=report,
-            stop=stop.is_set,
-        )  # fmt: skip
-    if path is None:
-        raise Stopped("detector", step)
-    echo(f"trained a detector in {out}")
-    echo(f"next: cadstn export RUN --out hand.onnx --half --detector {quoted(out)}")
-
-
-def _train_shipped(out: Path) -> None:
-    """Make all that ships from nothing, each step where it was left.
-
-    Detector, ``compact``, then ``follow`` with candidates mined by the two; one file, whose error
-    scales hold two joints of three of the choosing set, and whose decision on a new hand is fitted
-    to it.
-    """
-    from cadstn.synth.compiling import check_compiles
-    from cadstn.train.begun import begun_run
-    from cadstn.train.recipes import recipe
-
-    context = click.get_current_context()
-    # Said now, not hours later.
-    check_compiles()
-    with_mesh_or_without(recipe("follow"), begun_run(out / "follow"), out / "follow", given=False)
-    _train_detector(out / "detector", {}, False)
-    detector = str(out / "detector")
-    context.invoke(train, name="compact", out=out / "compact", settings=_COMPACT)
-    from cadstn.cli.exporting import export
-    from cadstn.tracking import load_network
-
-    def exported(
-        run: Path, path: Path, error_scale: float = 1.0, decision: Path | None = None
-    ) -> Path:
-        context.invoke(
-            export, run=run, out=path, half=True, detector=detector, error_scale=error_scale,
-            decision=decision,
-        )  # fmt: skip
-        return path
-
-    miner, run = out / "first.onnx", out / "follow"
-    if not miner.exists():
-        exported(out / "compact", miner)
-    context.invoke(
-        train, name="follow", out=run, start=str(out / "compact"), miner=str(miner),
-        settings=_FOLLOW,
-    )  # fmt: skip
-    factor = _error_scale(exported(run, out / "follow.onnx"), out / "choosing")
-    decision = out / "decision.json"
-    if not decision.exists():
-        scaled = exported(run, out / "scaled.onnx", factor)
-        fit_decision_to(load_network(scaled), decision)
-    exported(run, out / "hand21.onnx", factor, decision)
-
-
-def _error_scale(weights: Path, keep: Path) -> float:
-    """Factor of the error scales with which two joints of three of the choosing set lie within."""
-    from cadstn.bench.accuracy.sealed import SceneSet, bench_sealed
-
-    some = SceneSet("choosing-1", _CALIBRATED_BY)
-    report = bench_sealed(some, weights, keep=keep, bar=frames_bar)
-    factor = report["all"]["scale_factor"]
-    return 1.0 if factor is None else float(factor)
 
 
 def _say(line: str) -> None:

@@ -30,7 +30,9 @@ from cadstn.train.whole_bank import WholeBank, whole_bank
 
 _SAVE_EVERY = 250
 _REPORT_EVERY = 50
-_CHECKPOINT, _WEIGHTS = "checkpoint.safetensors", "detector.safetensors"
+WEIGHTS = "detector.safetensors"
+"""The file of the trained weights in a run's folder."""
+_CHECKPOINT = "checkpoint.safetensors"
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,7 @@ def train_detector(
     alone("the detector")
     out.mkdir(parents=True, exist_ok=True)
     _same_recipe(out, recipe)
-    path = out / _WEIGHTS
+    path = out / WEIGHTS
     if path.is_file():
         read_tensors(path)
         return path
@@ -180,7 +182,7 @@ def read_detector(path: Path) -> dict[str, Tensor]:
         CadstnError: if there is no such file, or it is damaged.
     """
     hint = "cadstn train detector --out RUN makes one"
-    file = path / _WEIGHTS if path.is_dir() else path
+    file = path / WEIGHTS if path.is_dir() else path
     if not file.is_file():
         raise CadstnError("no trained detector", where=path, hint=hint)
     return read_tensors(file, hint)[0]
