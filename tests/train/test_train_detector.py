@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from safetensors.torch import load_file
 
 from cadstn.cli import cli
+from cadstn.cli.shared import given_options
 from cadstn.errors import CadstnError
 from cadstn.export.detector_file import DetectorGraph
 from cadstn.export.half import round_to_half
@@ -274,9 +275,12 @@ def test_shipped_begins_with_nothing_and_goes_on_from_its_own_parts(
             calls.append((str(given["out"]), given))
 
     monkeypatch.setattr(training.train, "callback", trained)
-    monkeypatch.setattr(
-        exporting.export, "callback", lambda **given: calls.append((str(given["out"]), given))
-    )
+
+    def exported(**given: object) -> None:
+        assert given_options("hands", "uint16") == []  # which export refuses
+        calls.append((str(given["out"]), given))
+
+    monkeypatch.setattr(exporting.export, "callback", exported)
     monkeypatch.setattr(shipped, "_error_scale", lambda weights, keep: 1.25)
     monkeypatch.setattr(tracking, "load_network", lambda path: path)
     monkeypatch.setattr(

@@ -73,6 +73,8 @@ def quoted(path: str | Path) -> str:
 def given_options(*names: str) -> list[str]:
     """Those of the running command's options that the user gave, as they are written.
 
+    None where another command calls it: what it passes has no source.
+
     Args:
         names: of the command's parameters.
     """
@@ -80,7 +82,7 @@ def given_options(*names: str) -> list[str]:
     options = {option.name: option.opts[-1] for option in context.command.params}
     sources = {name: context.get_parameter_source(name) for name in names}
     return [str(options[name]) for name, source in sources.items()
-            if source is not ParameterSource.DEFAULT]  # fmt: skip
+            if source not in (None, ParameterSource.DEFAULT)]  # fmt: skip
 
 
 @contextmanager
