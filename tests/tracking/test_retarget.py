@@ -15,7 +15,7 @@ from scipy.spatial.transform import Rotation
 from cadstn import open_recording
 from cadstn.cli import cli
 from cadstn.errors import CadstnError
-from cadstn.geometry.skeleton import HAND21
+from cadstn.geometry.skeleton import HAND21, MSRA21
 from cadstn.io import write_recording
 from cadstn.tracking import Tracker, load_network
 from cadstn.tracking.outputs.hand_eye import read_hand_eye
@@ -173,13 +173,14 @@ def test_a_side_that_no_frame_shows_is_no_robot_hand(tmp_path: Path) -> None:
 
 
 def test_the_file_of_the_other_hand_is_named(tmp_path: Path) -> None:
-    for name, side in (("joints", "right"), ("joints-2", "left"), ("joints-mine", "left")):
+    names = ("joints", "joints-2", "joints-10", "joints-1", "joints-mine")
+    for name, side in zip(names, ("right", *["left"] * 4), strict=True):
         np.savez(
             tmp_path / f"{name}.npz", joints_xyz_mm=flat(side)[None].astype(np.float32),
             time_s=np.zeros(1), frames=np.array(["0"]), side=np.array([side]),
         )  # fmt: skip
     hand = read_tracked_hand(tmp_path / "joints.npz")
-    with pytest.raises(CadstnError, match=r"may be in joints-2\.npz$"):
+    with pytest.raises(CadstnError, match=r"may be in joints-10\.npz or joints-2\.npz$"):
         write_robot_csv(hand, "leap", tmp_path / "out.csv", side="left")
 
 
@@ -233,6 +234,24 @@ def test_joints_that_track_wrote_are_taken_and_a_side_is_needed(tmp_path: Path) 
     (tmp_path / "none.npz").write_bytes(b"no archive")
     done = CliRunner().invoke(cli, ["retarget", str(tmp_path / "none.npz"), *arguments])
     assert "none.npz: not a readable .npz file" in str(done.exception)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "error"),
+    [
+        ("skeleton", np.array("msra21"), "joints of msra21 where hand21"),
+        ("joint_names", np.array(MSRA21.joints), "its joint 1 'index_mcp' where hand21 has"),
+    ],
+)
+def test_joints_in_another_order_drive_no_robot(
+    tmp_path: Path, key: str, value: np.ndarray, error: str
+) -> None:
+    np.savez(
+        tmp_path / "joints.npz", joints_xyz_mm=flat()[None].astype(np.float32),
+        time_s=np.zeros(1), frames=np.array(["0"]), side=np.array(["right"]), **{key: value},
+    )  # fmt: skip
+    with pytest.raises(CadstnError, match=rf"joints\.npz: .*{error}"):
+        read_tracked_hand(tmp_path / "joints.npz")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cadstn.errors import CadstnError
-from cadstn.evaluate.predictions import read_joints_npz
+from cadstn.evaluate.checks import check_names
+from cadstn.evaluate.predictions import read_joints_npz, read_npz_notes
 from cadstn.geometry.skeleton import HAND21
 from cadstn.io import BadFrame, Recording
 from cadstn.io.arrays import load_npz
@@ -28,7 +29,7 @@ from cadstn.tracking.outputs.retarget import Retargeter, reach_mm
 from cadstn.tracking.records import Identities
 
 #: The files that ``cadstn track`` writes of each hand.
-_JOINTS = re.compile(r"joints(-[2-9]\d*)?\.npz")
+_JOINTS = re.compile(r"joints(-([2-9]|[1-9]\d+))?\.npz")
 _WRIST = ("x_m", "y_m", "z_m", "qx", "qy", "qz", "qw")
 
 
@@ -82,9 +83,10 @@ def read_tracked_hand(path: Path) -> Sequence21:
     """Read a hand that ``cadstn track`` wrote into ``joints.npz``.
 
     Raises:
-        CadstnError: naming the file, if it is no such file.
+        CadstnError: naming the file, if it is no such file, or its joints are not `HAND21`'s.
     """
     joints = read_joints_npz(path)
+    check_names(path, read_npz_notes(path), HAND21)
     with error_context(path):
         held = load_npz(path, ("time_s", "frames", "side", "identity"))
         if joints.shape[1] != 21 or {"time_s", "frames", "side"} - set(held):
