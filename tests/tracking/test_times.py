@@ -156,12 +156,15 @@ def test_the_guides_loop_records_a_camera(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_another_run_takes_the_files_of_more_hands_away(timed: Path, tmp_path: Path) -> None:
     recording, out = open_recording(timed), tmp_path / "out"
-    track_recording(recording, cadstn.Tracker(hands=3), out, video=False)
-    (out / "joints-mine.npz").touch()
-    assert {"joints-2.npz", "joints-3.csv"} <= {file.name for file in out.iterdir()}
+    track_recording(recording, cadstn.Tracker(hands=11), out, video=False)
+    for name in ("joints-mine.npz", "joints-1.npz"):
+        (out / name).touch()
+    assert {"joints-2.npz", "joints-3.csv", "joints-10.npz", "joints-11.csv"} <= {
+        file.name for file in out.iterdir()
+    }
     track_recording(recording, cadstn.Tracker(hands=2), out, video=False)
     assert {file.name for file in out.glob("joints-*")} == {
-        "joints-2.npz", "joints-2.csv", "joints-mine.npz",
+        "joints-2.npz", "joints-2.csv", "joints-1.npz", "joints-mine.npz",
     }  # fmt: skip
 
 

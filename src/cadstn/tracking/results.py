@@ -38,7 +38,7 @@ OUTPUTS = (
 VIDEOS = ("overlay.webm", "overlay.mp4")
 _SHEET_FRAMES = 12
 #: Files of hands after the first.
-_HANDS = re.compile(r"joints-[2-9]\d*\.(npz|csv)")
+_HANDS = re.compile(r"joints-([2-9]|[1-9]\d+)\.(npz|csv)")
 
 
 #: The arrays of one hand's ``joints.npz`` by name: N frames, K joints, see `_empty`.
