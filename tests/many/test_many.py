@@ -11,10 +11,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -30,6 +32,7 @@ from cadstn.many.table import Row, table_of
 
 for needed in ("distributed", "pyarrow", "cryptography"):
     pytest.importorskip(needed, reason="needs cadstn[many]")
+CommClosedError = pytest.importorskip("distributed.comm").CommClosedError
 
 
 def run(folder: Path, *arguments: object) -> subprocess.Popen[str]:
@@ -176,13 +179,20 @@ def test_what_was_moved_with_its_list_is_done(tmp_path: Path) -> None:
     assert row(moved).skipped
 
 
-def test_an_overlay_that_is_not_asked_for_stays(tmp_path: Path) -> None:
+def test_an_overlay_is_kept_and_what_is_gone_is_made_again(tmp_path: Path) -> None:
     recordings(tmp_path, 2, "a")
     job = Job(Entry(str(tmp_path / "a"), "a"), str(tmp_path / "out"), None, "", 1, False)
     assert not track_job(job).skipped
     assert not track_job(replace(job, video=True)).skipped
     assert track_job(job).skipped
-    assert list((tmp_path / "out/a").glob("overlay.*"))
+    (overlay,) = (tmp_path / "out/a").glob("overlay.*")
+    overlay.unlink()
+    assert track_job(job).skipped
+    assert not track_job(replace(job, video=True)).skipped
+    assert overlay.is_file()
+    (tmp_path / "out/a/joints.csv").unlink()
+    assert not track_job(job).skipped
+    assert track_job(job).skipped
 
 
 def test_rows_of_other_jobs_stay_where_their_results_are(tmp_path: Path) -> None:
@@ -285,8 +295,6 @@ def test_a_job_that_kills_its_workers_is_an_error_of_its_own(tmp_path: Path) -> 
 
 
 def test_a_cluster_without_workers_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    from types import SimpleNamespace
-
     from cadstn.many import cluster
 
     monkeypatch.setattr(cluster, "_PATIENCE_S", 0.3)
@@ -299,6 +307,38 @@ def test_a_cluster_without_workers_is_not_waited_for(monkeypatch: pytest.MonkeyP
     busy = SimpleNamespace(has_ready=lambda: time.monotonic() > ends)
     cluster._wait_for_a_result(SimpleNamespace(nthreads=lambda: {"a": 1}), busy)
     assert time.monotonic() > ends
+
+
+class _Completed(list[SimpleNamespace]):
+    """Futures that are all there, as Dask's ``as_completed`` gives them."""
+
+    def __init__(self, futures: list[SimpleNamespace], loop: None) -> None:
+        super().__init__(futures)
+
+    def is_empty(self) -> bool:
+        return not self
+
+    def has_ready(self) -> bool:
+        return True
+
+    def __next__(self) -> SimpleNamespace:
+        return self.pop()
+
+
+@pytest.mark.parametrize("kind", [CancelledError, CommClosedError])
+def test_a_lost_scheduler_is_one_line(
+    kind: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cadstn.many.cluster import run_jobs
+
+    def result() -> None:
+        raise kind("scheduler-connection-lost")
+
+    monkeypatch.setattr("distributed.as_completed", _Completed)
+    futures = [SimpleNamespace(key="a", result=result)]
+    client = SimpleNamespace(map=lambda *jobs, **how: futures, loop=None)
+    with pytest.raises(CadstnError, match="the connection to the scheduler is lost; start it"):
+        list(run_jobs(client, abs, [1]))
 
 
 def _exit_if(code: int) -> int:

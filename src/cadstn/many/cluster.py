@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any, TypeVar
@@ -50,6 +51,7 @@ def dask_client(workers: int | None = None, scheduler: str | None = None) -> Ite
     import dask
     from distributed import Client, LocalCluster
     from distributed.security import Security
+    from distributed.utils import silence_logging_cmgr
 
     with dask.config.set({
         "distributed.scheduler.allowed-failures": _DEATHS - 1,
@@ -67,7 +69,7 @@ def dask_client(workers: int | None = None, scheduler: str | None = None) -> Ite
                     where=scheduler,
                     hint="start 'dask scheduler' and 'dask worker ADDRESS', give its address",
                 ) from None
-            with client:
+            with silence_logging_cmgr(logging.CRITICAL), client:  # a lost scheduler is logged too
                 _check_workers(client, scheduler)
                 yield client
             return
@@ -119,10 +121,11 @@ def run_jobs(
         Jobs as they end, with their result, or one line on why there is none.
 
     Raises:
-        CadstnError: if there has been no worker for a minute. Dask does not start one again that
-            died while it was starting.
+        CadstnError: if there has been no worker for a minute, or the scheduler is gone. Dask does
+            not start a worker again that died while it was starting.
     """
     from distributed import as_completed
+    from distributed.comm import CommClosedError
     from distributed.scheduler import KilledWorker
 
     futures = client.map(work, jobs, pure=False, batch_size=1000)
@@ -130,12 +133,17 @@ def run_jobs(
     pending = as_completed(futures, loop=client.loop)
     del futures  # so that a result is forgotten by the cluster once it has been taken
     while not pending.is_empty():
-        _wait_for_a_result(client, pending)
-        future = next(pending)
         try:
+            _wait_for_a_result(client, pending)
+            future = next(pending)
             result = future.result()
         except KilledWorker:
             result = f"its worker died {_DEATHS} times; does it need more memory than there is?"
+        except (CancelledError, CommClosedError):  # nobody here cancels anything
+            raise CadstnError(
+                "the connection to the scheduler is lost",
+                hint="start it again; the same command goes on with what is done",
+            ) from None
         yield job_of.pop(future.key), result
 
 

@@ -148,7 +148,7 @@ def _network(weights: str | None) -> Network:
 
 def _done(job: Job, order: dict[str, Any]) -> Row | None:
     """Return the row of results that are there; None if they are not whole, or of another order."""
-    from cadstn.tracking.results import hand_name
+    from cadstn.tracking.results import VIDEOS, hand_name
 
     try:
         summary = json.loads(read_regular(job.folder / "summary.json"))
@@ -162,6 +162,9 @@ def _done(job: Job, order: dict[str, Any]) -> Row | None:
             # Moved with its list. Where the old path is still there, this is another recording.
             same = not Path(held["path"]).exists()
         if not same or held != order | {name: held[name] for name in ("path", "below")}:
+            return None
+        needed = [name for name in summary["files"] if job.video or name not in VIDEOS]
+        if not all((job.folder / name).is_file() for name in needed):
             return None
         found, present = [], []
         for name in (f"{hand_name(place)}.npz" for place in range(job.hands)):
