@@ -187,7 +187,7 @@ def test_a_lost_hands_place_is_remembered_for_some_frames(
     decision = network.wants.decision
     decision = decision._replace(bias=decision.bias - (sure + unsure) / 2)
     path = tmp_path / "own.onnx"
-    write_with(path, decision)
+    written(path, shipped(decision))
     write_whole(tmp_path / "whole.onnx", path)
     own, whole = load_network(path, threads=1), opened(tmp_path / "whole.onnx", 1)
     camera = demo[0][1]
@@ -199,12 +199,17 @@ def test_a_lost_hands_place_is_remembered_for_some_frames(
         assert hands[-1].found == (absent <= REMEMBERED)
 
 
-def write_with(path: Path, decision: Decision) -> None:
-    """The package's weights with another decision on new hands."""
+def shipped(decision: Decision | None = None) -> Any:
+    """The package's weights, with another decision on new hands."""
     model = onnx.load(str(resources.files("cadstn") / "weights" / "hand21.onnx"))
     about = {item.key: item.value for item in model.metadata_props}
-    about["wants"] = json.dumps({**json.loads(about["wants"]), "decision": decision})
-    onnx.helper.set_model_props(model, {**about, STAMP_KEY: BLANK_STAMP})
+    wants = {**json.loads(about["wants"]), **({} if decision is None else {"decision": decision})}
+    about |= {"wants": json.dumps(wants), STAMP_KEY: BLANK_STAMP}
+    onnx.helper.set_model_props(model, about)
+    return model
+
+
+def written(path: Path, model: Any) -> None:
     path.write_bytes(model.SerializeToString())
     stamp_file(path)
 
@@ -293,6 +298,24 @@ def test_the_json_describes_the_file(folder: Path, two: Whole) -> None:
         assert [item["about"] for item in about[kind]] == [item.doc_string for item in items]
     shapes = {item.name: item.shape for item in two.session.get_outputs()}
     assert shapes == {item["name"]: item["shape"] for item in about["outputs"]}
+
+
+def test_weights_in_8_bits_have_a_whole_graph(tmp_path: Path) -> None:
+    """Their file imports domains that none of its operators is of, as `quantize_dynamic` does."""
+    model, own = shipped(), tmp_path / "own.onnx"
+    domains = (
+        onnx.helper.make_opsetid("ai.onnx.ml", 5),
+        onnx.helper.make_opsetid("com.microsoft", 1),
+    )
+    model.opset_import.extend(domains)
+    written(own, model)
+    about = write_whole(tmp_path / "x.onnx", own)
+    assert about["weights_sha256"] == file_sha256(own)
+    assert {item.domain for item in onnx.load(tmp_path / "x.onnx").opset_import} == {""}
+    model.opset_import[0].version = 19
+    written(own, model)
+    with pytest.raises(CadstnError, match=r"ONNX opset \[19, 20\], not 20"):
+        write_whole(tmp_path / "x.onnx", own)
 
 
 def test_the_file_is_the_same_each_time(folder: Path, tmp_path: Path) -> None:

@@ -63,11 +63,11 @@ def write_whole(
     for written in (path, description):
         keep_inputs(written, [weights])
     with shipped_weights() if weights is None else nullcontext(weights) as file:
-        parts, stamp = _read(file, hands)
+        parts, sha256 = _read(file, hands), file_sha256(file)
     model, shapes = _built(parts, uint16)
     about: dict[str, Any] = {
         "cadstn": __version__,
-        "weights_sha256": stamp,
+        "weights_sha256": sha256,
         "hands": hands,
         "skeleton": parts.skeleton.name,
         "joints": list(parts.skeleton.joints),
@@ -92,8 +92,8 @@ def write_whole(
     return about
 
 
-def _read(weights: Path, hands: int) -> tuple[Parts, str]:
-    """The networks of a file, and its stamp."""
+def _read(weights: Path, hands: int) -> Parts:
+    """The networks of a file."""
     if not weights.is_file():
         raise CadstnError(no_file(weights, "no such weights file"), where=weights, hint=_HINT)
     check_stamp(weights, hint=_HINT)
@@ -114,12 +114,13 @@ def _read(weights: Path, hands: int) -> tuple[Parts, str]:
     except unreadable as error:
         raise CadstnError(f"a network without its detector ({error})",
                           where=weights, hint=_HINT) from None  # fmt: skip
-    opsets = {item.version for model in (network, detector) for item in model.opset_import}
+    # Of ONNX's own operators; to quantise adds other domains, whose operators are not used.
+    imports = (item for model in (network, detector) for item in model.opset_import)
+    opsets = {item.version for item in imports if item.domain in ("", "ai.onnx")}
     if opsets != {OPSET}:
         raise CadstnError(f"network of ONNX opset {sorted(opsets)}, not {OPSET}",
                           where=weights, hint="export it again")  # fmt: skip
-    stamp = about.get(STAMP_KEY, "").removeprefix("cadstn-sha256=").partition("=")[0]
-    return Parts(network, detector, wants, joints, hands), stamp
+    return Parts(network, detector, wants, joints, hands)
 
 
 def _built(parts: Parts, uint16: bool) -> tuple[Any, dict[str, Any]]:
