@@ -112,6 +112,29 @@ def test_unplugged_in_mid_stream_leaves_valid_files(
     assert video.get(cv2.CAP_PROP_FRAME_COUNT) == 12
 
 
+class _Closed(io.StringIO):
+    """A pipe whose reader has had enough after some lines, such as ``head -3``."""
+
+    def write(self, text: str) -> int:
+        if self.getvalue().count("\n") == 3:
+            raise BrokenPipeError
+        return super().write(text)
+
+
+def test_a_reader_that_has_enough_leaves_valid_files(
+    network: Network, frames: list[Frame], tmp_path: Path
+) -> None:
+    def run() -> None:
+        with Listeners(network.skeleton, tmp_path, _Closed()) as listeners:
+            for seen in track_source(Scripted(scripted(frames)), Tracker(network)):
+                listeners(seen)
+
+    with pytest.raises(BrokenPipeError):
+        run()
+    assert {path.name for path in tmp_path.iterdir()} == {"joints.jsonl", "live.webm"}
+    assert len((tmp_path / "joints.jsonl").read_text().splitlines()) == 4
+
+
 def test_lines_say_all_and_never_nan(network: Network, frames: list[Frame]) -> None:
     script = scripted(frames[:3])
     script[1] = LiveFrame(np.zeros_like(script[1].depth_mm), script[1].camera, 1 / 30, 1, dropped=4)

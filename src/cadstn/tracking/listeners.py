@@ -93,7 +93,7 @@ class Listeners:
         self._video: VideoFile | None = None
         self._view_part: Path | None = None
         self._dropped = 0
-        self._torn = False  # whether a line may have been written in part
+        self._torn = False  # whether the file's last line may have been written in part
         self._any = False  # whether a frame was passed on
         self.written: list[Path] = []
         self.kept: list[Path] = []
@@ -153,11 +153,11 @@ class Listeners:
         """
         self._any = True
         picture = cache(lambda: self._draw(seen))  # drawn once, and only if an output needs it
-        for line in self._lines:
+        for place, line in enumerate(self._lines):
             try:
                 line(seen)
             except (OSError, CadstnError):  # and no Ctrl-C, which comes between two lines
-                self._torn = True
+                self._torn |= place == 0  # the file's, where there is one
                 raise
         for view in self._views:
             view(seen, picture)
