@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +16,10 @@ from cadstn.data.dataset import Dataset
 from cadstn.data.opening import READERS
 from cadstn.data.registry import Reader
 from cadstn.errors import CadstnError
+from cadstn.geometry.arrays import as_depth_mm
 from cadstn.geometry.camera import Camera
 from cadstn.geometry.skeleton import HAND21, ICVL16, Skeleton
-from cadstn.io import write_recording
+from cadstn.io import open_recording, write_recording
 from cadstn.io.files import write_png
 
 from .conftest import (
@@ -163,6 +166,31 @@ def test_recordings_are_a_set(tmp_path: Path) -> None:
     many = find_dataset(tmp_path / "train")
     assert many.splits == ("all", "a", "b")
     assert len(open_dataset(tmp_path / "train", "b")) == 4
+
+
+def test_a_frame_has_the_camera_of_its_straightened_depth(tmp_path: Path) -> None:
+    lens = replace(SMALL, distortion=(-0.4, 0.2, 0.0, 0.0, 0.0))
+    record(tmp_path / "a", lens)
+    dataset = open_dataset(tmp_path / "a", "all")
+    sample, frame = dataset[0], next(iter(open_recording(tmp_path / "a")))
+    assert dataset.camera == lens
+    assert sample.camera == frame.camera == SMALL
+    np.testing.assert_array_equal(sample.depth_mm, frame.depth)
+    assert (lens.straightened(sample.depth_mm) != sample.depth_mm).any()
+    # Whatever takes a frame and its camera leaves the depth as it is.
+    np.testing.assert_array_equal(as_depth_mm(sample.depth_mm, sample.camera), frame.depth)
+
+
+def test_frames_are_opened_by_their_names_on_disk(tmp_path: Path) -> None:
+    record(tmp_path / "a", SMALL)
+    os.rename(tmp_path / "a/000000.png", tmp_path / "a/frame  0.png")
+    os.rename(tmp_path / "a/000001.png", os.fsencode(tmp_path / "a") + b"/frame 1\xff.png")
+    dataset = open_dataset(tmp_path, "a")
+    assert {dataset[index].depth_mm.shape for index in range(4)} == {(60, 80)}
+    before = dataset.fingerprint()
+    with (tmp_path / "a/frame  0.png").open("ab") as file:
+        file.write(b"more")
+    assert dataset.fingerprint() != before
 
 
 def test_npz_recordings_are_no_set_and_the_hint_says_how(tmp_path: Path) -> None:

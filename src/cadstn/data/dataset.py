@@ -43,7 +43,7 @@ class Sample:
     Attributes:
         joints_uvd: (K, 3) u px, v px, d mm.
         joints_xyz_mm: (K, 3) camera frame (x right, y down, z forward).
-        camera: that took it.
+        camera: of ``depth_mm``: a pinhole, as what the lens distorted is straightened.
         sequence: the recording it belongs to.
         subject: whose hand it is; "unknown" where the set does not name it.
         starts_shot: whether no frame before it continues into it.
@@ -58,6 +58,7 @@ class Sample:
     starts_shot: bool
     name: str
     _file: Path
+    _camera: Camera  # that took it, with its distortion
     _read: Callable[[Path, Camera], DepthMm]
 
     @cached_property
@@ -67,7 +68,7 @@ class Sample:
         Raises:
             CadstnError: naming the file, if it is missing, damaged or of another size.
         """
-        return self._read(self._file, self.camera)
+        return self._read(self._file, self._camera)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +80,8 @@ class Dataset:
         split: as given to `open_dataset`.
         layout: which of the set's layouts is on disk, in words.
         folder: what the frames' names are relative to.
-        camera: that took the frames; the first one's where they differ.
+        camera: that took the frames, with its distortion; the first one's where they differ. That
+            of a frame's depth is its `Sample.camera`.
         skeleton: all K joints that the set labels.
         scored: those of them that are scored, in the usual order.
         scored_skeleton: what these are called.
@@ -94,7 +96,8 @@ class Dataset:
         left_out: labelled frames that are not among the N, and why.
         faulty: names among the N whose picture or label is known to be wrong.
         read: decodes one file.
-        cameras: N cameras where frames were taken by several; empty where ``camera`` took all.
+        cameras: N such cameras where frames were taken by several; empty where ``camera`` took
+            all.
     """
 
     name: str
@@ -213,15 +216,17 @@ class Dataset:
                 f"{self.name} {self.split} is indexed by a {type(index).__name__}",
                 hint="give the number of one frame; of several: [data[i] for i in range(3)]",
             ) from None
+        camera = self.cameras[index] if self.cameras else self.camera
         return Sample(
             joints_uvd=self.joints_uvd[index],
             joints_xyz_mm=self.joints_xyz_mm[index],
-            camera=self.cameras[index] if self.cameras else self.camera,
+            camera=camera.pinhole,
             sequence=self.sequences[index],
             subject=self.subjects[index],
             starts_shot=bool(self.starts[index]),
             name=self.names[index],
             _file=self.folder / self.names[index],
+            _camera=camera,
             _read=self.read,
         )
 
@@ -239,13 +244,15 @@ class Dataset:
 
         The size of a file is read, not its contents; one that is missing counts as such.
         """
-        digest = hashlib.sha256(f"{self.name} {self.split} {self.camera}".encode())
+        heading = f"{self.name} {self.split} {self.camera}"
+        # Names of files need not be UTF-8.
+        digest = hashlib.sha256(heading.encode("utf-8", "surrogateescape"))
         for name in self.names:
             try:
                 size = (self.folder / name).stat().st_size
             except OSError:
                 size = -1
-            digest.update(f"\n{name} {size}".encode())
+            digest.update(f"\n{name} {size}".encode("utf-8", "surrogateescape"))
         for camera in self.cameras:
             digest.update(str(camera).encode())
         for array in (self.joints_uvd, self.joints_xyz_mm, self.starts):

@@ -66,7 +66,7 @@ def open_recordings(root: Path, split: str) -> Dataset:
         assert truth is not None
         labelled = ~np.isnan(truth[:, 0, 0])
         cuts, before = {0, *recording.cuts}, False
-        for index, name in enumerate(recording.names):
+        for index, name in enumerate(recording._files):
             if labelled[index]:
                 begins, joints = index in cuts or not before, truth[index].astype(np.float64)
                 sequence = place.rstrip("/") or root.name

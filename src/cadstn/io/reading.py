@@ -120,9 +120,10 @@ def _open_folder(
             check_inside(files[index], path)
         return read_png(files[index], camera, unit_mm)
 
-    names = tuple(printable(file.relative_to(path).as_posix()) for file in files)
+    places = tuple(file.relative_to(path).as_posix() for file in files)
+    names = tuple(map(printable, places))
     sized = _sized(camera, len(files), read)
-    return Recording(path, sized, names, *labels, read, times_of(files))
+    return Recording(path, sized, names, *labels, read, times_of(files), places)
 
 
 def _open_image(path: Path, given: Camera | None, unit_mm: float | None) -> Recording:

@@ -101,6 +101,7 @@ class Recording:
     cuts: tuple[int, ...]
     _read: ReadFrame
     times_s: NDArray[np.float64] | None = None
+    _files: tuple[str, ...] = ()  # of a folder: names as they are on disk
 
     def __len__(self) -> int:
         return len(self.names)
