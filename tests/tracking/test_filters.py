@@ -27,6 +27,19 @@ def test_rest_stays_and_a_lost_frame_forgets(name: str) -> None:
     np.testing.assert_array_equal(smooth(rest[0], 0.0), rest[0])
 
 
+@pytest.mark.parametrize("name", FILTERS)
+def test_what_the_caller_does_to_its_arrays_changes_no_later_frame(name: str) -> None:
+    joints = np.random.default_rng(2).normal(0, 5, (6, 2, 3))
+    times = [i // 2 * STEP for i in range(6)]  # each twice
+    smooth, other = make_filter(name), make_filter(name)
+    expected = [other(one, when) for one, when in zip(joints, times, strict=True)]
+    for given, when, wanted in zip(joints.copy(), times, expected, strict=True):
+        got = smooth(given, when)
+        np.testing.assert_allclose(got, wanted)
+        given += 100
+        got -= 300
+
+
 def test_one_euro_quiets_rest_and_keeps_up_with_motion() -> None:
     noise = np.random.default_rng(0).normal(0, 1, (300, 2, 3))
     quiet = run(OneEuro(), noise)

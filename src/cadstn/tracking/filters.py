@@ -68,7 +68,7 @@ class Exponential:
             return joints_mm
         if self._last is not None:
             joints_mm = self._last + self.weight * (joints_mm - self._last)
-        self._last = joints_mm
+        self._last = joints_mm.copy()  # the caller may change what it gave and what it gets
         return joints_mm
 
     def reset(self) -> None:
@@ -114,7 +114,7 @@ class OneEuro:
         if self._last is None or self._raw is None or self._velocity is None or passed <= 0:
             first = self._last is None
             self._velocity = np.zeros_like(joints_mm) if first else self._velocity
-            self._last = joints_mm if self._last is None else self._last
+            self._last = joints_mm.copy() if self._last is None else self._last
         else:
             velocity = (joints_mm - self._raw) / passed
             share = _share(self.speed_cutoff_hz, passed)
@@ -122,8 +122,9 @@ class OneEuro:
             speed = np.linalg.norm(self._velocity, axis=-1, keepdims=True)
             share = _share(self.min_cutoff_hz + self.beta * speed, passed)
             self._last = self._last + share * (joints_mm - self._last)
-        self._raw, self._time_s = joints_mm, time_s
-        return self._last
+        # The caller may change what it gave and what it gets.
+        self._raw, self._time_s = joints_mm.copy(), time_s
+        return self._last.copy()
 
     def reset(self) -> None:
         """Forget everything."""
