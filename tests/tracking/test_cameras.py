@@ -21,8 +21,8 @@ from cadstn.cli import cli
 from cadstn.errors import CadstnError
 from cadstn.geometry.camera import Camera
 from cadstn.io import open_recording
-from cadstn.tracking.cameras import luxonis, open_source, orbbec
-from cadstn.tracking.cameras.frames import LiveFrame
+from cadstn.tracking.cameras import luxonis, open_source, orbbec, realsense
+from cadstn.tracking.cameras.frames import LiveFrame, Newest
 from cadstn.tracking.listeners import Listeners
 from cadstn.tracking.live import Tally, track_source
 from cadstn.tracking.runtime import load_network
@@ -189,6 +189,42 @@ def test_realsense_recording_is_read_whole(rs: Any, tmp_path: Path) -> None:
         RealSenseFile(broken)
     with pytest.raises(CadstnError, match="no such recording"):
         RealSenseFile(tmp_path / "none.db3")
+
+
+def mocked_realsense(monkeypatch: pytest.MonkeyPatch) -> tuple[MagicMock, MagicMock]:
+    """A device and its sensor, in place of the library's."""
+    library, device = MagicMock(), MagicMock()
+    device.supports.return_value = False  # it has no name
+    library.context.return_value.load_device.return_value.as_playback.return_value = device
+    monkeypatch.setattr(realsense, "_library", lambda: library)
+    monkeypatch.setattr(realsense, "_depth_profile", lambda rs, sensor: MagicMock())
+    monkeypatch.setattr(realsense, "camera_of", lambda profile, unit_mm: None)
+    return device, device.first_depth_sensor.return_value
+
+
+def test_realsense_that_will_not_start_is_let_go_of(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    device, sensor = mocked_realsense(monkeypatch)
+    sensor.start.side_effect = RuntimeError("busy")
+    with pytest.raises(CadstnError, match=r"RealSense: will not start \(busy\)"):
+        realsense.RealSense(device=device)
+    assert [call[0] for call in sensor.method_calls][-2:] == ["start", "close"]
+    (tmp_path / "take.bag").touch()
+    with pytest.raises(CadstnError, match=r"take\.bag: cannot be played \(busy\)"):
+        realsense.RealSenseFile(tmp_path / "take.bag")
+    assert [call[0] for call in sensor.method_calls][-2:] == ["start", "close"]
+
+
+@pytest.mark.usefixtures("orbbec_library")
+def test_a_live_camera_may_be_silent_as_long_as_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    device, _ = mocked_realsense(monkeypatch)
+    for timeout_s, patience_s in ((0.3, 5.0), (9.0, 9.0)):
+        for source in (
+            realsense.RealSense(device=device, timeout_s=timeout_s),
+            orbbec.Orbbec(timeout_s, pipeline=OrbbecPipeline([])),
+        ):
+            assert Newest(source).patience_s == patience_s
 
 
 # -- Luxonis and Orbbec: their frames and intrinsics, without a camera -------------------------

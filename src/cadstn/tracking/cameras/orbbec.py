@@ -35,6 +35,7 @@ class Orbbec(BaseSource):
     def __init__(self, timeout_s: float = 5.0, *, pipeline: Any = None) -> None:
         ob = _library()
         self._timeout_ms = round(timeout_s * 1000)
+        self.patience_s = max(self.patience_s, timeout_s)
         try:
             self._pipeline = ob.Pipeline() if pipeline is None else pipeline
             profiles = self._pipeline.get_stream_profile_list(ob.OBSensorType.DEPTH_SENSOR)

@@ -47,14 +47,14 @@ class RealSense(BaseSource):
         device = _device(rs, serial) if device is None else device
         self.name = _name(rs, device)
         self._timeout_ms = round(timeout_s * 1000)
+        self.patience_s = max(self.patience_s, timeout_s)
         # One frame is kept: a consumer that is slow gets the newest.
         self._queue = rs.frame_queue(1)
         try:
             self._sensor = device.first_depth_sensor()
             profile = _depth_profile(rs, self._sensor)
             self.camera = camera_of(profile, self._sensor.get_depth_scale() * 1000)
-            self._sensor.open(profile)
-            self._sensor.start(self._queue)
+            _start(self._sensor, profile, self._queue)
         except RuntimeError as error:
             raise CadstnError(f"will not start ({error})", where=self.name, hint=_PLUG) from None
 
@@ -121,8 +121,7 @@ class RealSenseFile(Played):
             self._queue: Queue[LiveFrame] = Queue(1)
             self._closed = self._begun = False
             self._given = 0
-            self._sensor.open(stream)
-            self._sensor.start(self._put)
+            _start(self._sensor, stream, self._put)
         except RuntimeError as error:
             raise CadstnError(
                 f"cannot be played ({error})",
@@ -229,6 +228,17 @@ def _depth_profile(rs: Any, sensor: Any) -> Any:
     if not profiles:
         raise CadstnError("has no 16-bit depth stream", where="RealSense", hint=_PLUG)
     return next((profile for profile in profiles if profile.is_default()), profiles[0])
+
+
+def _start(sensor: Any, profile: Any, taker: Any) -> None:
+    """Open a sensor and start it; one that will not start is let go of."""
+    sensor.open(profile)
+    try:
+        sensor.start(taker)
+    except BaseException:
+        with suppress(RuntimeError):  # it has been unplugged
+            sensor.close()
+        raise
 
 
 def _library() -> Any:
