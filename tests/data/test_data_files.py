@@ -18,6 +18,7 @@ from cadstn.errors import CadstnError
 from cadstn.geometry.camera import KNOWN_CAMERAS
 from cadstn.geometry.crop import crop_cube
 from cadstn.geometry.skeleton import NYU14_OF_36
+from cadstn.io import arrays
 
 Make = Callable[..., tuple[Path, Any, Any]]
 
@@ -70,6 +71,18 @@ def test_line_ends_do_not_matter(tmp_path: Path, end: str) -> None:
     names, uvd = icvl.read_labels(file)
     assert names == ["a/image_0.png", "a/image_1.png"]
     assert uvd.shape == (2, 16, 3)
+
+
+def test_label_files_are_larger_than_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """HANDS 2017's are half a gigabyte."""
+    file = tmp_path / "labels.txt"
+    file.write_text("a.png" + " 1.5" * 48)
+    monkeypatch.setattr(arrays.read_regular, "__defaults__", (100,))
+    assert icvl.read_labels(file)[0] == ["a.png"]
+    monkeypatch.setenv("CADSTN_MAX_BYTES", "100")
+    assert "CADSTN_MAX_BYTES=1000000000" in line_of(lambda: icvl.read_labels(file))
 
 
 def test_icvls_own_label_files(shared: Path) -> None:

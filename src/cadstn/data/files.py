@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from cadstn.data.mat import read_mat
 from cadstn.errors import CadstnError
-from cadstn.io.arrays import MAX_BYTES, read_regular
+from cadstn.io.arrays import max_bytes, read_regular
 from cadstn.io.files import error_context
 
 #: How text begins that Windows PowerShell's ``>`` wrote.
@@ -37,7 +37,7 @@ def read_lines(file: Path, hint: str) -> list[str]:
     with error_context(file):
         if not file.is_file():
             raise CadstnError("no such file", hint=hint)
-        data = read_regular(file)
+        data = read_regular(file, None)  # HANDS 2017's labels are half a gigabyte
         code = "utf-16" if data.startswith(UTF16_MARKS) else "utf-8-sig"
         text = data.decode(code, errors="replace").replace("\r", " ").rstrip()
         if not text:
@@ -112,7 +112,7 @@ def scipy_io() -> Any:
 def load_mat(file: Path, keys: Sequence[str], hint: str) -> dict[str, NDArray[Any]]:
     """Those arrays of a MATLAB v5 file that ``keys`` names; raises CadstnError naming the file."""
     with error_context(file):
-        data = read_regular(file, MAX_BYTES)
+        data = read_regular(file, None)
         if b"MATLAB 7.3" in data[:128] or data[:8] == b"\x89HDF\r\n\x1a\n":
             raise CadstnError(
                 "a MATLAB 7.3 file where the set has v5",
@@ -121,6 +121,6 @@ def load_mat(file: Path, keys: Sequence[str], hint: str) -> dict[str, NDArray[An
         if not data.startswith(b"MATLAB 5.0 MAT-file"):
             raise CadstnError(f"not a MATLAB v5 file, it begins with {data[:16]!r}", hint=hint)
         try:
-            return read_mat(data, keys, MAX_BYTES)
+            return read_mat(data, keys, max_bytes())
         except (ValueError, RecursionError, OverflowError, MemoryError) as error:
             raise CadstnError(f"damaged MATLAB file ({error})", hint=hint) from None

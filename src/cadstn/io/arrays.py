@@ -24,10 +24,22 @@ _HEADERS: dict[tuple[int, int], Callable[..., tuple[tuple[int, ...], bool, np.dt
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
 }
-#: The largest image file, and the most that arrays of one file may take in memory.
+#: The largest image file; what else is read whole may take `max_bytes`.
 MAX_IMAGE_BYTES = 1 << 28
-MAX_BYTES = int(os.environ.get("CADSTN_MAX_BYTES", "") or 1 << 30)
+_MAX_BYTES = "CADSTN_MAX_BYTES"  # environment variable
 _MAX_MEMBERS = 10_000
+
+
+def max_bytes() -> int:
+    """The most that text, or arrays of one file, may take: 1 GB, or ``CADSTN_MAX_BYTES``.
+
+    Raises:
+        CadstnError: if the variable is no number of bytes.
+    """
+    text = os.environ.get(_MAX_BYTES, "").strip() or str(1 << 30)
+    if not (text.isascii() and text.isdigit() and 0 < len(text) < 20):
+        raise CadstnError(f"{_MAX_BYTES} is '{text}'", hint=f"give bytes: {_MAX_BYTES}=8000000000")
+    return int(text)
 
 
 @contextmanager
@@ -50,9 +62,11 @@ def open_regular(path: Path, limit: int | None = None) -> Iterator[BinaryIO]:
         yield file
 
 
-def read_regular(path: Path, limit: int = MAX_IMAGE_BYTES) -> bytes:
-    """Read a whole file; raises as `open_regular`."""
+def read_regular(path: Path, limit: int | None = MAX_IMAGE_BYTES) -> bytes:
+    """Read a whole file, of `max_bytes` where there is no other limit; raises as `open_regular`."""
     with open_regular(path, limit) as file:
+        if limit is None:
+            check_bytes(os.fstat(file.fileno()).st_size)
         return file.read()
 
 
@@ -60,7 +74,7 @@ def load_npz(path: Path, keys: Sequence[str] | None = None) -> dict[str, NDArray
     """Those of the arrays that an ``.npz`` file holds, or all of them; never unpickles.
 
     Raises:
-        CadstnError: if it is damaged, holds objects, or takes more than `MAX_BYTES`.
+        CadstnError: if it is damaged, holds objects, or takes more than `max_bytes`.
     """
     with open_regular(path) as file, _named(".npz"):
         archive = _archive(file)
@@ -92,8 +106,10 @@ def _archive(file: BinaryIO) -> zipfile.ZipFile:
 
 def load_npy(path: Path) -> NDArray[Any]:
     """The array of an ``.npy`` file; raises CadstnError as `load_npz`."""
-    with open_regular(path, MAX_BYTES) as file, _named(".npy"):
-        return read_array(file, os.fstat(file.fileno()).st_size)
+    with open_regular(path) as file, _named(".npy"):
+        size = os.fstat(file.fileno()).st_size
+        check_bytes(size)
+        return read_array(file, size)
 
 
 def npz_names(path: Path) -> list[str]:
@@ -104,11 +120,11 @@ def npz_names(path: Path) -> list[str]:
 
 
 def check_bytes(count: int) -> None:
-    """Raise a CadstnError if arrays of so many bytes are more than one file may take."""
-    if count > MAX_BYTES:
+    """Raise a CadstnError if so many bytes are more than what one file holds may take."""
+    if count > (most := max_bytes()):
         raise CadstnError(
-            f"unpacks to {count / 1e9:.1f} GB",
-            hint=f"give at most {MAX_BYTES / 1e9:.1f} GB a file, or set CADSTN_MAX_BYTES",
+            f"holds {count / 1e6:.0f} MB, more than {most / 1e6:.0f}",
+            hint=f"set the environment variable {_MAX_BYTES}={-(-count // 10**9)}000000000",
         )
 
 
