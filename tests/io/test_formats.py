@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import struct
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,8 @@ from numpy.typing import NDArray
 
 from cadstn.errors import CadstnError
 from cadstn.geometry.camera import KNOWN_CAMERAS, Camera, parse_camera
-from cadstn.io import BadFrame, open_recording, summed_up, write_recording
+from cadstn.io import BadFrame, decoder, open_recording, summed_up, write_recording
+from cadstn.io._decode import _depth_channel
 from cadstn.io.decoder import _DECODER, decode
 
 CAMERA = Camera(50.0, 50.0, 4.0, 3.0)
@@ -289,6 +288,56 @@ def test_hostile_tiff_kills_no_more_than_its_decoder(tmp_path: Path) -> None:
     np.testing.assert_array_equal(decode("tiff", good), UNITS[0])
 
 
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit, MemoryError, CadstnError])
+def test_what_interrupts_a_decoding_leaves_no_answer_behind(
+    monkeypatch: pytest.MonkeyPatch, stop: type[BaseException]
+) -> None:
+    def interrupt(text: bytes) -> None:
+        raise stop("between an image and its answer")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(decoder.json, "loads", interrupt)
+        with pytest.raises(stop):
+            decode("tiff", tiff(UNITS[0]))
+    np.testing.assert_array_equal(decode("tiff", tiff(UNITS[1])), UNITS[1])
+
+
+@pytest.mark.parametrize(
+    ("names", "depth"),
+    [
+        ("N.X N.Y N.Z Z", "Z"),
+        ("Normal.X Normal.Y Normal.Z P.X P.Y P.Z depth", "depth"),
+        ("X Y Z", "Z"),
+        ("A B G R ViewLayer.Depth.Z ViewLayer.Mist.Z ViewLayer.Normal.X ViewLayer.Normal.Z",
+         "ViewLayer.Depth.Z"),
+        ("Depth.V Image.B Image.G Image.R", "Depth.V"),
+        ("B G R layer.z", "layer.z"),
+        ("BY RY Y", "Y"),
+        ("N.X N.Y N.Z", None),
+        ("P.Y Q.Y", None),
+        ("Z depth", None),
+        ("left.Z right.Z", None),
+        ("R", None),
+    ],
+)  # fmt: skip
+def test_the_channel_of_depth_in_an_exr_image(names: str, depth: str | None) -> None:
+    assert _depth_channel(names.split()) == depth
+
+
+def test_a_normal_beside_depth_in_an_exr_image(tmp_path: Path) -> None:
+    exr = pytest.importorskip("OpenEXR")
+    depth = UNITS[0].astype(np.float32)
+    channels = {"N.X": depth + 1, "N.Y": depth + 2, "N.Z": depth + 3}
+    for name, held in (("a", {**channels, "Z": depth}), ("b", channels)):
+        exr.File({"type": exr.scanlineimage}, held).write(str(tmp_path / f"{name}.exr"))
+    np.testing.assert_array_equal(depths(tmp_path / "a.exr")[0], depth)
+    assert "channels N.X, N.Y, N.Z, not one of them Z or depth" in refused(tmp_path / "b.exr")
+    depth[0, 0] = np.nan
+    same = dict.fromkeys("RGB", depth)
+    exr.File({"type": exr.scanlineimage}, same).write(str(tmp_path / "c.exr"))
+    assert depths(tmp_path / "c.exr")[0, 0, 0] == 0
+
+
 def test_hostile_npy(tmp_path: Path) -> None:
     def header(shape: str, dtype: str = "<u2") -> bytes:
         text = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}, }}".encode()
@@ -301,21 +350,22 @@ def test_hostile_npy(tmp_path: Path) -> None:
     assert "not a readable .npy file" in refused(tmp_path)
 
 
-def test_an_archive_that_unpacks_to_too_much(tmp_path: Path) -> None:
-    code = (
-        "import sys; from cadstn.io import open_recording\n"
-        "try: open_recording(sys.argv[1])\n"
-        "except Exception as error: print(error)"
-    )
-    np.savez_compressed(tmp_path / "a.npz", depth=np.zeros((100, 600, 600), np.uint16))
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "a.npz")],
-        env={**os.environ, "CADSTN_MAX_BYTES": "1000000"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert "a.npz: unpacks to 0.1 GB; give at most 0.0 GB a file, or set" in done.stdout
+def test_an_archive_that_unpacks_to_too_much(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = np.zeros((100, 60, 600), np.uint16)
+    np.savez_compressed(tmp_path / "a.npz", depth=frames)
+    np.save(tmp_path / "b.npy", frames)
+    monkeypatch.setenv("CADSTN_MAX_BYTES", "1000000")
+    hint = "holds 7 MB, more than 1; set the environment variable CADSTN_MAX_BYTES=1000000000"
+    for name in ("a.npz", "b.npy"):
+        assert f"{name}: {hint}" in refused(tmp_path / name)
+    for wrong in ("8G", "1e9", "-1"):
+        monkeypatch.setenv("CADSTN_MAX_BYTES", wrong)
+        line = f"CADSTN_MAX_BYTES is '{wrong}'; give bytes: CADSTN_MAX_BYTES=8000000000"
+        assert line in refused(tmp_path / "a.npz")
+    monkeypatch.setenv("CADSTN_MAX_BYTES", "")
+    assert "nothing measured" in refused(tmp_path / "a.npz")
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")

@@ -21,9 +21,10 @@ def _tiff(data: bytes) -> Any:
 
 
 def _exr(data: bytes) -> Any:
-    """The one channel of depth: named Z or depth, or the only one, or the first of equal ones."""
+    """The one channel of depth: by its name, or the only one, or the first of equal ones."""
     import tempfile
 
+    import numpy as np
     import OpenEXR
 
     with tempfile.NamedTemporaryFile(suffix=".exr") as file:  # the library reads paths alone
@@ -31,13 +32,31 @@ def _exr(data: bytes) -> Any:
         file.flush()
         with OpenEXR.File(file.name, separate_channels=True) as image:
             channels = {name: channel.pixels for name, channel in image.channels().items()}
-    for name in channels:
-        if name.lower().rpartition(".")[2] in ("z", "depth", "y"):
-            return channels[name]
+    name = _depth_channel(list(channels))
+    if name is not None:
+        return channels[name]
     first, *others = channels.values()
-    if any((first != other).any() for other in others):
-        raise ValueError(f"channels {', '.join(sorted(channels))}, none of them named Z or depth")
+    if not all(np.array_equal(first, other, equal_nan=True) for other in others):
+        raise ValueError(f"channels {', '.join(sorted(channels))}, not one of them Z or depth")
     return first
+
+
+def _depth_channel(names: list[str]) -> str | None:
+    """The one channel named as depth is: ``Z``, ``ViewLayer.Depth.Z``, a gray image's ``Y``.
+
+    None where several have such a name, or none has.
+    """
+    parts = {name: name.lower().split(".") for name in names}
+    # Normals, positions and speeds have an X beside their Z.
+    vectors = [part[:-1] for part in parts.values() if part[-1] == "x"]
+    ranks = (
+        [name for name, part in parts.items() if part in (["z"], ["depth"])],
+        [name for name, part in parts.items() if "depth" in part],
+        [name for name, part in parts.items() if part[-1] == "z" and part[:-1] not in vectors],
+        [name for name, part in parts.items() if part == ["y"]],
+    )
+    found = next(filter(None, ranks), [])
+    return found[0] if len(found) == 1 else None
 
 
 def main() -> None:

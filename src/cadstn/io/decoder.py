@@ -48,15 +48,24 @@ class _Decoder:
                     stderr=subprocess.DEVNULL,
                 )
             late = threading.Timer(_PATIENCE_S, process.kill)
-            late.start()
             try:
-                return _exchange(process, kind, data)
-            except (OSError, ValueError, EOFError):
+                late.start()
+                answer, pixels = _exchange(process, kind, data)
+            except BaseException as error:
+                # An answer left in the pipe, at Ctrl-C for instance, would be the next image's.
                 process.kill()
                 self.close()
-                raise CadstnError(f"no {kind} image: its decoder failed", hint=_HINT) from None
+                if isinstance(error, OSError | ValueError | EOFError):
+                    what = f"no {kind} image: its decoder failed"
+                    raise CadstnError(what, hint=_HINT) from None
+                raise
             finally:
                 late.cancel()
+        if answer.get("missing"):
+            raise CadstnError(f"needs {answer['missing']}", hint=f"pip install 'cadstn[{kind}]'")
+        if "error" in answer:
+            raise CadstnError(f"not a readable {kind} image ({answer['error']})", hint=_HINT)
+        return pixels
 
     def close(self) -> None:
         """End the process; the next image starts another."""
@@ -69,23 +78,24 @@ class _Decoder:
             process.wait()
 
 
-def _exchange(process: subprocess.Popen[bytes], kind: str, data: bytes) -> NDArray[Any]:
+def _exchange(
+    process: subprocess.Popen[bytes], kind: str, data: bytes
+) -> tuple[dict[str, Any], NDArray[Any]]:
+    """Send one image and read the whole answer: its line, and the pixels unless it is an error."""
     assert process.stdin is not None
     assert process.stdout is not None
     process.stdin.write(json.dumps({"kind": kind, "bytes": len(data)}).encode() + b"\n" + data)
     process.stdin.flush()
     answer = json.loads(process.stdout.readline())
-    if answer.get("missing"):
-        raise CadstnError(f"needs {answer['missing']}", hint=f"pip install 'cadstn[{kind}]'")
     if "error" in answer:
-        raise CadstnError(f"not a readable {kind} image ({answer['error']})", hint=_HINT)
+        return answer, np.empty(0)
     dtype, shape = np.dtype(answer["dtype"]), tuple(answer["shape"])
     if not 0 < math.prod(shape) <= 4 * MAX_PIXELS:
         raise ValueError("too large")
     pixels = bytearray(math.prod(shape) * dtype.itemsize)
     if process.stdout.readinto(pixels) != len(pixels):  # type: ignore[attr-defined]
         raise EOFError
-    return np.frombuffer(pixels, dtype).reshape(shape)
+    return answer, np.frombuffer(pixels, dtype).reshape(shape)
 
 
 _DECODER = _Decoder()
