@@ -361,6 +361,43 @@ def test_a_stop_that_was_asked_for_is_one_line_and_no_success(
     assert printed.strip() == "stopped after step 76 of the spatial stage; the same command goes on"
 
 
+def test_the_log_of_a_training_beside_another_has_how_it_failed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pytest.importorskip("torch")
+    from cadstn.cli import shipped
+
+    def fails(*arguments: object) -> None:
+        raise CadstnError("holds another run", where="detector", hint="move it")
+
+    monkeypatch.setattr(shipped, "train_detector", fails)
+    monkeypatch.setattr("torch.set_num_threads", lambda count: None)
+    with pytest.raises(CadstnError):
+        shipped._into(tmp_path / "detector.log", tmp_path, 1)
+    line = "CadstnError: detector: holds another run; move it\n"
+    assert (tmp_path / "detector.log").read_text() == line
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the C library of POSIX")
+def test_what_libraries_print_never_reaches_standard_output() -> None:
+    """Also what is still in a buffer when our lines end."""
+    program = (
+        "import ctypes\n"
+        "from cadstn.cli.cameras import _own_stdout\n"
+        "with _own_stdout() as lines:\n"
+        "    print('of Python')\n"
+        "    ctypes.CDLL(None).puts(b'of C')\n"
+        "    print('ours', file=lines)\n"
+    )
+    # With unbuffered output nothing could be left.
+    buffered = {name: v for name, v in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=buffered
+    )
+    assert done.stdout == "ours\n"
+    assert sorted(done.stderr.split("\n")) == ["", "of C", "of Python"]
+
+
 @pytest.mark.parametrize(
     "words",
     [

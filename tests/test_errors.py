@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import re
 import shutil
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 from cadstn.cli import cli
-from cadstn.errors import CadstnError, nearest_name, printable
+from cadstn.errors import CadstnError, Stopped, nearest_name, printable
 from cadstn.evaluate import write_joints_uvd
 from cadstn.evaluate.page import Heading, Table, Text, to_markdown
 from cadstn.io.text import csv_cell
@@ -50,6 +51,15 @@ def test_a_long_line_is_cut_in_the_middle() -> None:
     many = nearest_name("train", ["all", *(f"shard-{k:06d}" for k in range(1000))])
     assert many.startswith("known: all, shard-000000, ")
     assert many.endswith(", shard-000028 and 971 more")
+
+
+def test_errors_come_whole_out_of_a_worker_process() -> None:
+    stopped = pickle.loads(pickle.dumps(Stopped("spatial", 76)))
+    assert (stopped.stage, stopped.step) == ("spatial", 76)
+    assert str(stopped) == "stopped after step 76 of the spatial stage"
+    error = CadstnError("is none", where=Path("a"), hint="give another")
+    again = pickle.loads(pickle.dumps(error))
+    assert (str(again), vars(again)) == ("a: is none; give another", vars(error))
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@"])

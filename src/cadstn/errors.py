@@ -110,7 +110,12 @@ class Stopped(Exception):  # noqa: N818  # not an error: SIGTERM was obeyed
     """Training received a request to stop; its state is saved and it can resume."""
 
     def __init__(self, stage: str, step: int) -> None:
+        self.stage, self.step = stage, step
         super().__init__(f"stopped after step {step} of the {stage} stage")
+
+    def __reduce__(self) -> tuple[type[Stopped], tuple[str, int]]:
+        """Come whole out of a worker process: by default its text alone would be the arguments."""
+        return type(self), (self.stage, self.step)
 
 
 def end_with_signal(number: int, frame: object) -> NoReturn:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import sys
@@ -258,6 +259,11 @@ def _own_stdout() -> Iterator[TextIO]:
     try:
         yield stdout
     finally:
+        # What they left in a buffer would follow our lines at the end of the process.
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+        with suppress(OSError, AttributeError, TypeError):  # no C library of this name
+            ctypes.CDLL(None).fflush(None)
         os.dup2(stdout.fileno(), number)
         with suppress(OSError):  # of a full disk or a closed pipe, reported when it was written
             stdout.close()

@@ -136,14 +136,18 @@ def _beside(out: Path, other: Callable[[], object]) -> None:
 
 
 def _into(log: Path, out: Path, threads: int) -> None:
-    """Train the detector, all lines of it written to a file."""
+    """Train the detector, all lines of it, and of how it failed, written to a file."""
     import torch
 
     torch.set_num_threads(threads)
     log.parent.mkdir(parents=True, exist_ok=True)
     lines = log.open("a", buffering=1, encoding="utf-8")
     with lines, redirect_stdout(lines), redirect_stderr(lines):
-        train_detector(out, {}, False)
+        try:
+            train_detector(out, {}, False)
+        except Exception as error:
+            echo(f"{type(error).__name__}: {error}", err=True)
+            raise
 
 
 def _error_scale(weights: Path, keep: Path) -> float:
