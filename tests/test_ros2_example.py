@@ -1,7 +1,9 @@
 """The messages of examples/ros2 have the layout of ROS 2's types, by rosbags's definitions."""
 
 import runpy
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -82,3 +84,33 @@ def test_a_lost_hand_is_deleted(store: Any) -> None:
     assert [marker.action for marker in markers] == [markers[0].DELETE] * 2
     poses = MESSAGES["pose_array"](maker(store), lost, 1.0, "optical")
     assert len(sent(store, "geometry_msgs/msg/PoseArray", poses).poses) == 0
+
+
+def test_the_node_ends_with_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By which rclpy has shut down already: a second time is an error there."""
+    ended: list[str] = []
+
+    def interrupted(*arguments: object, **settings: object) -> None:
+        raise KeyboardInterrupt
+
+    def shutdown() -> None:
+        raise RuntimeError("rcl_shutdown already called on the given context")
+
+    message = SimpleNamespace(PoseArray=None, MarkerArray=None)
+    node = SimpleNamespace(
+        create_publisher=lambda *of: None, destroy_node=lambda: ended.append("node")
+    )
+    rclpy = SimpleNamespace(
+        init=lambda: None, create_node=lambda name: node, shutdown=shutdown,
+        try_shutdown=lambda: ended.append("rclpy"),
+    )  # fmt: skip
+    for name, fake in (
+        ("rclpy", rclpy), ("geometry_msgs.msg", message), ("visualization_msgs.msg", message),
+    ):  # fmt: skip
+        monkeypatch.setitem(sys.modules, name, fake)
+    monkeypatch.setattr("cadstn.Tracker", lambda: None)
+    monkeypatch.setattr("cadstn.tracking.cameras.open_source", interrupted)
+    monkeypatch.setattr(sys, "argv", ["hand_publisher.py"])
+    monkeypatch.syspath_prepend(EXAMPLE.parent)
+    runpy.run_path(str(EXAMPLE.with_name("hand_publisher.py")), run_name="__main__")
+    assert ended == ["node", "rclpy"]

@@ -44,7 +44,7 @@ def main() -> None:
             poses.publish(hand_messages.pose_array(make, hand, now_s, frame_id))
             markers.publish(hand_messages.marker_array(make, hand, now_s, frame_id))
     node.destroy_node()
-    rclpy.shutdown()
+    rclpy.try_shutdown()  # after Ctrl-C rclpy itself has done so
 
 
 if __name__ == "__main__":
