@@ -34,7 +34,7 @@ from cadstn.evaluate.published import (
     method_name,
     styles_of,
 )
-from cadstn.evaluate.sections import comparison_blocks, methods_table
+from cadstn.evaluate.sections import comparison_blocks, methods_table, rules_text
 from cadstn.geometry.skeleton import ICVL16
 from cadstn.io.joints import write_joints_uvd
 
@@ -387,6 +387,7 @@ def test_parts_of_a_recording_are_compared_on_their_frames(tmp_path: Path) -> No
 
     both = comparison("a", "b")
     assert both.rules.cuts == (30,)
+    assert "the cuts are those of the whole" not in rules_text(both).text
     assert len(both.truth_xyz_mm) == 90
     assert [entry.scores.mean_error_mm for entry in both.entries] == pytest.approx([3**0.5] * 2)
     for names in (("a", "late"), ("a", "whole"), ("whole", "a")):
@@ -413,6 +414,29 @@ def test_the_truths_own_figures_are_those_of_the_truth() -> None:
         assert "2 shots" not in text
     assert pages[0] == pages[1]
     assert len(pages[0]) >= 2
+
+
+def test_a_truth_of_another_length_is_named() -> None:
+    """Its cuts are the test's, not found in it; those of a part of the whole are its own."""
+    assert "the truth has 120 frames where icvl's test has 1596; the cuts are" in to_markdown(
+        comparison_blocks(toy("a"))
+    )
+
+
+def test_a_file_that_lost_all_frames_comes_last_and_has_dashes() -> None:
+    whole = toy("Temporal", "Spatial")
+    truth, rules = whole.truth_xyz_mm, whole.rules
+    lost = [make_entry(n, np.full_like(truth, np.nan), truth, rules) for n in ("a", "CADSTN")]
+    comparison = Comparison(rules, truth, (*lost, *whole.entries))
+    names = [row[0] for row in methods_table(comparison, quoted=False).rows]
+    assert names == ["Temporal", "Spatial", "a", "CADSTN"]
+    quoted = [row[1] for row in methods_table(comparison).rows if "[quoted]" in row[0]]
+    assert quoted == sorted(quoted, key=float)
+    tables = [b for b in ablation_blocks(comparison) if isinstance(b, Table)]
+    assert len(tables) == 3
+    assert "nan" not in to_markdown(tables)
+    both = tuple(replace(lost[0], name=name) for name in ("Temporal", "Spatial"))
+    assert "nan" not in to_markdown(ablation_blocks(Comparison(rules, truth, both)))
 
 
 def test_experts_of_different_lengths() -> None:

@@ -47,6 +47,7 @@ def test_lost_frames_are_left_out_and_nothing_stays_nothing() -> None:
     assert math.isnan(nothing.low)
     assert bootstrap([4.0]).mean == 4
     assert (str(bootstrap([4.0])), bootstrap([4.0]).gap) == ("-", "+4.00")
+    assert nothing.gap == "-"
     assert Interval(1, 0.5, 1.5).gap == "+1.00 (+0.50 to +1.50)"
     with pytest.raises(CadstnError, match=r"values of shape \(3, 2, 1\); give one number a frame"):
         bootstrap(np.zeros((3, 2, 1)))

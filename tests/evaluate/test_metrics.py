@@ -150,7 +150,7 @@ def test_all_frames_lost() -> None:
 
 def test_score_agrees_with_each_function() -> None:
     pred, truth = motion()
-    result = score(pred, truth, (5, 99), of=20)
+    result = score(pred, truth, (0, 5, 99), of=20)
     assert result == Scores(
         frames=12,
         of=20,

@@ -66,7 +66,7 @@ def networks_table(comparison: Comparison, suffix: str = "") -> Table:
         rows.append((
             entry.name,
             f"{quoted[network]:.2f}" if network in quoted else "",
-            f"{entry.scores.mean_error_mm:.3f}",
+            number_text(entry.scores.mean_error_mm, 3),
             str(entry.error),
             gap,
             *(f"{100 * entry.scores.accuracy[mm]:.1f}" for mm in ACCURACY_MM),
@@ -139,7 +139,7 @@ def authors_blocks(comparison: Comparison) -> list[Block]:
             joints[network] = ours.scores.per_joint_error_mm
         rows.append((
             network, f"{sum(logged) / len(logged):.3f}",
-            f"{ours.scores.mean_error_mm:.3f}" if ours else "",
+            number_text(ours.scores.mean_error_mm, 3) if ours else "",
             *(f"{logged[k]:.1f}" for k in rules.skeleton.tips),
         ))  # fmt: skip
     fingers = tuple(f"{finger} tip" for finger in rules.skeleton.fingers)
@@ -198,7 +198,7 @@ def fusion_bars(
     bars += [gate for gate in (free, learned) if gate]
     rows = tuple(
         (
-            bar.name, f"{bar.scores.mean_error_mm:.3f}", str(bar.error),
+            bar.name, number_text(bar.scores.mean_error_mm, 3), str(bar.error),
             difference(bar, learned, rules.cuts).gap if learned and bar is not learned else "",
             number_text(bar.scores.acceleration_error_mm_frame2, 3), str(bar.acceleration),
         )
@@ -212,14 +212,14 @@ def fusion_bars(
         note += f"All rows are of the first {count} frames. "
     levels = {e.name: e.scores.mean_error_mm for e in (spatial, temporal, learned) if e}
     title = f"{rules.title}: a fixed weight against learned fusion"
-    learned_mm = f"{learned.scores.mean_error_mm:.2f}" if learned else ""
+    learned_mm = number_text(learned.scores.mean_error_mm, 2) if learned else ""
     paper = (f"{PAPER_FIXED_WEIGHT_MM[w]:.2f}" for w in FIXED_WEIGHTS)
     return [
         Table(
             f"Fixed weights against fusion, mean error in mm, {rules.title} (table V)",
             ("w", *(f"{w:g}" for w in FIXED_WEIGHTS), "learned fusion"),
             (
-                ("these files", *(f"{mm:.2f}" for mm in swept), learned_mm),
+                ("these files", *(number_text(mm, 2) for mm in swept), learned_mm),
                 ("paper (NYU) [quoted]", *paper, f"{PAPER_NETWORKS_MM['CADSTN']:.2f}"),
             ),
             "w multiplies the temporal prediction. " + short_note(comparison),

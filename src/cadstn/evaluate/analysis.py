@@ -138,12 +138,13 @@ def fixed_weight_errors_mm(
     truth_xyz_mm: ArrayLike,
     weights: Sequence[float] = FIXED_WEIGHTS,
 ) -> FloatArray:
-    """Mean error of ``w * temporal + (1 - w) * spatial`` for each fixed w (table V): (M,) mm."""
+    """Mean error of ``w * temporal + (1 - w) * spatial`` for each fixed w (table V): (M,) mm.
+
+    NaN where no frame is in both.
+    """
     temporal, spatial = np.asarray(temporal_xyz_mm), np.asarray(spatial_xyz_mm)
-    errors = [
-        np.nanmean(joint_errors_mm(w * temporal + (1 - w) * spatial, truth_xyz_mm)) for w in weights
-    ]
-    return np.array(errors, np.float64)
+    errors = [joint_errors_mm(w * temporal + (1 - w) * spatial, truth_xyz_mm) for w in weights]
+    return np.array([_mean(some[~np.isnan(some)]) for some in errors], np.float64)
 
 
 def best_fixed_weight(

@@ -220,8 +220,11 @@ def _same_frames(
             )
     if chosen is None:
         return truth, rules
+    whole = len(truth.xyz_mm) == rules.test_frames
     truth, cuts = take_rows(truth, chosen, rules.cuts)
-    return truth, replace(rules, cuts=cuts)
+    # These rows and cuts belong together, unless the cuts were another truth's before.
+    frames = len(truth.xyz_mm) if whole else rules.test_frames
+    return truth, replace(rules, cuts=cuts, test_frames=frames)
 
 
 def _begin_alike(one: NDArray[np.integer[Any]], other: NDArray[np.integer[Any]]) -> bool:

@@ -50,7 +50,9 @@ class Interval:
 
     @property
     def gap(self) -> str:
-        """Text of a difference: signed mean and interval."""
+        """Text of a difference: signed mean and interval, or a dash."""
+        if math.isnan(self.mean):
+            return "-"
         low = "" if math.isnan(self.low) else f" ({self.low:+.2f} to {self.high:+.2f})"
         return f"{self.mean:+.2f}{low}"
 

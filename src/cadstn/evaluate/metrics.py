@@ -47,7 +47,7 @@ class Scores:
         acceleration_error_mm_frame2: see ``acceleration_error``.
         jitter_mm_frame2: see ``jitter``.
         truth_jitter_mm_frame2: how much the truth itself accelerates, over all compared frames.
-        cuts: the frames that were taken to begin a new shot.
+        cuts: the frames that were taken to begin a new shot, without the first frame.
         more: what the `METRICS` of others give, by name.
     """
 
@@ -273,7 +273,7 @@ def score(
         acceleration_error_mm_frame2=_mean_acceleration(difference, cuts),
         jitter_mm_frame2=_mean_acceleration(pred, cuts),
         truth_jitter_mm_frame2=_mean_acceleration(truth, cuts),
-        cuts=tuple(int(c) for c in cuts if c < len(pred)),
+        cuts=tuple(int(c) for c in cuts if 0 < c < len(pred)),
         more={name: metric.compute(errors) for name, metric in METRICS.items()},
     )
 

@@ -55,6 +55,15 @@ class Protocol:
         """The name as people write it: ``NYU``, ``rendered NYU``."""
         return " ".join(w if w == "rendered" else w.upper() for w in self.name.split("-"))
 
+    def note_of_cuts(self, frames: int) -> str:
+        """A sentence on a truth that has another number of frames than the test; else empty."""
+        if not self.test_frames or frames == self.test_frames:
+            return ""
+        return (
+            f"the truth has {frames} frames where {self.name}'s test has {self.test_frames}; the "
+            "cuts are those of the whole test"
+        )
+
 
 #: Every set that can be opened, by name. NYU's and ICVL's published tests are fixed; of the others
 #: the file of truth has the cuts. To add a set, add its line here. Sources:

@@ -157,11 +157,8 @@ def _notes(scores: Scores, rules: Protocol | None, index: Sequence[int] | None) 
             f"note: errors, jitter and acceleration leave out {scores.lost} lost frames; "
             "accuracy counts them as wrong"
         )
-    if rules and rules.test_frames and scores.of != rules.test_frames:
-        notes.append(
-            f"note: the truth has {scores.of} frames where {rules.name}'s test has "
-            f"{rules.test_frames}; the cuts are those of the whole test"
-        )
+    if rules and (of_cuts := rules.note_of_cuts(scores.of)):
+        notes.append(f"note: {of_cuts}")
     if scores.mean_error_mm > _SUSPICIOUS_MM:
         notes.append(
             f"note: over {_SUSPICIOUS_MM:.0f} mm is rarely a network's doing: check uvd against "

@@ -36,6 +36,7 @@ def rules_text(comparison: Comparison) -> Text:
     # Of a truth that is shorter than the set's test only the cuts within it.
     units = resampling_units(len(comparison.truth_xyz_mm), rules.cuts)
     cut = f", cut where {rules.cut_rule}" if units.shots > 1 else ", not cut"
+    other = rules.note_of_cuts(len(comparison.truth_xyz_mm))
     return Text(
         f"Rules of every number on {rules.title}: {len(comparison.truth_xyz_mm)} frames; "
         f"{len(rules.skeleton)} joints ({rules.joint_subset}); camera {rules.camera_text}; "
@@ -43,6 +44,7 @@ def rules_text(comparison: Comparison) -> Text:
         f"and nothing is measured across a cut; crop centre: {_centers(comparison)}. "
         f"Intervals are 95 % ones from {units}. Acceleration error: "
         "mean of |a_pred - a_true|, a = x[t-1] - 2 x[t] + x[t+1]; jitter: mean of |a_pred|."
+        f"{f' Note: {other}.' if other else ''}"
     )
 
 
@@ -80,7 +82,7 @@ def methods_table(comparison: Comparison, *, quoted: bool = True) -> Table:
     more = tuple(metric.title for metric in METRICS.values())
     empty = [""] * (8 + len(more))
     rows += [(mm, (f"{name} [quoted]", f"{mm:.2f}", *empty)) for name, mm in others]
-    rows.sort(key=lambda row: row[0])
+    rows.sort(key=lambda row: (math.isnan(row[0]), row[0]))  # where all frames are lost: last
     header = (
         "method", "paper, mm", "mean error, mm", "95 %", *WITHIN, *more, "accel. error, mm/frame²",
         "jitter, mm/frame²", "frames",

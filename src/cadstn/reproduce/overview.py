@@ -13,6 +13,7 @@ from cadstn.data.dataset import Dataset
 from cadstn.evaluate.compare import Entry, difference
 from cadstn.evaluate.intervals import resampling_units
 from cadstn.evaluate.page import Table
+from cadstn.evaluate.sections import number_text
 from cadstn.reproduce.evaluated import NAMES, Evaluated
 from cadstn.reproduce.predictor import STAGE_OF, Predictor, load_predictor
 from cadstn.reproduce.training import Trained
@@ -81,7 +82,7 @@ def summary_table(sets: Sequence[Evaluated]) -> Table:
             difference(whole, baseline, found.rules.cuts).gap,
             f"{_SHORT.get(single.name, single.name)}: "
             f"{difference(whole, single, found.rules.cuts).gap}",
-            f"{lost.scores.mean_error_mm:.2f}, {lost.scores.lost} lost",
+            f"{number_text(lost.scores.mean_error_mm, 2)}, {lost.scores.lost} lost",
         ))  # fmt: skip
     few = [f.rules.title for f in sets
            if resampling_units(len(f.hidden), f.rules.cuts).few]  # fmt: skip

@@ -25,6 +25,7 @@ from cadstn.evaluate.sections import (
     curves,
     methods_table,
     motion,
+    number_text,
     rules_text,
     short_note,
 )
@@ -87,12 +88,11 @@ def centers_table(found: Evaluated) -> Table:
     rows = []
     for name in (*names, found.endless["truth"].name):
         by_truth, by_found = (_entry(found, center, name) for center in CENTERS)
-        gap = difference(by_found, by_truth, found.rules.cuts)
         rows.append((
             name,
             f"{by_truth.scores.mean_error_mm:.2f}", str(by_truth.error),
-            f"{by_found.scores.mean_error_mm:.2f}", str(by_found.error),
-            f"{gap.mean:+.2f} ({gap.low:+.2f} to {gap.high:+.2f})",
+            number_text(by_found.scores.mean_error_mm, 2), str(by_found.error),
+            difference(by_found, by_truth, found.rules.cuts).gap,
             f"{100 * by_truth.scores.accuracy[40]:.1f}",
             f"{100 * by_found.scores.accuracy[40]:.1f}",
             f"{by_found.scores.lost}",
@@ -124,8 +124,6 @@ def _training_text(found: Evaluated) -> Text:
         "mass_once": "the surface's centre of mass near ",
         "mass": "the surface's centre of mass, taken twice, near ",
         "joint": "",
-        "tracked": "the mean of all joints, not ",
-        "followed": "the mean of all joints, not ",
     }[recipe.crop_rule().center]
     cubes = "".join(f", {mm:g} for subject {who}" for who, mm in recipe.cubes_mm.items())
     return Text(
@@ -243,8 +241,9 @@ def _hands(found: Evaluated) -> list[Block]:
 
 def _place(found: Evaluated, frame: int) -> tuple[Dataset, int]:
     """The split that holds a frame of all folds in a row, and the frame's number in it."""
-    for fold in found.folds:
+    *others, last = found.folds
+    for fold in others:
         if frame < len(fold.test):
             return fold.test, frame
         frame -= len(fold.test)
-    raise IndexError(frame)
+    return last.test, frame
