@@ -41,14 +41,13 @@ def shots_of(path: Path, pattern: str | None = None) -> list[tuple[Path, list[Pa
 
     Args:
         path: the folder.
-        pattern: a glob below it, such as ``*/depth/*.png``; each folder it leads to is a shot.
+        pattern: a glob below it, such as ``*/depth/*.png``; each folder it leads to is a shot. What
+            begins with a dot is left out here too, unless the pattern has such a part.
 
     Raises:
         CadstnError: if there is none, they are of several kinds, or lie outside of the folder.
     """
-    if pattern is not None:
-        return _matching(path, pattern)
-    shots = [(path, images_in(path))]
+    shots = [(path, images_in(path))] if pattern is None else _matching(path, pattern)
     if not shots[0][1]:
         folders = [p for p in in_order(path) if p.is_dir()]
         shots = [(p, found) for p in folders if (found := images_in(p))]
@@ -151,6 +150,8 @@ def _matching(path: Path, pattern: str) -> list[tuple[Path, list[Path]]]:
     try:
         found = [p for p in path.glob(pattern) if p.suffix.lower() in IMAGES and not p.is_dir()]
         outside = ".." in Path(pattern).parts
+        if not _hidden(Path(pattern)):
+            found = [p for p in found if not _hidden(p.relative_to(path))]
     except (ValueError, NotImplementedError, IndexError) as error:
         raise CadstnError(f"--pattern '{pattern}' is none ({error})", hint="'*.png'") from None
     if not found or outside:
@@ -161,6 +162,10 @@ def _matching(path: Path, pattern: str) -> list[tuple[Path, list[Path]]]:
     found.sort(key=lambda path: _natural(path.name))
     folders = sorted({p.parent for p in found}, key=lambda path: _natural(str(path)))
     return [(folder, [p for p in found if p.parent == folder]) for folder in folders]
+
+
+def _hidden(place: Path) -> bool:
+    return any(part.startswith(".") for part in place.parts)
 
 
 def _leads_out(file: Path, folder: Path) -> bool:
