@@ -125,7 +125,19 @@ def test_marks_of_nothing_stay_nothing_in_a_given_unit() -> None:
     marked = replace(CAMERA, invalid=(32001,))
     raw = np.full((24, 32), 5000, np.uint16)
     raw[0, :3] = 32001, 65535, 0
-    assert as_depth_mm(raw, marked, unit=0.1)[0, :4].tolist() == [0, 0, 0, 500]
+    for kind in (np.uint16, np.int32, np.uint32, np.int64):
+        assert as_depth_mm(raw.astype(kind), marked, unit=0.1)[0, :4].tolist() == [0, 0, 0, 500]
+    micrometres = raw.astype(np.int32) * 100  # wider than a sensor's: 65535 is a distance there
+    micrometres[0, 1] = 65535
+    assert as_depth_mm(micrometres, CAMERA, unit="um")[0, 1] == pytest.approx(65.535)
+
+
+def test_metres_of_16_bits_are_widened_before_the_product() -> None:
+    metres = np.full((24, 32), 2.001, np.float16)
+    depth = as_depth_mm(metres, CAMERA, unit="m")
+    np.testing.assert_allclose(depth, metres.astype(float) * 1000, rtol=1e-6)
+    far = np.full((24, 32), 70, np.float16)  # 70000 mm are more than 16 bits hold
+    assert as_depth_mm(far, CAMERA, unit="m")[0, 0] == 70000
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])

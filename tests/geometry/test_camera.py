@@ -53,7 +53,10 @@ def test_shapes_and_float_types_are_kept() -> None:
     for convert in (PLAIN.to_uvd, PLAIN.to_xyz_mm):
         assert convert(points).shape == (2, 5, 3)
         assert convert(points).dtype == np.float32
-        assert convert(points.astype(np.int32)).dtype == np.float64
+        for other in (np.int32, np.float16, np.longdouble):
+            assert convert(points.astype(other)).dtype == np.float64
+    # More than 16 bits hold on the way.
+    assert PLAIN.to_uvd(np.array([400, 0, 800], np.float16)).tolist() == [570, 240, 800]
 
 
 def test_nan_stays_and_zero_depth_is_quiet() -> None:

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from cadstn.errors import CadstnError
-from cadstn.geometry.convention import convert, label_weights
+from cadstn.geometry.convention import _tensor, convert, label_weights
 from cadstn.geometry.skeleton import HAND21, ICVL16, MSRA21, NYU14, NYU14_OF_36, NYU36, SKELETONS
 from cadstn.synth.draws import Draws
 from cadstn.synth.hand import ANGLES, LIMITS_DEG, Cones, forward
@@ -148,6 +148,23 @@ def test_real_nyu_labels_keep_the_rules() -> None:
     }
     for name, place in found.items():
         assert np.linalg.norm(place - label[name]) < 10, name
+
+
+@pytest.mark.parametrize("kind", [np.int32, np.uint16])
+def test_whole_numbers_are_converted_as_floats(kind: type) -> None:
+    joints = np.arange(63).reshape(21, 3) * 10
+    expected = convert(joints.astype(np.float64), "icvl16")
+    np.testing.assert_array_equal(convert(joints.astype(kind), "icvl16"), expected)
+    np.testing.assert_allclose(convert(torch.tensor(joints), "icvl16"), expected)
+
+
+def test_weights_first_used_for_inference_serve_training_too() -> None:
+    _tensor.cache_clear()
+    with torch.inference_mode():
+        convert(torch.zeros(21, 3), "icvl16")
+    joints = torch.zeros(21, 3, requires_grad=True)
+    convert(joints, "icvl16").sum().backward()
+    assert joints.grad is not None
 
 
 def test_unknown_conventions_are_refused() -> None:

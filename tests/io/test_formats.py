@@ -78,7 +78,14 @@ def test_a_folder_of_floats_in_mm_or_metres(tmp_path: Path, ending: str) -> None
     expected = np.where(np.isfinite(images), images, 0)
     np.testing.assert_array_equal(depths(save(tmp_path / "mm", ending, images)), expected)
     metres = save(tmp_path / "m", ending, images / 1000)
-    assert "the largest depth is 0.442 mm: metres?; mark metres with an m" in refused(metres)
+    assert (
+        "the largest depth is 0.442: metres, or a picture scaled to 0..1?; mark metres"
+        in refused(metres)
+    )
+    images[:, 0, 2] = 1e10  # a renderer's background
+    far = save(tmp_path / "far", ending, images / 1000)
+    assert "most depths are below 20: metres?; mark metres with an m" in refused(far)
+    images[:, 0, 2] = expected[:, 0, 2]
     camera = parse_camera(f"{CAMERA.fx},{CAMERA.fy},{CAMERA.cx},{CAMERA.cy},m")
     np.testing.assert_allclose(depths(metres, camera), expected, 1e-6)
     assert Camera.from_json(camera.to_json()) == camera
@@ -163,6 +170,10 @@ def test_a_pattern_chooses_what_is_depth(tmp_path: Path) -> None:
     assert recording.cuts == (3,)
     assert recording.names[3] == "b/right/0.png"
     np.testing.assert_array_equal(next(iter(recording)).depth, UNITS[0] + 1)
+    (tmp_path / "a/right/._0.png").write_bytes(b"macOS's own")
+    save(tmp_path / "a/.trash", ".png", UNITS)
+    for pattern, frames in (("*/right/*.png", 6), ("a/**/*.png", 6), ("a/.trash/*.png", 3)):
+        assert len(open_recording(tmp_path, CAMERA, pattern=pattern)) == frames
     for pattern in ("*.tiff", "../*", "/etc/*", "", "[", "a/*"):
         assert "pattern" in refused(tmp_path, pattern=pattern) or "matches" in refused(
             tmp_path, pattern=pattern
@@ -400,7 +411,9 @@ def test_links_out_of_the_folder_are_bad_frames(tmp_path: Path) -> None:
     assert len(list(open_recording(tmp_path / "a"))) == 3
     (tmp_path / "shots").mkdir()
     (tmp_path / "shots" / "0").symlink_to(tmp_path / "other")
-    assert "leads out of the recording's folder" in refused(tmp_path / "shots")
+    for pattern in (None, "*/*.png"):
+        line = refused(tmp_path / "shots", pattern=pattern)
+        assert line.startswith(f"{tmp_path / 'shots' / '0'}: a link that leads out of the rec")
 
 
 def test_names_that_are_not_utf_8_or_control_the_terminal(tmp_path: Path) -> None:
@@ -459,6 +472,12 @@ def test_units_that_cannot_be(tmp_path: Path) -> None:
     assert "no unit 'metre'; known: cm, m" in refused(tmp_path, unit="metre")
     save(tmp_path / "picture", ".npy", UNITS.astype(np.uint8))
     assert "8-bit" in refused(tmp_path / "picture", unit="mm")
+
+
+def test_metres_of_16_bits_lose_nothing_more(tmp_path: Path) -> None:
+    metres = np.full((1, 6, 8), 2.001, np.float16)
+    folder = save(tmp_path, ".npy", metres)
+    np.testing.assert_allclose(depths(folder, unit="m"), metres.astype(float) * 1000, rtol=1e-6)
 
 
 def test_floats_are_straightened(tmp_path: Path) -> None:

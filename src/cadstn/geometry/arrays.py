@@ -69,7 +69,7 @@ def as_depth_mm(depth: Any, camera: Camera, unit: str | float | None = None) -> 
                 hint=_HINT,
             )
         return camera.depth_mm(array if packed else _steps(array))
-    _refuse_metres(array)
+    refuse_metres(array, hint="give millimetres (depth * 1000), or unit='m'")
     return camera.straightened(_float32(array))
 
 
@@ -102,6 +102,27 @@ def factor_mm(unit: str | float) -> float:
     if not 0 < factor <= _LONGEST_UNIT_MM:
         raise CadstnError(f"unit is {unit}", hint="give mm, cm, m, um, or millimetres a step")
     return factor
+
+
+def refuse_metres(depth: NDArray[Any], hint: str) -> None:
+    """Raise CadstnError for floats that are metres: no millimetres are so few."""
+    step = max(1, int((depth.size / _LEAST_PIXELS) ** 0.5))
+    some = depth[::step, ::step]
+    largest = _largest(some)
+    # Far walls, and marks of nothing measured, may be large numbers in a picture of metres.
+    few = np.count_nonzero((some > 0) & (some < METRES_BELOW))
+    if largest >= METRES_BELOW and 2 * few > np.count_nonzero(some > 0):
+        raise CadstnError(f"most depths are below {METRES_BELOW:g}: metres?", hint=hint)
+    if largest < METRES_BELOW and step > 1:
+        largest = _largest(depth)
+    if 0 < largest < METRES_BELOW:
+        guess = "metres, or a picture scaled to 0..1" if largest <= 1 else "metres"
+        raise CadstnError(f"the largest depth is {largest:.3g}: {guess}?", hint=hint)
+
+
+def widened(array: NDArray[Any]) -> NDArray[Any]:
+    """Floats of 16 bits as 32, in which a product is exact enough: 16 hold whole mm beyond 1 m."""
+    return array.astype(np.float32) if array.dtype == np.float16 else array
 
 
 def require_camera(camera: Any) -> None:
@@ -168,37 +189,15 @@ def _in_unit(array: NDArray[Any], camera: Camera, factor: float) -> DepthMm:
         return _float32(array)
     if array.dtype.kind != "f" and camera.invalid:
         array = np.where(np.isin(array, camera.invalid), 0, array)
-    if array.dtype == np.uint16:
-        array = np.where(array == 65535, 0, array)
-    return _float32(array * factor)
+    if array.dtype.kind != "f" and array.max(initial=0) == 65535:
+        array = np.where(array == 65535, 0, array)  # of a 16-bit sensor, saturated
+    return _float32(widened(array) * factor)
 
 
 def _float32(array: NDArray[Any]) -> DepthMm:
     """Without NumPy's warning: what is larger than float32 holds becomes infinite, not measured."""
     with np.errstate(over="ignore"):
         return np.ascontiguousarray(array, np.float32)
-
-
-def _refuse_metres(depth: NDArray[Any]) -> None:
-    """Raise CadstnError for floats that are metres: no millimetres are so few."""
-    step = max(1, int((depth.size / _LEAST_PIXELS) ** 0.5))
-    some = depth[::step, ::step]
-    largest = _largest(some)
-    # Far walls, and marks of nothing measured, may be large numbers in a picture of metres.
-    few = np.count_nonzero((some > 0) & (some < METRES_BELOW))
-    if largest >= METRES_BELOW and 2 * few > np.count_nonzero(some > 0):
-        raise CadstnError(
-            f"most depths are below {METRES_BELOW:g}: metres?",
-            hint="give millimetres (depth * 1000), or unit='m'",
-        )
-    if largest < METRES_BELOW and step > 1:
-        largest = _largest(depth)
-    if 0 < largest < METRES_BELOW:
-        guess = "metres, or a picture scaled to 0..1" if largest <= 1 else "metres"
-        raise CadstnError(
-            f"the largest depth is {largest:.3g}: {guess}?",
-            hint="give millimetres (depth * 1000), or unit='m'",
-        )
 
 
 def _largest(depth: NDArray[Any]) -> float:

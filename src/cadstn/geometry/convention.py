@@ -120,7 +120,8 @@ def _tensor(name: str, device: torch.device, dtype: torch.dtype) -> Tensor:
     """`label_weights` on a device, sent there once."""
     import torch
 
-    return torch.tensor(label_weights(name), dtype=dtype, device=device)
+    with torch.inference_mode(False):  # or no later training could use them
+        return torch.tensor(label_weights(name), dtype=dtype, device=device)
 
 
 @overload
@@ -142,14 +143,15 @@ def convert(
         name: a skeleton's: hand21, nyu36, nyu14, icvl16 or msra21.
 
     Returns:
-        (..., K, 3), of the kind that came in.
+        (..., K, 3), of the kind that came in; whole numbers become float64.
 
     Raises:
         CadstnError: no skeleton has this name.
     """
     if isinstance(joints_xyz_mm, np.ndarray):
-        labels: NDArray[np.floating] = (
-            label_weights(name).astype(joints_xyz_mm.dtype) @ joints_xyz_mm
-        )
+        joints = joints_xyz_mm if joints_xyz_mm.dtype.kind == "f" else joints_xyz_mm.astype(float)
+        labels: NDArray[np.floating] = label_weights(name).astype(joints.dtype) @ joints
         return labels
+    if not joints_xyz_mm.is_floating_point():
+        joints_xyz_mm = joints_xyz_mm.double()
     return _tensor(name, joints_xyz_mm.device, joints_xyz_mm.dtype) @ joints_xyz_mm

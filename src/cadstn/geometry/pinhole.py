@@ -326,7 +326,7 @@ class Camera:
 def _float(values: ArrayLike) -> FloatArray:
     """Keep float32 and float64 as they are; turn anything else into float64."""
     array = np.asarray(values)
-    return array if array.dtype.kind == "f" else array.astype(np.float64)
+    return array if array.dtype in (np.float32, np.float64) else array.astype(np.float64)
 
 
 def _focal_px(pixels: int, angle_deg: float) -> float:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cadstn.errors import CadstnError
-from cadstn.geometry.arrays import METRES_BELOW, as_depth_mm
+from cadstn.geometry.arrays import as_depth_mm, refuse_metres, widened
 from cadstn.geometry.camera import Camera, DepthMm
 from cadstn.geometry.encoding import COARSEST_MM, check_red
 from cadstn.io.images import read_image
@@ -121,15 +121,10 @@ def _from_floats(raw: NDArray[Any], camera: Camera, unit_mm: float | None) -> De
     if unit_mm is None:
         unit_mm = 1000.0 if camera.encoding == "metres" else 1.0
     with np.errstate(over="ignore", invalid="ignore"):
-        depth: DepthMm = (raw * unit_mm).astype(np.float32)
+        depth: DepthMm = (widened(raw) * unit_mm).astype(np.float32)
         measured = np.isfinite(depth) & (depth > 0)
     for value in camera.invalid:
         measured &= raw != value
     depth = np.where(measured, depth, np.float32(0))
-    most = float(depth.max())
-    if 0 < most < METRES_BELOW:
-        raise CadstnError(
-            f"the largest depth is {most:.3g} mm: metres?",
-            hint="mark metres with an m: --camera fx,fy,cx,cy,m",
-        )
+    refuse_metres(depth, hint="mark metres with an m: --camera fx,fy,cx,cy,m")
     return camera.straightened(depth)

@@ -60,9 +60,10 @@ def checked_times(arrays: Arrays, frames: int) -> NDArray[np.float64] | None:
             f"time_s is {times_s.dtype} of shape {times_s.shape}",
             hint=f"store {frames} numbers, seconds from the first frame on",
         )
+    times_s = times_s.astype(np.float64)  # differences of unsigned numbers would wrap around
     if not (np.isfinite(times_s).all() and (np.diff(times_s) > 0).all()):
         raise CadstnError("time_s does not go forward", hint="store seconds that increase")
-    return times_s.astype(np.float64)
+    return times_s
 
 
 def _check_truth(truth: NDArray[Any], skeleton: Skeleton | None, frames: int | None) -> None:
