@@ -16,6 +16,9 @@ from cadstn.train.recipes import Recipe
 from cadstn.train.source import held_out_shots, shot_bounds
 
 Small = Callable[..., Recipe]
+COMPACT: dict[str, Any] = {
+    "net.trunk": "residual", "net.channels": [4, 6, 8], "net.blocks": [1, 1, 1], "clip": 4,
+}  # fmt: skip
 
 
 def places(bank: Bank, source: BankSource, rows: torch.Tensor, frames: int) -> np.ndarray:
@@ -72,6 +75,20 @@ def test_hands_are_validated_in_the_view_that_a_tracker_shows(toy_bank: Bank, sm
         assert torch.equal(two.joints, transformed.joints)
         assert torch.equal(two.crops, transformed.crops)
         assert not torch.equal(one.crops, two.crops)
+
+
+def test_clips_without_a_hand_are_not_validated(toy_bank: Bank, small: Small) -> None:
+    held = held_out_shots(toy_bank.shots, 0.3)
+    presence = np.where(toy_bank.shots == held[0], 0, 1).astype(np.float32)
+    recipe = small(**COMPACT, holdout=0.3)
+    source = BankSource(replace(toy_bank, presence=presence), recipe, "cpu")
+    batches = list(source.validation(1000, 3))
+    assert all((batch.presence == 1).all() for batch in batches)  # type: ignore[union-attr]
+    joints = torch.cat([batch.joints.flatten(0, 1) for batch in batches]).numpy()
+    away = np.abs(joints[:, None] - toy_bank.joints[None]).max((-1, -2))
+    assert set(toy_bank.shots[away.argmin(1)]) == set(held[1:])
+    nobody = BankSource(replace(toy_bank, presence=0 * presence), recipe, "cpu")
+    assert not list(nobody.validation(1000, 3))
 
 
 @pytest.mark.parametrize(("share", "count"), [(0.0, 0), (0.02, 1), (0.3, 3), (0.99, 9)])
@@ -158,7 +175,6 @@ def test_the_paper_s_networks_take_no_frames_without_a_hand(toy_bank: Bank, smal
     some = replace(toy_bank, presence=(toy_bank.shots != 3).astype(np.float32))
     with pytest.raises(CadstnError, match=r"toy\.bank: holds frames without a hand, of which"):
         BankSource(some, small(), "cpu")
-    compact = {"net.trunk": "residual", "net.channels": [4, 6, 8], "net.blocks": [1, 1, 1]}
-    presence = BankSource(some, small(**compact, clip=4), "cpu").clips(0, torch.arange(60), 1)[5]
+    presence = BankSource(some, small(**COMPACT), "cpu").clips(0, torch.arange(60), 1)[5]
     assert presence is not None
     assert 0 < presence.mean() < 1

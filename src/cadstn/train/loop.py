@@ -238,7 +238,7 @@ def _train_stage(run: _Run, networks: Networks, stage: str) -> None:
             if error_mm is None and last:
                 run.on_message(
                     f"{stage}: not validated, since no held-out recording has {recipe.clip} frames "
-                    f"(holdout={recipe.holdout:g})"
+                    f"of a hand (holdout={recipe.holdout:g})"
                 )
             if first:
                 log.sheet(*first, recipe.skeleton, step + 1)

@@ -60,7 +60,10 @@ class Source(Protocol):
         """
 
     def validation(self, frames: int, clip: int) -> Iterator[Batch]:
-        """Yield at most ``frames`` held-out frames in clips of ``clip``, always the same ones."""
+        """Yield at most ``frames`` held-out frames in clips of ``clip``, always the same ones.
+
+        All show a hand: where there is none, joints mean nothing and have no error.
+        """
 
 
 class RenderedSource:
@@ -185,8 +188,10 @@ class BankSource:
         return _clipped(batch, recipe)
 
     def validation(self, frames: int, clip: int) -> Iterator[Batch]:
-        """See `Source`; nothing where no held-out shot is as long as a clip."""
+        """See `Source`; nothing where no held-out shot with a hand is as long as a clip."""
         starts = _clip_starts(self.bank.shots, self._held_out, clip, apart=True)
+        if self.bank.presence is not None:
+            starts = starts[torch.from_numpy(self.bank.presence[starts.numpy()] > 0)]
         if not len(starts):
             return
         # Clips spread over all that is held out, not its first shot alone.
