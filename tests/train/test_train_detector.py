@@ -189,6 +189,28 @@ def test_frames_whose_bits_changed_are_refused(tmp_path: Path) -> None:
     assert len(whole_bank(tmp_path, seed=(0, 20), frames=2)) == 2
 
 
+def test_frames_of_another_simulator_or_size_are_not_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole_bank(tmp_path, seed=(0, 20), frames=3)
+    monkeypatch.setattr("cadstn.train.whole_bank._render_part", None)  # refused before the work
+    with pytest.raises(CadstnError, match=r"labels\.npz: 3 frames of simulator .*, not 8 of"):
+        whole_bank(tmp_path, seed=(0, 20), frames=8)
+    with monkeypatch.context() as patch:
+        patch.setattr("cadstn.train.whole_bank.SIMULATOR", "9")
+        with pytest.raises(CadstnError, match=r"3 frames of simulator .*, not 3 of 9; give"):
+            whole_bank(tmp_path, seed=(0, 20), frames=3)
+    (path,) = tmp_path.glob("*.labels.npz")
+    with np.load(path) as held:
+        labels = dict(held)
+    del labels["simulator"]  # as before it was noted: it was the first
+    np.savez(path, **labels)
+    assert len(whole_bank(tmp_path, seed=(0, 20), frames=3)) == 3
+    monkeypatch.setattr("cadstn.train.whole_bank.SIMULATOR", "9")
+    with pytest.raises(CadstnError, match=r"3 frames of simulator 0\.1\.0, not 3 of 9"):
+        whole_bank(tmp_path, seed=(0, 20), frames=3)
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)

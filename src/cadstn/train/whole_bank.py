@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 from zipfile import BadZipFile
@@ -15,6 +16,7 @@ from cadstn.errors import CadstnError
 from cadstn.io.hashes import file_sha256
 from cadstn.io.whole import write_with
 from cadstn.io.workers import worker_pool
+from cadstn.synth import SIMULATOR
 from cadstn.synth.compiling import why_not_compiled
 from cadstn.synth.render import one_thread
 from cadstn.synth.whole import Frames, sample_frames
@@ -24,7 +26,8 @@ PART = 1024
 _AT_ONCE = 128
 _COMPILED_FROM = 4096  # frames; torch.compile takes a quarter of a minute
 _LARGEST_MM = 65534
-_HASH = "depth_sha256"  # among the labels
+# Among the labels: the depth's hash, and the simulator, which the first one's labels do not name.
+_HASH, _SIMULATOR, _FIRST_SIMULATOR = "depth_sha256", "simulator", "0.1.0"
 
 
 class WholeBank(NamedTuple):
@@ -66,8 +69,8 @@ def whole_bank(
         on_frames: called with how many more frames are done.
 
     Raises:
-        CadstnError: if the folder holds frames of another seed or damaged ones, or the disk
-            is full.
+        CadstnError: if the folder holds frames of another seed or simulator, parts of another
+            size or damaged ones, or the disk is full.
     """
     folder.mkdir(parents=True, exist_ok=True)
     name = "-".join(map(str, seed))
@@ -76,11 +79,12 @@ def whole_bank(
             raise CadstnError("frames of another seed", where=path, hint="give another folder")
     part = min(PART, frames)
     numbers = range(-(-frames // part))
-    missing = [
-        n
-        for n in numbers
-        if not (_labels_of(folder, name, n).exists() and _depth_of(folder, name, n).exists())
-    ]
+    missing = []
+    for n in numbers:
+        if _labels_of(folder, name, n).exists() and _depth_of(folder, name, n).exists():
+            _labels(folder, name, n, part)  # refused before anything is rendered
+        else:
+            missing.append(n)
     on_frames((len(numbers) - len(missing)) * part)
     compiled = bool(missing) and frames >= _COMPILED_FROM and why_not_compiled() is None
     if workers < 2 or len(missing) < 2:
@@ -91,7 +95,7 @@ def whole_bank(
             jobs = [pool.submit(_render_part, folder, seed, n, part, compiled) for n in missing]
             for job in jobs:
                 on_frames(job.result())
-    return _opened(folder, name, numbers)
+    return _opened(folder, name, numbers, part)
 
 
 def _labels_of(folder: Path, name: str, number: int) -> Path:
@@ -116,26 +120,52 @@ def _render_part(
     labels: dict[str, Any] = dict(zip(Frames._fields[1:], fields[1:], strict=True))
     held = _depth_of(folder, name, number)
     write_with(held, lambda file: np.save(file, depth))
-    labels[_HASH] = file_sha256(held)
+    labels |= {_HASH: file_sha256(held), _SIMULATOR: SIMULATOR}
     write_with(_labels_of(folder, name, number), lambda file: np.savez(file, **labels))
     return count
 
 
-def _opened(folder: Path, name: str, numbers: range) -> WholeBank:
+def _opened(folder: Path, name: str, numbers: range, part: int) -> WholeBank:
     depths, labels = [], []
     for number in numbers:
-        path = _depth_of(folder, name, number)
-        try:
-            with np.load(_labels_of(folder, name, number), allow_pickle=False) as file:
-                labels.append([file[key] for key in Frames._fields[1:]])
-                if str(file[_HASH]) != file_sha256(path):
-                    raise ValueError("its contents are not those that were written")
+        path, held = _depth_of(folder, name, number), _labels(folder, name, number, part)
+        with _damage(path):
+            if str(held[_HASH]) != file_sha256(path):
+                raise ValueError("its contents are not those that were written")
+            labels.append([held[key] for key in Frames._fields[1:]])
             depths.append(np.load(path, mmap_mode="r"))
-        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-            raise CadstnError(
-                f"damaged frames ({error})",
-                where=path,
-                hint="delete it and give the same command again",
-            ) from None
-    joined = [np.concatenate(part) for part in zip(*labels, strict=True)]
+    joined = [np.concatenate(one) for one in zip(*labels, strict=True)]
     return WholeBank(tuple(depths), Frames(np.empty(0, np.float32), *joined))
+
+
+def _labels(folder: Path, name: str, number: int, part: int) -> dict[str, NDArray[Any]]:
+    """Labels of a part that is done, and what else is among them.
+
+    Raises:
+        CadstnError: if another simulator rendered it, or as many frames as no part has.
+    """
+    path = _labels_of(folder, name, number)
+    with _damage(_depth_of(folder, name, number)):
+        with np.load(path, allow_pickle=False) as file:
+            labels = dict(file)
+        made = str(labels.get(_SIMULATOR, _FIRST_SIMULATOR)), len(labels["focal_px"])
+    if made != (SIMULATOR, part):
+        raise CadstnError(
+            f"{made[1]} frames of simulator {made[0]}, not {part} of {SIMULATOR}",
+            where=path,
+            hint="give another folder, or delete this one to render all anew",
+        )
+    return labels
+
+
+@contextmanager
+def _damage(path: Path) -> Iterator[None]:
+    """Report in one line a part that cannot be read."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
+        raise CadstnError(
+            f"damaged frames ({error})",
+            where=path,
+            hint="delete it and give the same command again",
+        ) from None
