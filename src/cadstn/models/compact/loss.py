@@ -25,8 +25,9 @@ def acceleration_distance(pred: Tensor, truth: Tensor, weight: Tensor) -> Tensor
     """Mean distance of second differences over time: the acceleration error of clips.
 
     Args:
-        pred: (B, T, K, 3) in a frame that does not move with the crop, T of 3 or more.
-        truth: the same shape and unit.
+        pred: (B, T, K, 3), T of 3 or more; each frame may have an origin of its own, as its crop
+            has, since only differences from the truth count.
+        truth: the same shape, unit and origins.
         weight: (B,) of the clips; their sum is 1.
     """
     away = pred - truth
