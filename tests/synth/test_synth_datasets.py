@@ -261,6 +261,11 @@ def test_what_makes_no_sense_is_refused(tmp_path: Path) -> None:
         write(tmp_path, "icvk", 10, 2)
     with pytest.raises(CadstnError, match=r"train is 10.0; give a whole number"):
         write(tmp_path, "icvl", 10.0, 2)  # type: ignore[arg-type]
+    with pytest.raises(CadstnError, match="workers is 0; give a whole number, 1 or more"):
+        write_dataset(tmp_path, "icvl", train=10, test=2, seed=0, workers=0)
+    with pytest.raises(CadstnError, match="too few for msra; give at least 9 in all"):
+        write(tmp_path, "msra", 4, 4)
+    assert plan("msra", 0, 100) == plan("msra", 100, 0)  # which has one kind
     assert not list(tmp_path.iterdir())
     for words, message in (
         (["--layout", "msra", "--test", "3"], "--test means nothing to --layout msra"),

@@ -186,6 +186,7 @@ def test_a_share_of_crops_has_no_hand() -> None:
         ({"size": 100_000}, "size is 100000"),
         ({"hands": 1.5}, "hands is 1.5"),
         ({"skeleton": "hand22"}, "hand22"),
+        ({"center": "mass"}, "unknown center 'mass'; give tracked or followed"),
     ],
 )
 def test_nonsense_is_one_line(change: dict[str, float], message: str) -> None:
@@ -193,6 +194,8 @@ def test_nonsense_is_one_line(change: dict[str, float], message: str) -> None:
         sample_clips((0,), torch.arange(1), 1, **{"size": 16, **change})  # type: ignore[arg-type]
     with pytest.raises(CadstnError, match="frames is 0"):
         sample_clips((0,), torch.arange(1), 0, size=16)
+    with pytest.raises(CadstnError, match=r"index is of shape \(0,\)"):
+        sample_clips((0,), torch.arange(0), 1, size=16)
 
 
 def test_no_sensor_is_too_short_for_its_hand(monkeypatch: pytest.MonkeyPatch) -> None:

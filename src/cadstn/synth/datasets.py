@@ -89,7 +89,7 @@ def write_dataset(
     if layout not in LAYOUTS:
         raise CadstnError(f"no layout '{layout}'", hint=nearest_name(layout, LAYOUTS))
     train, test = whole_number("train", train, 0), whole_number("test", test, 0)
-    seed = whole_number("seed", seed)
+    seed, workers = whole_number("seed", seed), whole_number("workers", workers, 1)
     shots = plan(layout, train, test)
     if layout == "nyu":
         scipy_io()  # its labels come last: better to miss it now

@@ -80,11 +80,15 @@ def plan(layout: str, train: int, test: int) -> list[Shot]:
     Raises:
         CadstnError: for fewer than a few frames.
     """
-    least = {"nyu": (2, 4), "msra": (9, 0)}.get(layout, (10, 2))
-    if train < least[0] or test < least[1]:
+    least = (2, 4) if layout == "nyu" else (10, 2)
+    if layout == "msra":
+        few, hint = train + test < 9, "give at least 9 in all"
+    else:
+        few = train < least[0] or test < least[1]
+        hint = f"give at least {least[0]} and {least[1]}"
+    if few:
         raise CadstnError(
-            f"{train} frames to train and {test} to test are too few for {layout}",
-            hint=f"give at least {least[0]} and {least[1]}",
+            f"{train} frames to train and {test} to test are too few for {layout}", hint=hint
         )
     parts: list[tuple[str, str, int, int]] = []  # split, sequence, subject, frames
     if layout == "nyu":

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from cadstn.data.crops import RENDERED_CENTERS
 from cadstn.errors import CadstnError
 from cadstn.geometry.convention import convert
 from cadstn.synth.draws import Draws
@@ -76,10 +77,18 @@ def sample_clips(
             `cadstn.synth.mesh.mesh_there`.
 
     Raises:
-        CadstnError: a size, cube or share that makes no sense, or an unknown skeleton
-            or kinds of sensors.
+        CadstnError: a size, cube or share that makes no sense, no index, or an unknown skeleton,
+            centre or kinds of sensors.
     """
     _check(frames, cube_mm, size, hands, held, mesh)
+    if center not in RENDERED_CENTERS:
+        raise CadstnError(
+            f"unknown center {center!r}", hint="give " + " or ".join(RENDERED_CENTERS)
+        )
+    if index.ndim != 1 or not len(index):
+        raise CadstnError(
+            f"index is of shape {tuple(index.shape)}", hint="give the number of a sample or more"
+        )
     draws = Draws(seed, index.to(device))
     frustum = DEFAULT_FRUSTUM._replace(depth_mm=depth_mm)
     scene = sample_scene(draws.fork("scene"), frames, fps, frustum=frustum, held=held, mesh=mesh)
