@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import json
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 import torch
 
 from cadstn._version import __version__
-from cadstn.errors import CadstnError
+from cadstn.errors import CadstnError, CadstnWarning
 from cadstn.geometry.camera import Camera
 from cadstn.geometry.crop import crop_cube
 from cadstn.io import open_recording, write_recording
@@ -256,6 +257,47 @@ def test_a_mount_point_is_refused_before_the_work(
     with pytest.raises(CadstnError, match=r"is a mount point, .*; give a folder within it"):
         write_synthetic(tmp_path, frames=2, seed=0, camera=SMALL)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_current_folder_is_refused_and_a_link_is_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments: dict[str, Any] = {"frames": 1, "seed": 3, "camera": SMALL}
+    (tmp_path / "here").mkdir()
+    (tmp_path / "link").symlink_to("here")
+    monkeypatch.chdir(tmp_path / "here")
+    for path in (".", tmp_path / "here", tmp_path / "link"):
+        with pytest.raises(CadstnError, match=r"the current folder, .*; give a folder within it"):
+            write_synthetic(path, **arguments)
+    assert not list(Path().iterdir())
+    monkeypatch.chdir(tmp_path)
+    assert write_synthetic("link", **arguments)
+    assert (tmp_path / "link").is_symlink()
+    assert len(open_recording(tmp_path / "here")) == 1
+    monkeypatch.chdir(tmp_path / "here")
+    assert not write_synthetic(".", **arguments)  # it is there already
+
+
+@pytest.mark.parametrize("kind", ["an empty file", "a link to nothing"])
+def test_what_no_folder_can_replace_is_refused_before_the_work(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "a"
+    path.symlink_to("nothing") if "link" in kind else path.touch()
+    with pytest.raises(CadstnError, match="is already there"):
+        write_synthetic(path, frames=2, seed=0, camera=SMALL)
+    assert [one.name for one in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_hand_beyond_the_sensor_s_range_is_refused_or_warned_of(tmp_path: Path) -> None:
+    arguments: dict[str, Any] = {"frames": 1, "seed": 0, "camera": SMALL, "sensor": "truedepth"}
+    with pytest.raises(CadstnError, match=r"truedepth measures nothing; its range ends at 1500 mm"):
+        write_synthetic(tmp_path / "a", **arguments, distance_mm=(1600.0, 1900.0))
+    assert not list(tmp_path.iterdir())
+    with pytest.warns(CadstnWarning, match=r"in 1 of 1 frames the hand is beyond the 1500 mm"):
+        write_synthetic(tmp_path / "a", **arguments, distance_mm=(1490.0, 5000.0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        write_synthetic(tmp_path / "b", **arguments)
+        write_synthetic(tmp_path / "a", **arguments, distance_mm=(1490.0, 5000.0))  # is there
 
 
 def test_path_that_is_taken_is_left_alone(tmp_path: Path) -> None:

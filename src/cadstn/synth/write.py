@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from zipfile import is_zipfile
 import numpy as np
 from numpy.typing import NDArray
 
-from cadstn.errors import CadstnError
+from cadstn.errors import CadstnError, CadstnWarning
 from cadstn.geometry.camera import Camera
 from cadstn.geometry.skeleton import HAND21
 from cadstn.io.arrays import load_npz, read_regular
@@ -83,13 +85,23 @@ def write_synthetic(
 
     Raises:
         CadstnError: if the path is taken, what is there is of another order or another simulator,
-            the camera sees no hand or is no pinhole, a number makes no sense, or the disk is full.
+            the camera sees no hand or is no pinhole, the hand would be beyond the sensor's range, a
+            number makes no sense, or the disk is full.
+
+    Warns:
+        CadstnWarning: if the hand is beyond the sensor's range in a part of the frames.
     """
     path = Path(path)
     frames, held = whole_number("frames", frames, 1), share("held", held)
     measures = named_sensor(sensor) if sensor else None
     check_renders(camera)
     near, far = view_frustum(camera, distance_mm).depth_mm
+    range_mm = float(measures.range_mm) if measures else math.inf
+    if near >= range_mm:
+        raise CadstnError(
+            f"a hand from {near:g} to {far:g} mm away, of which {sensor} measures nothing",
+            hint=f"its range ends at {range_mm:g} mm: give distance_mm below that",
+        )
     order: Order = {
         "simulator": SIMULATOR, "frames": frames, "seed": whole_number("seed", seed),
         "number": whole_number("number", number), "camera": json.loads(camera.to_json()),
@@ -98,10 +110,19 @@ def write_synthetic(
 
     def moving() -> Sequence:
         around = EVERYDAY.alone() if alone else EVERYDAY
-        return Sequence(
+        sequence = Sequence(
             (order["seed"], _SPLIT), order["number"], camera, frames, sensor=measures,
             distance_mm=(near, far), around=around, held=held,
         )  # fmt: skip
+        beyond = int((sequence.joints_xyz_mm[..., 2].min(-1) >= range_mm).sum())
+        if beyond:
+            warnings.warn(
+                f"{path}: in {beyond} of {frames} frames the hand is beyond the {range_mm:g} mm "
+                f"that {sensor} measures; give distance_mm below that",
+                CadstnWarning,
+                stacklevel=4,
+            )
+        return sequence
 
     if path.suffix == ".npz":
         return _write_file(path, order, moving, on_frame)
@@ -137,6 +158,9 @@ def _write_folder(
 ) -> bool:
     """Render the frames that a folder lacks, unless it is whole."""
     with error_context(path):
+        if os.path.lexists(path) and not path.is_dir():  # also an empty file, and a link to nothing
+            raise CadstnError(_TAKEN, hint=_NEW_NAME)
+        path = Path(os.path.realpath(path))  # beside "." and beside a link is another place
         folder = _begun(path, order)
         files = [folder / f"{t:06d}.png" for t in range(order["frames"])]
         todo = [t for t, file in enumerate(files) if not has_both_ends(file)]
@@ -185,9 +209,9 @@ def _begun(path: Path, order: Order) -> Path:
         return path
     if is_taken(path):
         raise CadstnError(_TAKEN, hint=_NEW_NAME)
-    if path.is_dir() and not is_replaceable(path):
+    if path.is_dir() and (path == Path.cwd() or not is_replaceable(path)):
         raise CadstnError(
-            "is a mount point, or in a folder that may not be written to",
+            "is a mount point, the current folder, or in a folder that may not be written to",
             hint="give a folder within it",
         )
     part = path.with_name(path.name + ".part")
