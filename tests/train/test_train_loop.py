@@ -26,7 +26,7 @@ from cadstn.train import (
 )
 from cadstn.train import loop as loop_module
 from cadstn.train.family import Networks
-from cadstn.train.guards import Losses
+from cadstn.train.guards import Losses, memory_errors
 from cadstn.train.loop import learning_rate, validation_error_mm
 from cadstn.train.networks import build, family_of, stage_step
 from cadstn.train.paper import PaperFamily
@@ -546,6 +546,21 @@ def test_batch_that_does_not_fit_is_reported_in_one_line(
     monkeypatch.setattr(PaperFamily, "loss", full)
     with pytest.raises(CadstnError, match=r"a batch of 4 images does not fit.*spatial\.batch=2"):
         train(small(), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("values", "stage", "hint"),
+    [
+        ({"temporal.batch": 12, "clip": 4}, "temporal", "set temporal.batch=4, or train on more"),
+        ({"temporal.batch": 4, "clip": 4}, "temporal", "it is one sample already"),
+        ({"spatial.batch": 1}, "spatial", "it is one sample already"),
+    ],
+)
+def test_what_may_fit_is_whole_clips(
+    small: Small, values: dict[str, Any], stage: str, hint: str
+) -> None:
+    with pytest.raises(CadstnError, match=hint), memory_errors(small(**values), stage):
+        raise MemoryError
 
 
 def test_other_errors_are_not_hidden(

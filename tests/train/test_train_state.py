@@ -199,6 +199,8 @@ def same(theirs: Recipe, ours: Recipe, stage: str) -> None:
         ("temporal", "spatial.steps", 7, False),
         ("temporal", "temporal.learning_rate", 0.5, True),
         ("temporal", "gate", 0.1, False),
+        ("spatial", "clip", 4, False),
+        ("temporal", "clip", 4, True),
         ("fusion", "gate", 0.1, True),
         ("fusion", "spatial.batch", 32, True),
         ("fusion", "baseline.steps", 7, False),
@@ -212,6 +214,15 @@ def test_what_decides_a_stage(stage: str, field: str, value: Any, matters: bool)
         return
     with pytest.raises(CadstnError, match=rf"some\.safetensors: made with {field} = .*--out"):
         same(base, other, stage)
+
+
+def test_smoothness_matters_from_the_temporal_stage_on() -> None:
+    base = recipe("compact")
+    other = override(base, {"smoothness": 0.1})
+    same(base, other, "spatial")
+    for stage in ("temporal", "fusion"):
+        with pytest.raises(CadstnError, match=r"made with smoothness = 0\.3, not 0\.1"):
+            same(base, other, stage)
 
 
 def test_a_start_makes_its_network_matter() -> None:

@@ -106,11 +106,13 @@ def memory_errors(recipe: Recipe, stage: str) -> Iterator[None]:
         short = isinstance(error, (torch.OutOfMemoryError, MemoryError))
         if not short and "allocate memory" not in str(error):
             raise
-        batch = recipe.plan(stage).batch
-        smaller = max(recipe.frames(stage), batch // 2)
+        batch, frames = recipe.plan(stage).batch, recipe.frames(stage)
+        smaller = batch // frames // 2 * frames  # whole clips
         more = ", or train on more ranks" if recipe.traits.shared else ""
         raise CadstnError(
             f"a batch of {batch} images does not fit in memory",
             where=f"{stage} stage",
-            hint=f"--set {stage}.batch={smaller}{more}",
+            hint=f"--set {stage}.batch={smaller}{more}"
+            if smaller
+            else "it is one sample already: end what else takes memory, or train smaller networks",
         ) from None

@@ -191,6 +191,7 @@ _DESCRIPTIVE = ("name", "network", "data", "split", "validation_frames")
 _FROM_STAGE = {
     "temporal": (
         "temporal_start", "temporal_frozen", "lstm_rate", "lstm_inputs_rate", "temporal_divisor",
+        "smoothness", "clip",
     ),
     "fusion": ("fusion_start", "gate", "expert_dropout"),
 }  # fmt: skip
