@@ -254,6 +254,15 @@ def test_what_would_do_nothing_or_fail_late_is_refused(
         check_used(Recipe.from_json(json.dumps(made)))
 
 
+@pytest.mark.parametrize("name", ["compact.nyu", "small.icvl", "tiny.recordings"])
+def test_fields_of_rendering_are_refused_for_other_frames(name: str) -> None:
+    for field, value in {"held": 0.2, "mesh": 0.1, "near_mm": 300.0, "compiled": True}.items():
+        with pytest.raises(CadstnError, match=rf"{field} would do nothing for .* not rendered"):
+            override(recipe(name), {field: value})
+        override(recipe(name), {field: getattr(recipe(name), field)})  # as it is
+        override(recipe("compact"), {field: value})
+
+
 def test_the_free_gate_begins_afresh() -> None:
     override(recipe("small"), {"net.fusion": "free", "fusion_start": "scratch"})
     override(recipe("temporal.small"), {"net.fusion": "free"})  # which trains no gate

@@ -11,16 +11,26 @@ from cadstn.models import PaperConfig
 from cadstn.train.recipes.overriding import replaced
 from cadstn.train.recipes.recipe import Recipe
 
+#: Fields that decide how frames are rendered; `compact` sets two of them for every set.
+_RENDERED_BY = ("hands", "held", "mesh", "near_mm", "far_mm", "prepared", "compiled")
+
 
 def override(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
     """Replace fields of a recipe, those of a part as ``net.FIELD``, ``spatial.steps`` or a mapping.
 
     Raises:
-        CadstnError: for an unknown field, with the nearest name, or a value of the wrong type; as
-            `check_used`.
+        CadstnError: for an unknown field, with the nearest name, or a value of the wrong type; if
+            it is of rendering, and the recipe is for other frames; as `check_used`.
     """
     made = replaced(recipe, values)
     check_used(made)
+    idle = [name for name in _RENDERED_BY if getattr(made, name) != getattr(recipe, name)]
+    if idle and made.data != "rendered":
+        raise CadstnError(
+            f"{', '.join(idle)} would do nothing for {made.data}, whose frames are not rendered",
+            where=made.name,
+            hint="leave that out",
+        )
     return made
 
 
