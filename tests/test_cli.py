@@ -501,3 +501,9 @@ def test_options_of_live_that_would_do_nothing(words: list[str], needs: str) -> 
     refused = run("live", "demo", *words)
     assert isinstance(refused.exception, CadstnError)
     assert f"{words[0]} does nothing without {needs}" in str(refused.exception)
+
+
+@pytest.mark.parametrize("source", ["realsense:123", "synthetic"])
+def test_a_camera_is_not_played_fast(source: str) -> None:
+    refused = run("live", source, "--fast")
+    assert "--fast does nothing without a recording or a data set" in str(refused.exception)

@@ -371,6 +371,10 @@ def test_the_format_of_predictions_is_not_the_truths(tmp_path: Path) -> None:
     for more in (["--truth", str(true["mine"])], [], [str(true["groundtruth"])]):
         done = CliRunner().invoke(cli, [*words, *more], catch_exceptions=False)
         assert re.search(r"^a +5\.19", done.output, re.MULTILINE), more
+    np.savez(tmp_path / "b.npz", joints_xyz_mm=truth + 3.0)
+    for file in (tmp_path / "b.npz", f"{tmp_path / 'a.txt'}:xyz"):
+        refused = CliRunner().invoke(cli, [*words[:5], str(file)])
+        assert "--format changes nothing: every FILE is .npz or has" in str(refused.exception)
 
 
 def test_parts_of_a_recording_are_compared_on_their_frames(tmp_path: Path) -> None:

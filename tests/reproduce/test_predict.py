@@ -32,7 +32,7 @@ from cadstn.tracking.network import Network, Wants
 class Echo:
     """A stand-in for a network: every joint at the cube's centre, and what its state counted."""
 
-    network, key, clip = "cadstn", "echo", 8
+    network, key, clip, remembers = "cadstn", "echo", 8, True
 
     def __init__(self, skeleton: Skeleton = ICVL16, center: str = "joint") -> None:
         self.skeleton = skeleton
@@ -226,6 +226,21 @@ def refused(*words: object) -> str:
     result = CliRunner().invoke(cli, ["predict", "--center", "truth", *map(str, words)])
     assert isinstance(result.exception, CadstnError), result.output
     return str(result.exception)
+
+
+def test_options_that_a_network_has_no_use_for(
+    small_icvl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "hand.onnx").touch()
+    where = ("--data", small_icvl, "--out", tmp_path / "p.txt")
+    for run in ((), (tmp_path / "hand.onnx",)):
+        line = refused(*run, *where, "--device", "cpu")
+        assert "--device is for the folder of a run" in line
+    echo = Echo()
+    echo.network, echo.remembers = "baseline", False
+    monkeypatch.setattr("cadstn.reproduce.load_predictor", lambda *args: echo)
+    assert "--window changes nothing: the baseline network" in refused(*where, "--window", "16")
+    assert not (tmp_path / "p.txt").exists()
 
 
 def test_labels_are_not_written_over(

@@ -133,6 +133,11 @@ def test_its_numbers_are_those_of_its_files(made: tuple[list[str], Path, str], s
     steady = f"acceleration error {scores.acceleration_error_mm_frame2:.2f} mm/frame^2"
     assert steady in result.output
     assert "centre truth, 16 joints, 2 shots, window 8" in result.output
+    args += ["--window", "4", "--network"]
+    for network in ("baseline", "sliced", "spatial"):
+        refused = CliRunner().invoke(cli, [*args, network])
+        assert f"--window changes nothing: the {network} network" in str(refused.exception)
+    assert CliRunner().invoke(cli, [*args, "temporal"]).exit_code == 0
     page = (out / "report.md").read_text(encoding="utf-8")
     for name, title in (
         ("spatial", "Spatial"),

@@ -198,6 +198,7 @@ def model(
     )
     from cadstn.io.whole import keep_inputs
 
+    _must_measure(test, recordings, empty, real, beside)
     with nullcontext() if beside is None else weights_at(beside) as other:
         if as_json is not None:
             keep_inputs(as_json, [weights, other])
@@ -226,6 +227,27 @@ def model(
     if as_json:
         write_report(as_json, report, judged)
         echo(f"wrote {as_json}", err=True)
+
+
+def _must_measure(
+    test: str | None, recordings: int | None, empty: int, real: Path | None, beside: str | None
+) -> None:
+    """Refuse options of `bench model` that would do nothing without rendered recordings."""
+    if test is not None or recordings != 0:
+        return
+    if beside is not None:
+        raise CadstnError(
+            "--beside compares on recordings with a hand, and --recordings is 0",
+            hint="leave out one of the two",
+        )
+    if empty:
+        return
+    if useless := given_options("frames", "seed", "keep", "workers"):
+        raise CadstnError(
+            f"{useless[0]} means nothing where --recordings and --empty are 0", hint="leave it out"
+        )
+    if real is None:
+        raise CadstnError("nothing is to be measured", hint="give --real FOLDER, or recordings")
 
 
 @bench.command("alarms")
@@ -267,6 +289,9 @@ def alarms(
     from cadstn.io.whole import keep_inputs
     from cadstn.tracking import load_network
 
+    if not scenes and fit_decision is None and (choosing or real is None):
+        what = "--choosing chooses among no scenes" if choosing else "nothing is to be counted"
+        raise CadstnError(what, hint="give --scenes above 0")
     network = load_network(weights, threads=threads)
     if fit_decision is not None:
         if given_options("real", "choosing", "scenes"):

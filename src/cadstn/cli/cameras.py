@@ -111,7 +111,7 @@ def live(
     from cadstn.io.whole import keep_inputs
     from cadstn.io.workers import interrupt_once, signals_end_it
     from cadstn.tracking import Tracker, load_network
-    from cadstn.tracking.cameras import open_source
+    from cadstn.tracking.cameras import CAMERAS, open_source
     from cadstn.tracking.filters import make_filter
     from cadstn.tracking.listeners import Listeners, StatusLine
     from cadstn.tracking.live import Tally, track_source
@@ -125,7 +125,9 @@ def live(
         tell(f"warning: {line}")
 
     lines_go = emit or out or sending["osc"] or sending["udp"]
+    at_its_own_rate = source.partition(":")[0] in (*CAMERAS, "synthetic")
     for option, needs, useless in (
+        ("--fast", "a recording or a data set", fast and at_its_own_rate),
         ("--host", "--serve", host is not None and serve is None),
         ("--task", "--lerobot", sending["task"] is not None and sending["lerobot"] is None),
         ("--pose", "--emit, --out, --udp or --osc", pose and not lines_go),

@@ -134,6 +134,14 @@ def compare(
     rules = protocol(set_name, camera)
     sources = [parse_source(text, fmt) for text in files]
     preds, true = truth_apart(sources, None if truth is None else parse_source(truth))
+    other: Format = "uvd" if fmt == "xyz" else "xyz"
+    if given_options("fmt") and all(
+        source.path.suffix.lower() == ".npz" or source == parse_source(text, other)
+        for source, text in zip(sources, files, strict=True)
+    ):
+        raise CadstnError(
+            "--format changes nothing: every FILE is .npz or has its own", hint="leave it out"
+        )
     _must_matter([(source.path, source.fmt) for source in (*preds, true)], camera)
     comparison = compare_files(preds, rules, true)
     title = f"Hand pose on {set_name.upper()}: {len(comparison.entries)} methods compared"
@@ -210,6 +218,11 @@ def predict(
     from cadstn.reproduce import predict as predict_frames
     from cadstn.reproduce.files import check_replaceable, check_writable, note_of_shots
 
+    if (run is None or run.is_file()) and given_options("device"):
+        raise CadstnError(
+            "--device is for the folder of a run: an exported network runs in ONNX Runtime",
+            hint="leave it out",
+        )
     if truth is not None and truth.resolve() == out.resolve():
         raise CadstnError("--out and --truth are one file", where=out, hint="give two names")
     dataset = open_dataset(data, split)
@@ -220,6 +233,11 @@ def predict(
             keep_inputs(path, [run])
             check_replaceable(path, dataset, data)
     predictor = load_predictor(run, network, device_of(device))
+    if given_options("window") and not getattr(predictor, "remembers", True):
+        raise CadstnError(
+            f"--window changes nothing: the {predictor.network} network has no memory",
+            where=run, hint="leave it out",
+        )  # fmt: skip
     if center == "truth" and not getattr(predictor, "names_crops", True):
         echo(
             "note: the file names no crops of its own: cubes stand around the joints' mean, as a "

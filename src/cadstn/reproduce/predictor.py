@@ -97,6 +97,11 @@ class RunPredictor:
         self._whole = assemble(self._networks, recipe) if network == "cadstn" else None
         self._compact = _Eager(self._networks, recipe, device) if recipe.traits.chained else None
 
+    @property
+    def remembers(self) -> bool:
+        """Whether a prediction also depends on the frames before."""
+        return self._compact is not None or self.network in ("cadstn", "temporal")
+
     def run(self, crops: Float32, places: Float32, state: Any) -> tuple[Outputs, Any]:
         """See `Predictor`."""
         import torch

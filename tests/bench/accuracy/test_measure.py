@@ -533,3 +533,23 @@ def test_parts_may_be_left_out() -> None:
     assert all(goal.measured is None for goal in goals(report))
     assert len(report_lines(report)) == 4 + len(goals(report))
     assert acceleration_error(a_hand(), a_hand()) == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["model", "--beside", "shipped"], "--beside compares on recordings with a hand"),
+        (["model", "--empty", "0", "--real", ".", "--seed", "1"], "--seed means nothing where"),
+        (["model", "--empty", "0", "--real", ".", "--keep", "x"], "--keep means nothing where"),
+        (["model", "--empty", "0"], "nothing is to be measured; give --real FOLDER"),
+        (["alarms"], "nothing is to be counted; give --scenes above 0"),
+        (["alarms", "--choosing", "--real", "."], "--choosing chooses among no scenes"),
+    ],
+)
+def test_what_would_measure_nothing_is_refused(words: list[str], line: str) -> None:
+    if words[0] == "alarms":
+        pytest.importorskip("torch")
+    none = "--recordings" if words[0] == "model" else "--scenes"
+    refused = CliRunner().invoke(cli, ["bench", *words, none, "0"])
+    assert isinstance(refused.exception, CadstnError)
+    assert line in str(refused.exception)
