@@ -31,6 +31,7 @@ from cadstn.tracking.weights import known_weights  # noqa: E402
 
 CLOSE_MM = 0.01
 Frames = list[tuple[DepthMm, Camera]]
+Odds = list[tuple[float, DepthMm, NDArray[np.float64]]]
 
 
 class Whole(NamedTuple):
@@ -164,12 +165,11 @@ def test_jumps_and_empty_frames(two: Whole, network: Network, demo: Frames) -> N
     assert {hand.how for hand in hands} == {"found", "followed", "lost"}
 
 
-def test_a_lost_hands_place_is_remembered_for_some_frames(
-    network: Network, demo: Frames, tmp_path: Path
-) -> None:
-    """Near where it was a hand needs less: with its file's decision, by both roads."""
+@pytest.fixture(scope="module")
+def odds(network: Network, demo: Frames) -> Odds:
+    """Log-odds of hands, the least sure first, with their frames and places."""
     none = replace(network.wants, decision=Decision(0.0, 0.0, 0.0, -3.0))  # reads all, takes none
-    odds: list[tuple[float, DepthMm, NDArray[np.float64]]] = []
+    odds: Odds = []
     for depth_mm, camera in demo[::10]:
         state = State.fresh(network, fit=False)
         _, state = track_step(replace(network, wants=none), state, depth_mm, camera)
@@ -178,7 +178,32 @@ def test_a_lost_hands_place_is_remembered_for_some_frames(
         odds.append(
             (network.wants.decision.log_odds(evidence), depth_mm, state.refused[0].center_mm)
         )
-    odds.sort(key=lambda one: one[0])
+    return sorted(odds, key=lambda one: one[0])
+
+
+def test_a_new_hand_waits_for_a_frame_with_runs_for_its_view(
+    network: Network, demo: Frames, odds: Odds, tmp_path: Path
+) -> None:
+    """Beside a hand that is followed, and after a place that is refused."""
+    decision = network.wants.decision
+    path = tmp_path / "own.onnx"
+    written(path, shipped(decision._replace(bias=decision.bias - odds[0][0])))
+    write_whole(tmp_path / "whole.onnx", path, hands=2)
+    own, whole = load_network(path, threads=1), opened(tmp_path / "whole.onnx", 2)
+    camera = demo[0][1]
+    wide = Camera(camera.fx, camera.fy, 480, camera.cy, 960, 240)
+    weak, strong = (np.where(depth < 1000, depth, 0) for _, depth, _ in (odds[0], odds[-1]))
+    row = np.hstack([strong, weak, np.where(strong > 0, strong + 400, 0)]).astype(np.float32)
+    alone = np.where(np.arange(960) < 320, row, 0)
+    hands = follow(whole, own, [(depth, wide) for depth in (alone, row, row, row)])
+    assert [hand.how for hand in hands[::2]] == ["found", *["followed"] * 3]
+    assert [hand.how for hand in hands[1::2]] == ["lost", "lost", "lost", "found"]
+
+
+def test_a_lost_hands_place_is_remembered_for_some_frames(
+    network: Network, demo: Frames, odds: Odds, tmp_path: Path
+) -> None:
+    """Near where it was a hand needs less: with its file's decision, by both roads."""
     unsure, weak, there = odds[0]
     sure, strong = next(
         (s, d) for s, d, at in odds

@@ -99,6 +99,34 @@ def test_a_hand_is_the_same_whether_another_place_is_free_or_not() -> None:
         np.testing.assert_array_equal(first.joints_mm, hand.joints_mm)
 
 
+def test_a_new_hand_beside_another_waits_for_a_frame_with_runs_for_its_view() -> None:
+    depths, camera = two_alike(list(cadstn.open_recording("demo"))[:1], 4, blank=False)
+    tracker = cadstn.Tracker(hands=2)
+    detector = tracker.network.detector
+    assert detector is not None
+    tracker.network = replace(tracker.network, detector=_Startled(detector.session))
+    seen, refused = [], []
+    for depth in depths:
+        seen.append([hand.how for hand in tracker.update_all(depth, camera)])
+        refused.append(len(tracker.state.refused))
+    # The place without a hand is tried in the first two frames and takes two of four runs.
+    assert seen == [
+        ["found", "lost"],
+        ["followed", "lost"],
+        ["followed", "found"],
+        ["followed"] * 2,
+    ]
+    assert refused == [1] * 4
+
+
+class _Startled(Detector):
+    """Takes a place where nothing is for a hand, more surely than any hand."""
+
+    def detect(self, depth_mm: DepthMm, camera: Camera, least: float = 0.1) -> list[Detection]:
+        nothing = Detection(np.array([0.0, -100.0, 300.0]), 0.99, 1.0, 0.0)
+        return [nothing, *super().detect(depth_mm, camera, least)]
+
+
 class _Blind(Detector):
     """Sees a hand in every tenth frame alone, those in which one place is checked."""
 

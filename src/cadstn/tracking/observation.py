@@ -137,7 +137,8 @@ def _acquire(
         place = _place(free, state.tracks, detection, None)
         # As if it were the only place, so that its hand is the same whatever other places see.
         most = min(left, MOST_RUNS - spent[place])
-        if most < 1:
+        # To find a new hand's view takes all runs: after a refused one it waits for the next frame.
+        if most < 1 or (network.wants.upright and most < MOST_RUNS and not spent[place]):
             break
         if most < MOST_RUNS:  # too few runs to read both mirrored views: begin with the view before
             before = state.tracks[place]
