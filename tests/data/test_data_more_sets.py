@@ -12,6 +12,8 @@ from click.testing import CliRunner
 
 from cadstn.cli import cli
 from cadstn.data import dexycb, find_dataset, hands2017, open_dataset, opening
+from cadstn.data.bank import CropRule, build_bank
+from cadstn.data.check import check_dataset
 from cadstn.data.dataset import Dataset
 from cadstn.data.opening import READERS
 from cadstn.data.registry import Reader
@@ -142,6 +144,12 @@ def record(path: Path, camera: Camera, frames: int = 4, skeleton: Skeleton = HAN
     return truth
 
 
+def open_set(path: Path, truth: Joints) -> Dataset:
+    depth = some_depth(SMALL, len(truth))
+    write_recording(path, depth, SMALL, truth_xyz_mm=truth, skeleton=HAND21)
+    return open_dataset(path, "all")
+
+
 def test_recordings_are_a_set(tmp_path: Path) -> None:
     wide = Camera(120.0, 120.0, 50.0, 30.0, 100, 60)
     first = record(tmp_path / "train/a", SMALL, lost=(1,))
@@ -191,6 +199,17 @@ def test_frames_are_opened_by_their_names_on_disk(tmp_path: Path) -> None:
     with (tmp_path / "a/frame  0.png").open("ab") as file:
         file.write(b"more")
     assert dataset.fingerprint() != before
+
+
+def test_labels_relative_to_a_joint_are_named(tmp_path: Path) -> None:
+    truth = xyz_of(SMALL, 4)
+    dataset = open_set(tmp_path / "a", truth - truth[:, 9:10])
+    for center in ("mass_once", "mass", "joint"):
+        with pytest.raises(CadstnError, match=r"^000000\.png: cannot cut a cube .*in front of"):
+            build_bank(dataset, CropRule("hand21", 200.0, center=center), tmp_path / "a.bank")
+    for joint in (0, 9):
+        dataset = open_set(tmp_path / f"relative-to-{joint}", truth - truth[:, joint, None])
+        assert "depth is 0 at a joint: relative to it" in check_dataset(dataset).mismatch
 
 
 def test_npz_recordings_are_no_set_and_the_hint_says_how(tmp_path: Path) -> None:

@@ -69,7 +69,10 @@ class Report:
     @property
     def mismatch(self) -> str:
         """Why labels and pictures do not belong together; empty where they do."""
-        depth = float(np.median(self.dataset.joints_xyz_mm[..., 2]))
+        depths = self.dataset.joints_xyz_mm[..., 2]
+        if (np.median(depths, axis=0) == 0).any():
+            return "the labels' depth is 0 at a joint: relative to it, not to the camera"
+        depth = float(np.median(depths))
         if 0 < depth < METRES_BELOW:
             return f"the labels' middle depth is {depth:.3g}: metres, not mm"
         if self.off_surface > _MOST_OFF:

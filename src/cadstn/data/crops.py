@@ -12,6 +12,7 @@ from cadstn.data.dataset import Sample
 from cadstn.errors import CadstnError
 from cadstn.geometry.camera import Camera, DepthMm, FloatArray
 from cadstn.geometry.crop import Crop, cut_cube
+from cadstn.io.files import error_context
 
 CENTERS, RENDERED_CENTERS = ("mass_once", "mass", "joint"), ("tracked", "followed")
 """Where cubes can stand, see `CropRule`: in data sets, and in rendered frames."""
@@ -75,13 +76,15 @@ def crop_sample(sample: Sample, rule: CropRule, center_joint: int) -> Crop:
         center_joint: the set's, `Dataset.center_joint`.
 
     Raises:
-        CadstnError: if the frame cannot be read, or its centre lies behind the camera.
+        CadstnError: naming the frame, if it cannot be read, or its centre is not in front of the
+            camera.
     """
     cube_mm = rule.cube_of(sample.subject)
     start = sample.joints_xyz_mm[center_joint]
     if rule.mass_rounds:
         start = mass_center(sample.depth_mm, sample.camera, start, cube_mm, rule.mass_rounds)
-    return cut_cube(sample.depth_mm, sample.camera, start, cube_mm, rule.size)
+    with error_context(sample.name):
+        return cut_cube(sample.depth_mm, sample.camera, start, cube_mm, rule.size)
 
 
 def mass_center(
@@ -92,17 +95,19 @@ def mass_center(
     Args:
         depth_mm: (H, W) mm, 0 where nothing was measured.
         camera: that took it.
-        start_xyz_mm: (3,) camera frame, in front of the camera.
+        start_xyz_mm: (3,) camera frame.
         cube_mm: edge of the cube.
         rounds: how often the mean is taken.
 
     Returns:
-        (3,) mm, camera frame; the start itself where the cube is empty.
+        (3,) mm, camera frame; the start itself where the cube is empty, or not before the camera.
     """
     center = np.asarray(start_xyz_mm, np.float64)
     height, width = depth_mm.shape
     half = cube_mm / 2
     for _ in range(rounds):
+        if not center[2] > 0:
+            return center
         u, v, z = camera.to_uvd(center)
         du, dv = half * camera.fx / z, half * camera.fy / z
         # Neither end may be negative: a slice would count it from the image's other side.

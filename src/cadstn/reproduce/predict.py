@@ -24,6 +24,7 @@ from cadstn.evaluate.report import Center
 from cadstn.geometry.convention import convert
 from cadstn.geometry.crop import Crop, cut_cube
 from cadstn.geometry.skeleton import HAND21, NYU14_OF_36, Skeleton
+from cadstn.io.files import error_context
 from cadstn.reproduce.predictor import FilePredictor, Outputs, Predictor, shipped_key
 from cadstn.tracking import Tracker
 
@@ -185,7 +186,8 @@ def _crop(
             followed = rule.center == "followed"
             around = dataset.skeleton.knuckles if followed else dataset.scored
             middle = sample.joints_xyz_mm[list(around)].mean(0)
-            return cut_cube(sample.depth_mm, sample.camera, middle, cube_mm, rule.size)
+            with error_context(sample.name):
+                return cut_cube(sample.depth_mm, sample.camera, middle, cube_mm, rule.size)
         return crop_sample(sample, rule, dataset.center_joint)
     hand = finder.update(sample.depth_mm, sample.camera)
     if not hand.found:
