@@ -24,7 +24,6 @@ from cadstn.io.joints import number_lines
 from cadstn.io.whole import write_text
 
 CAMERA = KNOWN_CAMERAS["icvl"]
-SPLITS = ("train", "train-unrotated", "test")
 #: What the sensor writes where it measured nothing.
 INVALID = 32001
 #: A gap in the file numbers of one recording that is wider begins a new shot. The recordings are

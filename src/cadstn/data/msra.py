@@ -28,8 +28,6 @@ from cadstn.io.whole import write_bytes, write_text
 CAMERA = KNOWN_CAMERAS["msra"]
 SUBJECTS = tuple(f"P{number}" for number in range(9))
 GESTURES = (*"123456789", "I", "IP", "L", "MP", "RP", "T", "TIP", "Y")
-#: One subject, every one, or what leaving one out trains and tests on.
-SPLITS = ("all", *SUBJECTS, *(f"{kind}-{s}" for kind in ("train", "test") for s in SUBJECTS))
 CUT_RULE = "a gesture of a subject begins"
 #: Frames with wrong pictures or labels. Source: the list in DeepPrior++'s importer.
 FAULTY: dict[str, tuple[int, ...]] = {
@@ -86,7 +84,8 @@ def open_msra(root: Path, split: str) -> Dataset:
 
     Args:
         root: the folder that holds ``P0`` to ``P8``.
-        split: one of `SPLITS`; ``train-P3`` is everybody but P3, ``test-P3`` the same as ``P3``.
+        split: ``all``, a subject such as ``P3``, ``train-P3`` (everybody but P3), or ``test-P3``,
+            which is the same as ``P3``.
 
     Raises:
         CadstnError: if a subject's folder, a gesture's labels or their frames are missing, or a

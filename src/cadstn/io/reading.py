@@ -187,9 +187,9 @@ def _open_bag(
     path: Path, given: Camera | None, pattern: str | None, unit_mm: float | None
 ) -> Recording:
     bag = open_bag(path, pattern, own_camera=given is None)
-    if given is None and bag.camera is None:
+    camera = given or bag.camera
+    if camera is None:
         raise _no_camera(path, f"a CameraInfo for {bag.topic}")
-    camera = given or bag.camera or Camera(1, 1, 0, 0)
     # A camera given for its lens has the default unit; another unit was chosen, and counts.
     if camera.depth_unit_mm == 1.0:
         camera = replace(camera, depth_unit_mm=bag.unit_mm)
