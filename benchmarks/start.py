@@ -35,7 +35,7 @@ import sys, cadstn
 recording = cadstn.open_recording(sys.argv[1])
 tracker = cadstn.Tracker()
 for frame in recording:
-    print(tracker.update(frame.depth, recording.camera).found)
+    print(tracker.update(frame.depth, frame.camera).found)
 """
 KINDS = {
     "track, to its first frame": FIRST + TRACK,

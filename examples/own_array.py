@@ -14,8 +14,8 @@ if len(sys.argv) == 6:
     fx, fy, cx, cy = map(float, sys.argv[2:])
     camera = cadstn.Camera(fx=fx, fy=fy, cx=cx, cy=cy)
 else:  # the first frame of the recording in the package
-    recording = cadstn.open_recording("demo")
-    depth, camera = next(iter(recording)).depth, recording.camera
+    frame = next(iter(cadstn.open_recording("demo")))
+    depth, camera = frame.depth, frame.camera
 
 tracker = cadstn.Tracker()
 hand = tracker.update(depth, camera)
