@@ -163,7 +163,7 @@ def test_weights_first_used_for_inference_serve_training_too() -> None:
     with torch.inference_mode():
         convert(torch.zeros(21, 3), "icvl16")
     joints = torch.zeros(21, 3, requires_grad=True)
-    convert(joints, "icvl16").sum().backward()
+    convert(joints, "icvl16").sum().backward()  # type: ignore[no-untyped-call]
     assert joints.grad is not None
 
 

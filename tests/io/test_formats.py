@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from cadstn.errors import CadstnError
 from cadstn.geometry.camera import KNOWN_CAMERAS, Camera, parse_camera
-from cadstn.io import BadFrame, decoder, open_recording, summed_up, write_recording
+from cadstn.io import BadFrame, open_recording, summed_up, write_recording
 from cadstn.io._decode import _depth_channel
 from cadstn.io.decoder import _DECODER, decode
 
@@ -307,7 +307,7 @@ def test_what_interrupts_a_decoding_leaves_no_answer_behind(
         raise stop("between an image and its answer")
 
     with monkeypatch.context() as patched:
-        patched.setattr(decoder.json, "loads", interrupt)
+        patched.setattr("cadstn.io.decoder.json.loads", interrupt)
         with pytest.raises(stop):
             decode("tiff", tiff(UNITS[0]))
     np.testing.assert_array_equal(decode("tiff", tiff(UNITS[1])), UNITS[1])
