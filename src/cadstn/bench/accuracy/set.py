@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,8 +96,8 @@ def rendered(
         forget: delete each when the next is due.
 
     Raises:
-        CadstnError: if the folder holds another set or cannot be written to, or PyTorch is missing
-            where something must be rendered.
+        CadstnError: if the folder holds another set or cannot be written to, PyTorch is missing
+            where something must be rendered, or a process that renders dies.
     """
     _begin(folder, kind, order)
     todo = [index for index in indices if not _file(folder, kind, index).exists()]
@@ -107,12 +108,23 @@ def rendered(
             jobs = {index: pool.submit(render, folder, kind, index, order) for index in todo}
         for index in indices:
             if index in jobs:
-                jobs[index].result()
+                _await(jobs[index], folder)
             elif index in todo:
                 render(folder, kind, index, order)
             yield _open(folder, kind, index)
             if forget:
                 _file(folder, kind, index).unlink()
+
+
+def _await(job: Future[None], folder: Path) -> None:
+    try:
+        job.result()
+    except BrokenProcessPool:
+        raise CadstnError(
+            "a process that renders was ended from outside, perhaps for want of memory",
+            where=folder,
+            hint="the same command with --keep goes on; fewer --workers need less",
+        ) from None
 
 
 def render(folder: Path, kind: str, index: int, order: Order) -> None:
