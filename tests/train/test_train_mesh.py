@@ -169,3 +169,5 @@ def test_a_bank_goes_on_as_it_began(anny: Anny, tmp_path: Path) -> None:
     assert run(*bank(cut, *MESH)).exit_code == 0
     assert "began without the hand mesh" in str(run(*bank(none, *MESH)).exception)
     assert begun_bank(tmp_path / "nothing.bank") is None
+    for folder in (".", "/"):  # which have no name to look beside
+        assert begun_bank(Path(folder)) is None

@@ -21,7 +21,7 @@ def begun_bank(path: Path) -> float | None:
     Returns:
         None where there is neither, or where it is no such bank.
     """
-    for file in (path, path.with_name(f"{path.name}.part")):
+    for file in (path, Path(f"{path}.part")):  # "." and "/" have no name
         with suppress(CadstnError, ValueError, LookupError, TypeError, AttributeError):
             clips = json.loads(read_about(file)["data"])
             if "rendered" in clips:
