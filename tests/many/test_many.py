@@ -302,6 +302,9 @@ def test_a_cluster_without_workers_is_not_waited_for(monkeypatch: pytest.MonkeyP
     never = SimpleNamespace(has_ready=lambda: False)
     with pytest.raises(CadstnError, match="no worker is left; the same command goes on"):
         cluster._wait_for_a_result(SimpleNamespace(nthreads=dict), never)
+    gone = SimpleNamespace(nthreads=Path("gone").stat)  # raises OSError, as a lost scheduler does
+    with pytest.raises(CadstnError, match="no worker is left"):
+        cluster._wait_for_a_result(gone, never)
     # One that is busy for longer is waited for.
     ends = time.monotonic() + 1.0
     busy = SimpleNamespace(has_ready=lambda: time.monotonic() > ends)

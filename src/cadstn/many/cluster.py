@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from typing import Any, TypeVar
 
@@ -153,8 +153,9 @@ def _wait_for_a_result(client: Any, pending: Any) -> None:
     while not pending.has_ready():
         time.sleep(_POLL_S)
         now = time.monotonic()
-        if now - seen > _CHECK_S and client.nthreads():
-            seen = now
+        with suppress(OSError):  # a scheduler that is gone cancels what is waited for
+            if now - seen > _CHECK_S and client.nthreads():
+                seen = now
         if now - seen > _PATIENCE_S:
             raise CadstnError(
                 "no worker is left", hint="the same command goes on with what is done"
