@@ -344,9 +344,10 @@ def test_a_truth_in_xyz(tmp_path: Path) -> None:
     file = written(tmp_path, a=truth + 3.0)["a"]
     for name in ("mm", "groundtruth"):
         write_joints_uvd(tmp_path / f"{name}.txt", truth)
+    exact = str(tmp_path / "mm.txt")
     for words in (
-        [f"{file}:uvd", "--truth", f"{tmp_path / 'mm.txt'}:xyz"],
-        [f"{file}:uvd", f"{tmp_path / 'groundtruth.txt'}:xyz", "--format", "xyz"],
+        [f"{file}:uvd", "--truth", f"{exact}:xyz"],
+        [f"{file}:uvd", exact, f"{tmp_path / 'groundtruth.txt'}:xyz", "--format", "xyz"],
         [str(file), f"{tmp_path / 'groundtruth.txt'}:xyz"],
     ):
         done = CliRunner().invoke(cli, ["compare", "--set", "icvl", *words], catch_exceptions=False)
