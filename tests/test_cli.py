@@ -7,13 +7,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -365,14 +361,6 @@ def test_a_stop_that_was_asked_for_is_one_line_and_no_success(
     assert printed.strip() == "stopped after step 76 of the spatial stage; the same command goes on"
 
 
-@contextmanager
-def broken_pool(workers: int) -> Iterator[SimpleNamespace]:
-    """A pool whose process was killed."""
-    job: Future[None] = Future()
-    job.set_exception(BrokenProcessPool("terminated abruptly"))
-    yield SimpleNamespace(submit=lambda *arguments: job)
-
-
 def test_the_log_of_a_training_beside_another_has_how_it_failed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -388,11 +376,6 @@ def test_the_log_of_a_training_beside_another_has_how_it_failed(
         shipped._into(tmp_path / "detector.log", tmp_path, 1)
     line = "CadstnError: detector: holds another run; move it\n"
     assert (tmp_path / "detector.log").read_text() == line
-
-    monkeypatch.setattr("torch.get_num_threads", lambda: 2)
-    monkeypatch.setattr("cadstn.io.workers.worker_pool", broken_pool)
-    with pytest.raises(CadstnError, match=r"detector\.log: the process that trains the detector"):
-        shipped._beside(tmp_path / "detector", lambda: None)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the C library of POSIX")

@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from cadstn.errors import CadstnError
+from cadstn.io.workers import worker_pool
+
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 _WORK = """
 import os, sys, time
@@ -77,3 +80,11 @@ def test_workers_end(tmp_path: Path, kind: str) -> None:
 
     write_bytes(folder / "a.bank", b"whole")
     assert [p.name for p in folder.iterdir() if not p.name.startswith("worker")] == ["a.bank"]
+
+
+def test_a_worker_that_is_killed_is_one_line(tmp_path: Path) -> None:
+    with (
+        pytest.raises(CadstnError, match=r"a\.bank: a process .* perhaps for want of memory; the"),
+        worker_pool(1, where=tmp_path / "a.bank") as pool,
+    ):
+        pool.submit(os._exit, 1).result()

@@ -333,7 +333,7 @@ def test_a_process_that_is_ended_costs_no_frame_that_others_rendered(
     monkeypatch.setattr("cadstn.train.stream_bank.one_thread", _end_once)
     monkeypatch.setenv("ENDED", str(tmp_path / "ended"))
     make: dict[str, Any] = {"seed": 4, "clips": 3, "frames": 2, "workers": 2}
-    with pytest.raises(CadstnError, match="a process that renders was ended from outside"):
+    with pytest.raises(CadstnError, match=r"a\.bank: a process that works for this one was ended"):
         stream_bank(tmp_path / "a.bank", RENDERED, **make)
     assert (tmp_path / "a.bank.part").exists()
     bank = stream_bank(tmp_path / "a.bank", RENDERED, **make)

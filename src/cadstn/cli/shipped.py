@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import click
 
 from cadstn.cli.shared import echo, fit_decision_to, frames_bar, quoted
 from cadstn.cli.sources import rendering, with_mesh_or_without
-from cadstn.errors import CadstnError, Stopped
+from cadstn.errors import Stopped
 
 #: What `shipped` sets of its two recipes. `compact` knows hands well enough to mine for `follow` by
 #: then; most of the steps are for the frames that a tracker meets.
@@ -128,16 +127,10 @@ def _beside(out: Path, other: Callable[[], object]) -> None:
     echo(f"the detector trains beside what follows; its progress: {log}", err=True)
     torch.set_num_threads(threads - half)
     try:
-        with worker_pool(1) as pool:
+        with worker_pool(1, where=log) as pool:
             trained = pool.submit(_into, log, out, half)
             other()
             trained.result()
-    except BrokenProcessPool:
-        raise CadstnError(
-            "the process that trains the detector has ended, perhaps for want of memory",
-            where=log,
-            hint="the same command goes on",
-        ) from None
     finally:
         torch.set_num_threads(threads)
 

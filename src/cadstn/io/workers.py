@@ -8,11 +8,13 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from cadstn.errors import end_with_signal
+from cadstn.errors import CadstnError, end_with_signal
 
 #: The signals by which users, systems and terminals ask a program to end.
 ENDING = tuple(
@@ -22,12 +24,15 @@ ENDING = tuple(
 
 @contextmanager
 def worker_pool(
-    workers: int, begin: Callable[[], None] | None = None
+    workers: int, begin: Callable[[], None] | None = None, *, where: Path | None = None
 ) -> Iterator[ProcessPoolExecutor]:
     """Give a pool of fresh processes; SIGTERM, SIGHUP and Ctrl-C end it, and the block, at once.
 
     A worker whose parent dies, even by SIGKILL, ends itself. Jobs that have not begun are dropped
     on an error. Each worker calls ``begin`` first.
+
+    Raises:
+        CadstnError: in place of BrokenProcessPool, with ``where``, if a worker is killed.
     """
     with signals_end_it():
         pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin, (begin,))
@@ -36,10 +41,16 @@ def worker_pool(
                 for _ in range(workers):
                     pool.submit(_begun)
             yield pool
-        except BaseException:
+        except BaseException as error:
             for process in list((pool._processes or {}).values()):
                 process.terminate()
             pool.shutdown(wait=True, cancel_futures=True)
+            if isinstance(error, BrokenProcessPool):
+                raise CadstnError(
+                    "a process that works for this one was ended, perhaps for want of memory",
+                    where=where,
+                    hint="the same command goes on with what is kept",
+                ) from None
             raise
         pool.shutdown(wait=True)
 

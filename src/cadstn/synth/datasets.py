@@ -108,7 +108,7 @@ def write_dataset(
         for shot in due:
             joints[shot] = _write_shot(path, layout, shot, seed, views, alone, on_frames)
     else:
-        with worker_pool(workers, one_thread) as pool:
+        with worker_pool(workers, one_thread, where=path) as pool:
             jobs = [pool.submit(_write_shot, path, layout, s, seed, views, alone) for s in due]
             for shot, job in zip(due, jobs, strict=True):
                 joints[shot] = job.result()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -136,22 +135,15 @@ def stream_bank(
                 raise
 
     def side_by_side(bank: Bank) -> None:
-        with worker_pool(workers, one_thread) as pool:
+        with worker_pool(workers, one_thread, where=path) as pool:
             jobs = [pool.submit(_render_part, bank.path, order, part.tolist()) for part in parts]
             for job in jobs:
                 on_frames(job.result())
 
     header = {"data": data, "rule": rule.to_json(), "set": "rendered", "split": f"seed {seed}"}
     shape = (clips * frames, rule.size, len(skeleton(rule.skeleton)))
-    try:
-        with signals_end_it():
-            bank = write_bank(path, shape, header, fill, answers=True, resumable=True, wait=wait)
-    except BrokenProcessPool:
-        raise CadstnError(
-            "a process that renders was ended from outside, perhaps for want of memory",
-            where=path,
-            hint="the same command goes on with the frames that are missing",
-        ) from None
+    with signals_end_it():
+        bank = write_bank(path, shape, header, fill, answers=True, resumable=True, wait=wait)
     return _same_clips(bank, rule, about)
 
 

@@ -91,7 +91,7 @@ def whole_bank(
         for number in missing:
             on_frames(_render_part(folder, seed, number, part, compiled))
     else:
-        with worker_pool(workers, one_thread) as pool:
+        with worker_pool(workers, one_thread, where=folder) as pool:
             jobs = [pool.submit(_render_part, folder, seed, n, part, compiled) for n in missing]
             for job in jobs:
                 on_frames(job.result())

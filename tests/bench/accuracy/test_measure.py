@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from concurrent.futures import Future
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -537,17 +533,6 @@ def test_parts_may_be_left_out() -> None:
     assert all(goal.measured is None for goal in goals(report))
     assert len(report_lines(report)) == 4 + len(goals(report))
     assert acceleration_error(a_hand(), a_hand()) == 0
-
-
-def test_a_process_that_renders_and_is_killed_is_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    job: Future[None] = Future()
-    job.set_exception(BrokenProcessPool("terminated abruptly"))
-    pool = nullcontext(SimpleNamespace(submit=lambda *arguments: job))
-    monkeypatch.setattr("cadstn.bench.accuracy.set.worker_pool", lambda workers: pool)
-    with pytest.raises(CadstnError, match="a process that renders was ended from outside"):
-        list(rendered(tmp_path / "set", "hands", range(2), Order(1, 3), workers=2))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,27 +103,16 @@ def rendered(
     jobs: dict[int, Future[None]] = {}
     with ExitStack() as running:
         if min(workers, len(todo)) > 1:
-            pool = running.enter_context(worker_pool(min(workers, len(todo))))
+            pool = running.enter_context(worker_pool(min(workers, len(todo)), where=folder))
             jobs = {index: pool.submit(render, folder, kind, index, order) for index in todo}
         for index in indices:
             if index in jobs:
-                _await(jobs[index], folder)
+                jobs[index].result()
             elif index in todo:
                 render(folder, kind, index, order)
             yield _open(folder, kind, index)
             if forget:
                 _file(folder, kind, index).unlink()
-
-
-def _await(job: Future[None], folder: Path) -> None:
-    try:
-        job.result()
-    except BrokenProcessPool:
-        raise CadstnError(
-            "a process that renders was ended from outside, perhaps for want of memory",
-            where=folder,
-            hint="the same command with --keep goes on; fewer --workers need less",
-        ) from None
 
 
 def render(folder: Path, kind: str, index: int, order: Order) -> None:
