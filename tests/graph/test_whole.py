@@ -272,6 +272,20 @@ def test_doubts_and_two_places_of_one_hand(
     assert sum(hand.how == "found" for hand in seen) >= found
 
 
+def test_of_two_places_of_one_hand_the_older_stays_after_a_jump(
+    tmp_path: Path, network: Network, monkeypatch: pytest.MonkeyPatch, demo: Frames
+) -> None:
+    monkeypatch.setattr(rules, "_SAME_MM", 500.0)  # the hands are 600 mm apart, and then less
+    write_whole(tmp_path / "wide.onnx", hands=2)
+    depth, camera = demo[0]
+    hand = np.where(depth < 1000, depth, 0)
+    wide = Camera(camera.fx, camera.fy, 320, camera.cy, 640, 240)
+    pairs = [(hand, hand * 0), (hand, hand), (hand, hand), (np.roll(hand, 60, axis=1), hand)]
+    frames = [(np.hstack(pair).astype(np.float32), wide) for pair in pairs]
+    hands = follow(opened(tmp_path / "wide.onnx", 2), network, frames)
+    assert [hand.how for hand in hands[-4:]] == ["followed", "followed", "followed", "lost"]
+
+
 def test_another_camera_begins_anew(one: Whole, demo: Frames) -> None:
     depth_mm, camera = demo[0]
     other = Camera(camera.fx + 20, camera.fy, camera.cx, camera.cy)

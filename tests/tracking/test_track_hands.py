@@ -12,6 +12,7 @@ import cadstn
 from cadstn.cli import cli
 from cadstn.geometry.camera import Camera, DepthMm
 from cadstn.io import write_recording
+from cadstn.tracking import observation
 from cadstn.tracking.detector import Detection, Detector
 from cadstn.tracking.results import track_recording
 
@@ -117,6 +118,19 @@ def test_a_new_hand_beside_another_waits_for_a_frame_with_runs_for_its_view() ->
         ["followed"] * 2,
     ]
     assert refused == [1] * 4
+
+
+def test_of_two_places_of_one_hand_the_older_stays_whatever_the_window(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(observation, "_SAME_MM", 600.0)  # they are 640 mm apart, then less
+    (depth, *_), camera = two_alike(list(cadstn.open_recording("demo"))[:1], 1, blank=False)
+    moved = np.hstack([np.roll(depth[:, :320], 60, axis=1), depth[:, 320:]])
+    tracker = cadstn.Tracker(hands=2, window=2)
+    alone = np.where(np.arange(640) < 320, depth, 0)
+    seen = [tracker.update_all(d, camera) for d in (alone, depth, moved)]
+    assert [hand.how for hand in seen[1]] == ["followed", "found"]
+    assert [hand.how for hand in seen[2]] == ["followed", "lost"]
 
 
 class _Startled(Detector):

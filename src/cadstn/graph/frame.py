@@ -255,7 +255,7 @@ def _apart(g: Graph, parts: Parts, c: Carried) -> Value:
         return c["seen"]
     first, second = (unpacked(c["rows"].take(k), parts.bones) for k in (0, 1))
     same = c["seen"].all() & (length(g, first.center - second.center) < source._SAME_MM)
-    newer = g.cat(first.frames < second.frames, ~(first.frames < second.frames))
+    newer = g.cat(first.lasted < second.lasted, ~(first.lasted < second.lasted))
     return c["seen"] & ~(same & newer)
 
 

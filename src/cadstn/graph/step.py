@@ -82,7 +82,6 @@ class Seen(NamedTuple):
         view, after: before and after it; `changed` is whether their transforms differ.
         center: (3,) where the hand is.
         front: whether it lies in front of the camera.
-        jump: (1,) how far the joints moved against what was expected, mm.
         out: the network's outputs, by their names in `cadstn.tracking.network.Step`.
         shift: see `Prediction`.
     """
@@ -234,8 +233,8 @@ def _hand(
     left = (seen.after.left_logit > 0.0).cast(DOUBLE)
     one = g.constant([1.0], DOUBLE)
     row = TrackRow(
-        center_of(joints), c["center"], seen.after, bones, track.frames + 1.0, track.doubts,
-        left + 1.0, one * float(FOLLOWED), one, one,
+        center_of(joints), c["center"], seen.after, bones, track.frames + 1.0, track.lasted + 1.0,
+        track.doubts, left + 1.0, one * float(FOLLOWED), one, one,
     )  # fmt: skip
     values = g.cat(joints.cast(FLOAT).reshape(-1), scale, seen.out["presence"], left.cast(FLOAT))
     out = seen.out
@@ -256,7 +255,9 @@ def _tried_again(
     # After a jump: from what one frame alone shows.
     alone = joints_mm(g, seen.out["spatial"], seen.view, c["center"], parts.wants.cube_mm)
     new, _ = updated_view(g, track.view, seen.out["handedness"], alone)
-    anew = fresh_row(g, bones, new, track.side)._replace(bones=track.bones, sized=track.sized)
+    anew = fresh_row(g, bones, new, track.side)._replace(
+        bones=track.bones, sized=track.sized, lasted=track.lasted
+    )
     # A badly placed cube: around its joints.
     *cells, before = c["memory"].split(*parts.memory)
     moved = g.cat(*cells, transformed(g, before, seen.view, seen.after, parts.joints))

@@ -21,7 +21,7 @@ _PLACE = 8  # numbers of a refused place: x, y, z twice, wait, begun_with
 #: Age, fx, fy, cx, cy, width, height.
 SHARED = 7
 #: The whole numbers at the end of a row, in their order.
-_FLAGS = ("mirror", "seen", "frames", "doubts", "side", "followed", "cropped", "sized")
+_FLAGS = ("mirror", "seen", "frames", "lasted", "doubts", "side", "followed", "cropped", "sized")
 
 FOLLOWED = REMEMBERED + 1
 """`TrackRow.followed` of a hand that is followed."""
@@ -34,7 +34,7 @@ class TrackRow(NamedTuple):
         center, crop: see `Track`; meaningful where their flag is 1.
         view: likewise.
         bones: likewise.
-        frames, doubts: likewise.
+        frames, lasted, doubts: likewise.
         side: 0 unknown, 1 right, 2 left.
         followed: `FOLLOWED` while a hand is; one less in each frame after, to 0: then there is no
             centre.
@@ -47,6 +47,7 @@ class TrackRow(NamedTuple):
     view: View
     bones: BoneSums
     frames: Value
+    lasted: Value
     doubts: Value
     side: Value
     followed: Value
@@ -59,8 +60,8 @@ def packed(g: Graph, track: TrackRow) -> Value:
     view = track.view
     return g.cat(
         track.center, track.crop, view.cosine, view.sine, view.left_logit, *track.bones,
-        view.mirror, view.frames, track.frames, track.doubts, track.side, track.followed,
-        track.cropped, track.sized,
+        view.mirror, view.frames, track.frames, track.lasted, track.doubts, track.side,
+        track.followed, track.cropped, track.sized,
     )  # fmt: skip
 
 
@@ -87,7 +88,7 @@ def fresh_row(g: Graph, bones: int, view: View, side: Value) -> TrackRow:
     none, zero = g.constant([0.0] * 3, DOUBLE), g.constant([0.0], DOUBLE)
     empty = g.constant([0.0] * bones, DOUBLE)
     sums = BoneSums(empty, empty)
-    return TrackRow(none, none, view, sums, zero, zero, side, zero, zero, zero)
+    return TrackRow(none, none, view, sums, zero, zero, zero, side, zero, zero, zero)
 
 
 def identity_view(g: Graph) -> View:

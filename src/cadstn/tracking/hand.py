@@ -104,6 +104,7 @@ class Track(NamedTuple):
     crop_mm: NDArray[np.float64] | None = None
     view: HandView = HandView()  # how the hand is seen; the memory is of that view
     frames: int = 0  # since the memory began
+    lasted: int = 0  # frames since the hand was found, whatever became of the memory
     bones: Bones | None = None  # what is known of the hand's size
     fitted: Fitted | None = None  # what the fit left of the frame before
     doubts: int = 0  # detections in a row, of those that were due, that did not see it

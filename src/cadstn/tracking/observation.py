@@ -245,7 +245,7 @@ def _after_jump(
     transform, wants = seen.view.transform, network.wants
     alone_mm = joints_to_mm(seen.out.spatial[0], seen.crop, transform, uvd=wants.uvd)
     view = updated_view(track.view, seen.out.handedness, alone_mm, upright=wants.upright)
-    begun = track.begun(network, view)._replace(bones=track.bones)
+    begun = track.begun(network, view)._replace(bones=track.bones, lasted=track.lasted)
     return begun, network.center_of(alone_mm)
 
 
@@ -313,7 +313,7 @@ def _checked(hand: Hand, track: Track, found: list[Detection], due: bool) -> See
 def _apart(seen: Sequence[Seen | None]) -> list[Seen | None]:
     """Where two places have come to follow one hand, the one that followed it for less lets go."""
     out = list(seen)
-    order = sorted((k for k, one in enumerate(out) if one), key=lambda k: -out[k][1].frames)  # type: ignore[index]
+    order = sorted((k for k, one in enumerate(out) if one), key=lambda k: -out[k][1].lasted)  # type: ignore[index]
     for place, k in enumerate(order):
         for earlier in order[:place]:
             one, other = out[k], out[earlier]

@@ -74,6 +74,7 @@ def remember(network: Predicts, track: Track, seen: Prediction) -> Track:
         crop_mm=seen.crop.center_xyz_mm,
         view=seen.after,
         frames=track.frames + 1,
+        lasted=track.lasted + 1,
     )
 
 
