@@ -130,10 +130,10 @@ def wrist_pose(joints_mm: NDArray[Any], side: str) -> WristPose:
 
     Args:
         joints_mm: (21, 3) in MediaPipe's order, camera frame; NaN where lost.
-        side: ``left`` or ``right``; another is taken for right.
+        side: ``left`` or ``right``; ``unknown`` is taken for right.
 
     Raises:
-        CadstnError: if these are not 21 joints.
+        CadstnError: if these are not 21 joints, or there is no such side.
     """
     joints = as_joints21(joints_mm)
     mirror = np.array([-1.0, 1.0, 1.0])

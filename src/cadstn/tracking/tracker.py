@@ -52,7 +52,7 @@ def track_step(
             (`cadstn.geometry.same_camera`). Less, as of autofocus, is the same camera; each frame
             is measured with its own.
         time_s: the frame's time stamp. The same frame of the same time changes nothing; after a
-            step back, or a gap of half a second, the stream begins anew.
+            step back, or a gap of more than half a second, the stream begins anew.
         window: reset the temporal network's memory every so many frames, as the paper reads
             clips (`WINDOW`); None for never.
 
