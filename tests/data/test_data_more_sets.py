@@ -201,6 +201,15 @@ def test_frames_are_opened_by_their_names_on_disk(tmp_path: Path) -> None:
     assert dataset.fingerprint() != before
 
 
+def test_a_frame_that_is_a_link_out_of_its_recording_is_refused(tmp_path: Path) -> None:
+    record(tmp_path / "own", SMALL)
+    frame = tmp_path / "own/000000.png"
+    frame.rename(tmp_path / "elsewhere.png")
+    frame.symlink_to(tmp_path / "elsewhere.png")
+    with pytest.raises(CadstnError, match=r"000000\.png: a link that leads out"):
+        open_dataset(tmp_path / "own", "all")
+
+
 def test_labels_relative_to_a_joint_are_named(tmp_path: Path) -> None:
     truth = xyz_of(SMALL, 4)
     dataset = open_set(tmp_path / "a", truth - truth[:, 9:10])

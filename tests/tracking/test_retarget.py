@@ -6,6 +6,7 @@ import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -246,9 +247,10 @@ def test_joints_that_track_wrote_are_taken_and_a_side_is_needed(tmp_path: Path) 
 def test_joints_in_another_order_drive_no_robot(
     tmp_path: Path, key: str, value: np.ndarray, error: str
 ) -> None:
+    order: dict[str, Any] = {key: value}
     np.savez(
         tmp_path / "joints.npz", joints_xyz_mm=flat()[None].astype(np.float32),
-        time_s=np.zeros(1), frames=np.array(["0"]), side=np.array(["right"]), **{key: value},
+        time_s=np.zeros(1), frames=np.array(["0"]), side=np.array(["right"]), **order,
     )  # fmt: skip
     with pytest.raises(CadstnError, match=rf"joints\.npz: .*{error}"):
         read_tracked_hand(tmp_path / "joints.npz")

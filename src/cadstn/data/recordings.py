@@ -18,6 +18,8 @@ from cadstn.errors import CadstnError
 from cadstn.geometry.camera import Camera
 from cadstn.geometry.skeleton import Skeleton
 from cadstn.io import Recording, open_recording
+from cadstn.io.files import error_context
+from cadstn.io.layouts import check_inside
 
 _TRUTH = "truth.npz"
 
@@ -68,6 +70,8 @@ def open_recordings(root: Path, split: str) -> Dataset:
         cuts, before = {0, *recording.cuts}, False
         for index, name in enumerate(recording._files):
             if labelled[index]:
+                with error_context(folder / name):
+                    check_inside(folder / name, folder)
                 begins, joints = index in cuts or not before, truth[index].astype(np.float64)
                 sequence = place.rstrip("/") or root.name
                 frames.append((place + name, sequence, recording.camera, joints, begins))
