@@ -232,7 +232,7 @@ def fail(log: Path, out: Path, threads: int) -> None:
 
 
 def test_the_detector_trains_beside_another_part_on_half_of_the_threads(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from cadstn.cli import shipped
 
@@ -261,6 +261,7 @@ def test_the_detector_trains_beside_another_part_on_half_of_the_threads(
         monkeypatch.setattr(shipped, "_into", fail)
         with pytest.raises(CadstnError, match="new: disk full"):
             shipped._beside(tmp_path / "new", other)
+        assert "the detector's training has ended: " in capsys.readouterr().err
     finally:
         torch.set_num_threads(before)
 

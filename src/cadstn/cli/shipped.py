@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -129,10 +130,17 @@ def _beside(out: Path, other: Callable[[], object]) -> None:
     try:
         with worker_pool(1, where=log) as pool:
             trained = pool.submit(_into, log, out, half)
+            trained.add_done_callback(_report_error)
             other()
             trained.result()
     finally:
         torch.set_num_threads(threads)
+
+
+def _report_error(job: Future[None]) -> None:
+    """Print at once what ended the detector's training: what trains beside it may take hours."""
+    if not job.cancelled() and (error := job.exception()) is not None:
+        echo(f"the detector's training has ended: {error}", err=True)
 
 
 def _into(log: Path, out: Path, threads: int) -> None:
