@@ -1,12 +1,13 @@
 /** The page's decoders agree with numpy and OpenCV, and refuse what is no depth in one sentence. */
 
 import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 
 import { cameraOfJson, cameraOfText, toMm } from "../../src/cadstn/web/camera.js";
 import { readNpy } from "../../src/cadstn/web/npy.js";
 import { decodePng } from "../../src/cadstn/web/png.js";
-import { openFiles } from "../../src/cadstn/web/recording.js";
+import { firstFrame, openFiles } from "../../src/cadstn/web/recording.js";
 import { members } from "../../src/cadstn/web/zip.js";
 import { demoFile, pngOf, python, ROOT } from "./helpers.mjs";
 
@@ -102,6 +103,32 @@ test("a damaged archive is refused", async () => {
   await assert.rejects(openFiles([{ name: "b.npz", bytes: damaged }], CAMERA), /b\.npz is not depth/);
 });
 
+test("an archive of more members than its count holds is refused", () => {
+  const bytes = new Uint8Array(python(`
+import sys, io, zipfile
+packed = io.BytesIO()
+with zipfile.ZipFile(packed, "w") as archive:
+    for name in "abc": archive.writestr(name, name)
+sys.stdout.buffer.write(packed.getvalue())`));
+  assert.deepEqual([...members(bytes).keys()], ["a", "b", "c"]);
+  const withCount = (count) => {
+    const changed = bytes.slice();
+    new DataView(changed.buffer).setUint16(changed.length - 12, count, true);
+    return changed;
+  };
+  assert.throws(() => members(withCount(2)), /more members than it counts/); // as 65,538 leave it
+  assert.throws(() => members(withCount(0xffff)), /too large/);
+  assert.throws(() => members(withCount(4)), /damaged/);
+});
+
+test("frames that cannot be read leave the others, and the page begins with the first that can", async () => {
+  const json = { name: "camera.json", bytes: text('{"fx": 1, "fy": 1, "cx": 0, "cy": 0}') };
+  const png = (name, rows) => ({ name, bytes: pngOf(1, 1, rows) });
+  const recording = await openFiles([png("0.png", [5, 1, 2]), png("1.png", [0, 0, 9]), json]);
+  await assert.rejects(recording.frame(0), /0\.png is not depth .* damaged/);
+  assert.equal((await firstFrame(recording)).depth[0], 9);
+});
+
 test("PNGs come in the order of their numbers, with the camera.json beside them", async () => {
   const unit = (value) => pngOf(1, 1, [0, 0, value]);
   const files = [10, 9, 2].map((value) => ({ name: `frame-${value}.png`, bytes: unit(value) }));
@@ -113,7 +140,7 @@ test("PNGs come in the order of their numbers, with the camera.json beside them"
 });
 
 test("what is no depth is named in one sentence", async () => {
-  const open = (name, bytes, camera = CAMERA) => openFiles([{ name, bytes }], camera);
+  const open = async (name, bytes, camera = CAMERA) => firstFrame(await openFiles([{ name, bytes }], camera));
   await assert.rejects(open("notes.txt", text("hello")), /^Error: notes\.txt is not depth .*\.$/);
   await assert.rejects(open("photo.png", pngOf(1, 1, [0, 1], { bits: 8 })), /photo\.png .* picture/);
   await assert.rejects(openFiles([], CAMERA), /No file holds depth/);
@@ -240,8 +267,9 @@ test("frames of another size than the camera's are refused", async () => {
   const json = (size) => ({ name: "camera.json", bytes: text(`{"fx": 9, "fy": 9, "cx": 1, "cy": 1, ${size}}`) });
   const png = { name: "0.png", bytes: pngOf(2, 1, [0, 0, 1, 0, 1]) };
   assert.equal((await openFiles([png, json('"width": 2, "height": 0')])).length, 1);
+  const doubled = await openFiles([png, json('"width": 4, "height": 2')]);
   await assert.rejects(
-    openFiles([png, json('"width": 4, "height": 2')]),
+    firstFrame(doubled),
     /^Error: 0\.png: frame is 2x1 where the camera is 4x2; give the camera that took these frames\.$/,
   );
   const bytes = new Uint8Array(python(`
@@ -250,7 +278,6 @@ camera = '{"fx": 9, "fy": 9, "cx": 2, "cy": 0, "width": 8, "height": 6}'
 np.savez(sys.stdout.buffer, depth=np.ones((2, 3, 4), np.uint16), camera=np.array(camera))`));
   const halved = await openFiles([{ name: "half.npz", bytes }]);
   await assert.rejects(halved.frame(0), /half\.npz: frame is 4x3 where the camera is 8x6/);
-  assert.throws(() => cameraOfJson('{"fx":1,"fy":1,"cx":0,"cy":0,"width":2.5}'), /whole numbers/);
 });
 
 test("cameras", () => {
@@ -261,6 +288,44 @@ test("cameras", () => {
   assert.throws(() => cameraOfJson('{"fx": 1}'), /lacks/);
   assert.throws(() => cameraOfJson('{"fx":1,"fy":1,"cx":0,"cy":0,"distortion":[0.1]}'), /pinhole/);
   const camera = { ...CAMERA, unitMm: 0.5, invalid: [7] };
-  assert.deepEqual([...toMm([0, 2, 7, 65535, NaN, -1], camera)], [0, 1, 0, 0, 0, 0]);
+  assert.deepEqual([...toMm(Int32Array.of(0, 2, 7, 65535), camera)], [0, 1, 0, 0]);
+  for (const step of [-1, 65536]) {
+    assert.throws(() => toMm(Int32Array.of(500, step), camera), new RegExp(`a step of ${step}, where`));
+  }
+  for (const Kind of [Uint8Array, Int8Array]) assert.throws(() => toMm(Kind.of(1, 2), camera), /8 bits: a picture/);
   assert.throws(() => toMm(new Float32Array([0, 0.6, 2.5]), camera), /is 2\.50 mm: metres\?/);
+});
+
+test("what a camera.json of Python's must not hold is refused here as well", () => {
+  const fields = [
+    "unit_mm: 0.125", "__proto__: 1", "invalid: 7", "invalid: [1.5]", 'invalid: "7"', "distortion: 0.1",
+    'distortion: "none"', "encoding: 16", "width: 2.5", "width: -1", "height: 70000", 'fps: "30"', "fps: true",
+    "fps: 0", "fx: null", "fx: 1e7", "cx: 1e6", "depth_unit_mm: 0.001", "depth_unit_mm: 5000", "depth_unit_mm: 0",
+    "distortion_model: 4",
+  ];
+  const jsons = ["[285]", "285", "null", ...fields.map((field) => {
+    const [name, value] = field.split(/: /);
+    const others = Object.entries({ fx: 9, fy: 9, cx: 1, cy: 1 }).filter(([other]) => other !== name);
+    return `{${[...others.map(([other, number]) => `"${other}": ${number}`), `"${name}": ${value}`].join(", ")}}`;
+  })];
+  const code = `
+import json, sys
+from cadstn import Camera, CadstnError
+def taken(text):
+    try: return bool(Camera.from_json(text))
+    except CadstnError: return False
+print(json.dumps([text for text in json.loads(sys.argv[1]) if taken(text)]))`;
+  assert.deepEqual(JSON.parse(python(code, JSON.stringify(jsons))), []);
+  for (const json of jsons) assert.throws(() => cameraOfJson(json), /^Error: The camera[^\n]*\.$/, json);
+  assert.throws(() => cameraOfJson(jsons[3]), /unknown field 'unit_mm'; known are fx, .*depth_unit_mm/);
+  assert.throws(() => cameraOfText("9,9,1,1,1000"), /depth_unit_mm is 1000: .* from 0\.01 to 10/);
+});
+
+test("the page asks for all its modules at once, and names the fields of a camera", () => {
+  const folder = `${ROOT}src/cadstn/web/`;
+  const html = readFileSync(`${folder}index.html`, "utf8");
+  const modules = readdirSync(folder).filter((name) => /\.js$/.test(name) && !/^(main|worker|from_disk)/.test(name));
+  assert.deepEqual([...html.matchAll(/modulepreload" href="(.*)"/g)].map(([, name]) => name), modules.sort());
+  const [, fields] = /placeholder="(.*?)"/.exec(html);
+  assert.equal(cameraOfJson(`{${fields.split(",").map((name) => `"${name}": 1`)}}`).unitMm, 1);
 });

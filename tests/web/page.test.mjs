@@ -9,7 +9,7 @@ import { after, before, test } from "node:test";
 
 import { HAND21 } from "../../src/cadstn/web/skeleton.js";
 import { launch, missing, serve, SITE } from "./browser.mjs";
-import { PYTHON, python, ROOT } from "./helpers.mjs";
+import { demoFile, PYTHON, python, ROOT } from "./helpers.mjs";
 
 const skip = missing() || false;
 // Playwright's usual look at every frame that is drawn takes a part of the time it measures.
@@ -169,23 +169,66 @@ test("of several recordings the one that was opened last plays, however long oth
   }
 });
 
-test("the tracker forgets the hand where a shot begins", { skip }, async (t) => {
-  const prepare = async (page) => {
+/** Open the page without the packaged recording; `steps` of it are what the tracker was given. */
+const watched = (t) => open(t, site.url, {
+  errors: true,
+  prepare: async (page) => {
     await page.route("**/demo.zip", (route) => route.abort());
     await page.addInitScript(() => {
       const post = Worker.prototype.postMessage;
-      globalThis.fresh = [];
+      globalThis.steps = [];
       Worker.prototype.postMessage = function (message) {
-        if (message.name === "step") globalThis.fresh.push(message.given.fresh);
+        const { frame, fresh } = message.given;
+        if (message.name === "step") globalThis.steps.push({ fresh, width: frame.width });
         post.call(this, message);
       };
     });
-  };
-  const page = await open(t, site.url, { prepare, errors: true });
+  },
+});
+
+/** Whether each of the first frames began a stream. */
+async function freshOf(page, count) {
+  await page.waitForFunction((count) => globalThis.steps.length >= count, count, WAIT);
+  return page.evaluate((count) => globalThis.steps.slice(0, count).map(({ fresh }) => fresh), count);
+}
+
+test("the tracker forgets the hand where a shot begins", { skip }, async (t) => {
+  const page = await watched(t);
   const buffer = shortRecording(3, ", cuts=np.array([2])");
   await page.setInputFiles("#files", { name: "cut.npz", mimeType: "", buffer });
-  await page.waitForFunction(() => globalThis.fresh.length >= 6, null, WAIT);
-  assert.deepEqual((await page.evaluate(() => globalThis.fresh)).slice(0, 6), [true, false, true, true, false, true]);
+  assert.deepEqual(await freshOf(page, 6), [true, false, true, true, false, true]);
+});
+
+test("a damaged frame is reported and skipped, and the next one begins the shot", { skip }, async (t) => {
+  const page = await watched(t);
+  const names = ["camera.json", "000000.png", "000001.png", "000002.png"];
+  const files = names.map((name) => ({ name, mimeType: "", buffer: Buffer.from(demoFile(name)) }));
+  files[1].buffer = files[1].buffer.subarray(0, 3000);
+  await page.setInputFiles("#files", files);
+  assert.deepEqual(await freshOf(page, 4), [true, false, true, false]);
+  await status(page, "Frame 1 is skipped. 000000.png is not depth that this page reads: ");
+});
+
+test("no frame of the recording before reaches the stream of the next", { skip }, async (t) => {
+  const page = await watched(t);
+  await page.evaluate(() => {
+    const { read } = ReadableStreamDefaultReader.prototype;
+    ReadableStreamDefaultReader.prototype.read = async function () {
+      await new Promise((done) => setTimeout(done, 200)); // PNGs take long, so one is being read
+      return read.call(this);
+    };
+  });
+  await page.setInputFiles("#files", ["camera.json", "000000.png"].map((name) => `${ROOT}src/cadstn/demo/${name}`));
+  await freshOf(page, 1);
+  const buffer = Buffer.from(python(`
+import sys, numpy as np
+camera = np.array('{"fx": 60, "fy": 60, "cx": 32, "cy": 24}')
+np.savez(sys.stdout.buffer, depth=np.full((3, 48, 64), 500, np.uint16), camera=camera)`));
+  await page.setInputFiles("#files", { name: "small.npz", mimeType: "", buffer });
+  await page.waitForFunction(() => globalThis.steps.some(({ width }) => width === 64), null, WAIT);
+  await page.waitForTimeout(1500);
+  const widths = await page.evaluate(() => globalThis.steps.map(({ width }) => width));
+  assert.ok(widths.slice(widths.indexOf(64)).every((width) => width === 64), `${widths}`);
 });
 
 test("dropped recordings play, and files that are no depth are named", { skip }, async (t) => {

@@ -9,6 +9,18 @@ import { Problem } from "./problem.js";
  */
 
 const HINT = "give its numbers as fx,fy,cx,cy or fx,fy,cx,cy,depth_unit_mm";
+const [LARGEST, LONGEST] = [1e6, 65_536]; // as in Python's Camera
+const [FINEST_MM, COARSEST_MM] = [0.01, 10]; // what lies outside is a unit of another kind
+
+const isText = (value) => typeof value === "string";
+const listOf = (isGood) => (value) => Array.isArray(value) && value.every(isGood);
+/** The fields of a camera.json, and what each may hold, as in Python. */
+const FIELDS = {
+  fx: Number.isFinite, fy: Number.isFinite, cx: Number.isFinite, cy: Number.isFinite,
+  width: Number.isInteger, height: Number.isInteger, depth_unit_mm: Number.isFinite,
+  fps: Number.isFinite, encoding: isText, invalid: listOf(Number.isInteger),
+  distortion: listOf(Number.isFinite), distortion_model: isText,
+};
 
 /** Read a camera.json. @returns {Camera} */
 export function cameraOfJson(text) {
@@ -18,8 +30,18 @@ export function cameraOfJson(text) {
   } catch {
     throw new Problem("The camera.json is no JSON.");
   }
-  const numbers = ["fx", "fy", "cx", "cy"].map((name) => held?.[name]);
-  if (!numbers.every(Number.isFinite)) throw new Problem("The camera.json lacks fx, fy, cx or cy.");
+  if (typeof held !== "object" || !held || Array.isArray(held)) throw new Problem("The camera.json is no JSON object.");
+  for (const [name, value] of Object.entries(held)) {
+    if (!Object.hasOwn(FIELDS, name)) {
+      const known = Object.keys(FIELDS).join(", ");
+      throw new Problem(`The camera.json has an unknown field '${name}'; known are ${known}.`);
+    }
+    if (!FIELDS[name](value)) {
+      throw new Problem(`The camera.json's field '${name}' is ${JSON.stringify(value).slice(0, 40)}.`);
+    }
+  }
+  const numbers = ["fx", "fy", "cx", "cy"].map((name) => held[name]);
+  if (numbers.includes(undefined)) throw new Problem("The camera.json lacks fx, fy, cx or cy.");
   if ((held.encoding ?? "depth16") !== "depth16" || held.distortion?.length) {
     throw new Problem(
       "This page reads 16-bit depth of a pinhole camera; 'cadstn track' reads the others.",
@@ -41,11 +63,20 @@ export function cameraOfText(text) {
 }
 
 function checked(camera) {
-  if (!(camera.fx > 0 && camera.fy > 0 && camera.unitMm > 0 && camera.fps > 0)) {
-    throw new Problem(`The camera's focal lengths, unit and frame rate must be above 0: ${HINT}.`);
+  const { fx, fy, cx, cy, width, height, unitMm, fps } = camera;
+  if (![fx, fy, fps].every((value) => value > 1 / LARGEST && value < LARGEST)) {
+    throw new Problem(`The camera's focal lengths and frame rate must be above 0 and below ${LARGEST}: ${HINT}.`);
   }
-  if (![camera.width, camera.height].every((size) => Number.isInteger(size) && size >= 0)) {
-    throw new Problem("The camera's width and height must be whole numbers of pixels.");
+  if (![cx, cy].every((value) => Math.abs(value) < LARGEST)) {
+    throw new Problem(`The camera's centre is (${cx}, ${cy}): give cx and cy in pixels.`);
+  }
+  if (![width, height].every((size) => size >= 0 && size <= LONGEST)) {
+    throw new Problem(`The camera's size is ${width}x${height}: give its width and height in pixels.`);
+  }
+  if (!(unitMm >= FINEST_MM && unitMm <= COARSEST_MM)) {
+    throw new Problem(
+      `The camera's depth_unit_mm is ${unitMm}: it is millimetres a step, from ${FINEST_MM} to ${COARSEST_MM}.`,
+    );
   }
   return camera;
 }
@@ -64,10 +95,12 @@ const MOST_METRES = 20;
 
 /**
  * Raw values to millimetres, 0 where nothing was measured: whole numbers are steps of the camera's
- * unit, floats in typed arrays are millimetres, as in Python; metres are refused.
+ * unit, floats are millimetres, as in Python. Metres, bytes and steps that 16 bits do not hold are
+ * refused.
  * @returns {Float32Array}
  */
 export function toMm(units, camera) {
+  if (units.BYTES_PER_ELEMENT === 1) throw new Problem("The depth is of 8 bits: a picture, no distances.");
   const floats = units instanceof Float32Array || units instanceof Float64Array;
   const unit = floats ? 1 : Math.fround(camera.unitMm);
   const none = floats ? NaN : 65535; // what a saturated sensor of 16 bits writes
@@ -76,6 +109,9 @@ export function toMm(units, camera) {
   let most = 0;
   for (let i = 0; i < units.length; i++) {
     const value = units[i];
+    if (!floats && !(value >= 0 && value <= 65535)) {
+      throw new Problem(`The depth holds a step of ${value}, where steps are 0 to 65535.`);
+    }
     const mm = Math.fround(value * unit);
     // Not a number, below zero and without end are no distances either.
     const measured = mm > 0 && mm < Infinity && value !== none;

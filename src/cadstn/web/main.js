@@ -4,7 +4,7 @@ import { cameraOfText } from "./camera.js";
 import { DepthView } from "./depth_view.js";
 import { follow } from "./live.js";
 import { Problem } from "./problem.js";
-import { openFiles } from "./recording.js";
+import { firstFrame, openFiles } from "./recording.js";
 import { RemoteTracker } from "./remote.js";
 import { HAND21 } from "./skeleton.js";
 import { SpaceView } from "./space_view.js";
@@ -67,22 +67,41 @@ const nextTask = () => new Promise((done) => {
 });
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
-/** Track a recording, `mine` among those that were opened, again and again, until another one plays. */
+/**
+ * Track a recording, `mine` among those that were opened, again and again, until another one plays.
+ * Frames that cannot be read are reported and skipped; one can be, see `firstFrame`.
+ */
 async function play(recording, tracker, mine) {
   playing = mine;
   const { camera, cuts, length } = recording;
-  const read = async (index) => ({ ...(await recording.frame(index % length)), camera });
   stats.clear();
   let due = performance.now();
+  let fresh = true;
   const begin = async (index) => {
-    const frame = await read(index);
     const place = index % length;
-    return { frame, tracked: tracker.step(frame, place === 0 || cuts.has(place)) };
+    fresh ||= place === 0 || cuts.has(place); // until a frame of the shot can be read
+    let read;
+    try {
+      read = await recording.frame(place);
+    } catch (error) {
+      if (error instanceof Problem) return { skipped: error };
+      throw error;
+    }
+    if (mine !== playing) return null; // the other one's stream has begun
+    const frame = { ...read, camera };
+    const tracked = tracker.step(frame, fresh);
+    fresh = false;
+    return { frame, tracked };
   };
   const ahead = [];
   for (let index = 0; ; index++) {
     while (ahead.length < AHEAD) ahead.push(await begin(index + ahead.length));
-    const { frame, tracked } = ahead.shift();
+    if (mine !== playing) return;
+    const { frame, tracked, skipped } = ahead.shift();
+    if (skipped) {
+      report(`Frame ${(index % length) + 1} is skipped. ${skipped.message}`, true);
+      continue;
+    }
     const { hands, tookMs } = await tracked;
     due = Math.max(due + 1000 / camera.fps, performance.now());
     if (element("fast").checked) await nextTask();
@@ -103,7 +122,7 @@ async function open(files, tracker, loaded, title = null) {
       bytes: new Uint8Array(await file.arrayBuffer()),
     }));
     const recording = await openFiles(await Promise.all(read), text ? cameraOfText(text) : null);
-    const first = await recording.frame(0);
+    const first = await firstFrame(recording);
     if (mine !== opened) return;
     draw({ ...first, camera: recording.camera }, []);
     element("backend").textContent = await loaded;

@@ -48,6 +48,23 @@ export async function openFiles(files, given = null) {
   return ofImages(images, held, camera ?? given);
 }
 
+/**
+ * The first frame that can be read.
+ * @param {Recording} recording
+ */
+export async function firstFrame(recording) {
+  let first;
+  for (let index = 0; index < recording.length; index++) {
+    try {
+      return await recording.frame(index);
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      first ??= error;
+    }
+  }
+  throw first;
+}
+
 async function openArchive({ name, bytes }, camera, given) {
   const held = await named(name, async () => members(bytes));
   const visible = new Map([...held].filter(([member]) => isVisible(member)));
@@ -104,7 +121,6 @@ async function ofImages(images, held, camera) {
     checkSize(names[index], { width, height }, camera);
     return { width, height, depth: toMm(units, camera) };
   };
-  await frame(0); // an error before it plays
   return { length: names.length, camera, cuts: await cutsOf(shots, held), frame };
 }
 

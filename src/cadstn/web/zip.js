@@ -4,7 +4,6 @@ import { inflate } from "./bytes.js";
 import { Problem } from "./problem.js";
 
 const [LOCAL, CENTRAL, END] = [0x04034b50, 0x02014b50, 0x06054b50];
-const MOST_MEMBERS = 100_000;
 
 /** Whether bytes begin as a zip archive does. */
 export function isZip(bytes) {
@@ -21,7 +20,8 @@ export function members(bytes) {
   const end = findEnd(view);
   const count = view.getUint16(end + 10, true);
   let place = view.getUint32(end + 16, true);
-  if (count > MOST_MEMBERS || place === 0xffffffff) throw new Problem("it is too large an archive");
+  // ZIP64 puts these where more members or bytes do not fit.
+  if (count === 0xffff || place === 0xffffffff) throw new Problem("it is too large an archive");
   const found = new Map();
   for (let i = 0; i < count; i++) {
     if (place + 46 > bytes.length || view.getUint32(place, true) !== CENTRAL) {
@@ -34,6 +34,10 @@ export function members(bytes) {
     const name = new TextDecoder().decode(bytes.subarray(place + 46, place + 46 + lengths[0]));
     found.set(name, () => unpack(bytes, view, { flags, method, packed, size, local }));
     place += 46 + lengths[0] + lengths[1] + lengths[2];
+  }
+  // Writers without ZIP64 leave the count's last 16 bits.
+  if (place + 4 <= bytes.length && view.getUint32(place, true) === CENTRAL) {
+    throw new Problem("it holds more members than it counts: too many, or it is damaged");
   }
   return found;
 }
