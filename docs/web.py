@@ -13,6 +13,7 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Callable
+from contextlib import nullcontext, suppress
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -128,16 +129,31 @@ class _Handler(SimpleHTTPRequestHandler):
 @click.command()
 @click.argument("out", type=click.Path(path_type=Path), default=ROOT / "site/web")
 @click.option("--graph", type=click.Path(path_type=Path, exists=True), help="An exported graph.")
-@click.option("--serve", type=int, help="Serve the folder at this port of 127.0.0.1, until Ctrl-C.")
+@click.option(
+    "--serve",
+    type=click.IntRange(0, 65535),
+    help="Serve the folder at this port of 127.0.0.1, until Ctrl-C.",
+)
 def main(out: Path, graph: Path | None, serve: int | None) -> None:
     """Build the page into OUT: a new or empty folder, or that of an earlier page."""
-    build(out, graph)
-    size = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
-    click.echo(f"wrote {out} ({size / 1e6:.0f} MB)")
-    if serve is not None:
-        server = ThreadingHTTPServer(("127.0.0.1", serve), partial(_Handler, directory=str(out)))
-        click.echo(f"open http://127.0.0.1:{server.server_port}/", err=True)
-        server.serve_forever()
+    # The port is taken first: the build takes long.
+    with nullcontext() if serve is None else _server(out, serve) as server:
+        build(out, graph)
+        size = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
+        click.echo(f"wrote {out} ({size / 1e6:.0f} MB)")
+        if server is not None:
+            click.echo(f"open http://127.0.0.1:{server.server_port}/", err=True)
+            with suppress(KeyboardInterrupt):
+                server.serve_forever()
+
+
+def _server(out: Path, port: int) -> ThreadingHTTPServer:
+    try:
+        return ThreadingHTTPServer(("127.0.0.1", port), partial(_Handler, directory=str(out)))
+    except OSError as error:
+        raise click.ClickException(
+            f"port {port}: {error.strerror}; give another, as in 'make web PORT=9000'"
+        ) from None
 
 
 if __name__ == "__main__":

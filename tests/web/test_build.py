@@ -1,6 +1,7 @@
 """docs/web.py builds the page whole or not at all, and replaces nothing but a page."""
 
 import importlib.util
+import socket
 from pathlib import Path
 from types import ModuleType
 
@@ -28,10 +29,11 @@ def web(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return module
 
 
-def built(web: ModuleType, out: Path) -> str:
+def built(web: ModuleType, out: Path, *options: str) -> str:
     """Run it; what it prints if it refuses, else nothing."""
     graph = str(web._LIBRARY.parent / "graph.onnx")
-    done = CliRunner().invoke(web.main, [str(out), "--graph", graph], catch_exceptions=False)
+    arguments = [str(out), "--graph", graph, *options]
+    done = CliRunner().invoke(web.main, arguments, catch_exceptions=False)
     return done.output if done.exit_code else ""
 
 
@@ -76,3 +78,24 @@ def test_a_build_that_fails_leaves_the_earlier_page(
         built(web, out)
     assert (out / "mark").exists()
     assert {path.name for path in tmp_path.iterdir()} == {"page", "library", "graph.onnx"}
+
+
+def test_a_port_that_is_taken_is_named_before_the_build(web: ModuleType, tmp_path: Path) -> None:
+    out = tmp_path / "page"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert f"port {port}: Address already in use; give another" in built(
+            web, out, "--serve", port
+        )
+    assert "70000 is not in the range" in built(web, out, "--serve", "70000")
+    assert not out.exists()
+
+
+def test_ctrl_c_ends_the_server_without_an_error(
+    web: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(server: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(web.ThreadingHTTPServer, "serve_forever", interrupted)
+    assert not built(web, tmp_path / "page", "--serve", "0")
