@@ -71,7 +71,8 @@ def test_python(arguments: list[str]) -> None:
 
 @pytest.mark.skipif(
     not shutil.which("node") or not NODE.is_dir(),
-    reason="needs Node.js, and 'npm install onnxruntime-node' in examples/whole/js",
+    reason="needs Node.js, and in examples/whole/js "
+    "'npm install --no-save --prefix . onnxruntime-node'",
 )
 def test_node(arguments: list[str]) -> None:
     tracks(["node", str(EXAMPLES / "js" / "track.mjs")], arguments)

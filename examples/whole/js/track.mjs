@@ -1,6 +1,6 @@
 // Track plain frames with the whole graph in Node.js.
 //
-//   npm install onnxruntime-node
+//   npm install --no-save --prefix . onnxruntime-node
 //   node track.mjs hand.onnx demo.raw 320 240 285 285 160 120
 //
 // With WEB=1 it takes onnxruntime-web, the WebAssembly that browsers run.
