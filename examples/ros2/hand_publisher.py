@@ -1,9 +1,10 @@
-"""A ROS 2 node that publishes the hands a camera sees (Humble or newer).
+"""A ROS 2 node that publishes the hands a camera sees (Jazzy or newer).
 
 python3 examples/ros2/hand_publisher.py realsense camera_depth_optical_frame
 
 Topics: ``hand/poses`` (geometry_msgs/PoseArray, 26 joints) and ``hand/markers``
-(visualization_msgs/MarkerArray, for RViz). A sourced ROS 2 brings rclpy; pip brings cadstn.
+(visualization_msgs/MarkerArray, for RViz). A sourced ROS 2 brings rclpy; pip brings cadstn, which
+needs Python 3.11: Humble's rclpy is of 3.10.
 """
 
 import sys
