@@ -132,7 +132,8 @@ def _moved(device: torch.device) -> tuple[Tensor, Tensor]:
 def _hinges(angles: Tensor, joints: Tensor, left: Tensor) -> tuple[Tensor, Tensor]:
     """Axes of the digits' 20 angles and points on them, each (3, N, 20).
 
-    To a few degrees: the lean of a finger's bending is left out. In the end only `forward` counts.
+    To a few degrees: the lean of a finger's bending and its resting splay are left out. In the end
+    only `forward` counts.
     """
     mirror = 1 - 2 * left
     f, thumb = angles[:, :16].reshape(-1, 4, 4), angles[:, 16:20]

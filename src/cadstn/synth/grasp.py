@@ -202,7 +202,7 @@ def _ends(draws: Draws, kind: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     wrap = (way == 0)[:, None]
     closed = torch.cat([torch.where(wrap, torch.cat([wrapped, thumb], 1), pinch[:, :20]),
                         0 * noise[:, 20:]], 1)  # fmt: skip
-    # A pinch keeps some of its bend when it opens, and its splay.
+    # A pinch keeps a quarter of its bend and splay when it opens.
     half = torch.lerp(pinch[:, :16], flat, 0.75)
     opened = torch.cat([torch.where(wrap, flat, half), closed[:, 16:]], 1)
     return clamp_angles(opened), clamp_angles(closed), facing[which]

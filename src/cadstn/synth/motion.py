@@ -23,7 +23,7 @@ from cadstn.synth.hand import ANGLES, Shape
 from cadstn.synth.poses import Poses, detour, sample_poses
 from cadstn.synth.shape import constant
 
-#: Seconds from one control point to the next, (least, most); their logarithm is drawn evenly.
+#: Seconds from one control point to the next, (least, most): their logarithm is drawn between.
 KNOT_S = (0.05, 0.36)
 _DEG = math.pi / 180
 

@@ -279,7 +279,7 @@ def person(room: Room, rng: Rng, head: Float, facing: Float) -> None:
 
 
 def bare_limb(room: Room, rng: Rng, at: Float) -> None:
-    """An arm without its hand: forearm and upper arm, bent, the wrist's end out of sight behind."""
+    """An arm without its hand: forearm and upper arm, bent, at any angle."""
     rotation = random_rotation(rng)
     upper, fore = rng.uniform(200, 320), rng.uniform(180, 260)
     bend = rng.uniform(0.2, 2.4)

@@ -252,7 +252,8 @@ def _holes(
 ) -> tuple[Tensor, Tensor]:
     """Round holes in a share ``chance`` of unit squares, each in its square, of 0.1 on average.
 
-    A share ``wrong`` of them are no holes: they read so many mm too far, the second result.
+    A share ``wrong`` of them are no holes: they read so many mm too near or too far,
+    the second result.
     """
     cell_x, cell_y = x.floor(), y.floor()
     bits = _hash(key, cell_x, cell_y)

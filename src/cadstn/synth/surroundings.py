@@ -143,7 +143,9 @@ def sample_person(
 
 
 def sample_planes(draws: Draws, cones: Cones, frames: int, around: Surroundings) -> Tensor:
-    """Draw a wall and a table that hand and arm stay in front of.
+    """Draw a wall and a table that hand and forearm stay in front of.
+
+    The person is drawn after them: the upper arm may go through the wall to its shoulder.
 
     Args:
         draws: B streams.
@@ -185,8 +187,9 @@ def sample_held(
 ) -> Cones:
     """Draw what a hand holds: a ball, a bar, a bottle or a box between thumb and fingers.
 
-    It is as thick as there is room at the clip's narrowest moment: it touches and never cuts into
-    the hand. Where there is no room there is nothing.
+    It is as thick as there is room at the clip's narrowest moment. Room is measured at seven places
+    along it: 15 of 345 things cut more than 2 mm into a finger between two of them, or with the
+    neck of a bottle. Where there is no room there is nothing.
 
     Args:
         draws: B streams.
