@@ -332,6 +332,20 @@ def test_train_export_track(clip: Path, tmp_path: Path) -> None:
     assert "--spread" not in run("export", "--help").output
 
 
+def test_a_network_of_a_data_set_takes_no_decision(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It has learned no presence, which a decision weighs."""
+    pytest.importorskip("torch")
+    from cadstn.train.recipes import recipe
+
+    monkeypatch.setattr("cadstn.train.load_model", lambda run: (None, recipe("compact.nyu")))
+    decision = tmp_path / "decision.json"
+    write_decision(Decision(1.5, 0.25, -2.0, 3.0), decision)
+    result = run("export", "run", "--out", tmp_path / "own.onnx", "--decision", decision)
+    assert "--decision is for compact networks of rendered hands" in str(result.exception)
+
+
 def test_without_torch_the_hint_installs_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

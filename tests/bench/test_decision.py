@@ -42,10 +42,11 @@ def test_without_hands_nothing_is_fitted() -> None:
         fit_decision(load_network(threads=1), (0, 4, 0))
 
 
-def test_a_network_without_error_scales_is_refused() -> None:
+@pytest.mark.parametrize("lacks", [{"compact": False}, {"upright": False, "answers": False}])
+def test_a_network_without_presence_is_refused(lacks: dict[str, bool]) -> None:
     network = load_network(threads=1)
-    with pytest.raises(CadstnError, match="neither presence nor error scale"):
-        fit_decision(replace(network, wants=replace(network.wants, compact=False)))
+    with pytest.raises(CadstnError, match="does not predict presence"):
+        fit_decision(replace(network, wants=replace(network.wants, **lacks)))
 
 
 @pytest.mark.parametrize("more", [["--choosing"], ["--scenes", "10"], ["--real", "."]])

@@ -226,9 +226,14 @@ def test_a_lost_hands_place_is_remembered_for_some_frames(
 
 def shipped(decision: Decision | None = None) -> Any:
     """The package's weights, with another decision on new hands."""
+    return shipped_with(**({} if decision is None else {"decision": decision}))
+
+
+def shipped_with(**other: Any) -> Any:
+    """The package's weights, which want to be run otherwise."""
     model = onnx.load(str(resources.files("cadstn") / "weights" / "hand21.onnx"))
     about = {item.key: item.value for item in model.metadata_props}
-    wants = {**json.loads(about["wants"]), **({} if decision is None else {"decision": decision})}
+    wants = {**json.loads(about["wants"]), **other}
     about |= {"wants": json.dumps(wants), STAMP_KEY: BLANK_STAMP}
     onnx.helper.set_model_props(model, about)
     return model
@@ -379,6 +384,9 @@ def test_what_cannot_be_exported(tmp_path: Path, folder: Path) -> None:
     onnx.save(plain, tmp_path / "plain.onnx")
     with pytest.raises(CadstnError, match="not a compact network of canonical views"):
         write_whole(tmp_path / "x.onnx", tmp_path / "plain.onnx")
+    written(tmp_path / "of-a-set.onnx", shipped_with(answers=False))
+    with pytest.raises(CadstnError, match="not a compact network of canonical views"):
+        write_whole(tmp_path / "x.onnx", tmp_path / "of-a-set.onnx")
     assert not (tmp_path / "x.onnx").exists()
     with pytest.raises(CadstnError, match="the name of the description"):
         write_whole(tmp_path / "x.json")

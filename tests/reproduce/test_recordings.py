@@ -58,3 +58,12 @@ def test_train_predict_and_score(
     named, text = score_files(files["pred"], files["truth"], "recordings")
     assert named.mean_error_mm == scores.mean_error_mm
     assert "camera              each frame's own" in text
+
+
+def test_they_do_not_teach_presence_and_side(recordings: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    words = ["train", "compact.rendered", "--data", str(recordings), "--out", str(tmp_path / "run")]
+    result = CliRunner().invoke(cli, words)
+    line = "presence and side, which recordings does not hold; take cadstn.recordings.compact"
+    assert line in str(result.exception)
+    assert not (tmp_path / "run").exists()

@@ -73,6 +73,10 @@ def test_a_network_file_holds_its_decision() -> None:
     older = json.loads(wants.to_json())
     del older["decision"]
     assert Wants.of_file({WANTS_KEY: json.dumps(older)}, set()).decision == DEFAULT
+    del older["answers"]
+    assert Wants.of_file({WANTS_KEY: json.dumps(older)}, set()).answers
+    with pytest.raises(ValueError, match="upright is True, and answers False"):
+        replace(wants, upright=True, answers=False).check({"size": 128, "hidden": 256})
     for wrong in ([1, 2, 3], [1, 2, 3, "4"], 5, None, [1, 2, 3, float("nan")]):
         text = json.dumps({**older, "decision": wrong})
         with pytest.raises((TypeError, ValueError)):

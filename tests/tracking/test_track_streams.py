@@ -193,6 +193,29 @@ def test_an_arm_whose_hand_left_is_not_followed_for_ever() -> None:
     assert set(hows[29:]) == {"lost"}
 
 
+def test_a_hand_is_followed_by_a_network_that_did_not_learn_presence(
+    network: Network, frames: list[Frame]
+) -> None:
+    """One trained on a data set: presence and side in its file are noise."""
+
+    class Untaught:
+        def run(self, names: list[str], feed: dict[str, np.ndarray]) -> list[np.ndarray]:
+            *out, presence, handedness = network.session.run(names, feed)
+            return [*out, np.full_like(presence, 0.52), np.full_like(handedness, 0.52)]
+
+    wants = replace(network.wants, upright=False, answers=False)
+    of_a_set = replace(network, session=Untaught(), wants=wants)
+    assert of_a_set.lacks[0] == "presence and side"
+    tracker = Tracker(of_a_set)
+    hands = [tracker.update(f.depth, f.camera) for f in frames]
+    hows = [hand.how for hand in hands]
+    at = hows.index("found")
+    assert hows[at:] == ["found"] + ["followed"] * (len(hands) - at - 1)
+    assert {hand.side for hand in hands[at:]} == {"unknown"}
+    assert np.isnan([hand.present for hand in hands]).all()
+    assert all(np.isfinite(hand.uncertainty_mm).all() for hand in hands[at:])  # it is learned
+
+
 def test_the_network_runs_twice_a_hand_and_frame_at_most(
     network: Network, frames: list[Frame]
 ) -> None:

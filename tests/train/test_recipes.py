@@ -61,6 +61,12 @@ def test_following_is_learned_from_rendered_hands() -> None:
         recipe("follow.nyu")
 
 
+def test_presence_and_side_are_learned_from_rendered_hands() -> None:
+    for name, answers in {"compact": True, "follow": True, "compact.nyu": False, "small": False,
+                          "compact.recordings": False}.items():  # fmt: skip
+        assert recipe(name).wanted().answers == recipe(name).wanted().upright == answers, name
+
+
 def test_tiny_network_runs() -> None:
     net = tiny().net
     assert isinstance(net, NetConfig)
@@ -232,6 +238,8 @@ def test_value_of_the_wrong_type_is_refused(name: str, value: Any) -> None:
         ("compact", {"temporal_frozen": True}, "temporal_frozen would"),
         ("compact", {"loss": "half_squared"}, "set loss=pose_distance"),
         ("compact", {"decay": 0.5}, "decay would do nothing under the cosine schedule; set"),
+        ("compact.dexycb", {"augment.upright": 0.9}, "others do not learn sides; set augment"),
+        ("paper", {"augment.upright": 0.9}, "upright is for compact networks of rendered hands"),
         ("paper", {"hands": 0.9}, "hands would do nothing for networks of a paper trunk"),
         ("tiny", {"worst_joint": 0.3, "smoothness": 0.1}, "smoothness, worst_joint would"),
         ("small", {"net.fusion": "free"}, "too wide for the layers of the spatial network; set"),

@@ -21,6 +21,7 @@ from cadstn.geometry.camera import Camera
 from cadstn.geometry.crop import CENTER_PX
 from cadstn.models import Compact
 from cadstn.models.detector import Detector
+from cadstn.reproduce.predictor import _Eager
 from cadstn.tracking.runtime import carried_detector, load_network, shipped_weights
 from cadstn.train import (
     BankSource,
@@ -209,6 +210,19 @@ def test_trained_saved_and_exported(toy_bank: Bank, small: Small, exports: Expor
         ):  # fmt: skip
             assert ours is not None
             torch.testing.assert_close(torch.from_numpy(ours), theirs[:, t], atol=1e-5, rtol=1e-4)
+
+
+def test_presence_and_side_of_a_data_set_are_not_given(small: Small, exports: Exports) -> None:
+    recipe = small(**SIZES)
+    eager = _Eager(exports.trained, replace(recipe, data="nyu", center="mass"), "cpu")
+    crops = np.zeros((1, recipe.net.size, recipe.net.size), np.float32)
+    taught = _Eager(exports.trained, recipe, "cpu")
+    with torch.inference_mode():
+        step, other = (each.step(crops, each.initial_state()) for each in (eager, taught))
+    assert (step.presence, step.handedness) == (None, None)
+    assert step.error_scale is not None
+    assert other.presence is not None
+    assert other.handedness is not None
 
 
 def test_prepared_frames_are_made_once(small: Small, tmp_path: Path) -> None:

@@ -64,9 +64,10 @@ def test_held_out_shots_are_not_trained_on(toy_bank: Bank, small: Small) -> None
 
 
 def test_hands_are_validated_in_the_view_that_a_tracker_shows(toy_bank: Bank, small: Small) -> None:
-    how = {"holdout": 0.3, "augment.rotate_deg": 20.0}
-    plain = BankSource(toy_bank, small(**how), "cpu").validation(40, 2)
-    shown = BankSource(toy_bank, small(**how, **{"augment.upright": 0.8}), "cpu").validation(40, 2)
+    recipe = small(**{"holdout": 0.3, "augment.rotate_deg": 20.0})
+    plain = BankSource(toy_bank, recipe, "cpu").validation(40, 2)
+    how = replace(recipe, augment=replace(recipe.augment, upright=0.8))
+    shown = BankSource(toy_bank, how, "cpu").validation(40, 2)
     for one, two in zip(plain, shown, strict=True):
         assert one.handedness is not None
         assert two.handedness is not None

@@ -52,12 +52,13 @@ def fit_decision(
         on_scene: called with how many scenes are done.
 
     Raises:
-        CadstnError: if it predicts neither, or the detector gives hands alone or none.
+        CadstnError: if it does not predict them, or the detector gives hands alone or none.
     """
-    if not network.wants.compact or network.detector is None:
+    wants = network.wants
+    if not (wants.compact and wants.answers) or network.detector is None:
         raise CadstnError(
-            "this network predicts neither presence nor error scale",
-            hint="train 'compact' or 'follow'",
+            "this network does not predict presence",
+            hint="train 'compact' or 'follow' on rendered hands",
         )
     there, empty, others = scenes
 

@@ -112,10 +112,10 @@ def export(
     model, recipe = load_model(run)
     wants = recipe.wanted()
     if decision is not None:
-        if not wants.compact:
+        if not wants.answers:
             raise CadstnError(
-                "--decision is for compact networks, which predict presence", where=run,
-                hint="leave it out",
+                "--decision is for compact networks of rendered hands, which predict presence",
+                where=run, hint="leave it out",
             )  # fmt: skip
         wants = replace(wants, decision=read_decision(decision))
     about = {

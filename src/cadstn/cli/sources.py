@@ -96,7 +96,14 @@ def open_source(
         return chosen, BankSource(bank, chosen, device)
     from cadstn.data import find_dataset, open_dataset
 
-    chosen = override(recipe(name, find_dataset(path).name), settings)
+    there = find_dataset(path).name
+    chosen = override(recipe(name, there), settings)
+    if chosen.wanted().answers:  # which its file would then promise
+        raise CadstnError(
+            f"recipe {chosen.name} learns presence and side, which {there} does not hold",
+            where=path,
+            hint=f"take {chosen.name.replace(chosen.data, there)}",
+        )
     dataset = open_dataset(path, split or chosen.split)
     with click.progressbar(
         length=len(dataset), label="crops", file=sys.stderr, hidden=not speak

@@ -106,7 +106,8 @@ def _read(weights: Path, hands: int) -> Parts:
     except unreadable as error:
         raise CadstnError(f"not an exported network ({error})", where=weights, hint=_HINT) from None
     # Before its detector is missed, which would not help.
-    if not (wants.compact and wants.uvd and wants.upright and wants.center == "knuckles"):
+    views = wants.upright and wants.center == "knuckles"
+    if not (wants.compact and wants.uvd and wants.answers and views):
         raise CadstnError("not a compact network of canonical views",
                           where=weights, hint=_OTHER_VIEWS)  # fmt: skip
     try:

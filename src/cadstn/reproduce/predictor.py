@@ -196,7 +196,8 @@ class _Eager:
         numpy: dict[str, Any] = {
             name: None if value is None else value.cpu().numpy()
             for name, value in out._asdict().items()
-            if name in ("joints", "w1", "spatial", "error_scale", "presence", "handedness")
+            if name in ("joints", "w1", "spatial", "error_scale")
+            or (name in ("presence", "handedness") and self.wants.answers)
         }
         return Step(state=after, **numpy)
 

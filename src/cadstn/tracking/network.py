@@ -46,7 +46,8 @@ class Step(NamedTuple):
     spatial: Float32 | None = None
     # (B, K) error scale of each joint: the 2/3 quantile, in half cubes
     error_scale: Float32 | None = None
-    # (B,) probability that there is a hand in the middle of the crop
+    # (B,) probability that there is a hand in the middle of the crop. This and what follows is also
+    # None without `Wants.answers`
     presence: Float32 | None = None
     handedness: Float32 | None = None  # (B,) probability that it is a left one
 
@@ -68,6 +69,9 @@ class Wants:
     # hand's first frame)
     first: bool = False
     decision: Decision = DEFAULT  # whether a new place is a hand
+    # whether a compact network has learned presence and side, which no data set teaches; in files
+    # that do not name it, it has
+    answers: bool = True
 
     def to_json(self) -> str:
         """One line of JSON."""
@@ -91,7 +95,7 @@ class Wants:
             hidden=int(config["hidden"]),
             compact=compact,
             uvd=compact,
-            upright=bool(recipe.get("augment", {}).get("upright")),
+            upright=compact and bool(recipe.get("augment", {}).get("upright")),
             center="knuckles" if recipe.get("center") == "followed" else "all",
             first="first" in inputs,
         )
@@ -111,6 +115,8 @@ class Wants:
                 raise ValueError(f"{name} is {getattr(self, name)}, and {config[name]}")
         if self.compact != (config.get("trunk") == "residual"):
             raise ValueError(f"compact is {self.compact}")
+        if self.upright and not self.answers:
+            raise ValueError("upright is True, and answers False")
         if not 1 <= self.cube_mm <= 10_000:
             raise ValueError(f"cube_mm is {self.cube_mm}")
         self.decision.check()
@@ -158,9 +164,15 @@ class Network:
         """What its file does not hold or predict that files of this version do."""
         return (
             *(() if self.own_detector else ("a detector (the package's finds hands for it)",)),
-            *(() if self.wants.compact else ("presence, side and error scales",)),
+            *self._unpredicted,
             *(() if self.wants.upright else ("canonical views",)),
         )
+
+    @property
+    def _unpredicted(self) -> tuple[str, ...]:
+        if not self.wants.compact:
+            return ("presence, side and error scales",)
+        return () if self.wants.answers else ("presence and side",)
 
     @property
     def cube_mm(self) -> float:
@@ -207,4 +219,5 @@ class Network:
         if self.wants.first:
             feed["first"] = np.array(False)
         joints, w1, h, c, before, *rest = run_network(self.session, COMPACT_OUTPUTS, feed)
-        return Step(joints, w1, StreamState(h, c, before), *rest)
+        out = Step(joints, w1, StreamState(h, c, before), *rest)
+        return out if self.wants.answers else out._replace(presence=None, handedness=None)

@@ -280,8 +280,9 @@ def _hand(
     """The hand of the last prediction, its bones kept at their length; and the track after it."""
     out, joints = seen.out, seen.joints_mm
     presence, scale_mm, bones = float("nan"), np.full(len(joints), np.nan, np.float32), None
-    if out.presence is not None and out.error_scale is not None:
+    if out.presence is not None:
         presence = float(out.presence[0])
+    if out.error_scale is not None:
         scale_mm = out.error_scale[0] * np.float32(network.cube_mm / 2)
         joints, bones = keep_size(joints, scale_mm, track.bones, network.skeleton)
     side = "unknown" if out.handedness is None else "left" if seen.after.left_logit > 0 else "right"

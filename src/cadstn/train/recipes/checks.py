@@ -38,8 +38,8 @@ def check_used(recipe: Recipe) -> None:
     """Refuse a recipe with a field that would do nothing, or fail after hours.
 
     Raises:
-        CadstnError: if a field is set that its networks or its schedule have no use for, or if the
-            free gate, which is wider, is to begin with another network's layers.
+        CadstnError: if a field is set that its networks, its data or its schedule have no use for,
+            or if the free gate, which is wider, is to begin with another network's layers.
     """
     plain = {field.name: field.default for field in dataclasses.fields(Recipe)}
     unused = {
@@ -55,6 +55,12 @@ def check_used(recipe: Recipe) -> None:
             raise CadstnError(
                 f"{', '.join(idle)} would do nothing {what}", where=recipe.name, hint=f"set {back}"
             )
+    if recipe.augment.upright and not recipe.wanted().upright:
+        raise CadstnError(
+            "augment.upright is for compact networks of rendered hands: others do not learn sides",
+            where=recipe.name,
+            hint="set augment.upright=0",
+        )
     free = isinstance(recipe.net, PaperConfig) and recipe.net.fusion == "free"
     if free and recipe.fusion_start != "scratch" and recipe.network == "cadstn":
         raise CadstnError(

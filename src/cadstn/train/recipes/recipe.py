@@ -250,16 +250,23 @@ class Recipe:
         return CropRule(self.skeleton, self.cube_mm, self.cubes_mm, self.net.size, self.center)
 
     def wanted(self) -> Wants:
-        """How its networks want their crops."""
+        """How its networks want their crops, and whether they learn presence and side.
+
+        Only rendered hands teach these. Those that a run on a data set began with (``--from``)
+        are not trained there, and count as not learned.
+        """
         compact = self.traits.chained
+        answers = compact and self.data == "rendered"
         return Wants(
             size=self.net.size,
             cube_mm=self.cube_mm,
             hidden=self.net.hidden,
             compact=compact,
             uvd=compact,
-            upright=self.augment.upright > 0,
+            # The canonical view is that of the side the network predicts.
+            upright=answers and self.augment.upright > 0,
             center="knuckles" if self.center == "followed" else "all",
+            answers=answers,
         )
 
     def to_json(self) -> str:
