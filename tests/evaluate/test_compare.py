@@ -405,6 +405,24 @@ def test_parts_of_a_recording_are_compared_on_their_frames(tmp_path: Path) -> No
         comparison("a", "late")
 
 
+def test_frames_without_a_hand_are_left_out_and_shots_of_any_file_count(tmp_path: Path) -> None:
+    truth = toy().truth_xyz_mm
+    for name, joints, cuts in (("a", truth + 1.0, [20]), ("b", truth[:100] + 1.0, [70])):
+        np.savez(tmp_path / f"{name}.npz", joints_xyz_mm=joints, cuts=cuts)
+    holed = truth.copy()
+    holed[30:40] = np.nan
+    np.savez(tmp_path / "truth.npz", joints_xyz_mm=holed, cuts=[50])
+    sources = [parse_source(str(tmp_path / f"{name}.npz")) for name in "ab"]
+    both = compare_files(sources, "icvl", tmp_path / "truth.npz")
+    assert both.rules.cuts == (20, 30, 40, 60)
+    assert [entry.scores.frames for entry in both.entries] == [110, 90]
+    assert [entry.scores.mean_error_mm for entry in both.entries] == pytest.approx([3**0.5] * 2)
+    text = rules_text(both).text
+    assert "110 frames (without 10 in which the truth has no hand); " in text
+    assert "5 shots, cut where a file has a shot begin or a hand comes back" in text
+    assert "the cuts are those of the whole" not in text
+
+
 def test_the_truths_own_figures_are_those_of_the_truth() -> None:
     """Neither the order of the methods nor cuts beyond the truth's end change them."""
     whole = toy("a")

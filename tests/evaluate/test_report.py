@@ -92,11 +92,62 @@ def test_text_truth_has_the_shots_of_the_predictions(tmp_path: Path) -> None:
     )
     _, text = score_files(tmp_path / "pred.npz", tmp_path / "truth.npz")
     assert "2 shots, cut where the truth has a shot begin" in text
-    # Predictions of other frames, or without shots, say nothing of the truth's.
+    # A shorter prediction is of the first frames, shots and all; of other frames nothing is known.
     np.savez(tmp_path / "short.npz", joints_xyz_mm=pred[:9], cuts=[6])
-    for name in ("short.npz", "plain.npz"):
+    assert score_files(tmp_path / "short.npz", true, "icvl")[0].cuts == (6,)
+    np.savez(tmp_path / "other.npz", joints_xyz_mm=pred, cuts=[6], frame_index=np.arange(20))
+    for name in ("other.npz", "plain.npz"):
         npz_of(tmp_path, "plain.npz", pred)
         assert "1 shot, not cut" in score_files(tmp_path / name, true, "icvl")[1]
+
+
+def test_shots_of_either_file_are_shots(tmp_path: Path) -> None:
+    truth = np.zeros((12, 16, 3)) + hand(1)
+    truth[4:] += (200.0, 0, 0)
+    truth[8:] -= (100.0, 0, 0)
+    pred, true = tmp_path / "pred.npz", tmp_path / "truth.npz"
+    np.savez(pred, joints_xyz_mm=truth, cuts=[4], skeleton="icvl16")
+    np.savez(true, joints_xyz_mm=truth, cuts=[8], skeleton="icvl16")
+    for name in (None, "icvl"):
+        scores, text = score_files(pred, true, name)
+        assert scores.cuts == (4, 8)
+        assert scores.truth_jitter_mm_frame2 == 0
+        assert "3 shots, cut where a file has a shot begin" in text
+    # Of a part, its own rows count.
+    np.savez(pred, joints_xyz_mm=truth[2:10], cuts=[2], frame_index=range(2, 10), frame_count=12)
+    assert score_files(pred, true)[0].cuts == (2, 6)
+
+
+def test_frames_without_a_hand_are_left_out(tmp_path: Path) -> None:
+    truth = np.zeros((12, 16, 3)) + hand(1)
+    truth[6:] += (200.0, 0, 0)
+    pred, true = tmp_path / "pred.npz", tmp_path / "truth.npz"
+    np.savez(pred, joints_xyz_mm=truth + np.array([0, 0, 2.0]), centre="found")
+    truth[[0, 5]] = np.nan
+    np.savez(true, joints_xyz_mm=truth, skeleton="icvl16")
+    for name in (None, "icvl"):
+        scores, text = score_files(pred, true, name)
+        assert (scores.frames, scores.of, scores.lost, scores.cuts) == (10, 10, 0, (4,))
+        assert scores.mean_error_mm == pytest.approx(2)
+        assert scores.truth_jitter_mm_frame2 == 0
+        assert "2 shots, cut where a file has a shot begin or a hand comes back" in text
+        assert "note: left out: 2 frames without a hand in the truth" in text
+        assert "only" not in text
+    joints = np.nan_to_num(truth[2:8], nan=400.0)
+    np.savez(pred, joints_xyz_mm=joints, frame_index=np.arange(2, 8), frame_count=12)
+    scores, text = score_files(pred, true)
+    assert (scores.frames, scores.of, scores.cuts) == (5, 10, (3,))
+    assert "note: left out: 1 frame without a hand in the truth" in text
+    # Files that have changed places, a truth of no hand at all, and frames of none of its hands.
+    np.savez(pred, joints_xyz_mm=truth, centre="found")
+    with pytest.raises(CadstnError, match=r"pred\.npz: frame 0 .* changed places"):
+        score_files(true, pred)
+    with pytest.raises(CadstnError, match=r"none\.npz: frame 0 "):
+        score_files(pred, npz_of(tmp_path, "none.npz", np.full((12, 16, 3), np.nan)))
+    with pytest.raises(CadstnError, match=r"truth\.npz: frame 0 "):
+        score_files(npz_of(tmp_path, "one.npz", hand(1)), true)
+    with pytest.raises(CadstnError, match="holds 13 frames where"):
+        score_files(npz_of(tmp_path, "long.npz", hand(13)), true)
 
 
 def test_a_shorter_prediction_is_scored_on_the_first_frames(tmp_path: Path) -> None:
@@ -164,9 +215,9 @@ def test_mistakes_name_the_file(tmp_path: Path) -> None:
         score_files(other, five)
     holed = hand(5)
     holed[3] = np.nan
-    lost = npz_of(tmp_path, "lost.npz", holed)
-    with pytest.raises(CadstnError, match=r"lost\.npz: frame 3 .*counted from 0.* truth; leave"):
-        score_files(five, lost)
+    lost = text_of(tmp_path, "lost.txt", holed)
+    with pytest.raises(CadstnError, match=r"lost\.txt: frame 3 .*counted from 0.* truth; leave"):
+        score_files(five, lost, "icvl", fmt="uvd")
     with pytest.raises(CadstnError, match="no test set 'nyc'; did you mean 'nyu'"):
         score_files(five, five, "nyc")
     with pytest.raises(CadstnError, match=r"none\.npz: no such file"):

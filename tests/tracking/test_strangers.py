@@ -18,8 +18,10 @@ from click.testing import CliRunner, Result
 from cadstn.cli import cli
 from cadstn.errors import CadstnError
 from cadstn.geometry.camera import Camera
+from cadstn.geometry.skeleton import HAND21
 from cadstn.io import Frame, open_recording
 from cadstn.tracking.excerpt import part_of
+from cadstn.tracking.results import _empty
 from cadstn.tracking.runtime import shipped_weights
 from cadstn.tracking.tracker import Tracker
 
@@ -157,6 +159,7 @@ def test_a_part_keeps_its_truth_and_cuts() -> None:
 
     cut = part_of(replace(whole, cuts=(12, 13, 30)), 10, 40, 4)
     assert cut.cuts == (1, 5)  # frames 14 and 30
+    assert _empty(cut, HAND21)["cuts"].tolist() == [1, 5]  # for 'score': they may be in no truth
     again = part_of(cut, 1, 4, 2)
     assert again.frame_index == (14, 22)
     assert again.frame_count == len(whole)

@@ -18,11 +18,12 @@ from cadstn.evaluate.metrics import Scores, acceleration_errors, jitter, joint_e
 from cadstn.evaluate.pairs import (
     JointsFile,
     check_pair,
+    labelled_frames,
     named_rows,
     numbered,
     read_joints,
     rules_of_truth,
-    take_rows,
+    scored_frames,
 )
 from cadstn.evaluate.protocol import Protocol, is_published_test, protocol
 from cadstn.evaluate.published import method_name
@@ -62,11 +63,13 @@ class Comparison:
         rules: camera, joints and cuts.
         truth_xyz_mm: (N, K, 3).
         entries: the methods, in the order given.
+        unlabelled: how many frames were left out because the truth has no hand in them.
     """
 
     rules: Protocol
     truth_xyz_mm: FloatArray
     entries: tuple[Entry, ...]
+    unlabelled: int = 0
 
     @property
     def published(self) -> bool:
@@ -143,13 +146,19 @@ def compare_files(
     true = read_joints(truth.path, rules, truth.fmt)
     preds = [read_joints(source.path, rules, source.fmt) for source in sources]
     rules = rules_of_truth(true, rules, preds)
-    true, rules = _same_frames(preds, true, rules)
+    whole = labelled_frames(true) == rules.test_frames
+    preds, true, cuts, cut_rule, unlabelled = scored_frames(
+        preds, true, _same_frames(preds, true), rules
+    )
+    # These frames and cuts belong together, unless the cuts were another truth's before.
+    frames = len(true.xyz_mm) if whole else rules.test_frames
+    rules = replace(rules, cuts=cuts, cut_rule=cut_rule or rules.cut_rule, test_frames=frames)
     entries = []
     for source, pred in zip(sources, preds, strict=True):
         check_pair(pred, true, rules, "--truth FILE:")
         center = pred.notes.get("centre", "not known")
         entries.append(make_entry(source.name, pred.xyz_mm, true.xyz_mm, rules, center))
-    return Comparison(rules, true.xyz_mm, tuple(entries))
+    return Comparison(rules, true.xyz_mm, tuple(entries), unlabelled)
 
 
 def truth_apart(
@@ -198,10 +207,8 @@ def _one_file(one: Source, other: Source) -> bool:
     return os.path.realpath(one.path) == os.path.realpath(other.path)
 
 
-def _same_frames(
-    preds: Sequence[JointsFile], truth: JointsFile, rules: Protocol
-) -> tuple[JointsFile, Protocol]:
-    """The rows of the truth that all predictions are of; all rows if they hold its first ones."""
+def _same_frames(preds: Sequence[JointsFile], truth: JointsFile) -> NDArray[np.intp] | None:
+    """The rows of the truth that all predictions are of; None if they hold its first ones."""
     rows = [named_rows(pred, truth) for pred in preds]
     chosen = next((some for some in rows if some is not None), None)
     # Files as long as the truth are taken row by row, whichever frames they number.
@@ -218,13 +225,7 @@ def _same_frames(
                 where=pred.path,
                 hint="compare predictions of the same frames: of one --start, --end and --every",
             )
-    if chosen is None:
-        return truth, rules
-    whole = len(truth.xyz_mm) == rules.test_frames
-    truth, cuts = take_rows(truth, chosen, rules.cuts)
-    # These rows and cuts belong together, unless the cuts were another truth's before.
-    frames = len(truth.xyz_mm) if whole else rules.test_frames
-    return truth, replace(rules, cuts=cuts, test_frames=frames)
+    return chosen
 
 
 def _begin_alike(one: NDArray[np.integer[Any]], other: NDArray[np.integer[Any]]) -> bool:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,8 @@ from cadstn.evaluate.checks import TRUTH_FORMAT, Format, check_reading, check_tr
 from cadstn.evaluate.predictions import is_npz, load_predictions, read_npz_notes
 from cadstn.evaluate.protocol import Protocol, is_published_test
 from cadstn.io.joints import FloatArray, lost_frames
+
+_A_FILES_CUTS = "a file has a shot begin"
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,23 +42,26 @@ def read_joints(
 
 
 def rules_of_truth(truth: JointsFile, rules: Protocol, preds: Sequence[JointsFile]) -> Protocol:
-    """Return a protocol with the cuts that the files hold.
+    """Return a protocol with the cuts of the truth.
 
     A file of truth may have its own. Text has none: unless it is the published test, whose cuts are
-    known, those of the predictions of the same frames are taken, where these agree.
+    known, those of the predictions are all there are, see `scored_frames`.
     """
-    frames = len(truth.xyz_mm)
+    cuts: tuple[int, ...] = ()
     if "cuts" in truth.notes:
         cuts, rule = truth.notes["cuts"], "the file of truth has a shot begin"
     elif truth.fmt is None or is_published_test(rules, truth.xyz_mm):
         return rules
+    elif any("cuts" in pred.notes for pred in preds):
+        rule = "the file of predictions has a shot begin"
     else:
-        held = {pred.notes["cuts"] for pred in preds
-                if "cuts" in pred.notes and len(pred.xyz_mm) == frames}  # fmt: skip
-        if len(held) != 1:
-            return rules
-        cuts, rule = held.pop(), "the file of predictions has a shot begin"
-    return replace(rules, test_frames=frames, cuts=cuts, cut_rule=rule)
+        return rules
+    return replace(rules, test_frames=labelled_frames(truth), cuts=cuts, cut_rule=rule)
+
+
+def labelled_frames(truth: JointsFile) -> int:
+    """How many frames of a truth have a hand."""
+    return int(np.count_nonzero(~lost_frames(truth.xyz_mm)))
 
 
 def numbered(file: JointsFile) -> bool:
@@ -136,11 +142,69 @@ def take_rows(
 
     A shot also begins after frames that are left out, but for those between frames at one step.
     """
-    shots = np.searchsorted(np.asarray(cuts, np.int64), rows, side="right")
     steps = np.diff(truth.notes.get("frame_index", np.arange(len(truth.xyz_mm)))[rows])
-    breaks = (np.diff(shots) > 0) | (steps > (steps.min() if len(steps) else 0))
-    begins = tuple(int(i) for i in np.flatnonzero(breaks) + 1)
+    begins = _begins(rows, cuts, steps > (steps.min() if len(steps) else 0))
     return replace(truth, xyz_mm=truth.xyz_mm[rows]), begins
+
+
+def _begins(
+    rows: NDArray[np.intp], cuts: Sequence[int], gaps: NDArray[np.bool_]
+) -> tuple[int, ...]:
+    """Where shots begin among some rows (N,): at cuts, and where there are gaps (N - 1,)."""
+    shots = np.searchsorted(np.asarray(cuts, np.int64), rows, side="right")
+    return tuple(int(i) for i in np.flatnonzero((np.diff(shots) > 0) | gaps) + 1)
+
+
+class Frames(NamedTuple):
+    """The frames that are scored: the same rows of all files, but for shorter predictions."""
+
+    preds: list[JointsFile]
+    truth: JointsFile
+    cuts: tuple[int, ...]  # where shots begin among them
+    cut_rule: str | None  # how these were found, where not as the rules or the truth have them
+    unlabelled: int  # frames that were left out, as the truth has no hand in them
+
+
+def scored_frames(
+    preds: Sequence[JointsFile],
+    truth: JointsFile,
+    rows: NDArray[np.intp] | None,
+    rules: Protocol | None = None,
+) -> Frames:
+    """Choose the frames that files are scored on, and find where shots begin among them.
+
+    Shots begin where the truth or a prediction has one begin; of a published test, where it is
+    known to. Frames in which an ``.npz`` truth has no hand, NaN, are left out, and a shot begins
+    after them; of a truth without any hand they stay, for `check_pair` to refuse.
+
+    Args:
+        preds: the predictions.
+        truth: of whole recordings, or of the frames of the predictions.
+        rows: of the truth, see `named_rows`.
+        rules: as of `rules_of_truth`; None takes the cuts of the files.
+    """
+    own = rules.cuts if rules else truth.notes.get("cuts", ())
+    published = rules is not None and is_published_test(rules, truth.xyz_mm)
+    if rows is not None:
+        truth, own = take_rows(truth, rows, own)
+    cuts = own
+    if not published:
+        # Cuts beside another number of indices than of frames are those of other rows.
+        theirs = (pred.notes.get("cuts", ()) for pred in preds if numbered(pred))
+        cuts = tuple(sorted({*own, *itertools.chain(*theirs)}))
+    rule = None if cuts == own or truth.fmt is not None else _A_FILES_CUTS
+    lost = lost_frames(truth.xyz_mm)
+    lengths = [len(pred.xyz_mm) for pred in preds]
+    # A file with a crop centre is a prediction in the truth's place: its hands were lost.
+    refused = truth.fmt is not None or "centre" in truth.notes or max(lengths) > len(lost)
+    if refused or not lost.any() or any(lost[:length].all() for length in lengths):
+        return Frames(list(preds), truth, cuts, rule, 0)
+    kept = np.flatnonzero(~lost)
+    cuts = _begins(kept, cuts, np.diff(kept) > 1)
+    left = [replace(pred, xyz_mm=pred.xyz_mm[kept[kept < len(pred.xyz_mm)]]) for pred in preds]
+    truth = replace(truth, xyz_mm=truth.xyz_mm[kept])
+    unlabelled = int(lost[: max(lengths)].sum())
+    return Frames(left, truth, cuts, f"{_A_FILES_CUTS} or a hand comes back", unlabelled)
 
 
 def check_pair(

@@ -37,8 +37,10 @@ def rules_text(comparison: Comparison) -> Text:
     units = resampling_units(len(comparison.truth_xyz_mm), rules.cuts)
     cut = f", cut where {rules.cut_rule}" if units.shots > 1 else ", not cut"
     other = rules.note_of_cuts(len(comparison.truth_xyz_mm))
+    gone = f" (without {comparison.unlabelled} in which the truth has no hand)"
     return Text(
-        f"Rules of every number on {rules.title}: {len(comparison.truth_xyz_mm)} frames; "
+        f"Rules of every number on {rules.title}: {len(comparison.truth_xyz_mm)} frames"
+        f"{gone if comparison.unlabelled else ''}; "
         f"{len(rules.skeleton)} joints ({rules.joint_subset}); camera {rules.camera_text}; "
         f"{counted(units.shots, 'shot')}{cut}, "
         f"and nothing is measured across a cut; crop centre: {_centers(comparison)}. "

@@ -207,6 +207,8 @@ def _empty(recording: Recording, skeleton: Skeleton) -> Columns:
         # By these two 'cadstn score' finds the rows of the truth.
         "frame_index": np.array(frame_index(recording), np.int64),
         "frame_count": np.array(frame_count(recording), np.int64),
+        # Of these rows. Folders' own are in no file of truth.
+        "cuts": np.array(recording.cuts, np.int64),
     }
 
 
