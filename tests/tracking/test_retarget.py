@@ -240,7 +240,7 @@ def test_joints_that_track_wrote_are_taken_and_a_side_is_needed(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("key", "value", "error"),
     [
-        ("skeleton", np.array("msra21"), "joints of msra21 where hand21"),
+        ("skeleton", np.array("msra21"), "msra21 where hand21 is expected; give a file of hand21"),
         ("joint_names", np.array(MSRA21.joints), "its joint 1 'index_mcp' where hand21 has"),
     ],
 )

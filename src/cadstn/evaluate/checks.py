@@ -145,7 +145,7 @@ def check_names(path: object, notes: Mapping[str, Any], skeleton: Skeleton | Non
         raise CadstnError(
             f"holds joints of {named} where {skeleton.name} is expected",
             where=path,
-            hint="give the set that these joints belong to",
+            hint=f"give a file of {skeleton.name}, or the set that these joints belong to",
         )
     skeleton = skeleton or SKELETONS.get(named)
     names = notes.get("joint_names")
