@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from cadstn.cli import cli
-from cadstn.data import dexycb, find_dataset, hands2017, open_dataset, opening
+from cadstn.data import dexycb, find_dataset, hands2017, open_dataset, opening, recordings
 from cadstn.data.bank import CropRule, build_bank
 from cadstn.data.check import check_dataset
 from cadstn.data.dataset import Dataset
@@ -23,6 +23,7 @@ from cadstn.geometry.camera import Camera
 from cadstn.geometry.skeleton import HAND21, ICVL16, Skeleton
 from cadstn.io import open_recording, write_recording
 from cadstn.io.files import write_png
+from cadstn.tracking import tracker
 
 from .conftest import (
     Joints,
@@ -115,6 +116,7 @@ def test_dexycbs_splits_need_all_sequences(tmp_path: Path) -> None:
     assert set(found.splits) >= {"train", "val", "test", "s1-train", "s2-train", "s3-test", "all"}
     assert "s1-val" not in found.splits  # its subjects are not there
     assert found.folds() == (("train", "test"),)
+    assert found.whole() == ("train", "val", "test")  # each frame once: 'all' holds them again
     val, test = open_dataset(tmp_path, "val"), open_dataset(tmp_path, "test")
     assert set(val.subjects) == {"20200709-subject-01"}
     assert set(test.subjects) == {"20200709-subject-03"}
@@ -174,6 +176,13 @@ def test_recordings_are_a_set(tmp_path: Path) -> None:
     many = find_dataset(tmp_path / "train")
     assert many.splits == ("all", "a", "b")
     assert len(open_dataset(tmp_path / "train", "b")) == 4
+
+
+def test_a_gap_that_the_tracker_begins_anew_after_begins_a_shot(tmp_path: Path) -> None:
+    assert recordings._LONGEST_GAP_S == tracker._LONGEST_GAP_S
+    for fps, starts in ((30.0, [0]), (2.0, [0]), (1.0, [0, 1, 2, 3])):
+        record(tmp_path / f"{fps}", replace(SMALL, fps=fps))
+        assert open_dataset(tmp_path / f"{fps}", "all").shots().tolist() == starts
 
 
 def test_a_frame_has_the_camera_of_its_straightened_depth(tmp_path: Path) -> None:

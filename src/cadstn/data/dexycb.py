@@ -68,9 +68,15 @@ def find(root: Path) -> tuple[str, ...]:
     if not any((root / "calibration/intrinsics").glob("*_640x480.yml")):
         hint = "unpack calibration.tar.gz beside the subjects"
         raise half_unpacked(root, subjects[0].name, "not calibration/intrinsics", hint)
-    whole = all(len(_folders(subject)) == _SEQUENCES for subject in subjects)
+    unpacked = all(len(_folders(subject)) == _SEQUENCES for subject in subjects)
     there = {int(subject.name[-2:]) - 1 for subject in subjects}
-    return (*(s for s, (who, _, _) in SPLITS.items() if whole and there.intersection(who)), "all")
+    splits = [split for split, (who, _, _) in SPLITS.items() if there.intersection(who)]
+    return (*(splits if unpacked else ()), "all")
+
+
+def whole(splits: tuple[str, ...]) -> tuple[str, ...]:
+    """The three of s0, or as many as there are; else ``all``."""
+    return tuple(split for split in ("train", "val", "test") if split in splits) or ("all",)
 
 
 def open_dexycb(root: Path, split: str) -> Dataset:
@@ -163,5 +169,6 @@ def label_files(root: Path) -> Iterator[Path]:
 
 
 READER = Reader(
-    "dexycb", "20200709-subject-01/ and calibration/", find, open_dexycb, labels=label_files
-)
+    "dexycb", "20200709-subject-01/ and calibration/", find, open_dexycb, whole=whole,
+    labels=label_files,
+)  # fmt: skip

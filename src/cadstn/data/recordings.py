@@ -22,6 +22,8 @@ from cadstn.io.files import error_context
 from cadstn.io.layouts import check_inside
 
 _TRUTH = "truth.npz"
+#: After so long without a frame the tracker begins anew, and so does a shot.
+_LONGEST_GAP_S = 0.5
 
 
 def find(root: Path) -> tuple[str, ...]:
@@ -67,7 +69,9 @@ def open_recordings(root: Path, split: str) -> Dataset:
         place = "" if folder == root else f"{folder.relative_to(root).as_posix()}/"
         assert truth is not None
         labelled = ~np.isnan(truth[:, 0, 0])
-        cuts, before = {0, *recording.cuts}, False
+        times_s = [recording.time_s(index) for index in range(len(recording))]
+        gaps = np.flatnonzero(np.diff(times_s) > _LONGEST_GAP_S) + 1
+        cuts, before = {0, *recording.cuts, *gaps.tolist()}, False
         for index, name in enumerate(recording._files):
             if labelled[index]:
                 with error_context(folder / name):
@@ -91,7 +95,8 @@ def open_recordings(root: Path, split: str) -> Dataset:
         joints_xyz_mm=np.array([xyz for _, _, _, xyz, _ in frames]).reshape(-1, len(skeleton), 3),
         sequences=[sequence for _, sequence, _, _, _ in frames],
         starts=np.array([begins for _, _, _, _, begins in frames], bool),
-        cut_rule="a recording or a shot of its truth.npz begins, or a hand comes back",
+        cut_rule="a recording or a shot of its truth.npz begins, a hand comes back, or frames "
+        "are over half a second apart",
         left_out=left_out,
     )
 

@@ -202,7 +202,10 @@ def _crop(
 def _tracked(
     predictor: FilePredictor, window: int, dataset: Dataset, on_frames: Callable[[int], None]
 ) -> Predictions:
-    """Joints as `cadstn track` finds them: the tracker itself, begun anew at every shot."""
+    """Joints as `cadstn track` finds them: the tracker itself, begun anew at every shot.
+
+    A set's frames have no times. Of recordings a shot begins wherever times would begin it anew.
+    """
     network = predictor.loaded
     tracker = Tracker(network, window=window or None)
     count, scored = len(dataset), list(dataset.scored)
