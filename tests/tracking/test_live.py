@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
@@ -303,6 +304,19 @@ def test_the_command(frames: list[Frame], tmp_path: Path) -> None:
     assert json.loads(lines[-1])["found"]
     assert "4 frames, hand in 4, 0 dropped, 0 bad" in result.stderr
     assert str(tmp_path / "out/live.webm") in result.stderr
+
+
+def test_what_was_written_is_listed_for_a_reader_that_has_enough(
+    frames: list[Frame], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    units = [f.depth.astype(np.uint16) for f in frames[:4]]
+    write_recording(tmp_path / "clip", units, frames[0].camera)
+    monkeypatch.setattr("cadstn.cli.cameras._own_stdout", lambda: nullcontext(_Closed()))
+    arguments = ["live", str(tmp_path / "clip"), "--fast", "--emit", "jsonl"]
+    result = CliRunner().invoke(cli, [*arguments, "--out", str(tmp_path / "out")])
+    assert isinstance(result.exception, BrokenPipeError)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"joints.jsonl", "live.webm"}
+    assert f"wrote {tmp_path / 'out/joints.jsonl'}\n" in result.stderr
 
 
 def test_doctor_says_what_an_older_file_lacks() -> None:

@@ -139,6 +139,7 @@ def live(
         keep_inputs(out, [Path(source)])
     at = None if serve is None else (host or HOST, serve)
     full, left_out = False, _LeftOut()
+    gone: BrokenPipeError | None = None
     status = None if view or emit or out else StatusLine(sys.stderr)
     network = load_network(weights, threads=threads)
     tracker = Tracker(network, hands=hands, fit=fit)
@@ -183,6 +184,8 @@ def live(
                     _until_interrupted()
             except KeyboardInterrupt:
                 pass  # what was written is placed and listed
+            except BrokenPipeError as error:
+                gone = error  # likewise, of a reader that has enough
             finally:
                 echo(tally.line(), err=True)
                 left_out.sum_up()
@@ -196,6 +199,8 @@ def live(
                  err=True)  # fmt: skip
         if listeners.unfilmed:
             echo(f"no video: {NO_VIDEO}", err=True)
+        if gone is not None:
+            raise gone
 
 
 @click.command()
