@@ -22,6 +22,7 @@ from cadstn.models.detector import STRIDE, Detections, Detector, cell_depth, det
 from cadstn.synth.whole import ABSENT, FOUND, UNSURE
 from cadstn.train.detector import DetectorRecipe, Line, augmented, train_detector
 from cadstn.train.detector_loss import Target, detector_loss
+from cadstn.train.recipes import STAGES
 from cadstn.train.whole_bank import WholeBank, whole_bank
 
 RECIPE = DetectorRecipe(frames=64, steps=3, again=3, batch=4, warmup=2, bf16=False)
@@ -286,7 +287,16 @@ def test_shipped_begins_with_nothing_and_goes_on_from_its_own_parts(
     from cadstn.cli import exporting, shipped, training
 
     calls: list[tuple[str, dict[str, object]]] = []
-    monkeypatch.setattr(shipped, "train_detector", lambda out, *_: calls.append((str(out), {})))
+    weights = {"detector": "a", "compact": "b", "follow": "c"}
+
+    def made(part: Path, **given: object) -> None:
+        calls.append((str(part), given))
+        part.mkdir(parents=True, exist_ok=True)
+        names = ("detector",) if part.name == "detector" else STAGES
+        for name in names:
+            (part / f"{name}.safetensors").write_text(weights[part.name])
+
+    monkeypatch.setattr(shipped, "train_detector", lambda part, *_: made(part))
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     real = training.train.callback
     assert real is not None
@@ -295,33 +305,46 @@ def test_shipped_begins_with_nothing_and_goes_on_from_its_own_parts(
         if given["name"] == "shipped":
             real(**given)
         else:
-            calls.append((str(given["out"]), given))
+            made(Path(str(given["out"])), **given)
 
     monkeypatch.setattr(training.train, "callback", trained)
 
     def exported(**given: object) -> None:
         assert given_options("hands", "uint16") == []  # which export refuses
         calls.append((str(given["out"]), given))
+        Path(str(given["out"])).touch()
+
+    def scale(weights: Path, keep: Path) -> float:
+        assert keep == out / f"choosing-{shipped.__version__}"
+        return 1.25
+
+    def fitted(network: Path, path: Path) -> None:
+        calls.append((str(path), {"of": network}))
+        path.touch()
 
     monkeypatch.setattr(exporting.export, "callback", exported)
-    monkeypatch.setattr(shipped, "_error_scale", lambda weights, keep: 1.25)
+    monkeypatch.setattr(shipped, "_error_scale", scale)
     monkeypatch.setattr(tracking, "load_network", lambda path: path)
-    monkeypatch.setattr(
-        shipped,
-        "fit_decision_to",
-        lambda network, path: calls.append((str(path), {"of": network})),
-    )
+    monkeypatch.setattr(shipped, "fit_decision_to", fitted)
     out = tmp_path / "run"
-    result = CliRunner().invoke(cli, ["train", "shipped", "--out", str(out)])
-    assert result.exit_code == 0, result.output
-    assert [path.removeprefix(f"{out}/") for path, _ in calls] == [
-        "detector", "compact", "first.onnx", "follow", "follow.onnx", "scaled.onnx",
-        "decision.json", "hand21.onnx",
-    ]  # fmt: skip
+
+    def steps() -> list[str]:
+        calls.clear()
+        result = CliRunner().invoke(cli, ["train", "shipped", "--out", str(out)])
+        assert result.exit_code == 0, result.output
+        return [Path(path).name for path, _ in calls]
+
+    begun = steps()
     _, compact, first, follow, plain, scaled, decision, export = (given for _, given in calls)
     assert compact["start"] is None
     assert (first["run"], first["detector"]) == (out / "compact", f"{out}/detector")
-    assert (follow["start"], follow["miner"]) == (f"{out}/compact", f"{out}/first.onnx")
+    names = "first", "decision"
+    miner, chosen = (next(out.glob(f"{name}-*")) for name in names)
+    assert begun == [
+        "detector", "compact", miner.name, "follow", "follow.onnx", "scaled.onnx", chosen.name,
+        "hand21.onnx",
+    ]  # fmt: skip
+    assert (follow["start"], follow["miner"]) == (f"{out}/compact", str(miner))
     assert (compact["settings"], follow["settings"]) == (shipped._COMPACT, shipped._FOLLOW)
     assert plain["run"] == export["run"] == out / "follow"
     assert export["detector"] == f"{out}/detector"
@@ -329,4 +352,13 @@ def test_shipped_begins_with_nothing_and_goes_on_from_its_own_parts(
     assert [given["error_scale"] for given in (plain, scaled, export)] == [1, 1.25, 1.25]
     assert decision["of"] == out / "scaled.onnx"
     assert plain["decision"] is scaled["decision"] is None
-    assert export["decision"] == out / "decision.json"
+    assert export["decision"] == chosen
+    # What is kept is made of the parts that are there.
+    again = [*begun[:2], *begun[3:5], begun[-1]]
+    assert steps() == again
+    weights["follow"] = "trained anew"
+    assert len(steps()) == len(again) + 2
+    assert len(list(out.glob("decision-*"))) == 2
+    weights["detector"] = "trained anew"
+    assert len(steps()) == len(again) + 3
+    assert [len(list(out.glob(f"{name}-*"))) for name in names] == [2, 3]

@@ -6,14 +6,17 @@ import json
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import redirect_stderr, redirect_stdout
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import click
 
+from cadstn._version import __version__
 from cadstn.cli.shared import echo, fit_decision_to, frames_bar, quoted
 from cadstn.cli.sources import rendering, with_mesh_or_without
 from cadstn.errors import Stopped
+from cadstn.io.hashes import file_sha256
 
 #: What `shipped` sets of its two recipes. `compact` knows hands well enough to mine for `follow` by
 #: then; most of the steps are for the frames that a tracker meets.
@@ -65,7 +68,7 @@ def train_shipped(out: Path, train: click.Command) -> None:
 
     Detector and ``compact``, side by side, then ``follow`` with candidates mined by the two; one
     file, whose error scales hold two joints of three of the choosing set, and whose decision on a
-    new hand is fitted to it.
+    new hand is fitted to it. What is made of a part is made anew where the part was trained anew.
     """
     from cadstn.synth.compiling import check_compiles
     from cadstn.train.begun import begun_run
@@ -92,19 +95,31 @@ def train_shipped(out: Path, train: click.Command) -> None:
         )  # fmt: skip
         return path
 
-    miner, run = out / "first.onnx", out / "follow"
+    # Kept by what they are made of: a part that is trained anew has others made.
+    miner, run = out / f"first-{_key(out / 'compact', out)}.onnx", out / "follow"
     if not miner.exists():
         exported(out / "compact", miner)
     context.invoke(
         train, name="follow", out=run, start=str(out / "compact"), miner=str(miner),
         settings=_FOLLOW,
     )  # fmt: skip
-    factor = _error_scale(exported(run, out / "follow.onnx"), out / "choosing")
-    decision = out / "decision.json"
+    # Another version renders other scenes.
+    choosing = out / f"choosing-{__version__}"
+    factor = _error_scale(exported(run, out / "follow.onnx"), choosing)
+    decision = out / f"decision-{__version__}-{_key(run, out)}.json"
     if not decision.exists():
         scaled = exported(run, out / "scaled.onnx", factor)
         fit_decision_to(load_network(scaled), decision)
     exported(run, out / "hand21.onnx", factor, decision)
+
+
+def _key(run: Path, out: Path) -> str:
+    """Name the trained weights of a run and of the detector beside it; others have another name."""
+    from cadstn.train.detector import WEIGHTS
+    from cadstn.train.recipes import STAGES
+
+    files = *(run / f"{stage}.safetensors" for stage in STAGES), out / "detector" / WEIGHTS
+    return sha256("".join(map(file_sha256, files)).encode()).hexdigest()[:12]
 
 
 def _beside(out: Path, other: Callable[[], object]) -> None:
