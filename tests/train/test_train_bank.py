@@ -297,6 +297,33 @@ def test_what_is_left_of_other_frames_is_not_lost_without_a_word(
     assert list(tmp_path.iterdir()) == [bank.path]
 
 
+@pytest.mark.parametrize("left", ["zeros", "part", "head"])
+def test_a_bank_that_was_hardly_begun_begins_anew(tmp_path: Path, left: str) -> None:
+    """A process killed, or a power failure, before the header was on the disk, or just after."""
+    make: dict[str, Any] = {"seed": 4, "clips": 2, "frames": 1}
+    with pytest.raises(KeyboardInterrupt):
+        stream_bank(tmp_path / "a.bank", RENDERED, **make, mine=Interrupt())
+    (kept,) = tmp_path.iterdir()
+    whole = kept.read_bytes()
+    head = 8 + int.from_bytes(whole[:8], "little")
+    kept.write_bytes({"zeros": bytes(len(whole)), "part": whole[:100], "head": whole[:head]}[left])
+    with pytest.raises(KeyboardInterrupt):
+        stream_bank(tmp_path / "a.bank", RENDERED, **make, mine=Interrupt())
+    assert kept.read_bytes() == whole
+
+
+def test_the_header_is_on_the_disk_before_the_file_has_its_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(file: int, start: int, size: int) -> None:
+        assert os.fstat(file).st_size > 0
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "posix_fallocate", killed, raising=False)
+    with pytest.raises(KeyboardInterrupt):
+        stream_bank(tmp_path / "a.bank", RENDERED, seed=4, clips=2, frames=1)
+
+
 def test_a_bank_is_made_by_one_process_and_others_wait(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

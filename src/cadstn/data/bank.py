@@ -209,10 +209,11 @@ def _begin(temporary: Path, head: bytes, size: int) -> None:
     """Write the header and reserve the arrays' bytes, unless the file is such a one already."""
     begun = temporary.stat().st_size
     with temporary.open("rb") as file:
-        same = file.read(len(head)) == head
-    if same and begun == len(head) + size:
+        there = file.read(len(head))
+    if there == head and begun == len(head) + size:
         return
-    if begun and not same:
+    # A process killed here leaves a part of its header, and a power failure zeros in its place.
+    if any(there) and not head.startswith(there):
         raise CadstnError(
             "left by an interruption, of other crops",
             where=temporary,
@@ -221,6 +222,7 @@ def _begin(temporary: Path, head: bytes, size: int) -> None:
     try:
         with temporary.open("wb") as file:
             file.write(head)
+            file.flush()  # before the file has its size
             # Reserved at once: writing through a map into a full disk would kill the process.
             if hasattr(os, "posix_fallocate"):
                 os.posix_fallocate(file.fileno(), 0, len(head) + size)
