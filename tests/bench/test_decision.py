@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -43,7 +44,7 @@ def test_without_hands_nothing_is_fitted() -> None:
 
 
 @pytest.mark.parametrize("lacks", [{"compact": False}, {"upright": False, "answers": False}])
-def test_a_network_without_presence_is_refused(lacks: dict[str, bool]) -> None:
+def test_a_network_without_presence_is_refused(lacks: dict[str, Any]) -> None:
     network = load_network(threads=1)
     with pytest.raises(CadstnError, match="does not predict presence"):
         fit_decision(replace(network, wants=replace(network.wants, **lacks)))

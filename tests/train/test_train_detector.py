@@ -12,6 +12,7 @@ import torch
 from click.testing import CliRunner
 from safetensors.torch import load_file
 
+from cadstn._version import __version__
 from cadstn.cli import cli
 from cadstn.cli.shared import given_options
 from cadstn.errors import CadstnError
@@ -315,7 +316,7 @@ def test_shipped_begins_with_nothing_and_goes_on_from_its_own_parts(
         Path(str(given["out"])).touch()
 
     def scale(weights: Path, keep: Path) -> float:
-        assert keep == out / f"choosing-{shipped.__version__}"
+        assert keep == out / f"choosing-{__version__}"
         return 1.25
 
     def fitted(network: Path, path: Path) -> None:
