@@ -68,7 +68,8 @@ def test_the_trainer_s_extra_writes_nyu_s_labels_and_names_the_cpu_build(
     words = ["synth", str(tmp_path / "set"), "--layout", "nyu", "--train", "2", "--test", "4"]
     if importlib.util.find_spec("torch"):  # before anything is rendered
         result = CliRunner().invoke(cli, words)
-        assert "needs SciPy; pip install" in str(result.exception)
+        assert "needs SciPy (" in str(result.exception)
+        assert "; pip install 'cadstn[data]'" in str(result.exception)
         assert not (tmp_path / "set").exists()
     monkeypatch.setitem(sys.modules, "torch", None)
     result = CliRunner().invoke(cli, words)

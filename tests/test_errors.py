@@ -32,7 +32,7 @@ from cadstn.io.text import csv_cell
         ("\u202egpj.exe", "\\u202egpj.exe"),  # turns the direction of text
         ("Größe 手", "Größe 手"),
         (os.fsdecode(b"a\xff.png"), "a\ufffd.png"),
-        ("\ud800", "?"),
+        ("\ud800", "\ufffd"),
     ],
 )
 def test_printable(text: str, shown: str) -> None:

@@ -30,17 +30,12 @@ def escaped(text: str) -> str:
     """
     if text.isascii() and text.isprintable():
         return text
-    text = text.encode("utf-8", "surrogateescape" if _from_bytes(text) else "replace").decode(
-        "utf-8", "replace"
-    )
     return "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
-    )
-
-
-def _from_bytes(text: str) -> bool:
-    """Whether all surrogates in a text stand for bytes of a file name."""
-    return all("\udc80" <= c <= "\udcff" for c in text if "\ud800" <= c <= "\udfff")
+        c if c.isprintable()
+        else "\ufffd" if "\ud800" <= c <= "\udfff"  # a byte of a file's name, or half of a pair
+        else c.encode("unicode_escape").decode("ascii")
+        for c in text
+    )  # fmt: skip
 
 
 class CadstnError(Exception):
@@ -69,7 +64,7 @@ class CadstnError(Exception):
 
 @contextmanager
 def library(what: str, extra: str, *, otherwise: str = "", where: object = None) -> Iterator[None]:
-    """Report in one line that an import in the block fails: what needs it, which extra brings it.
+    """Report in one line that an import in the block fails: what needs it, and what to install.
 
     Args:
         what: which feature needs which library, such as ``a ROS bag needs rosbags``.
@@ -81,6 +76,9 @@ def library(what: str, extra: str, *, otherwise: str = "", where: object = None)
         yield
     except ImportError as cause:
         hint = f"pip install 'cadstn[{extra}]'{otherwise}"
+        if not isinstance(cause, ModuleNotFoundError):
+            hint = "it is installed and does not load: install the system library that it names, "
+            hint += "such as libusb-1.0"
         raise CadstnError(f"{what} ({cause})", where=where, hint=hint) from None
 
 

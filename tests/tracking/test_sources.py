@@ -13,12 +13,12 @@ from click.testing import CliRunner
 from cadstn.cli import cli
 from cadstn.data import msra
 from cadstn.data.opening import find_dataset, open_dataset
-from cadstn.errors import CadstnError, CadstnWarning
+from cadstn.errors import CadstnError, CadstnWarning, library
 from cadstn.geometry.camera import Camera
 from cadstn.io import open_recording, write_recording
 from cadstn.tracking.cameras import Newest, open_source
 from cadstn.tracking.cameras.files import DatasetSource, RecordingSource
-from cadstn.tracking.cameras.frames import BaseSource, LiveFrame, needs
+from cadstn.tracking.cameras.frames import BaseSource, LiveFrame
 
 CAMERA = Camera(240, 240, 160, 120, 320, 240)
 
@@ -198,11 +198,16 @@ def test_names_that_are_none(tmp_path: Path) -> None:
 
 
 def test_a_library_that_does_not_load_differs_from_one_that_is_missing() -> None:
-    missing = needs("realsense", "pyrealsense2", ModuleNotFoundError("No module named 'x'"))
-    assert "pip install 'cadstn[realsense]'" in str(missing)
-    broken = needs("realsense", "pyrealsense2", ImportError("libusb-1.0.so.0: cannot open"))
-    assert "is installed and does not load (libusb-1.0.so.0" in str(broken)
-    assert "pip install" not in str(broken)
+    def told(cause: ImportError) -> str:
+        with pytest.raises(CadstnError) as caught, library("needs pyrealsense2", "realsense"):
+            raise cause
+        return str(caught.value)
+
+    missing = told(ModuleNotFoundError("No module named 'x'"))
+    assert "pip install 'cadstn[realsense]'" in missing
+    broken = told(ImportError("libusb-1.0.so.0: cannot open"))
+    assert "(libusb-1.0.so.0: cannot open); it is installed and does not load" in broken
+    assert "pip install" not in broken
 
 
 # -- the field's data sets ---------------------------------------------------------------------

@@ -11,7 +11,7 @@ import click
 
 from cadstn._version import __version__
 from cadstn.cli.shared import begun, echo, given_options, need_train, weights_at
-from cadstn.errors import CadstnError
+from cadstn.errors import CadstnError, library
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -155,12 +155,8 @@ def _carried(detector: str) -> Mapping[str, Tensor] | bytes:
 
 def _export_whole(path: Path, weights: Path | None, hands: int, uint16: bool) -> None:
     """Write the whole graph, see `cadstn.graph.file.write_whole`."""
-    try:
+    with library("'cadstn export --whole' needs onnx", "export"):
         import onnx  # noqa: F401
-    except ImportError:
-        raise CadstnError(
-            "'cadstn export --whole' needs onnx", hint="pip install 'cadstn[export]'"
-        ) from None
     from cadstn.graph.file import write_whole
 
     write_whole(path, weights, hands=hands, uint16=uint16)

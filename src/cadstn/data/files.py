@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cadstn.data.mat import read_mat
-from cadstn.errors import CadstnError
+from cadstn.errors import CadstnError, library
 from cadstn.io.arrays import max_bytes, read_regular
 from cadstn.io.files import error_context
 
@@ -100,12 +100,8 @@ def _parse_row(tokens: list[str], width: int, lost: bool) -> list[float]:
 
 def scipy_io() -> Any:
     """Return ``scipy.io``, which writes NYU's labels; raises CadstnError where it is missing."""
-    try:
+    with library("writing NYU's joint_data.mat needs SciPy", "data"):
         import scipy.io
-    except ImportError:
-        raise CadstnError(
-            "writing NYU's joint_data.mat needs SciPy", hint="pip install 'cadstn[data]'"
-        ) from None
     return scipy.io
 
 

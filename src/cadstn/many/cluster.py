@@ -7,11 +7,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
-from importlib.util import find_spec
 from typing import Any, TypeVar
 
 from cadstn._version import __version__
-from cadstn.errors import CadstnError
+from cadstn.errors import CadstnError, library
 from cadstn.tracking.runtime import processors
 
 Job = TypeVar("Job")
@@ -21,14 +20,6 @@ _PATIENCE_S = 60.0
 _POLL_S, _CHECK_S = 0.02, 2.0
 #: A job that its worker dies of so often is the reason of it.
 _DEATHS = 3
-
-
-def check_extra() -> None:
-    """Raise CadstnError where the cluster or the table of results lacks its library."""
-    if any(find_spec(name) is None for name in ("distributed", "pyarrow", "cryptography")):
-        raise CadstnError(
-            "work by many processes needs Dask and pyarrow", hint="pip install 'cadstn[many]'"
-        )
 
 
 @contextmanager
@@ -47,11 +38,13 @@ def dask_client(workers: int | None = None, scheduler: str | None = None) -> Ite
         CadstnError: if Dask is missing, no worker answers within a minute, or one of them has
             another release of this package, or none.
     """
-    check_extra()
-    import dask
-    from distributed import Client, LocalCluster
-    from distributed.security import Security
-    from distributed.utils import silence_logging_cmgr
+    with library("work by many processes needs Dask and pyarrow", "many"):
+        import cryptography  # noqa: F401  # for TLS
+        import dask
+        import pyarrow  # noqa: F401  # for the table of results
+        from distributed import Client, LocalCluster
+        from distributed.security import Security
+        from distributed.utils import silence_logging_cmgr
 
     with dask.config.set({
         "distributed.scheduler.allowed-failures": _DEATHS - 1,

@@ -6,7 +6,6 @@ import os
 import re
 from collections.abc import Callable
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 
 from cadstn.errors import CadstnError
@@ -76,14 +75,6 @@ def open_source(
     if not path.exists() and name != "demo":
         raise CadstnError("no such source", where=text, hint=_HINT)
     plain = camera is None and pattern is None and unit is None
-    if path.suffix in (".bag", ".db3") and plain:
-        from cadstn.tracking.cameras.realsense import RealSenseFile
-
-        try:
-            return RealSenseFile(path, real_time=real_time, loop=loop, on_wait=on_wait)
-        except CadstnError:  # no library, or another maker's: rosbags reads all
-            if find_spec("rosbags") is None or not path.is_file():
-                raise
     if plain and path.is_dir() and _is_dataset(path):
         return DatasetSource(path, real_time=real_time, loop=loop, on_bad=on_bad)
     # 'demo' is a recording's name to `open_recording` as well.

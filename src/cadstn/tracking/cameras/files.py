@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from cadstn.errors import CadstnError
+from cadstn.errors import CadstnError, library
 from cadstn.io import BadFrame, Recording
 from cadstn.io.times import UNITS_S, unit_of_times
-from cadstn.tracking.cameras.frames import BaseSource, LiveFrame, needs
+from cadstn.tracking.cameras.frames import BaseSource, LiveFrame
 from cadstn.tracking.cameras.playing import Played
 
 _MOTION = 300  # frames after which the rendered hand begins another motion, with a cut
@@ -48,7 +48,7 @@ class RecordingSource(Played):
         for frame in self._recording.frames(self._on_bad):
             yield LiveFrame(frame.depth, frame.camera, frame.time_s, frame.index, cut=frame.cut)
 
-    def _length(self, last: LiveFrame) -> int:
+    def _length(self) -> int:
         return len(self._recording)
 
 
@@ -101,7 +101,7 @@ class DatasetSource(Played):
         if first is not None and not given:
             raise first
 
-    def _length(self, last: LiveFrame) -> int:
+    def _length(self) -> int:
         return len(self._data)
 
 
@@ -121,11 +121,9 @@ class SyntheticSource(BaseSource):
     patience_s = 60.0  # the first frame waits for PyTorch
 
     def __init__(self, seed: int = 0) -> None:
-        try:
+        with library("the rendered hand needs PyTorch", "train"):
             from cadstn.synth.frames import Sequence
             from cadstn.synth.write import SYNTH_CAMERA
-        except ImportError as cause:
-            raise needs("train", "PyTorch", cause) from None
         self.name = f"synthetic {seed}"
         self._motion, self._seed, self._camera = Sequence, seed, SYNTH_CAMERA
 

@@ -156,13 +156,3 @@ def device_calibration(maker: str) -> Iterator[None]:
     except CadstnError as error:
         hint = "the device's calibration is empty; recalibrate it"
         raise CadstnError(error.what, where=maker, hint=hint) from None
-
-
-def needs(extra: str, module: str, cause: ImportError) -> CadstnError:
-    """Return one line on which extra brings a module, or that it is there and does not load."""
-    if isinstance(cause, ModuleNotFoundError):
-        return CadstnError(f"needs {module} ({cause})", hint=f"pip install 'cadstn[{extra}]'")
-    return CadstnError(
-        f"{module} is installed and does not load ({cause})",
-        hint="install the system library that it names, such as libusb-1.0",
-    )

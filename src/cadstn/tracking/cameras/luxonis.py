@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cadstn.errors import CadstnError
+from cadstn.errors import CadstnError, library
 from cadstn.geometry.camera import Camera
-from cadstn.tracking.cameras.frames import BaseSource, LiveFrame, device_calibration, needs
+from cadstn.tracking.cameras.frames import BaseSource, LiveFrame, device_calibration
 
 _PLUG = "plug it in and check its udev rules; 'cadstn doctor' lists what is found"
 _SIZE = (640, 400)
@@ -124,8 +124,6 @@ def found() -> list[str]:
 
 
 def _library() -> Any:
-    try:
+    with library("needs depthai 3", "luxonis"):
         import depthai
-    except ImportError as cause:
-        raise needs("luxonis", "depthai 3", cause) from None
     return depthai

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from cadstn.errors import CadstnError
+from cadstn.errors import CadstnError, library
 from cadstn.geometry.camera import Camera
-from cadstn.tracking.cameras.frames import BaseSource, LiveFrame, device_calibration, needs
+from cadstn.tracking.cameras.frames import BaseSource, LiveFrame, device_calibration
 
 _PLUG = "plug it in and check its udev rules; 'cadstn doctor' lists what is found"
 
@@ -22,7 +22,6 @@ class Orbbec(BaseSource):
     """Depth of the first Orbbec camera; intrinsics and depth unit are its own, read once.
 
     Args:
-        timeout_s: a camera that is silent for so long has been unplugged.
         pipeline: pyorbbecsdk's own, already at hand; None for that of the first camera.
 
     Raises:
@@ -32,10 +31,8 @@ class Orbbec(BaseSource):
     live = True
     name = "Orbbec"
 
-    def __init__(self, timeout_s: float = 5.0, *, pipeline: Any = None) -> None:
+    def __init__(self, *, pipeline: Any = None) -> None:
         ob = _library()
-        self._timeout_ms = round(timeout_s * 1000)
-        self.patience_s = max(self.patience_s, timeout_s)
         try:
             self._pipeline = ob.Pipeline() if pipeline is None else pipeline
             profiles = self._pipeline.get_stream_profile_list(ob.OBSensorType.DEPTH_SENSOR)
@@ -57,7 +54,7 @@ class Orbbec(BaseSource):
         first = given = 0
         while True:
             try:
-                frames = self._pipeline.wait_for_frames(self._timeout_ms)
+                frames = self._pipeline.wait_for_frames(round(self.patience_s * 1000))
             except Exception as error:  # see above
                 raise CadstnError(f"stopped ({error})", where=self.name, hint=_PLUG) from None
             if frames is None:
@@ -117,10 +114,8 @@ def found() -> list[str]:
 
 
 def _library() -> Any:
-    try:
+    with library("needs pyorbbecsdk2", "orbbec"):
         import pyorbbecsdk
-    except ImportError as cause:
-        raise needs("orbbec", "pyorbbecsdk2", cause) from None
     with suppress(Exception):  # or it leaves a folder 'Log' wherever it is started
         pyorbbecsdk.Context.set_logger_to_file(pyorbbecsdk.OBLogLevel.NONE, "")
     return pyorbbecsdk

@@ -43,9 +43,9 @@ class Played(BaseSource, ABC):
     def _once(self) -> Iterator[LiveFrame]:
         """All frames, with the index and the time that they have in the recording."""
 
-    def _length(self, last: LiveFrame) -> int:
+    @abstractmethod
+    def _length(self) -> int:
         """How many frames the recording has, unreadable ones included."""
-        return last.index + 1
 
     def __iter__(self) -> Iterator[LiveFrame]:
         began = time.monotonic()
@@ -70,7 +70,7 @@ class Played(BaseSource, ABC):
                 given += 1
             if last is None or not self._loop:
                 return
-            before += self._length(last)
+            before += self._length()
             end_s = later_s + last.time_s + 1 / last.camera.fps / self._unit_s
 
     def _wait_until(self, due: float) -> None:

@@ -1,22 +1,18 @@
-"""Intel RealSense cameras and their recordings, through pyrealsense2 (an extra)."""
+"""Intel RealSense cameras, through pyrealsense2 (an extra)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
-from queue import Empty, Full, Queue
 from typing import Any
 
 import numpy as np
 
-from cadstn.errors import CadstnError
+from cadstn.errors import CadstnError, library
 from cadstn.geometry.camera import Camera
-from cadstn.tracking.cameras.frames import BaseSource, LiveFrame, device_calibration, needs
-from cadstn.tracking.cameras.playing import Played
+from cadstn.tracking.cameras.frames import BaseSource, LiveFrame, device_calibration
 
 _PLUG = "plug it into a USB 3 port; 'cadstn doctor' lists what is found"
-_POLL_S = 0.2
 #: librealsense's models of a depth stream, and how many of its coefficients they have.
 _MODELS = {
     "brown_conrady": ("brown-conrady", 5),
@@ -32,7 +28,6 @@ class RealSense(BaseSource):
     Args:
         serial: of the camera; None for the first.
         device: pyrealsense2's own, already at hand, such as a ``software_device``.
-        timeout_s: a camera that is silent for so long has been unplugged.
 
     Raises:
         CadstnError: if pyrealsense2 is missing, there is no such camera, or it will not start.
@@ -40,14 +35,10 @@ class RealSense(BaseSource):
 
     live = True
 
-    def __init__(
-        self, serial: str | None = None, *, device: Any = None, timeout_s: float = 5.0
-    ) -> None:
+    def __init__(self, serial: str | None = None, *, device: Any = None) -> None:
         rs = _library()
         device = _device(rs, serial) if device is None else device
         self.name = _name(rs, device)
-        self._timeout_ms = round(timeout_s * 1000)
-        self.patience_s = max(self.patience_s, timeout_s)
         # One frame is kept: a consumer that is slow gets the newest.
         self._queue = rs.frame_queue(1)
         try:
@@ -69,93 +60,13 @@ class RealSense(BaseSource):
         given = 0
         while True:
             try:
-                frame = self._queue.wait_for_frame(self._timeout_ms)
+                frame = self._queue.wait_for_frame(round(self.patience_s * 1000))
             except RuntimeError as error:
                 raise CadstnError(f"stopped ({error})", where=self.name, hint=_PLUG) from None
             number = int(frame.get_frame_number())
             first = number if first is None else first
             yield live_frame(frame, self.camera, number - first, number - first - given)
             given += 1
-
-
-class RealSenseFile(Played):
-    """Depth of a RealSense recording, every frame of it, in its own time or as fast as it is taken.
-
-    Args:
-        path: a ``.bag`` or ``.db3`` file that this pyrealsense2 can play.
-        real_time: see `Played`.
-        loop: see `Played`.
-        on_wait: see `Played`.
-
-    Raises:
-        CadstnError: if pyrealsense2 is missing, or the file is, or it holds no depth.
-    """
-
-    def __init__(
-        self,
-        path: Path,
-        *,
-        real_time: bool = False,
-        loop: bool = False,
-        on_wait: Callable[[float], None] = lambda seconds: None,
-    ) -> None:
-        super().__init__(str(path), real_time=real_time, loop=loop, on_wait=on_wait)
-        if not path.is_file():
-            raise CadstnError("no such recording", where=path, hint="give a .bag or .db3 file")
-        self._begin()
-
-    def _begin(self) -> None:
-        """Play from the first frame on."""
-        rs = _library()
-        self._status = rs.playback_status
-        try:
-            # Not through a pipeline: that plays before it can be set to wait for whoever reads,
-            # and has dropped the first frame by then.
-            self._playback = rs.context().load_device(self.name).as_playback()
-            self._playback.set_real_time(False)
-            self._sensor = self._playback.first_depth_sensor()
-            stream = _depth_profile(rs, self._sensor)
-            self.camera = camera_of(stream, self._sensor.get_depth_scale() * 1000)
-            # Not the library's queue: while one that is full holds the player up, it keeps
-            # Python's lock, and whoever should take a frame waits for ever.
-            self._queue: Queue[LiveFrame] = Queue(1)
-            self._closed = self._begun = False
-            self._given = 0
-            _start(self._sensor, stream, self._put)
-        except RuntimeError as error:
-            raise CadstnError(
-                f"cannot be played ({error})",
-                where=self.name,
-                hint="record depth with realsense-viewer, or rs-convert it for this version",
-            ) from None
-
-    def close(self) -> None:
-        """Close the file."""
-        self._closed = True
-        with suppress(RuntimeError):
-            self._sensor.stop()
-            self._sensor.close()
-
-    def _once(self) -> Iterator[LiveFrame]:
-        if self._begun:  # another pass
-            self.close()
-            self._begin()
-        self._begun = True
-        while True:
-            try:
-                yield self._queue.get(timeout=_POLL_S)
-            except Empty:
-                if self._playback.current_status() != self._status.playing:
-                    return
-
-    def _put(self, frame: Any) -> None:
-        """Hold the player up until there is room, unless nobody will read on."""
-        taken = live_frame(frame, self.camera, self._given, 0)
-        self._given += 1
-        while not self._closed:
-            with suppress(Full):
-                self._queue.put(taken, timeout=_POLL_S)
-                return
 
 
 def camera_of(profile: Any, unit_mm: float) -> Camera:
@@ -242,8 +153,6 @@ def _start(sensor: Any, profile: Any, taker: Any) -> None:
 
 
 def _library() -> Any:
-    try:
+    with library("needs pyrealsense2", "realsense"):
         import pyrealsense2 as rs
-    except ImportError as cause:
-        raise needs("realsense", "pyrealsense2", cause) from None
     return rs
