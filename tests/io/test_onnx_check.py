@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 import pytest
 
 from cadstn.errors import CadstnError
-from cadstn.io.onnx_check import check_network
-from cadstn.tracking.runtime import shipped_weights
+from cadstn.tracking.network import Network, Wants
+from cadstn.tracking.runtime import load_network
 
 pytest.importorskip("onnx")
 from onnx import TensorProto, helper, numpy_helper
@@ -25,12 +24,16 @@ def constant(name: str, shape: tuple[int, ...], value: float = 0.0) -> Any:
     return numpy_helper.from_array(np.full(shape, value, np.float32), name)
 
 
-def session(change: Callable[[dict[str, Any]], None] = lambda parts: None) -> Any:
+def network(change: Callable[[dict[str, Any]], Any] = lambda parts: None) -> bytes:
     """A network that predicts nothing but zeros, with parts of it changed."""
     parts: dict[str, Any] = {
-        "about": {"config": json.dumps({"size": 8, "hidden": 4, "joints": 2}), "cube_mm": "250"},
+        "about": {
+            "config": json.dumps({"size": 8, "hidden": 4, "joints": 16}),
+            "cube_mm": "250",
+            "skeleton": "icvl16",
+        },
         "inputs": dict(SIZES),
-        "outputs": {"joints": (1, 2, 3), "w1": (1, 2, 3), "h_next": (1, 4), "c_next": (1, 4)},
+        "outputs": {"joints": (1, 16, 3), "w1": (1, 16, 3), "h_next": (1, 4), "c_next": (1, 4)},
         "value": 0.0,
         "nodes": [],
     }
@@ -50,34 +53,40 @@ def session(change: Callable[[dict[str, Any]], None] = lambda parts: None) -> An
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     helper.set_model_props(model, parts["about"])
-    options = ort.SessionOptions()
-    options.log_severity_level = 4
-    return ort.InferenceSession(model.SerializeToString(), options)
+    return bytes(model.SerializeToString())
 
 
-def test_the_shipped_network_and_a_plain_one_pass() -> None:
-    with shipped_weights() as path:
-        check_network(ort.InferenceSession(str(path)))
-    check_network(session())
+def load(model: bytes, folder: Path) -> Network:
+    (folder / "net.onnx").write_bytes(model)
+    return load_network(folder / "net.onnx")
+
+
+def test_the_shipped_network_and_a_plain_one_pass(tmp_path: Path) -> None:
+    assert load_network().wants.compact
+    assert load(network(), tmp_path).wants == Wants(size=8, cube_mm=250.0, hidden=4)
 
 
 def test_the_older_file_passes() -> None:
     older = Path(__file__).parents[1] / "tracking" / "pins" / "older.onnx"
     if not older.is_file():
         pytest.skip("no older file")
-    check_network(ort.InferenceSession(str(older)))
+    load_network(older)
 
 
 CHANGES: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
-    "no config": (lambda p: p["about"].pop("config"), "metadata is damaged"),
-    "config no object": (lambda p: p["about"].update(config="[1]"), "metadata is damaged"),
-    "config deep": (lambda p: p["about"].update(config="[" * 99999), "metadata is damaged"),
+    "no config": (lambda p: p["about"].pop("config"), "metadata is not cadstn's"),
+    "config no object": (lambda p: p["about"].update(config="[1]"), "metadata is not cadstn's"),
+    "config deep": (lambda p: p["about"].update(config="[" * 99999), "metadata is not cadstn's"),
     "size huge": (
-        lambda p: p["about"].update(config='{"size": 99999, "hidden": 4, "joints": 2}'),
-        "makes no sense",
+        lambda p: p["about"].update(config='{"size": 99999, "hidden": 4, "joints": 16}'),
+        "size is 99999",
     ),
-    "cube nan": (lambda p: p["about"].update(cube_mm="nan"), "makes no sense"),
-    "cube 1e300": (lambda p: p["about"].update(cube_mm="1e300"), "makes no sense"),
+    "no hidden": (
+        lambda p: p["about"].update(config='{"size": 8, "hidden": 0, "joints": 16}'),
+        "hidden is 0",
+    ),
+    "cube nan": (lambda p: p["about"].update(cube_mm="nan"), "cube_mm is nan"),
+    "cube 1e300": (lambda p: p["about"].update(cube_mm="1e300"), r"cube_mm is 1e\+300"),
     "another input": (lambda p: p["inputs"].update(other=(1,)), "with the unknown input 'other'"),
     "no c": (lambda p: p["inputs"].pop("c"), "without the input 'c'"),
     "no w1": (lambda p: p["outputs"].pop("w1"), "without the output 'w1'"),
@@ -89,9 +98,9 @@ CHANGES: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_wrong_networks(name: str) -> None:
+def test_wrong_networks(name: str, tmp_path: Path) -> None:
     change, what = CHANGES[name]
     with pytest.raises(CadstnError, match=what) as caught:
-        check_network(session(change))
+        load(network(change), tmp_path)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 600

@@ -178,7 +178,7 @@ def test_an_arm_whose_hand_left_is_not_followed_for_ever() -> None:
             return [joints, joints + 0.5, feed["h"], feed["c"]]
 
     real = load_network(threads=1)
-    wants = Wants(real.size, 250.0, real.wants.hidden)
+    wants = Wants(real.wants.size, 250.0, real.wants.hidden)
     network = replace(real, session=Stubborn(), wants=wants)
     camera = Camera(285, 285, 160, 120, 320, 240)
     bar = np.zeros((240, 320), np.float32)
@@ -316,7 +316,7 @@ def test_so_many_hands_are_refused(network: Network, hands: Any) -> None:
 
 def test_states_are_plain_values(network: Network) -> None:
     state = network.initial_state(2)
-    crops = np.ones((2, network.size, network.size), np.float32)
+    crops = np.ones((2, network.wants.size, network.wants.size), np.float32)
     out = network.step(crops, state)
     assert isinstance(out, Step)
     assert isinstance(out.state, StreamState)

@@ -243,7 +243,7 @@ def test_shipped_weights_say_what_they_are() -> None:
     assert network.skeleton.name == "hand21"
     config = json.loads(network.about["config"])
     assert config["joints"] == 21
-    assert network.size == config["size"]
+    assert network.wants.size == config["size"]
 
 
 def test_the_shipped_weights_are_small() -> None:

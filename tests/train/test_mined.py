@@ -53,7 +53,9 @@ def test_candidates_take_the_place_of_frames_with_and_without_a_hand(
     assert other[~without].sum() == pytest.approx(0.1 * (~without).sum(), abs=1.5)
     # A mined hand's joints lie on its surface: behind what the crop shows at their place.
     for row in np.flatnonzero(other & ~without):
-        assert np.linalg.norm(mined.joints[row, KNUCKLES].mean(0)) < 60 / (network.cube_mm / 2)
+        assert np.linalg.norm(mined.joints[row, KNUCKLES].mean(0)) < 60 / (
+            network.wants.cube_mm / 2
+        )
     # Other weights mine other frames: a bank of them is another bank.
     with pytest.raises(CadstnError, match="a bank of other clips"):
         stream_bank(tmp_path / "plain.bank", **make, mine=Miner(weights, 3))
@@ -92,7 +94,7 @@ def test_processes_that_mine_side_by_side_mine_what_one_does(
 
 
 def test_candidates_are_hands_where_hands_are_and_read_as_such(network: Network) -> None:
-    found = candidates(network, (9, 9), torch.arange(48), network.cube_mm, network.size)
+    found = candidates(network, (9, 9), torch.arange(48), network.wants.cube_mm, network.wants.size)
     assert found.presence.sum() >= 5
     assert (~found.presence).sum() >= 5
     views = []
@@ -124,7 +126,7 @@ def test_a_detector_that_finds_nothing_ends_in_an_error(
             return []
 
     blind = dataclasses.replace(network, detector=Blind())  # type: ignore[arg-type]
-    assert len(candidates(blind, (9, 9), torch.arange(4), network.cube_mm, 32).crops) == 0
+    assert len(candidates(blind, (9, 9), torch.arange(4), network.wants.cube_mm, 32).crops) == 0
     monkeypatch.setattr("cadstn.train.mined._MOST_IDLE", 1)
     monkeypatch.setattr("cadstn.train.mined._AT_ONCE", 4)
     monkeypatch.setattr("cadstn.train.mined._network", lambda path: blind)

@@ -42,7 +42,7 @@ def show(name: str) -> None:
         "weights": found.key, "file": found.path, "bytes": found.path.stat().st_size,
         "SHA-256": found.sha256, "licence": found.licence, "trained on": found.trained_on,
         "use": found.use, "card": found.card, "skeleton": network.skeleton.name,
-        "crop": f"{network.size} pixels of {network.cube_mm:g} mm",
+        "crop": f"{network.wants.size} pixels of {network.wants.cube_mm:g} mm",
         "precision": network.precision, "detector": "its own" if network.own_detector else "none",
     }  # fmt: skip
     for label, value in lines.items():

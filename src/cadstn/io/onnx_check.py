@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import math
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,31 +20,26 @@ COMPACT_OUTPUTS = (*PAPER_OUTPUTS, "before_next", "spatial", *NAMES_IN_FILE.valu
 _PATIENCE_S = 20.0
 
 
-class _Sizes(NamedTuple):
-    size: int
-    hidden: int
-    joints: int
-    cube_mm: float
-    compact: bool
-
-
-def check_network(session: Any) -> None:
+def check_network(session: Any, size: int, hidden: int, joints: int, compact: bool) -> None:
     """Check names, shapes and values of a network's inputs and outputs on an empty crop.
 
     Args:
         session: onnxruntime's, of a file of `cadstn export`.
+        size: M, pixels along a crop's edge, by its metadata.
+        hidden: length of the recurrent state, likewise.
+        joints: K, likewise.
+        compact: whether it is a compact network.
 
     Raises:
-        CadstnError: if its metadata is damaged, an input or output is missing or of another shape,
-            it fails or takes over 20 s, or predicts something that is not finite.
+        CadstnError: if an input or output is missing or of another shape, it fails or takes over
+            20 s, or predicts something that is not finite.
     """
-    sizes = _sizes(dict(session.get_modelmeta().custom_metadata_map))
-    feed = _feed(sizes, {item.name for item in session.get_inputs()})
-    names = list(COMPACT_OUTPUTS if sizes.compact else PAPER_OUTPUTS)
+    feed = _feed(size, hidden, joints, compact, {item.name for item in session.get_inputs()})
+    names = list(COMPACT_OUTPUTS if compact else PAPER_OUTPUTS)
     missing = sorted(set(names) - {item.name for item in session.get_outputs()})
     if missing:
         raise CadstnError(f"network without the output '{missing[0]}'", hint=_HINT)
-    shapes = _shapes(sizes)
+    shapes = _shapes(joints, hidden)
     for name, value in zip(names, _run(session, names, feed), strict=True):
         value = np.asarray(value)
         if value.dtype != np.float32 or value.shape != shapes[name]:
@@ -95,38 +88,18 @@ def _failed(error: Exception) -> CadstnError:
     return CadstnError(f"network does not run ({why})", hint=_HINT)
 
 
-def _sizes(about: Mapping[str, str]) -> _Sizes:
-    try:
-        config = json.loads(about["config"])
-        sizes = _Sizes(
-            int(config["size"]), int(config["hidden"]), int(config["joints"]),
-            float(about["cube_mm"]), config.get("trunk") == "residual",
-        )  # fmt: skip
-    except (
-        KeyError,
-        ValueError,
-        TypeError,
-        AttributeError,
-        OverflowError,
-        RecursionError,
-    ) as error:
-        raise CadstnError(f"network's metadata is damaged ({error})", hint=_HINT) from None
-    good = 8 <= sizes.size <= 1024 and 1 <= sizes.hidden <= 65536 and 1 <= sizes.joints <= 1024
-    if not good or not (math.isfinite(sizes.cube_mm) and 1 <= sizes.cube_mm <= 10_000):
-        raise CadstnError(f"network's metadata makes no sense ({sizes})", hint=_HINT)
-    return sizes
-
-
-def _feed(sizes: _Sizes, names: set[str]) -> dict[str, NDArray[Any]]:
-    zeros = np.zeros((1, sizes.hidden), np.float32)
+def _feed(
+    size: int, hidden: int, joints: int, compact: bool, names: set[str]
+) -> dict[str, NDArray[Any]]:
+    zeros = np.zeros((1, hidden), np.float32)
     feed: dict[str, NDArray[Any]] = {
-        "crops": np.ones((1, sizes.size, sizes.size), np.float32),
+        "crops": np.ones((1, size, size), np.float32),
         "h": zeros,
         "c": zeros,
     }
-    if sizes.compact:
+    if compact:
         feed["shift"] = np.zeros((1, 3), np.float32)
-        feed["before"] = np.zeros((1, 3 * sizes.joints + 1), np.float32)
+        feed["before"] = np.zeros((1, 3 * joints + 1), np.float32)
     if "first" in names:
         feed["first"] = np.array(False)
     if set(feed) != names:
@@ -136,10 +109,10 @@ def _feed(sizes: _Sizes, names: set[str]) -> dict[str, NDArray[Any]]:
     return feed
 
 
-def _shapes(sizes: _Sizes) -> dict[str, tuple[int, ...]]:
-    k, hidden = sizes.joints, (1, sizes.hidden)
+def _shapes(k: int, hidden: int) -> dict[str, tuple[int, ...]]:
+    state = (1, hidden)
     return {
-        "joints": (1, k, 3), "w1": (1, k, 3), "h_next": hidden, "c_next": hidden,
+        "joints": (1, k, 3), "w1": (1, k, 3), "h_next": state, "c_next": state,
         "before_next": (1, 3 * k + 1), "spatial": (1, k, 3), "spread": (1, k), "present": (1,),
         "left": (1,),
     }  # fmt: skip

@@ -140,9 +140,9 @@ class FilePredictor:
             self.clip = operator.index(recipe.get("clip", _PAPER_CLIP))
             self.rule = CropRule(
                 network.skeleton.name,
-                network.cube_mm,
+                network.wants.cube_mm,
                 {str(who): float(mm) for who, mm in recipe.get("cubes_mm", {}).items()},
-                network.size,
+                network.wants.size,
                 recipe.get("center", tracked),
             )
         except (ValueError, TypeError, AttributeError, RecursionError, CadstnError) as error:

@@ -266,7 +266,7 @@ def lost_hand(network: Network) -> Hand:
         "lost",
         0.0,
         np.full(3, np.nan),
-        network.cube_mm,
+        network.wants.cube_mm,
         np.full(count, np.nan, np.float32),
         np.zeros(count, np.float32),
         np.full(count, np.nan, np.float32),

@@ -110,9 +110,10 @@ class Wants:
             value = getattr(self, name)
             if type(value) is not type(like) and not (name == "cube_mm" and type(value) is int):
                 raise TypeError(f"{name} is {value!r}")
-        for name in ("size", "hidden"):
-            if getattr(self, name) != config[name]:
-                raise ValueError(f"{name} is {getattr(self, name)}, and {config[name]}")
+        for name, least, most in (("size", 8, 1024), ("hidden", 1, 65536)):
+            value = getattr(self, name)
+            if value != config[name] or not least <= value <= most:
+                raise ValueError(f"{name} is {value}, and {config[name]}")
         if self.compact != (config.get("trunk") == "residual"):
             raise ValueError(f"compact is {self.compact}")
         if self.upright and not self.answers:
@@ -173,16 +174,6 @@ class Network:
         if not self.wants.compact:
             return ("presence, side and error scales",)
         return () if self.wants.answers else ("presence and side",)
-
-    @property
-    def cube_mm(self) -> float:
-        """Edge of the cube it was trained on."""
-        return self.wants.cube_mm
-
-    @property
-    def size(self) -> int:
-        """M, pixels along a crop's edge."""
-        return self.wants.size
 
     @property
     def precision(self) -> str:

@@ -213,7 +213,9 @@ def _settle(
         least: log-odds that a new hand needs.
     """
     for runs in range(1, most + 1):
-        crop = cut_cube(frame.depth_mm, frame.camera, center_mm, network.cube_mm, network.size)
+        crop = cut_cube(
+            frame.depth_mm, frame.camera, center_mm, network.wants.cube_mm, network.wants.size
+        )
         seen = predict(network, track, crop)
         # Of a badly placed cube the network is unsure: what counts for a new hand is the last run.
         last = runs == most or _placed(network, track, seen)
@@ -283,7 +285,7 @@ def _hand(
     if out.presence is not None:
         presence = float(out.presence[0])
     if out.error_scale is not None:
-        scale_mm = out.error_scale[0] * np.float32(network.cube_mm / 2)
+        scale_mm = out.error_scale[0] * np.float32(network.wants.cube_mm / 2)
         joints, bones = keep_size(joints, scale_mm, track.bones, network.skeleton)
     side = "unknown" if out.handedness is None else "left" if seen.after.left_logit > 0 else "right"
     hand = Hand(

@@ -110,7 +110,7 @@ def begin(network: Network, frame: Frame, detection: Detection) -> Begun:
     if not network.wants.upright:
         return Begun(track, detection.center_mm)
     crop = cut_cube(
-        frame.depth_mm, frame.camera, detection.center_mm, network.cube_mm, network.size
+        frame.depth_mm, frame.camera, detection.center_mm, network.wants.cube_mm, network.wants.size
     )
     views = [given_view(detection.angle, left=left) for left in (False, True)]
     images = np.stack([canonical_image(crop.image, view.transform) for view in views])

@@ -162,7 +162,7 @@ def _load(path: Path, providers: list[str], threads: int | None) -> Network:
             hint="export it again with the skeleton that it was trained on",
         )
     with error_context(path):
-        check_network(session)
+        check_network(session, wants.size, wants.hidden, count, wants.compact)
         found = _shipped_detector(threads) if data is None else _detector(data, threads)
         sha256 = file_sha256(path)
     return Network(

@@ -106,8 +106,8 @@ class GivenPredictor:
 
     def predict(self, depth_mm: DepthMm, camera: Camera, center_mm: FloatArray) -> GivenPrediction:
         """Predict the cube around a centre (3,) mm in the next frame of the stream."""
-        cube_mm = self.network.cube_mm
-        crop = cut_cube(depth_mm, camera, center_mm, cube_mm, self.network.size)
+        cube_mm = self.network.wants.cube_mm
+        crop = cut_cube(depth_mm, camera, center_mm, cube_mm, self.network.wants.size)
         step, self.track = predict_given(self.network, self.track, crop)
         out, joints, alone = step.out, step.joints_mm, None
         if out.spatial is not None:
