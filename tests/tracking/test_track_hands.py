@@ -137,7 +137,7 @@ class _Startled(Detector):
     """Takes a place where nothing is for a hand, more surely than any hand."""
 
     def detect(self, depth_mm: DepthMm, camera: Camera, least: float = 0.1) -> list[Detection]:
-        nothing = Detection(np.array([0.0, -100.0, 300.0]), 0.99, 1.0, 0.0)
+        nothing = Detection(np.array([0.0, -100.0, 300.0]), 0.99, 0.0)
         return [nothing, *super().detect(depth_mm, camera, least)]
 
 

@@ -197,7 +197,9 @@ class Camera:
         """
         if not 0 < factor <= _LARGEST_FACTOR:
             raise CadstnError(f"scale is {factor}", hint="give a positive number up to 1000")
-        return self._scaled(factor, factor, round(self.width * factor), round(self.height * factor))
+        return self.stretched(
+            factor, factor, round(self.width * factor), round(self.height * factor)
+        )
 
     def resized(self, width: int, height: int) -> Camera:
         """Return the camera of this one's images resized; raises CadstnError without a size."""
@@ -206,9 +208,10 @@ class Camera:
                 f"cannot resize {self.width}x{self.height} to {width}x{height}",
                 hint="both need a size in pixels",
             )
-        return self._scaled(width / self.width, height / self.height, width, height)
+        return self.stretched(width / self.width, height / self.height, width, height)
 
-    def _scaled(self, across: float, down: float, width: int, height: int) -> Camera:
+    def stretched(self, across: float, down: float, width: int, height: int) -> Camera:
+        """Return the camera of images so many times as wide and as high, of this size in pixels."""
         # A pixel's middle is a whole number: the image begins half a pixel before 0.
         return replace(
             self,

@@ -211,9 +211,10 @@ def _steps_wrong(steps: NDArray[np.int64], camera: Camera) -> str | None:
     values, counts = np.unique(steps, return_counts=True)
     largest = int(values[-1])
     if largest <= 20:
+        depths = "different depth" if len(values) == 1 else "different depths"
         return (
-            f"only {_counted(len(values), 'different depth')}, the largest {largest}: metres as "
-            "whole numbers? save millimetres"
+            f"only {len(values)} {depths}, the largest {largest}: metres as whole numbers? save "
+            "millimetres"
         )
     if largest <= 255 and len(values) > 8:
         return f"no depth is above {largest}: an 8-bit picture in 16 bits, not distances?"
@@ -237,10 +238,6 @@ def _steps_wrong(steps: NDArray[np.int64], camera: Camera) -> str | None:
             f'cameras measure: nothing measured? camera.json: "invalid": [{values[top]}]'
         )
     return None
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}" + ("" if number == 1 else "s")
 
 
 def _unit_wrong(quantiles: tuple[float, float, float], camera: Camera) -> str | None:

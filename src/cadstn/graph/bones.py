@@ -33,7 +33,7 @@ def keep_size(
         known: (1,) whether there were any.
         skeleton: names the bones.
     """
-    matrix, either, slack = source._ends(skeleton.bones, len(skeleton))
+    matrix, either, slack = source.bone_ends(skeleton.bones, len(skeleton))
     ends, ends_t = g.constant(matrix, DOUBLE), g.constant(matrix.T, DOUBLE)
     apart = ends @ joints
     long = length(g, apart, 1).largest(source._SHORTEST_MM)

@@ -58,7 +58,7 @@ def keep_size(
     Returns:
         Joints (K, 3) in mm, and what is known of bones after this frame.
     """
-    ends, either, slack = _ends(skeleton.bones, len(skeleton))
+    ends, either, slack = bone_ends(skeleton.bones, len(skeleton))
     apart_mm = ends @ joints_mm
     length_mm = np.maximum(np.sqrt((apart_mm * apart_mm).sum(1)), _SHORTEST_MM)
     variance = np.square(uncertainty_mm, dtype=np.float64)
@@ -106,7 +106,7 @@ def _same_hand(before: Bones, weight: NDArray[np.float64], length_mm: NDArray[np
 
 
 @cache
-def _ends(
+def bone_ends(
     bones: tuple[tuple[int, int], ...], joints: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """(N, K) what subtracts a bone's ends, (N, K) what adds them, and (N, N) the slack."""

@@ -70,18 +70,6 @@ def to_convention(joints_mm: NDArray[np.floating], skeleton: Skeleton, name: str
     return np.asarray(np.einsum("ij,...jk->...ik", _MATRICES[name], joints_mm))
 
 
-def to_mano_order(joints_mm: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Put joints into the order of `MANO21`, as they are: nothing of MANO's model is needed.
-
-    Args:
-        joints_mm: (..., 21, 3) of `HAND21`, any frame and unit.
-
-    Returns:
-        (..., 21, 3), of the same type. ``joints[..., FROM_MANO21, :]`` puts them back.
-    """
-    return joints_mm[..., TO_MANO21, :]
-
-
 def _openxr(own: NDArray[np.float64]) -> NDArray[np.float64]:
     """Rows (26, 21) that sum to one: each of OpenXR's joints as an average of our own (21, 21)."""
     rows = [own[WRIST]]

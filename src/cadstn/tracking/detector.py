@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,7 +33,6 @@ class Detection(NamedTuple):
 
     center_mm: NDArray[np.float64]  # (3,) the knuckles' mean, camera frame
     score: float  # 0 to 1, how sure
-    size: float  # its length over the mean hand's
     angle: float  # radians, clockwise from up, at which it points in the image
 
 
@@ -57,17 +56,17 @@ class Detector:
         across, down = squaring(camera)
         small, stride = reduced(depth_mm, across, down)
         if not across == down == 1:
-            camera = _stretched(camera, across, down)
+            camera = camera.stretched(across, down, camera.width, camera.height)
         focal = np.array([(camera.fx + camera.fy) / 2 / stride], np.float32)
         (found,) = run_network(self.session, ["hands"], {"depth": small[None], "focal": focal})
         out = []
-        for score, column, row, z_mm, size, right, down, _ in found[0].tolist():
+        for score, column, row, z_mm, _, right, down, _ in found[0].tolist():
             # So written, what is not a number is not found.
             if not (score >= least and NEAR_MM <= z_mm <= FAR_MM):
                 continue
             uvd = (column * stride, row * stride, z_mm)
             center_mm = np.asarray(camera.to_xyz_mm(uvd), np.float64)
-            out.append(Detection(center_mm, score, size, math.atan2(right, -down)))
+            out.append(Detection(center_mm, score, math.atan2(right, -down)))
         return out
 
 
@@ -113,10 +112,3 @@ def _sources(count: int, most: int, stride: int, factor: float) -> NDArray[np.in
     """Which of ``most`` pixels every n-th of ``count`` shows, by nearest neighbour."""
     place = (np.arange(0, count, stride) + 0.5) / factor
     return np.minimum(place.astype(np.intp), most - 1)
-
-
-def _stretched(camera: Camera, across: float, down: float) -> Camera:
-    """The camera of a frame made so many times as wide and as high."""
-    # A pixel's middle is a whole number: the image begins half a pixel before 0.
-    cx, cy = (camera.cx + 0.5) * across - 0.5, (camera.cy + 0.5) * down - 0.5
-    return replace(camera, fx=camera.fx * across, fy=camera.fy * down, cx=cx, cy=cy)

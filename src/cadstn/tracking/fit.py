@@ -17,7 +17,6 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache
 from itertools import pairwise
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +25,7 @@ from cadstn.geometry.arrays import quantiles
 from cadstn.geometry.camera import Camera, DepthMm
 from cadstn.geometry.hand_shape import DIGIT_RADII_MM, DIGITS, tip_reach
 from cadstn.geometry.skeleton import HAND21, KNUCKLES, WRIST
-from cadstn.tracking.bones import Bones, likely_lengths_mm
+from cadstn.tracking.bones import Bones, bone_ends, likely_lengths_mm
 from cadstn.tracking.hand import Hand
 from cadstn.tracking.steady import Fitted, steadied
 
@@ -60,19 +59,19 @@ _KEPT = 0.8
 _MEAN_PALM_MM = 95.0  # from the wrist to the middle knuckle
 
 _MIDDLE = KNUCKLES[1]
+_PAIRS = (*HAND21.bones, *pairwise(KNUCKLES))  # bones, and pairs of neighbouring knuckles
 _SHORTEST_MM, _SHORTEST_MM2 = 1e-3, 1e-6
 
 
-class _Cones(NamedTuple):
-    """Round cones whose ends are weighted joints."""
-
-    ends: NDArray[np.float64]  # (2, P, K) weights of each cone's two ends
-    radii_mm: NDArray[np.float64]  # (2, P) at the ends
-
-
 @cache
-def _cones() -> _Cones:
-    """Of the digits three each; the palm's metacarpals, the flesh between them and its edges."""
+def _cones() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Round cones whose ends are weighted joints.
+
+    Of the digits three each; the palm's metacarpals, the flesh between them and its edges.
+
+    Returns:
+        Weights (2, P, K) of each cone's two ends, and the radii (2, P) in mm there.
+    """
     rows: list[tuple[dict[int, float], dict[int, float], float, float]] = []
     for row, (finger, radii) in enumerate(zip(DIGITS, DIGIT_RADII_MM, strict=True)):
         chain = HAND21.fingers[finger]
@@ -96,23 +95,13 @@ def _cones() -> _Cones:
     for k, (low, high, _, _) in enumerate(rows):
         for end, weights in enumerate((low, high)):
             ends[end, k, list(weights)] = list(weights.values())
-    return _Cones(ends, np.array([[row[2] for row in rows], [row[3] for row in rows]]))
-
-
-@cache
-def _bones() -> NDArray[np.float64]:
-    """(N, K) what subtracts the ends of each bone, and of each pair of neighbouring knuckles."""
-    pairs = (*HAND21.bones, *pairwise(KNUCKLES))
-    out = np.zeros((len(pairs), len(HAND21)))
-    for row, (begin, end) in enumerate(pairs):
-        out[row, begin], out[row, end] = -1, 1
-    return out
+    return ends, np.array([[row[2] for row in rows], [row[3] for row in rows]])
 
 
 @cache
 def _stiffness() -> NDArray[np.float64]:
     """(63, 63) what bones that go astray add to the matrix of joints."""
-    bones = _bones()
+    bones = bone_ends(_PAIRS, len(HAND21))[0]
     return np.asarray(np.kron(bones.T @ bones, np.eye(3)) / _ASTRAY_MM**2, np.float64)
 
 
@@ -179,7 +168,7 @@ def fit_joints(
     prior = joints_mm - middle
     points = points_mm - middle
     toward = -points_mm / np.sqrt((points_mm * points_mm).sum(1, keepdims=True))
-    bones = _bones()
+    bones = bone_ends(_PAIRS, len(HAND21))[0]
     aim = bones @ prior
     length = np.sqrt((aim * aim).sum(1))
     if lengths_mm is not None:

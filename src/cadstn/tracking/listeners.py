@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from functools import cache
 from importlib.util import find_spec
 from itertools import count
@@ -281,14 +281,14 @@ def _make_view(skeleton: Skeleton, view: str, path: Path | None) -> _View:
 
 
 def _opened(out: Path) -> TextIO:
-    with _folder(out):
+    with writing(out):
         out.mkdir(parents=True, exist_ok=True)
         return (out / _LINES_PART).open("w", encoding="utf-8")
 
 
 def _kept(out: Path) -> list[Path]:
     """Give the parts of a session that was cut off names that no session takes; return these."""
-    with _folder(out):
+    with writing(out):
         lines = out / _LINES_PART
         if not lines.is_file() or not _holds_hands(lines):
             return []
@@ -312,13 +312,3 @@ def _holds_hands(lines: Path) -> bool:
     with lines.open("rb") as file:
         file.readline()
         return bool(file.readline())
-
-
-@contextmanager
-def _folder(out: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise CadstnError(
-            f"cannot write ({error.strerror or error})", where=out, hint="another --out"
-        ) from None

@@ -10,9 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cadstn.errors import CadstnError
+from cadstn.errors import CadstnError, library
 from cadstn.geometry.camera import Camera
-from cadstn.geometry.skeleton import Skeleton
 from cadstn.tracking.hand import Hand
 from cadstn.tracking.views import Image, draw_joints, shade
 
@@ -53,13 +52,12 @@ def hand_record(hand: Hand) -> dict[str, Any]:
     }
 
 
-def hands_table(hands: Sequence[Hand | Sequence[Hand]], skeleton: Skeleton | None = None) -> Any:
+def hands_table(hands: Sequence[Hand | Sequence[Hand]]) -> Any:
     """Return hands as a pandas ``DataFrame``: a row a joint.
 
     Args:
         hands: one a frame, as `Tracker.update` returns it, or a tuple a frame, as
             `Tracker.update_all` does; lost ones have rows of NaN.
-        skeleton: of their joints; None for each hand's own.
 
     Returns:
         Columns ``frame`` (place in ``hands``), of tuples ``hand`` (place in the tuple), ``time_s``,
@@ -69,10 +67,8 @@ def hands_table(hands: Sequence[Hand | Sequence[Hand]], skeleton: Skeleton | Non
     Raises:
         CadstnError: if pandas is not installed.
     """
-    try:
+    with library("a table needs pandas", "table"):
         import pandas
-    except ImportError:
-        raise CadstnError("a table needs pandas", hint="pip install 'cadstn[table]'") from None
     several = any(not isinstance(one, Hand) for one in hands)
     rows = [
         [
@@ -81,7 +77,7 @@ def hands_table(hands: Sequence[Hand | Sequence[Hand]], skeleton: Skeleton | Non
         ]
         for frame, one in enumerate(hands)
         for place, hand in enumerate([one] if isinstance(one, Hand) else one)
-        for k, name in enumerate((skeleton or hand.skeleton).joints)
+        for k, name in enumerate(hand.skeleton.joints)
     ]  # fmt: skip
     if not several:
         rows = [[frame, *rest] for frame, _, *rest in rows]
@@ -89,12 +85,7 @@ def hands_table(hands: Sequence[Hand | Sequence[Hand]], skeleton: Skeleton | Non
     return pandas.DataFrame(rows, columns=columns)
 
 
-def draw_hand(
-    hand: Hand,
-    image: NDArray[Any],
-    camera: Camera | None = None,
-    skeleton: Skeleton | None = None,
-) -> Image:
+def draw_hand(hand: Hand, image: NDArray[Any], camera: Camera | None = None) -> Image:
     """Draw a hand over a picture of its frame.
 
     Args:
@@ -102,7 +93,6 @@ def draw_hand(
         image: (H, W, 3) or (H, W) uint8 that the depth is aligned with, or (H, W) float depth in
             mm, which is drawn as grey; any size, if it shows what the depth camera sees.
         camera: of the depth; None for the one that the hand was tracked with.
-        skeleton: of the hand's joints; None for its own.
 
     Returns:
         (H, W, 3) uint8, blue green red; the image itself stays as it is.
@@ -129,7 +119,7 @@ def draw_hand(
         # Pixels have a width: the middle of the first is 0, and the image begins at -0.5.
         scale = np.array([width / (camera.width or width), height / (camera.height or height)])
         uv = (camera.to_uvd(hand.joints_mm)[:, :2] + 0.5) * scale - 0.5
-        draw_joints(picture, uv, skeleton or hand.skeleton, max(1, round(height / 240)))
+        draw_joints(picture, uv, hand.skeleton, max(1, round(height / 240)))
     return picture
 
 
