@@ -86,21 +86,6 @@ def test_nyu_file_is_as_tompsons(make_nyu: Make) -> None:
     assert y == pytest.approx((240 - v) * d / 587.07)
 
 
-def test_label_files_are_known(make_nyu: Make, make_icvl: Make, make_msra: Make) -> None:
-    """Nothing is written over these: all splits' labels, and nothing else of the folder."""
-    nyu_root, icvl_root, msra_root = make_nyu()[0], make_icvl("train")[0], make_msra()[0]
-    make_nyu("train")
-    make_icvl("test")
-    (icvl_root / "labels.txt").write_text("no layout's while Training/labels.txt is there")
-    for root, names in (
-        (nyu_root, ["test/joint_data.mat", "train/joint_data.mat"]),
-        (icvl_root, ["Testing/test_seq_1.txt", "Testing/test_seq_2.txt", "Training/labels.txt"]),
-        (msra_root, [f"P{s}/{g}/joint.txt" for s in (0, 3) for g in ("1", "TIP")]),
-    ):
-        found = sorted(file.relative_to(root).as_posix() for file in find_dataset(root).labels())
-        assert found == names
-
-
 @pytest.mark.parametrize("layout", range(4))
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_icvl_is_read_back(make_icvl: Make, split: str, layout: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,22 +26,8 @@ _CAMERA = click.option(
 )  # fmt: skip
 
 
-def _must_matter(
-    files: Sequence[tuple[Path, str]], camera: str | None, formats: Mapping[str, Path] | None = None
-) -> None:
-    """Refuse --camera where no file holds pixels, and formats of files that are no text.
-
-    Args:
-        files: each with its format.
-        camera: as it was given.
-        formats: the files that were given a format, by the option that gave it.
-    """
-    for option, path in (formats or {}).items():
-        if path.suffix.lower() == ".npz":
-            raise CadstnError(
-                f"{option} changes nothing: an .npz file holds x y z in mm",
-                where=path, hint="leave it out",
-            )  # fmt: skip
+def _must_matter(files: Sequence[tuple[Path, str]], camera: str | None) -> None:
+    """Refuse --camera where no file, each with its format, holds pixels."""
     if camera and all(path.suffix.lower() == ".npz" or form == "xyz" for path, form in files):
         raise CadstnError(
             "--camera changes nothing: all files hold x y z in mm", hint="leave it out"
@@ -85,9 +71,13 @@ def score(
 
     if camera and not set_name:
         raise CadstnError("--camera without --set changes nothing", hint="add --set, or leave it")
-    sides = {"fmt": pred, "truth_fmt": truth}
-    formats = {option: path for name, path in sides.items() for option in given_options(name)}
-    _must_matter([(pred, fmt), (truth, truth_fmt)], camera, formats)
+    for name, path in (("fmt", pred), ("truth_fmt", truth)):
+        for option in given_options(name) if path.suffix.lower() == ".npz" else ():
+            raise CadstnError(
+                f"{option} changes nothing: an .npz file holds x y z in mm",
+                where=path, hint="leave it out",
+            )  # fmt: skip
+    _must_matter([(pred, fmt), (truth, truth_fmt)], camera)
     scores, text = score_files(pred, truth, set_name, fmt, truth_fmt=truth_fmt, camera=camera)
     echo(json.dumps(scores.to_dict(), indent=2) if as_json else text)
 
@@ -231,7 +221,7 @@ def predict(
         if path is not None:
             check_writable(path, dataset)
             keep_inputs(path, [run])
-            check_replaceable(path, dataset, data)
+            check_replaceable(path, dataset)
     predictor = load_predictor(run, network, device_of(device))
     if given_options("window") and not getattr(predictor, "remembers", True):
         raise CadstnError(

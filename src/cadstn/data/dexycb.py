@@ -162,13 +162,6 @@ def _recordings(root: Path, split: str) -> Iterator[Path]:
                 yield from (sequence / serial for serial in chosen if serial in there)
 
 
-def label_files(root: Path) -> Iterator[Path]:
-    """Each frame's file of labels."""
-    for subject in _subjects(root):
-        yield from subject.glob("*/*/labels_*.npz")
-
-
 READER = Reader(
     "dexycb", "20200709-subject-01/ and calibration/", find, open_dexycb, whole=whole,
-    labels=label_files,
 )  # fmt: skip

@@ -59,8 +59,8 @@ def read_labels(file: Path) -> tuple[list[str], Joints]:
         CadstnError: naming file and line, where a line is not a name and 63 finite numbers.
     """
     parts = [line.partition("\t") for line in read_lines(file, _HINT)]
-    table = parse_numbers(file, [rest for _, _, rest in parts], 63, first_line=1, hint=_HINT)
+    table = parse_numbers(file, [rest for _, _, rest in parts], 63, hint=_HINT)
     return [name for name, _, _ in parts], table.reshape(-1, 21, 3)[:, IN_FILE]
 
 
-READER = Reader("hands2017", LABELS, find, open_hands2017, labels=lambda root: [root / LABELS])
+READER = Reader("hands2017", LABELS, find, open_hands2017)

@@ -152,7 +152,7 @@ def read_labels(file: Path) -> tuple[list[str], Joints]:
         if not name.endswith(".png"):
             begins = f"begins with '{name[:40]}', not with a .png" if name else "is empty"
             raise CadstnError(f"line {number} {begins}", where=file, hint=_HINT)
-    table = parse_numbers(file, [rest for _, _, rest in parts], 48, first_line=1, hint=_HINT)
+    table = parse_numbers(file, [rest for _, _, rest in parts], 48, hint=_HINT)
     return names, table.reshape(-1, 16, 3)
 
 
@@ -207,10 +207,4 @@ def write_labels(file: Path, names: list[str], joints_uvd: Joints) -> None:
     write_text(file, "".join(f"{name} {numbers}\n" for name, numbers in lines))
 
 
-def label_files(root: Path) -> list[Path]:
-    """Label files of the splits that are there."""
-    layouts = [find_layout(root, split) for split in LAYOUTS]
-    return [root / file for layout in layouts if layout for file in layout.labels]
-
-
-READER = Reader("icvl", "Training/labels.txt or train.txt", find, open_icvl, labels=label_files)
+READER = Reader("icvl", "Training/labels.txt or train.txt", find, open_icvl)

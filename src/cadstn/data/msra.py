@@ -205,11 +205,4 @@ def write_labels(file: Path, joints_xyz_mm: Joints) -> None:
     write_text(file, "".join(f"{line}\n" for line in (str(len(joints_xyz_mm)), *lines)))
 
 
-def label_files(root: Path) -> list[Path]:
-    """Each gesture's ``joint.txt``, of all subjects."""
-    return [file for subject in subjects_in(root) for file in (root / subject).glob("*/joint.txt")]
-
-
-READER = Reader(
-    "msra", "P0/ to P8/ with joint.txt", find, open_msra, folds, lambda _: ("all",), label_files
-)
+READER = Reader("msra", "P0/ to P8/ with joint.txt", find, open_msra, folds, lambda _: ("all",))

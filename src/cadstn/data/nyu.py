@@ -146,7 +146,4 @@ def write_labels(folder: Path, joints_uvd: Joints, joints_xyz_mm: Joints) -> Non
     write_with(folder / LABELS, lambda file: io.savemat(file, values, do_compression=True))
 
 
-READER = Reader(
-    "nyu", "train/ and test/ with joint_data.mat", find, open_nyu,
-    labels=lambda root: [root / split / LABELS for split in SPLITS],
-)  # fmt: skip
+READER = Reader("nyu", "train/ and test/ with joint_data.mat", find, open_nyu)

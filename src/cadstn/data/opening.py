@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,10 +36,6 @@ class Found:
     def folds(self) -> Pairs:
         """Pairs of what to train on and what to test on: nine for a whole MSRA15, else one."""
         return READERS[self.name].folds(self.splits)
-
-    def labels(self) -> Iterable[Path]:
-        """Files of labels of all splits, which nothing may be written over."""
-        return READERS[self.name].labels(self.root)
 
 
 def find_dataset(path: str | Path) -> Found:

@@ -37,11 +37,6 @@ def find(root: Path) -> tuple[str, ...]:
     return ("all", *names) if names else ()
 
 
-def folds(splits: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    """Train on ``train`` and test on ``test``, where there are these."""
-    return (("train", "test"),) if splits == ("train", "test") else ()
-
-
 def whole(splits: tuple[str, ...]) -> tuple[str, ...]:
     """``all``, or the two folders."""
     return ("all",) if "all" in splits else splits
@@ -127,14 +122,4 @@ def _recordings(folder: Path) -> list[Path]:
     return sorted(entry for entry in folder.iterdir() if _is_recording(entry))
 
 
-def label_files(root: Path) -> list[Path]:
-    """Each recording's ``truth.npz``."""
-    alone = [root] if _is_recording(root) else []
-    parts = (_recordings(folder) for folder in (root, root / "train", root / "test"))
-    return [folder / _TRUTH for folder in sum(parts, alone)]
-
-
-READER = Reader(
-    "recordings", "camera.json, PNGs and truth.npz", find, open_recordings, folds, whole,
-    label_files,
-)  # fmt: skip
+READER = Reader("recordings", "camera.json, PNGs and truth.npz", find, open_recordings, whole=whole)

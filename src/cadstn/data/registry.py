@@ -5,7 +5,7 @@ To add a set: write a module that defines a `Reader`, and name it in `cadstn.dat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,11 +24,6 @@ def undivided(splits: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(split for split in splits if "-" not in split)
 
 
-def every_file(root: Path) -> Iterable[Path]:
-    """All that a folder holds, at any depth."""
-    return root.rglob("*")
-
-
 @dataclass(frozen=True)
 class Reader:
     """How one set is found and opened."""
@@ -43,5 +38,3 @@ class Reader:
     folds: Callable[[tuple[str, ...]], Pairs] = train_and_test
     # gives the splits that hold every frame once
     whole: Callable[[tuple[str, ...]], tuple[str, ...]] = undivided
-    # gives the files of labels in a folder itself, of all splits; nothing is written over them
-    labels: Callable[[Path], Iterable[Path]] = every_file

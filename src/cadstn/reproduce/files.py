@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
-from cadstn.data import find_dataset
 from cadstn.data.dataset import Dataset
 from cadstn.errors import CadstnError
 from cadstn.evaluate import write_joints_uvd
@@ -47,7 +45,7 @@ def check_writable(path: Path, dataset: Dataset) -> None:
         )
 
 
-def check_replaceable(path: Path, dataset: Dataset, data: Path) -> None:
+def check_replaceable(path: Path, dataset: Dataset) -> None:
     """Raise CadstnError if a file has this name that `cadstn predict` did not write for such a set.
 
     Text is replaced that holds joints of the set's, whoever wrote it; it names no author.
@@ -55,22 +53,8 @@ def check_replaceable(path: Path, dataset: Dataset, data: Path) -> None:
     Args:
         path: the file to write, by any of its names.
         dataset: whose joints are to be written.
-        data: the folder that it was opened from.
     """
-    if not path.is_file():
-        return
-    found, target = find_dataset(data), Path(os.path.realpath(path))
-    # Joints are written as text or .npz: whatever else a name leads to is a frame or a camera.
-    other = target.suffix not in (".txt", ".npz")
-    if (other and target.is_relative_to(os.path.realpath(found.root))) or any(
-        file.exists() and file.samefile(path) for file in found.labels()
-    ):
-        raise CadstnError(
-            "is a file of the data set, which would be overwritten",
-            where=path,
-            hint="give another name",
-        )
-    if not path.stat().st_size:
+    if not path.is_file() or not path.stat().st_size:
         return
     try:
         if path.suffix == ".txt":
