@@ -25,7 +25,7 @@ NAMES = ("a.txt", "b.txt", "summary.json")
 
 
 def put(out: Path, text: str, **options: object) -> None:
-    with whole_folder(out, NAMES, summary="summary.json", **options) as work:  # type: ignore[arg-type]
+    with whole_folder(out, NAMES, **options) as work:  # type: ignore[arg-type]
         for name in NAMES[:2]:
             (work / name).write_text(text)
         (work / "summary.json").write_text("{}")

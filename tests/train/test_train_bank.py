@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import json
 import os
+import shutil
 import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +23,6 @@ from cadstn.data.bank import (
     Bank,
     CropRule,
     build_bank,
-    default_path,
     mass_center,
     open_bank,
     quantise,
@@ -78,9 +78,17 @@ def dataset(tmp_path: Path) -> Dataset:
     )  # fmt: skip
 
 
-def test_bank_holds_the_crops_of_every_frame(dataset: Dataset, tmp_path: Path) -> None:
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the banks of data sets go."""
+    monkeypatch.setenv("CADSTN_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.mark.usefixtures("cache")
+def test_bank_holds_the_crops_of_every_frame(dataset: Dataset) -> None:
     done: list[int] = []
-    bank = build_bank(dataset, RULE, tmp_path / "a.bank", on_frames=done.append)
+    bank = build_bank(dataset, RULE, on_frames=done.append)
     assert sum(done) == len(bank) == 70
     assert list(bank.shots) == [0] * 30 + [1] * 15 + [2] * 25
     assert list(bank.cube_mm) == [200] * 30 + [150] * 40
@@ -102,9 +110,6 @@ def test_a_cache_that_cannot_be_written_names_its_variable(
     monkeypatch.setenv("CADSTN_CACHE", str(tmp_path / "file" / "cache"))
     with pytest.raises(CadstnError, match=r"cannot write .*variable CADSTN_CACHE names another"):
         build_bank(dataset, RULE)
-    with pytest.raises(CadstnError, match="cannot write") as given:
-        build_bank(dataset, RULE, tmp_path / "file" / "a.bank")
-    assert "CADSTN_CACHE" not in str(given.value)
 
 
 def test_center_of_mass_is_that_of_the_surface(dataset: Dataset) -> None:
@@ -135,42 +140,38 @@ def test_second_round_is_taken_around_the_first(dataset: Dataset) -> None:
     assert CropRule("hand21", 100.0, {}, 32, "tracked").mass_rounds == 0
 
 
-def test_bank_is_made_once_and_another_rule_makes_another(
-    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("CADSTN_CACHE", str(tmp_path / "cache"))
+def test_bank_is_made_once_and_another_rule_makes_another(dataset: Dataset, cache: Path) -> None:
     first = build_bank(dataset, RULE)
     made = first.path.stat().st_mtime_ns
-    assert first.path == default_path(dataset, RULE)
     assert build_bank(dataset, RULE).path.stat().st_mtime_ns == made
     other = build_bank(dataset, dataclasses.replace(RULE, center="joint"))
     assert other.path != first.path
     assert other.fingerprint != first.fingerprint
-    assert len(list((tmp_path / "cache").iterdir())) == 2
+    assert len(list(cache.iterdir())) == 2
     assert not np.array_equal(other.crops, first.crops)
 
 
-def test_bank_of_another_rule_or_other_data_is_refused(dataset: Dataset, tmp_path: Path) -> None:
-    path = tmp_path / "a.bank"
-    build_bank(dataset, RULE, path)
-    with pytest.raises(
-        CadstnError, match=r"a\.bank: a bank of crops with cube_mm = 200.0, not 250"
-    ):
-        build_bank(dataset, dataclasses.replace(RULE, cube_mm=250.0), path)
+@pytest.mark.usefixtures("cache")
+def test_bank_of_another_rule_or_other_data_is_refused(dataset: Dataset) -> None:
+    bank, rule = build_bank(dataset, RULE), dataclasses.replace(RULE, cube_mm=250.0)
+    with pytest.raises(CadstnError, match=r"a bank of crops with cube_mm = 200.0, not 250"):
+        bank.check_rule(rule)
     moved = dataclasses.replace(dataset, joints_xyz_mm=dataset.joints_xyz_mm + 1)
-    with pytest.raises(CadstnError, match="a bank of other frames or labels"):
-        build_bank(moved, RULE, path)
+    for data, cut in ((dataset, rule), (moved, RULE)):
+        shutil.copy(bank.path, build_bank(data, cut).path)
+        with pytest.raises(CadstnError, match=r"\.bank: a bank of other crops; delete it"):
+            build_bank(data, cut)
     with pytest.raises(CadstnError, match=r"icvl has no joints of 'nyu14'; set skeleton to icvl16"):
-        build_bank(dataset, dataclasses.replace(RULE, skeleton="nyu14"), tmp_path / "b.bank")
+        build_bank(dataset, dataclasses.replace(RULE, skeleton="nyu14"))
     with pytest.raises(CadstnError, match="no centre 'palm'"):
         dataclasses.replace(RULE, center="palm")
 
 
-def test_frame_that_cannot_be_read_leaves_no_bank(dataset: Dataset, tmp_path: Path) -> None:
+def test_frame_that_cannot_be_read_leaves_no_bank(dataset: Dataset, cache: Path) -> None:
     (dataset.folder / "066.png").write_bytes(b"not a picture")
     with pytest.raises(CadstnError, match=r"066\.png: cannot be read"):
-        build_bank(dataset, RULE, tmp_path / "new" / "a.bank")
-    assert list((tmp_path / "new").iterdir()) == []
+        build_bank(dataset, RULE)
+    assert list(cache.iterdir()) == []
 
 
 def test_full_disk_is_reported_and_leaves_nothing(

@@ -36,7 +36,7 @@ from cadstn.io.whole import resumed_file, whole_file
 
 __all__ = [
     "CENTERS", "RENDERED_CENTERS", "Bank", "CropRule", "bank_key", "build_bank", "crop_sample",
-    "default_path", "mass_center", "open_bank", "quantise", "read_about", "write_bank",
+    "mass_center", "open_bank", "quantise", "read_about", "write_bank",
 ]  # fmt: skip
 
 _FORMAT = "cadstn bank 1"
@@ -91,39 +91,33 @@ def bank_key(data: str, rule: str) -> str:
     return hashlib.sha256(f"{_FORMAT}\n{data}\n{rule}".encode()).hexdigest()
 
 
-def default_path(dataset: Dataset, rule: CropRule) -> Path:
-    """Where a bank is kept by default: the user's cache, or ``CADSTN_CACHE``."""
-    cache = os.environ.get(_CACHE) or Path.home() / ".cache" / "cadstn"
-    key = bank_key(dataset.fingerprint(), rule.to_json())
-    return Path(cache) / f"{dataset.name}-{dataset.split}-{key[:12]}.bank"
-
-
 def build_bank(
     dataset: Dataset,
     rule: CropRule,
-    path: Path | None = None,
     *,
     on_frames: Callable[[int], None] = lambda count: None,
 ) -> Bank:
     """Open the bank of a data set, making it first where there is none.
 
+    It is kept in the user's cache, or ``CADSTN_CACHE``, under a name of its data and rule.
+
     Args:
         dataset: what `cadstn.data.open_dataset` gives.
         rule: how to cut.
-        path: the file; by default one in the user's cache, named by data and rule.
         on_frames: called with how many more frames are done.
 
     Raises:
-        CadstnError: if ``path`` holds a bank of other data or another rule, the rule needs joints
-            that the set has not, or a frame cannot be read.
+        CadstnError: if there is a bank of other crops under its name, the rule needs joints that
+            the set has not, or a frame cannot be read.
     """
-    given, path = path, path or default_path(dataset, rule)
     data = dataset.fingerprint()
+    key = bank_key(data, rule.to_json())
+    cache = Path(os.environ.get(_CACHE) or Path.home() / ".cache" / "cadstn")
+    path = cache / f"{dataset.name}-{dataset.split}-{key[:12]}.bank"
     if path.exists():
         bank = open_bank(path)
-        bank.check_rule(rule)
-        if bank.about["data"] != data:
-            raise CadstnError("a bank of other frames or labels", where=path, hint=_REMAKE)
+        if bank.fingerprint != key:
+            raise CadstnError("a bank of other crops", where=path, hint=_REMAKE)
         on_frames(len(bank))
         return bank
     kept = _kept_joints(dataset, rule)
@@ -151,7 +145,7 @@ def build_bank(
     try:
         return write_bank(path, (len(dataset), rule.size, len(kept)), about, fill)
     except CadstnError as error:
-        if given is not None or _CACHE in error.hint or not error.what.startswith("cannot write"):
+        if _CACHE in error.hint or not error.what.startswith("cannot write"):
             raise
         hint = f"{error.hint}; the environment variable {_CACHE} names another folder for crops"
         raise CadstnError(error.what, where=error.where, hint=hint) from None

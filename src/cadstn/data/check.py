@@ -112,14 +112,13 @@ class Report:
 
 
 def check_dataset(
-    dataset: Dataset, on_frames: Callable[[int], None] = lambda count: None, workers: int = 0
+    dataset: Dataset, on_frames: Callable[[int], None] = lambda count: None
 ) -> Report:
-    """Open every frame of a split.
+    """Open every frame of a split, in threads: reading and decoding leave Python's lock.
 
     Args:
         dataset: to check.
         on_frames: called with how many more frames were opened, for a progress bar.
-        workers: threads; 0 for one a core. Reading and decoding leave Python's lock.
     """
     faulty = "its picture or label is wrong"
     problems = [
@@ -130,7 +129,7 @@ def check_dataset(
     ]
     opened: list[_Opened] = []
     indices = iter(range(len(dataset)))
-    with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         while part := list(islice(indices, _TOGETHER)):
             for found in pool.map(lambda index: _open(dataset, index), part, chunksize=8):
                 problems += [found] if isinstance(found, Problem) else []

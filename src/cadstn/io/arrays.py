@@ -137,24 +137,19 @@ def read_array(file: IO[bytes], size: int) -> NDArray[Any]:
     version = np.lib.format.read_magic(file)
     if version not in _HEADERS:
         raise ValueError(f"of version {version}")
-    shape, fortran, dtype = _HEADERS[version](file)
+    shape, _, dtype = _HEADERS[version](file)
     if dtype.hasobject:
         raise ValueError("Object arrays cannot be read")
     if dtype.names is not None:
         raise ValueError(f"of {dtype}")
     count = math.prod(shape)
-    if len(shape) > 8 or count < 0 or count * dtype.itemsize != size - file.tell():
+    held = size - file.tell()
+    # NumPy makes items of no bytes larger.
+    if len(shape) > 8 or count < 0 or not dtype.itemsize or count * dtype.itemsize != held:
         raise ValueError(f"header declares {dtype} of shape {shape}, which is not what it holds")
-    held = bytearray(count * dtype.itemsize)
-    view, place = memoryview(held), 0
-    while place < len(held):
-        part = file.read(min(len(held) - place, 1 << 24))
-        if not part:
-            raise ValueError("cut off")
-        view[place : place + len(part)] = part
-        place += len(part)
-    flat = np.frombuffer(held, dtype) if count else np.empty(0, dtype)
-    return flat.reshape(shape[::-1]).T if fortran else flat.reshape(shape)
+    file.seek(0)
+    array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
+    return array
 
 
 @contextmanager

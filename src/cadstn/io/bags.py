@@ -147,8 +147,7 @@ def _opened(path: Path) -> Any:
     with library("a ROS bag needs rosbags", "ros", where=path):
         from rosbags.highlevel import AnyReader
         from rosbags.typesys import Stores, get_typestore
-    with _bag_errors(path):
-        return AnyReader([path], default_typestore=get_typestore(Stores.ROS2_HUMBLE))
+    return AnyReader([path], default_typestore=get_typestore(Stores.ROS2_HUMBLE))
 
 
 @contextmanager

@@ -37,7 +37,6 @@ def whole_folder(
     *,
     optional: Collection[str] = (),
     inputs: Iterable[Path] = (),
-    summary: str | None = None,
 ) -> Iterator[Path]:
     """Give a new folder to write into; after the block its files are the files of ``out``.
 
@@ -48,11 +47,11 @@ def whole_folder(
 
     Args:
         out: the folder; made if it is not there.
-        names: of the files that the block writes.
+        names: of the files that the block writes, ``summary.json`` among them: a JSON object that
+            gets the hashes of the others, under ``files``. Only files that an earlier one lists are
+            replaced.
         optional: which of them it may leave out; then an old one goes.
         inputs: files and folders that are read meanwhile, which ``out`` must not be.
-        summary: which of them is a JSON object that gets the hashes of the others, under ``files``.
-            With one, only files that an earlier summary lists are replaced.
 
     Raises:
         CadstnError: if ``out`` is a file, a device, a dangling link or one of the inputs, a folder
@@ -66,8 +65,8 @@ def whole_folder(
         keep_inputs(target / name, inputs)
     with writing(out):
         _refuse_folders(target, names)
-        if summary is not None and not was_interrupted(target):
-            _refuse_others(target, names, summary)
+        if not was_interrupted(target):
+            _refuse_others(target, names)
         target.parent.mkdir(parents=True, exist_ok=True)
         sweep(target)
         if target.is_dir():
@@ -81,12 +80,10 @@ def whole_folder(
             for name in names:
                 if not (work / name).is_file() and name not in optional:
                     raise CadstnError(f"{name} could not be written", hint="is the disk full?")
-            if summary is not None:
-                _list_hashes(work / summary, [path for path in sorted(work.iterdir())
-                                              if path.name != summary])  # fmt: skip
+            _list_hashes(work)
             for path in work.iterdir():
                 sync(path)
-            _put_in_place(work, target, [n for n in names if n != summary], summary)
+            _put_in_place(work, target, [*(n for n in names if n != _SUMMARY), _SUMMARY])
             sync_folder(target.parent)
     finally:
         ACTIVE.discard(work.name)
@@ -193,13 +190,13 @@ def _refuse_folders(target: Path, names: Iterable[str]) -> None:
             raise CadstnError(f"a folder named {name} is in it", hint="give another --out")
 
 
-def _refuse_others(target: Path, names: Iterable[str], summary: str) -> None:
+def _refuse_others(target: Path, names: Iterable[str]) -> None:
     """Refuse to replace or remove files that no earlier result lists: they may be the user's."""
     there = {name for name in names if os.path.lexists(target / name)}
-    if others := sorted(there - _listed(target / summary, there)):
+    if others := sorted(there - _listed(target / _SUMMARY, there)):
         more = f" and {len(others) - 3} more" if len(others) > 3 else ""
         raise CadstnError(
-            f"holds {', '.join(others[:3])}{more}, which no {summary} of a result lists",
+            f"holds {', '.join(others[:3])}{more}, which no {_SUMMARY} of a result lists",
             hint="give another folder or move them; delete them if an interrupted run left them",
         )
 
@@ -215,18 +212,17 @@ def _listed(summary: Path, there: set[str]) -> set[str]:
         return set()
 
 
-def _put_in_place(work: Path, target: Path, names: list[str], summary: str | None) -> None:
-    every = [*names, *([summary] if summary is not None else ())]
+def _put_in_place(work: Path, target: Path, names: list[str]) -> None:
     if not target.exists():
         os.rename(work, target)
         return
-    _refuse_folders(target, every)  # made meanwhile
-    mine = {path.name for path in target.iterdir()} <= set(every)
+    _refuse_folders(target, names)  # made meanwhile
+    mine = {path.name for path in target.iterdir()} <= set(names)
     if mine and not _is_in_use(target):
         os.chmod(work, stat.S_IMODE(target.stat().st_mode))
         if _exchange(work, target):
             return
-    replace_each(work, target, every)
+    replace_each(work, target, names)
     sync_folder(target)
 
 
@@ -248,7 +244,9 @@ def _exchange(work: Path, target: Path) -> bool:
     return bool(rename(_AT_CWD, names[0], _AT_CWD, names[1], _RENAME_EXCHANGE) == 0)
 
 
-def _list_hashes(summary: Path, files: Iterable[Path]) -> None:
+def _list_hashes(work: Path) -> None:
+    summary = work / _SUMMARY
     held = json.loads(summary.read_text(encoding="utf-8"))
-    held[FILES_KEY] = {file.name: file_sha256(file) for file in files}
+    others = (file for file in sorted(work.iterdir()) if file != summary)
+    held[FILES_KEY] = {file.name: file_sha256(file) for file in others}
     summary.write_text(json.dumps(held, indent=2) + "\n", encoding="utf-8")

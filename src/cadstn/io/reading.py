@@ -133,7 +133,7 @@ def _open_image(path: Path, given: Camera | None, unit_mm: float | None) -> Reco
         raise _no_camera(path, "camera.json beside it")
     camera = given or parse_camera(str(beside))
     if path.suffix.lower() == ".npy":
-        return _of_array(path, load_npy(path), camera, Labels(), unit_mm)
+        return _of_array(path, _as_frames(load_npy(path)), camera, Labels(), unit_mm)
 
     def read(index: int, camera: Camera) -> DepthMm:
         return read_png(path, camera, unit_mm)
@@ -169,9 +169,8 @@ def _as_frames(array: NDArray[Any]) -> NDArray[Any]:
 
 
 def _of_array(
-    path: Path, array: NDArray[Any], camera: Camera, labels: Labels, unit_mm: float | None
+    path: Path, units: NDArray[Any], camera: Camera, labels: Labels, unit_mm: float | None
 ) -> Recording:
-    units = _as_frames(array)
     units = units if units.dtype.isnative else units.astype(units.dtype.newbyteorder("="))
 
     def read(index: int, camera: Camera) -> DepthMm:

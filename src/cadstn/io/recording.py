@@ -55,12 +55,11 @@ def kind_of(error: CadstnError) -> str:
     return re.sub(r"\d+", "0", error.what)
 
 
-def summed_up(bad: Sequence[BadFrame], most: int = 5) -> list[str]:
-    """Report which frames were left out and why: a line for each reason, not for each frame.
+def summed_up(bad: Sequence[BadFrame]) -> list[str]:
+    """Report which frames were left out and why: a line for each reason, five at most.
 
     Args:
         bad: frames that could not be read.
-        most: lines; what is left is counted in the last one.
     """
     groups: dict[str, list[BadFrame]] = {}
     for one in bad:
@@ -69,9 +68,9 @@ def summed_up(bad: Sequence[BadFrame], most: int = 5) -> list[str]:
     for group in sorted(groups.values(), key=len, reverse=True):
         first, count = group[0], len(group)
         lines.append(str(first.error) if count == 1 else f"{count} frames, as {first.error}")
-    if len(lines) > most:
-        rest = sum(map(len, sorted(groups.values(), key=len, reverse=True)[most - 1 :]))
-        lines = [*lines[: most - 1], f"{rest} more frames, for {len(lines) - most + 1} reasons"]
+    if len(lines) > 5:
+        rest = sum(map(len, sorted(groups.values(), key=len, reverse=True)[4:]))
+        lines = [*lines[:4], f"{rest} more frames, for {len(lines) - 4} reasons"]
     return lines
 
 

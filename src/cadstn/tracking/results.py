@@ -90,7 +90,6 @@ def track_recording(
         dict.fromkeys([*names, *old]),
         optional=optional,
         inputs=[recording.path],
-        summary="summary.json",
     ) as work:
         summary = _track_into(
             recording, tracker, work, on_bad, on_frame, on_warning, video, dict(about or {})
