@@ -15,7 +15,7 @@ from typing import Any, TextIO
 
 import click
 
-from cadstn.cli.outputs import target_options, targets
+from cadstn.cli.outputs import targets
 from cadstn.cli.shared import (
     AS_JSON,
     CAMERA,
@@ -56,7 +56,14 @@ from cadstn.errors import CadstnError
     "--pose", is_flag=True,
     help="Add joint angles, pinch, grasp, gesture and the wrist's pose to the lines.",
 )  # fmt: skip
-@target_options
+@click.option("--task", help="What is done, for --lerobot.  [default: move the hand]")
+@click.option(
+    "--lerobot", type=click.Path(path_type=Path), metavar="DIR",
+    help="Record depth and hands as a LeRobot v3 data set (extra 'lerobot').",
+)  # fmt: skip
+@click.option("--osc", metavar="HOST:PORT",
+              help="Send OSC bundles, one a frame and hand (extra 'osc').")  # fmt: skip
+@click.option("--udp", metavar="HOST:PORT", help="Send the lines of --emit, one a datagram.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for joints.jsonl, live.webm.")
 @click.option("--seconds", type=click.FloatRange(0, min_open=True), help="Stop after so long.")
 @click.option("--smooth", default="none", show_default=True,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cadstn.cli.many import end_of_many, many_jobs, workers_options
+from cadstn.cli.many import SCHEDULER, WORKERS, end_of_many, many_jobs
 from cadstn.cli.shared import MANY, echo, given_options, need_train, quoted
 from cadstn.errors import CadstnError
 
@@ -46,7 +46,8 @@ if TYPE_CHECKING:
               help="No second hand (15 % have one), nothing held but by --held.")  # fmt: skip
 @click.option("--shards", type=MANY,
               help="So many recordings of --frames each, by many processes.")  # fmt: skip
-@workers_options
+@WORKERS
+@SCHEDULER
 @click.option("--preview", is_flag=True, help="Draw sheets of what would be made instead.")
 def synth(
     path: Path,

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,20 +16,15 @@ from cadstn.errors import CadstnError
 if TYPE_CHECKING:
     from cadstn.many import Row
 
-F = TypeVar("F", bound=Callable[..., Any])
 _SHOWN = 5
-
-
-def workers_options(command: F) -> F:
-    """Add ``--workers`` and ``--scheduler`` to a command."""
-    command = click.option(
-        "--scheduler", metavar="ADDRESS",
-        help="Use the workers of this Dask scheduler; all must reach the files by the same paths.",
-    )(command)  # fmt: skip
-    return click.option(
-        "--workers", type=click.IntRange(1, 1024),
-        help="Processes on this machine; one for each processor by default.",
-    )(command)  # fmt: skip
+WORKERS = click.option(
+    "--workers", type=click.IntRange(1, 1024),
+    help="Processes on this machine; one for each processor by default.",
+)  # fmt: skip
+SCHEDULER = click.option(
+    "--scheduler", metavar="ADDRESS",
+    help="Use the workers of this Dask scheduler; all must reach the files by the same paths.",
+)  # fmt: skip
 
 
 @contextmanager
@@ -85,7 +80,8 @@ def end_of_many(rows: Sequence[Row], table: Path, noun: str) -> None:
 @click.option("--hands", default=1, show_default=True, type=click.IntRange(1, 8),
               help="Hands at most.")  # fmt: skip
 @click.option("--video/--no-video", default=False, show_default=True, help="Write the overlays.")
-@workers_options
+@WORKERS
+@SCHEDULER
 def track_many(
     manifest: Path,
     out: Path,

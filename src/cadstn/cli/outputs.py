@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -20,22 +20,6 @@ if TYPE_CHECKING:
     from cadstn.tracking.outputs.lerobot import LeRobotWriter
     from cadstn.tracking.outputs.robot_csv import Sequence21
     from cadstn.tracking.outputs.senders import Datagrams
-
-_TARGETS = (
-    click.option("--udp", metavar="HOST:PORT", help="Send the lines of --emit, one a datagram."),
-    click.option("--osc", metavar="HOST:PORT",
-                 help="Send OSC bundles, one a frame and hand (extra 'osc')."),
-    click.option("--lerobot", type=click.Path(path_type=Path), metavar="DIR",
-                 help="Record depth and hands as a LeRobot v3 data set (extra 'lerobot')."),
-    click.option("--task", help="What is done, for --lerobot.  [default: move the hand]"),
-)  # fmt: skip
-
-
-def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options of `targets`."""
-    for option in _TARGETS:
-        command = option(command)
-    return command
 
 
 @contextmanager

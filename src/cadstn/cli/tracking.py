@@ -169,7 +169,7 @@ def _track(
         echo(f"skipped: {line}", err=True)
     for line in warnings:
         echo(f"warning: {line}", err=True)
-    for line in _report(summary, recording):
+    for line in _report(summary):
         echo(line)
     if video and not summary["video"]:
         echo(f"no video: {NO_VIDEO}", err=True)
@@ -180,7 +180,7 @@ def _track(
     echo("wrote " + "\n      ".join(written))
 
 
-def _report(summary: dict[str, Any], recording: Recording) -> list[str]:
+def _report(summary: dict[str, Any]) -> list[str]:
     """Sum up in a few lines what was tracked."""
     lines = [
         f"{summary['tracked']} of {summary['frames']} frames tracked, {summary['lost']} lost, "

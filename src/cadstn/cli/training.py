@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from click.core import ParameterSource
 
 from cadstn.cli.clock import FIRST_ESTIMATE, Clock, progress_line
-from cadstn.cli.shared import MANY, begun, echo, need_train, quoted
+from cadstn.cli.shared import MANY, begun, echo, given_options, need_train, quoted
 from cadstn.cli.shipped import train_detector, train_shipped
 from cadstn.cli.sources import (
     open_source,
@@ -213,14 +212,13 @@ def _must_take(name: str) -> None:
     """Raise an error where options are given that a name has no use for."""
     if name not in _TAKEN:
         return
-    taken, context = _TAKEN[name], click.get_current_context()
-    for option in context.command.params:
-        given = context.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE
-        if given and option.name not in ("name", *taken):
-            takes = ", ".join(o.opts[0] for o in context.command.params if o.name in taken)
-            raise CadstnError(
-                f"'cadstn train {name}' does not take {option.opts[0]}", hint=f"it takes {takes}"
-            )
+    options = click.get_current_context().command.params
+    others = [o.name for o in options if o.name and o.name not in ("name", *_TAKEN[name])]
+    if useless := given_options(*others):
+        takes = ", ".join(o.opts[0] for o in options if o.name in _TAKEN[name])
+        raise CadstnError(
+            f"'cadstn train {name}' does not take {useless[0]}", hint=f"it takes {takes}"
+        )
 
 
 def _say(line: str) -> None:
