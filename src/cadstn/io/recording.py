@@ -15,6 +15,8 @@ from cadstn.errors import CadstnError
 from cadstn.geometry.camera import Camera, DepthMm
 from cadstn.geometry.skeleton import Skeleton
 
+_MOST = 5  # lines of a summary
+
 ReadFrame = Callable[[int, Camera], DepthMm]
 
 
@@ -56,7 +58,7 @@ def kind_of(error: CadstnError) -> str:
 
 
 def summed_up(bad: Sequence[BadFrame]) -> list[str]:
-    """Report which frames were left out and why: a line for each reason, five at most.
+    """Report which frames were left out and why: a line for each reason, `_MOST` at most.
 
     Args:
         bad: frames that could not be read.
@@ -68,9 +70,9 @@ def summed_up(bad: Sequence[BadFrame]) -> list[str]:
     for group in sorted(groups.values(), key=len, reverse=True):
         first, count = group[0], len(group)
         lines.append(str(first.error) if count == 1 else f"{count} frames, as {first.error}")
-    if len(lines) > 5:
-        rest = sum(map(len, sorted(groups.values(), key=len, reverse=True)[4:]))
-        lines = [*lines[:4], f"{rest} more frames, for {len(lines) - 4} reasons"]
+    if len(lines) > _MOST:
+        rest = sum(map(len, sorted(groups.values(), key=len, reverse=True)[_MOST - 1 :]))
+        lines = [*lines[: _MOST - 1], f"{rest} more frames, for {len(lines) - _MOST + 1} reasons"]
     return lines
 
 
