@@ -26,7 +26,7 @@ from cadstn.models.compact.loss import (
     quantile_loss,
     worst_joint_loss,
 )
-from cadstn.train.family import Networks, StageMasks
+from cadstn.train.family import Family, Networks, StageMasks
 from cadstn.train.uvd import from_uvd, shifts, to_uvd
 
 if TYPE_CHECKING:
@@ -50,8 +50,10 @@ class _Parts(NamedTuple):
     error_scale: Tensor
 
 
-class CompactFamily:
-    """See `cadstn.train.family.Family`."""
+class CompactFamily(Family):
+    """See `cadstn.train.family.Family`; one trunk and no dropout: nothing to copy, no masks."""
+
+    whole = Compact
 
     def make(self, stage: str, recipe: Recipe, *, auxiliary: bool = True) -> nn.Module:
         """See `Family`."""
@@ -64,22 +66,6 @@ class CompactFamily:
             nn.init.zeros_(network.output.weight)
             nn.init.constant_(network.output.bias[: 3 * sizes.joints], gate)
         return network
-
-    def begin(self, networks: Networks, stage: str, recipe: Recipe) -> None:
-        """See `Family`; the compact networks share one trunk, so there is nothing to copy."""
-
-    def assemble(self, networks: Networks, recipe: Recipe) -> nn.Module:
-        """See `Family`."""
-        assert isinstance(recipe.net, CompactConfig)
-        with torch.device("meta"):
-            whole = Compact(recipe.net)
-        for stage in NETWORKS:
-            setattr(whole, stage, networks[stage])
-        return whole
-
-    def masks(self, networks: Networks, stage: str, recipe: Recipe, rows: Tensor) -> StageMasks:
-        """See `Family`; the compact networks have no dropout."""
-        return {}
 
     def loss(
         self, networks: Networks, stage: str, batch: Batch, recipe: Recipe, masks: StageMasks
@@ -107,12 +93,6 @@ class CompactFamily:
     def predict(self, networks: Networks, stage: str, batch: Batch) -> Tensor:
         """See `Family`; the compact networks also read where the crops are."""
         return from_uvd(_run(networks, stage, batch).joints, batch.centers_mm, batch.cube_mm)
-
-    def parameters(
-        self, network: nn.Module, stage: str, recipe: Recipe
-    ) -> list[tuple[nn.Parameter, float]]:
-        """See `Family`."""
-        return [(parameter, 1.0) for parameter in network.parameters()]
 
 
 def shifts_seen(batch: Batch) -> Tensor:

@@ -78,6 +78,4 @@ def predict(networks: Networks, stage: str, batch: Batch) -> Tensor:
 
 def assemble(networks: Networks, recipe: Recipe) -> Cadstn | Compact:
     """Put the three networks of Algorithm 1 together, in evaluation mode, without copying."""
-    whole = family_of(recipe).assemble(networks, recipe).eval()
-    assert isinstance(whole, Cadstn | Compact)
-    return whole
+    return family_of(recipe).assemble(networks, recipe).eval()

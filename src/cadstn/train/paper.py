@@ -21,9 +21,9 @@ from cadstn.models import (
     pose_distance,
     spatial_loss,
 )
-from cadstn.models.paper.blocks import NO_MASKS, copy_layer
+from cadstn.models.paper.blocks import NO_MASKS
 from cadstn.synth.draws import Draws
-from cadstn.train.family import Networks, StageMasks
+from cadstn.train.family import Family, Networks, StageMasks
 from cadstn.train.seeds import Stage, Use
 
 if TYPE_CHECKING:
@@ -53,8 +53,10 @@ class _StageNetwork(NamedTuple):
     loss: Callable[[Networks, str, Batch, Recipe, StageMasks], Tensor]
 
 
-class PaperFamily:
+class PaperFamily(Family):
     """See `cadstn.train.family.Family`."""
+
+    whole = Cadstn
 
     def make(self, stage: str, recipe: Recipe, *, auxiliary: bool = True) -> nn.Module:
         """See `Family`."""
@@ -74,15 +76,7 @@ class PaperFamily:
         for source, target in zip(
             _encoder(networks[start], start), _encoder(networks[stage], stage), strict=True
         ):
-            copy_layer(source, target)
-
-    def assemble(self, networks: Networks, recipe: Recipe) -> nn.Module:
-        """See `Family`."""
-        with torch.device("meta"):
-            whole = Cadstn(_sizes(recipe), auxiliary=True)
-        for stage in (*EXPERTS, "fusion"):
-            setattr(whole, stage, networks[stage])
-        return whole
+            target.load_state_dict(source.state_dict())
 
     def masks(self, networks: Networks, stage: str, recipe: Recipe, rows: Tensor) -> StageMasks:
         """See `Family`.

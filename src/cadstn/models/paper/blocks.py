@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -156,9 +155,3 @@ class Head(nn.Module):
         """Map (N, config.features) to (N, outputs / 3, 3)."""
         hidden = self.fc2(self.fc1(features, "fc1", masks), "fc2", masks)
         return as_joints(self.output(hidden))
-
-
-def copy_layer(source: nn.Module, target: nn.Module) -> None:
-    """Give `target` the weights of `source`, in place."""
-    with torch.no_grad():
-        target.load_state_dict(source.state_dict())
