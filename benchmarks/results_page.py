@@ -36,9 +36,9 @@ def figure(value: float | None, digits: int = 3) -> str:
     return "0" if value == 0 else f"{value:.0f}" if "e" in text else text
 
 
-def percent(share: float | None, digits: int = 3) -> str:
+def percent(share: float | None) -> str:
     """A share as percent."""
-    return "-" if share is None else figure(100 * share, digits)
+    return "-" if share is None else figure(100 * share)
 
 
 def table(head: str, columns: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
@@ -74,7 +74,7 @@ def sealed_row(name: str, wanted: str) -> Callable[[Report, Report], list[str]]:
         ]
         return [
             name,
-            bold_if(False, figure(that["measured"]), more[0]),
+            f"{figure(that['measured'])} {more[0]}".strip(),
             bold_if(this["result"] == "missed", figure(this["measured"]), more[1]),
             f"{this['baseline']:g}",
             f"{this['target']:g}",

@@ -271,7 +271,7 @@ def test_every_mask_is_used_and_scales_what_it_keeps(build: Any) -> None:
 def test_recurrent_dropout_touches_the_output_and_not_the_memory() -> None:
     model = Temporal(SMALL).train()
     phi, hidden = torch.randn(2, 4, SMALL.width), torch.randn(2, 4, SMALL.hidden)
-    assert torch.equal(model.recur(phi)[0], model.recur(phi)[0])
+    assert torch.equal(model.lstm(phi)[0], model.lstm(phi)[0])
     assert not torch.equal(model.head(phi, hidden), model.head(phi, hidden))
     silent = torch.zeros_like(hidden)
     assert torch.equal(model.head(phi, silent), model.head(phi, silent))  # phi is not dropped
@@ -403,7 +403,7 @@ def test_encode_and_head_compile_without_a_break() -> None:
     head = torch.compile(model.head, fullgraph=True, backend="eager")
     clips = crops_like(2, 3)
     phi = encode(clips)
-    hidden, _ = model.recur(phi)
+    hidden, _ = model.lstm(phi)
     torch.testing.assert_close(head(phi, hidden), model(clips)[0])
 
 

@@ -62,7 +62,6 @@ class Units:
     """What is resampled."""
 
     starts: tuple[int, ...]  # 0-based first frame of each shot or stretch
-    frames: int  # N
     few: bool  # whether these are stretches of shots, because there are too few shots
     shots: int  # how many shots there are
 
@@ -92,13 +91,13 @@ def resampling_units(frames: int, cuts: Sequence[int]) -> Units:
     shots = [0, *(cut for cut in cuts if 0 < cut < frames), frames]
     count = len(shots) - 1
     if count >= LEAST_UNITS:
-        return Units(tuple(shots[:-1]), frames, False, count)
+        return Units(tuple(shots[:-1]), False, count)
     length = max(1.0, frames / LEAST_UNITS)
     starts: list[int] = []
     for start, stop in itertools.pairwise(shots):
         parts = max(1, math.ceil((stop - start) / length - 1e-9))
         starts += [start + (stop - start) * i // parts for i in range(parts)]
-    return Units(tuple(starts), frames, True, count)
+    return Units(tuple(starts), True, count)
 
 
 def bootstrap(values: ArrayLike, cuts: Sequence[int] = ()) -> Interval:

@@ -66,12 +66,12 @@ class Lstm(nn.Module):
         nn.init.uniform_(self.weight_x, -LSTM_BOUND, LSTM_BOUND)
         nn.init.uniform_(self.weight_h, -LSTM_BOUND, LSTM_BOUND)
 
-    def initial_state(self, batch: int, device: torch.device | str | None = None) -> LstmState:
-        """Return zeros; without `device`, where the weights are."""
+    def initial_state(self, batch: int) -> LstmState:
+        """Return zeros, where the weights are."""
         # From the weights and not from the input: under mixed precision the cell, which sums
         # over the whole stream, must stay in full precision.
         hidden = self.weight_h.shape[1]
-        zeros = self.weight_h.new_zeros(batch, hidden, device=device)
+        zeros = self.weight_h.new_zeros(batch, hidden)
         return LstmState(zeros, torch.zeros_like(zeros))
 
     def step(self, x: Tensor, h: Tensor, c: Tensor) -> LstmState:

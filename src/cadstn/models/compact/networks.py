@@ -152,9 +152,9 @@ class CompactTemporal(nn.Module):
         self.output = _dense(config.hidden + config.width, 3 * joints)
         nn.init.zeros_(self.output.weight)
 
-    def initial_state(self, batch: int, device: torch.device | str | None = None) -> Memory:
+    def initial_state(self, batch: int) -> Memory:
         """Return the memory of streams that have seen nothing."""
-        h, c = self.lstm.initial_state(batch, device)
+        h, c = self.lstm.initial_state(batch)
         return Memory(h, c, h.new_zeros(batch, 3 * self.config.joints + 1))
 
     def step(self, frame: FrameOutputs, shift: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
@@ -222,9 +222,9 @@ class Compact(nn.Module):
         self.temporal = CompactTemporal(config)
         self.fusion = CompactFusion(config)
 
-    def initial_state(self, batch: int, device: torch.device | str | None = None) -> Memory:
+    def initial_state(self, batch: int) -> Memory:
         """Return the memory of streams that have seen nothing."""
-        return self.temporal.initial_state(batch, device)
+        return self.temporal.initial_state(batch)
 
     def step(self, crops: Tensor, shift: Tensor, memory: Memory) -> CompactOutputs:
         """Predict one frame of B streams.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 
 from cadstn.models.blocks import LstmState
@@ -41,9 +40,9 @@ class Cadstn(nn.Module):
         self.temporal = Temporal(config)
         self.fusion = Fusion(config)
 
-    def initial_state(self, batch: int, device: torch.device | str | None = None) -> LstmState:
-        """Return the zero state of `batch` streams; without `device`, where the weights are."""
-        return self.temporal.initial_state(batch, device)
+    def initial_state(self, batch: int) -> LstmState:
+        """Return the zero state of `batch` streams, where the weights are."""
+        return self.temporal.initial_state(batch)
 
     def step(self, crops: Tensor, state: LstmState) -> CadstnOutputs:
         """Predict one frame of B streams from crops (B, M, M) and the state before it."""

@@ -21,9 +21,9 @@ from cadstn.models.paper.blocks import (
 class Temporal(nn.Module):
     """Depth trunk -> FC1 = phi_t -> LSTM = h_t -> output layer on [h_t, phi_t] (figure 4).
 
-    Three parts, each a method: `encode` has no memory, `recur` is the only place with one, and
-    `head` again has none; so the two outer parts can run on all frames of all clips at once, and
-    be compiled. The state is a value that the caller holds.
+    Three parts: `encode` has no memory, `lstm` is the only place with one, and `head` again has
+    none; so the two outer parts can run on all frames of all clips at once, and be compiled. The
+    state is a value that the caller holds.
     """
 
     def __init__(self, config: PaperConfig) -> None:
@@ -40,19 +40,14 @@ class Temporal(nn.Module):
         """Every use of dropout in a training pass."""
         return self.fc1.drop("fc1"), self._recurrent
 
-    def initial_state(self, batch: int, device: torch.device | str | None = None) -> LstmState:
-        """Return the zero state of `batch` streams; without `device`, where the weights are."""
-        return self.lstm.initial_state(batch, device)
+    def initial_state(self, batch: int) -> LstmState:
+        """Return the zero state of `batch` streams, where the weights are."""
+        return self.lstm.initial_state(batch)
 
     def encode(self, crops: Tensor, masks: Masks = NO_MASKS) -> Tensor:
         """Map crops (..., M, M) to features phi (..., width), each frame alone (equation 4)."""
         phi: Tensor = self.fc1(self.trunk(as_images(crops, self.config.size)), "fc1", masks)
         return phi.reshape(*crops.shape[:-2], self.config.width)
-
-    def recur(self, phi: Tensor, state: LstmState | None = None) -> tuple[Tensor, LstmState]:
-        """Map features (B, T, width) to hidden states (B, T, hidden) and the last state (eq. 5)."""
-        outputs: tuple[Tensor, LstmState] = self.lstm(phi, state)
-        return outputs
 
     def head(self, phi: Tensor, hidden: Tensor, masks: Masks = NO_MASKS) -> Tensor:
         """Map phi (..., width) and h (..., hidden) of the same frames to joints (..., K, 3)."""
@@ -73,7 +68,7 @@ class Temporal(nn.Module):
             Joints (B, T, K, 3), in units of half a cube, and the state after the last frame.
         """
         phi = self.encode(clips, masks)
-        hidden, state = self.recur(phi, state)
+        hidden, state = self.lstm(phi, state)
         return self.head(phi, hidden, masks), state
 
     def step(self, crops: Tensor, state: LstmState) -> tuple[Tensor, LstmState]:
