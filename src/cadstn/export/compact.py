@@ -45,7 +45,12 @@ class CompactStep(nn.Module):
         """
         own = dict(self.model.named_parameters())
         theirs = {f"{stage}.{n}": t for stage, part in other.items() for n, t in part.items()}
-        _check_sizes(own, theirs, "be blended in")
+        for name in sorted(own.keys() | theirs.keys()):
+            if name not in own or name not in theirs or own[name].shape != theirs[name].shape:
+                raise CadstnError(
+                    f"weights of another network cannot be blended in ({name})",
+                    hint="give an export of the same recipe",
+                )
         for name, weight in own.items():
             weight.lerp_(theirs[name], share)
 
@@ -57,16 +62,6 @@ class CompactStep(nn.Module):
         answers = (out.presence.sigmoid(), out.handedness.sigmoid())
         error_scale = out.error_scale * self.error_scale
         return (out.joints, out.w1, *out.memory, out.spatial, error_scale, *answers)
-
-
-def _check_sizes(own: Mapping[str, Tensor], theirs: Mapping[str, Tensor], use: str) -> None:
-    """Raise a CadstnError, naming the first that differs, unless all names and shapes agree."""
-    for name in sorted(own.keys() | theirs.keys()):
-        if name not in own or name not in theirs or own[name].shape != theirs[name].shape:
-            raise CadstnError(
-                f"weights of another network cannot {use} ({name})",
-                hint="give an export of the same recipe",
-            )
 
 
 def folded(model: _Model) -> _Model:

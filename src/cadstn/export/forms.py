@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -15,13 +14,8 @@ from cadstn.export.half import round_to_half
 from cadstn.export.paper import FusedStep
 from cadstn.io.onnx_check import COMPACT_OUTPUTS, PAPER_OUTPUTS
 
-
-@dataclass(frozen=True, eq=False)
-class Extras:
-    """What an export of compact networks can hold besides; see `cadstn.export.export_onnx`."""
-
-    blend: tuple[Mapping[str, Mapping[str, Tensor]], float] | None = None
-    error_scale: float = 1.0
+Blend = tuple[Mapping[str, Mapping[str, Tensor]], float]
+"""Weights by stage and name, and their share; see `cadstn.export.compact.CompactStep.blend`."""
 
 
 class Form(Protocol):
@@ -34,19 +28,20 @@ class Form(Protocol):
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
 
-    def check(self, extras: Extras) -> None:
-        """Raise a CadstnError where the family has no use for extras, or they make no sense."""
-
     def example(self, model: Any, batch: int) -> tuple[Tensor, ...]:
         """Return inputs of a fresh stream."""
 
-    def step(self, model: Any, extras: Extras, *, half: bool) -> nn.Module:
+    def step(self, model: Any, blend: Blend | None, error_scale: float, *, half: bool) -> nn.Module:
         """Make the step of one frame.
 
         Args:
             model: the caller's own copy, which may change.
-            extras: what else the file holds.
+            blend: of compact networks, as `error_scale`; see `cadstn.export.export_onnx`.
+            error_scale: 1 changes nothing.
             half: round the weights that a half file stores.
+
+        Raises:
+            CadstnError: the family has no use for blend or error_scale, or they make no sense.
         """
 
 
@@ -56,21 +51,18 @@ class PaperForm:
     inputs: tuple[str, ...] = ("crops", "h", "c")
     outputs: tuple[str, ...] = PAPER_OUTPUTS
 
-    def check(self, extras: Extras) -> None:
-        """See `Form`."""
-        if extras.blend is not None or extras.error_scale != 1.0:
-            raise CadstnError(
-                "only compact networks are blended or have an error scale",
-                hint="leave blend and error_scale out",
-            )
-
     def example(self, model: Any, batch: int) -> tuple[Tensor, ...]:
         """See `Form`."""
         size = model.config.size
         return torch.ones(batch, size, size), *model.initial_state(batch)
 
-    def step(self, model: Any, extras: Extras, *, half: bool) -> nn.Module:
+    def step(self, model: Any, blend: Blend | None, error_scale: float, *, half: bool) -> nn.Module:
         """See `Form`."""
+        if blend is not None or error_scale != 1.0:
+            raise CadstnError(
+                "only compact networks are blended or have an error scale",
+                hint="leave blend and error_scale out",
+            )
         if half:  # before layers are put together: the file computes what `round_to_half` gives
             round_to_half(model)
         return FusedStep(model)
@@ -82,22 +74,19 @@ class CompactForm:
     inputs: tuple[str, ...] = ("crops", "shift", "h", "c", "before")
     outputs: tuple[str, ...] = COMPACT_OUTPUTS
 
-    def check(self, extras: Extras) -> None:
-        """See `Form`."""
-        if not extras.error_scale > 0:
-            raise CadstnError(f"error_scale is {extras.error_scale}", hint="give a factor above 0")
-
     def example(self, model: Any, batch: int) -> tuple[Tensor, ...]:
         """See `Form`."""
         size = model.config.size
         crops, still = torch.ones(batch, size, size), torch.zeros(batch, 3)
         return crops, still, *model.initial_state(batch)
 
-    def step(self, model: Any, extras: Extras, *, half: bool) -> nn.Module:
+    def step(self, model: Any, blend: Blend | None, error_scale: float, *, half: bool) -> nn.Module:
         """See `Form`."""
-        step = CompactStep(model, extras.error_scale)
-        if extras.blend:
-            step.blend(*extras.blend)
+        if not error_scale > 0:
+            raise CadstnError(f"error_scale is {error_scale}", hint="give a factor above 0")
+        step = CompactStep(model, error_scale)
+        if blend:
+            step.blend(*blend)
         if half:  # what is stored are the convolutions with their normalisation inside
             round_to_half(step)
         return step

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from cadstn._moved import renamed
 from cadstn.errors import CadstnError
 from cadstn.export.detector_file import detector_graph
-from cadstn.export.forms import FORMS, Extras, Form
+from cadstn.export.forms import FORMS, Blend, Form
 from cadstn.export.half import round_to_half, store_as_half
 from cadstn.io.hashes import BLANK_STAMP, STAMP_KEY, stamp_file
 from cadstn.io.whole import whole_file
@@ -40,7 +40,7 @@ def export_onnx(
     *,
     half: bool = False,
     int8: bool = False,
-    blend: tuple[Mapping[str, Mapping[str, Tensor]], float] | None = None,
+    blend: Blend | None = None,
     error_scale: float = 1.0,
     detector: Mapping[str, Tensor] | bytes | None = None,
 ) -> None:
@@ -80,13 +80,12 @@ def export_onnx(
     """
     if half and int8:
         raise CadstnError("half and int8 exclude each other", hint="choose one")
-    form, extras = FORMS[model.config.trunk], Extras(blend, error_scale)
-    form.check(extras)
+    form = FORMS[model.config.trunk]
     properties = _properties(model, metadata)
     properties[PRECISION_KEY] = "int8" if int8 else "float32"
     # A copy: the caller's model keeps its device, its precision and its training flags.
     model = copy.deepcopy(model).cpu().float()
-    step = form.step(model, extras, half=half)
+    step = form.step(model, blend, error_scale, half=half)
     proto = _trace(step.eval(), form, model)
     if half:
         store_as_half(proto)

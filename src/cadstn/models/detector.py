@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from cadstn.models.residual import Normalised
+
 STRIDE = 4
 """Pixels of the reduced frame along a cell of the map."""
 
@@ -112,16 +114,14 @@ class Detector(nn.Module):
         return Detections(out[:, 0], out[:, 1:3], out[:, 3], out[:, 4], out[:, 5:7], out[:, 7])
 
 
-class _Block(nn.Module):
+class _Block(Normalised):
     """A 3x3 convolution with batch normalisation and ReLU."""
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
-        self.norm = nn.BatchNorm2d(outputs)
+        super().__init__(inputs, outputs, 3, stride)
 
-    def forward(self, features: Tensor) -> Tensor:
-        return functional.relu(self.norm(self.conv(features)))
+    def forward(self, images: Tensor) -> Tensor:
+        return functional.relu(super().forward(images))
 
 
 class _Residual(nn.Module):

@@ -197,7 +197,7 @@ def recenter(batch: Batch, shift_mm: Tensor, scale: Tensor, matrix: Tensor) -> B
     linear = matrix * (new / old)[..., None]
     moved = direction(batch.centers_mm) - direction(centers_mm)
     carried = (matrix @ (moved * new)[..., None])[..., 0]
-    offset = CENTER_PX - (linear @ _seen(linear))[..., 0] + carried
+    offset = CENTER_PX - (linear @ linear.new_full((2, 1), CENTER_PX))[..., 0] + carried
     crops = resample(
         batch.crops.flatten(0, 1)[:, None], linear.flatten(0, 1), offset.flatten(0, 1)
     ).view_as(batch.crops)
@@ -290,7 +290,3 @@ def resample(images: Tensor, linear: Tensor, offset: Tensor) -> Tensor:
 def _pixels_per_unit(centers_mm: Tensor, cube_mm: Tensor, size: int) -> Tensor:
     """Pixels (B, T) that one unit of x/z spans: the cube's edge spans the image at its centre."""
     return centers_mm[..., 2] * size / cube_mm[:, None]
-
-
-def _seen(like: Tensor) -> Tensor:
-    return torch.full((2, 1), CENTER_PX, device=like.device)

@@ -101,7 +101,9 @@ def small(network: str, data: str) -> Recipe:
     return dataclasses.replace(
         paper(network, data),
         name=f"{network}.{data}.small",
-        net=_net(data, channels=(16, 32, 64), width=256, hidden=256, dropout=0.0),
+        net=_net(
+            data, channels=(16, 32, 64), width=256, hidden=256, dropout=0.0, dropout_recurrent=0.0
+        ),
         baseline=frame,
         sliced=frame,
         spatial=frame,
@@ -231,9 +233,6 @@ def recipe(name: str, data: str = "rendered") -> Recipe:
     return kind(found.get("network", "cadstn"), found.get("set", data))
 
 
-def _net(data: str, *, dropout: float | None = None, **sizes: object) -> Config:
-    """Sizes of the networks for a set's joints; one share of dropout for both places, if given."""
-    values: dict[str, object] = {"joints": len(skeleton(_SKELETONS[data])), **sizes}
-    if dropout is not None:
-        values |= {"dropout": dropout, "dropout_recurrent": dropout}
-    return NetConfig.from_dict(values)
+def _net(data: str, **sizes: object) -> Config:
+    """Sizes of the networks for a set's joints."""
+    return NetConfig.from_dict({"joints": len(skeleton(_SKELETONS[data])), **sizes})
