@@ -181,14 +181,6 @@ def test_nothing_found_at_all(tmp_path: Path) -> None:
     assert "nan" not in text.replace("nan)", "")
 
 
-def test_xyz_predictions_and_joint_names(tmp_path: Path) -> None:
-    truth = hand(5)
-    write_joints_uvd(tmp_path / "pred.txt", truth)
-    truth_file = text_of(tmp_path, "truth.txt", truth)
-    scores, _ = score_files(tmp_path / "pred.txt", truth_file, "icvl", "xyz")
-    assert scores.mean_error_mm < 1e-2
-
-
 def test_own_recordings_have_numbered_or_given_joints(tmp_path: Path) -> None:
     files = npz_of(tmp_path, "a.npz", hand(5, 21)), npz_of(tmp_path, "b.npz", hand(5, 21))
     assert "\n  joint 20 " in score_files(*files)[1]
