@@ -4,7 +4,6 @@ python benchmarks/retarget_picture.py docs/retarget.png
 """
 
 import sys
-from importlib import resources
 from pathlib import Path
 
 import matplotlib as mpl
@@ -33,8 +32,7 @@ def draw(axes, chains, title):
 
 
 def main():
-    with resources.as_file(resources.files("cadstn") / "demo") as folder:
-        hand = tracked_hand(open_recording(folder), Tracker())
+    hand = tracked_hand(open_recording("demo"), Tracker())
     retarget = Retargeter("shadow", hand.side, reach_mm(hand.joints_mm))
     values = np.array([retarget(joints) for joints in hand.joints_mm])
     robot = [

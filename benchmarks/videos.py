@@ -16,7 +16,6 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 
 import cv2
@@ -51,8 +50,7 @@ def main() -> int:
     if chosen.check is not None:
         chosen.check.mkdir(parents=True, exist_ok=True)
     too_large = 0
-    with resources.as_file(resources.files("cadstn") / "demo") as path:
-        frames, hands, skeleton = follow(open_recording(path))
+    frames, hands, skeleton = follow(open_recording("demo"))
     over = [over_depth(f, h, skeleton) for f, h in zip(frames, hands, strict=True)]
     too_large += write(chosen.out / "demo.webp", over, frames, chosen.check, over)
     real = SHARED / "real" / "kinect2"

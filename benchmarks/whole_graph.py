@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +37,7 @@ def main() -> None:
         session = onnxruntime.InferenceSession(
             str(Path(folder) / "hand.onnx"), options, providers=["CPUExecutionProvider"]
         )
-    recording = list(open_recording(str(resources.files("cadstn") / "demo")))
+    recording = list(open_recording("demo"))
     camera = recording[0].camera.scaled(2)
     intrinsics = np.array([camera.fx, camera.fy, camera.cx, camera.cy], np.float32)
     state = State.fresh(network, choice.hands, fit=False)

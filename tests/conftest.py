@@ -6,9 +6,16 @@ import os
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from cadstn.tracking import Network
+
+#: The folder of others' data, which may be absent.
+SHARED = Path(os.environ.get("CADSTN_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 
 # The suite runs in several processes: one thread each. With more, torch's threads wait for each
 # other in busy loops and take the processors from the other tests. Before torch is imported.
@@ -22,10 +29,9 @@ settings.load_profile("cadstn")
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of others' data; the test is skipped where it is absent."""
-    folder = Path(os.environ.get("CADSTN_SHARED", Path(__file__).resolve().parents[2] / "shared"))
-    if not folder.is_dir():
-        pytest.skip(f"no data of others at {folder} (set CADSTN_SHARED)")
-    return folder
+    if not SHARED.is_dir():
+        pytest.skip(f"no data of others at {SHARED} (set CADSTN_SHARED)")
+    return SHARED
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +41,14 @@ def published(shared: Path) -> Path:
     if not folder.is_dir():
         pytest.skip(f"no published predictions at {folder} (set CADSTN_SHARED)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def network() -> Network:
+    """The shipped network on one thread."""
+    from cadstn.tracking import load_network
+
+    return load_network(threads=1)
 
 
 @pytest.fixture(scope="session")

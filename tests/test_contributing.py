@@ -5,7 +5,6 @@ import re
 import sys
 import tokenize
 from collections.abc import Iterator
-from importlib import resources
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -52,7 +51,7 @@ def test_a_camera(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_live_camera(monkeypatch: pytest.MonkeyPatch) -> None:
-    demo = cadstn.open_recording(str(resources.files("cadstn") / "demo"))
+    demo = cadstn.open_recording("demo")
 
     class Device:
         intrinsics = (285.0, 285.0, 160.0, 120.0)
@@ -81,7 +80,7 @@ def test_a_data_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(READERS, made["READER"].name, made["READER"])
     folder = tmp_path / "mine/test"
     folder.mkdir(parents=True)
-    demo = cadstn.open_recording(str(resources.files("cadstn") / "demo"))
+    demo = cadstn.open_recording("demo")
     assert demo.truth_xyz_mm is not None
     np.savetxt(folder / "joints.csv", demo.truth_xyz_mm[:5].reshape(5, -1), delimiter=",")
     for name in demo.names[:5]:

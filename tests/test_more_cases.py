@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
@@ -26,9 +25,8 @@ from cadstn.tracking.gestures import grasp_strength
 from cadstn.tracking.hand import Frame
 from cadstn.tracking.holes import Holes, unfilled, without_filled
 
-SHARED = Path(
-    os.environ.get("CADSTN_SHARED", Path(__file__).resolve().parents[1].parent / "shared")
-)
+from .conftest import SHARED
+
 FILLED = SHARED / "cases" / "holes_filled"
 
 

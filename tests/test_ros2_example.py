@@ -28,7 +28,7 @@ def store(request: pytest.FixtureRequest) -> Any:
 
 @pytest.fixture(scope="module")
 def hand() -> Hand:
-    frame = next(iter(cadstn.open_recording(Path(cadstn.__file__).parent / "demo")))
+    frame = next(iter(cadstn.open_recording("demo")))
     return cadstn.Tracker().update(frame.depth, frame.camera)
 
 

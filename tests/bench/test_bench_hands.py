@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from cadstn.bench.accuracy.follow import LabelledPlace
 from cadstn.cli import cli
-from cadstn.tracking import Hand, Network, Tracker, load_network
+from cadstn.tracking import Hand, Network, Tracker
 from cadstn.tracking.hand import Track, lost_hand
 from cadstn.tracking.observation import _place
 
@@ -31,11 +31,6 @@ from cadstn.bench.hands import (  # noqa: E402
 from cadstn.geometry.camera import Camera  # noqa: E402
 
 CAMERA = Camera(285.0, 285.0, 160.0, 120.0, 320, 240)
-
-
-@pytest.fixture(scope="module")
-def network() -> Network:
-    return load_network(threads=1)
 
 
 def _one(way: str, seen: NDArray[np.bool_]) -> TwoHands:

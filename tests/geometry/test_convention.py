@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,8 +17,9 @@ from cadstn.synth.draws import Draws
 from cadstn.synth.hand import ANGLES, LIMITS_DEG, Cones, forward
 from cadstn.synth.shape import average_shape, sample_shape
 
+from ..conftest import SHARED
+
 ALL = pytest.mark.parametrize("name", SKELETONS)
-SHARED = Path(os.environ.get("CADSTN_SHARED", Path(__file__).parents[3] / "shared"))
 
 
 def hands(count: int = 100) -> tuple[NDArray[np.float64], Cones]:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import replace
-from importlib import resources
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,9 +18,8 @@ from cadstn.geometry.plausible import (
 from cadstn.geometry.plausible_camera import implausible_camera
 from cadstn.io import open_recording
 
-SHARED = Path(
-    os.environ.get("CADSTN_SHARED", Path(__file__).resolve().parents[2].parent / "shared")
-)
+from ..conftest import SHARED
+
 CAMERA = Camera(475.0, 475.0, 319.5, 239.5, 640, 480)
 RNG = np.random.default_rng(3)
 
@@ -71,9 +67,8 @@ def test_right_depth_is_left_alone(unit: float, near: float, far: float) -> None
 
 
 def test_the_demo_empty_frames_and_flat_walls_are_left_alone() -> None:
-    with resources.as_file(resources.files("cadstn") / "demo") as path:
-        for frame in open_recording(path):
-            assert implausible_depth(frame.depth, frame.camera) is None
+    for frame in open_recording("demo"):
+        assert implausible_depth(frame.depth, frame.camera) is None
     for value in (0, 500, 1000, np.nan, np.inf):
         flat = np.full((240, 320), value, np.float32)
         assert implausible_depth(flat, CAMERA) is None
@@ -258,8 +253,7 @@ def test_numbers_that_no_camera_has(camera: Camera, message: str) -> None:
 
 
 def demo_hands() -> np.ndarray:
-    with resources.as_file(resources.files("cadstn") / "demo") as path:
-        truth = open_recording(path).truth_xyz_mm
+    truth = open_recording("demo").truth_xyz_mm
     assert truth is not None
     return truth
 

@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +49,7 @@ def tips(program: list[str], arguments: list[str], **env: str) -> list[list[floa
     )
     assert done.returncode == 0, done.stderr
     lines = [line.split() for line in done.stdout.splitlines()]
-    recording, tracker = open_recording(str(resources.files("cadstn") / "demo")), Tracker(fit=False)
+    recording, tracker = open_recording("demo"), Tracker(fit=False)
     assert len(lines) == FRAMES
     errors = []
     for number, (frame, line) in enumerate(zip(recording, lines, strict=False)):

@@ -63,11 +63,6 @@ def opened(path: Path, hands: int) -> Whole:
 
 
 @pytest.fixture(scope="module")
-def network() -> Network:
-    return load_network(threads=1)
-
-
-@pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("whole")
     for hands in (1, 2):
@@ -87,7 +82,7 @@ def two(folder: Path) -> Whole:
 
 @pytest.fixture(scope="module")
 def demo() -> Frames:
-    return [(f.depth, f.camera) for f in open_recording(str(resources.files("cadstn") / "demo"))]
+    return [(f.depth, f.camera) for f in open_recording("demo")]
 
 
 def same(hand: Hand, out: dict[str, NDArray[Any]], place: int) -> None:

@@ -271,7 +271,7 @@ def test_a_lens_or_matrix_that_is_not_known(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a.bag", "a"])
 def test_a_hand_in_a_bag_is_followed(tmp_path: Path, name: str) -> None:
-    demo = open_recording(Path(cadstn.__file__).parent / "demo")
+    demo = open_recording("demo")
     units = np.stack([frame.depth for frame, _ in zip(demo, range(5), strict=False)])
     path = write(tmp_path / name, units=units.astype(np.uint16))
     tracker = cadstn.Tracker()

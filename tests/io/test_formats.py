@@ -20,9 +20,10 @@ from cadstn.io import BadFrame, open_recording, summed_up, write_recording
 from cadstn.io._decode import _depth_channel
 from cadstn.io.decoder import _DECODER, decode
 
+from ..conftest import SHARED
+
 CAMERA = Camera(50.0, 50.0, 4.0, 3.0)
 UNITS = np.random.default_rng(3).integers(300, 900, (3, 6, 8)).astype(np.uint16)
-SHARED = Path(os.environ.get("CADSTN_SHARED", Path(__file__).resolve().parents[3] / "shared"))
 
 
 def pgm(image: NDArray[Any]) -> bytes:

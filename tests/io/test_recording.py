@@ -30,6 +30,8 @@ from cadstn.io import (
     write_recording,
 )
 
+from ..conftest import SHARED
+
 CAMERA = Camera(50.0, 50.0, 4.0, 3.0, depth_unit_mm=0.5, fps=10.0)
 SIZED = replace(CAMERA, width=8, height=6)
 Units = NDArray[np.uint16]
@@ -76,8 +78,7 @@ def read(recording: Recording) -> tuple[list[Frame], list[BadFrame]]:
 
 def shared(name: str) -> Path:
     """A folder of real frames; the test is skipped where it is absent."""
-    beside = Path(__file__).resolve().parents[3] / "shared"
-    folder = Path(os.environ.get("CADSTN_SHARED", beside)) / "real" / name
+    folder = SHARED / "real" / name
     if not folder.is_dir():
         pytest.skip(f"no real frames at {folder} (set CADSTN_SHARED)")
     return folder

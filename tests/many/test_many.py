@@ -273,10 +273,9 @@ def test_floats_of_every_unit(tmp_path: Path, unit: str, factor: float) -> None:
 
 
 def test_floats_in_metres_are_tracked_by_their_unit(tmp_path: Path) -> None:
-    with resources.as_file(resources.files("cadstn") / "demo") as demo:
-        recording = cadstn.open_recording(demo)
-        frame = next(iter(recording))
-        np.savez(tmp_path / "m.npz", depth=frame.depth[None] / 1000)
+    recording = cadstn.open_recording("demo")
+    frame = next(iter(recording))
+    np.savez(tmp_path / "m.npz", depth=frame.depth[None] / 1000)
     camera = "285,285,160,120"
     entry = Entry(str(tmp_path / "m.npz"), "m", camera, 1000.0)
     job = Job(entry, str(tmp_path / "out"), None, "", 1, False)

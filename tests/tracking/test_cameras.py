@@ -5,7 +5,6 @@ import json
 import threading
 import time
 from datetime import timedelta
-from importlib import resources
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -95,8 +94,7 @@ def test_realsense_with_an_empty_calibration(rs: Any) -> None:
 def test_realsense_tracks_the_demo_as_the_recording_does(rs: Any) -> None:
     from cadstn.tracking.cameras.realsense import RealSense
 
-    with resources.as_file(resources.files("cadstn") / "demo") as path:
-        frame = next(iter(open_recording(path)))
+    frame = next(iter(open_recording("demo")))
     device, sensor, profile = software_camera(rs)
     with RealSense(device=device) as source:
         push(rs, sensor, profile, (frame.depth * 8).astype(np.uint16), 0)

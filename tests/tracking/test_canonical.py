@@ -1,16 +1,14 @@
 """The canonical view: transforms are undone exactly, and training transforms alike."""
 
 import math
-from importlib import resources
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cadstn.geometry.camera import Camera
 from cadstn.geometry.crop import Crop, crop_cube
 from cadstn.geometry.skeleton import KNUCKLES, WRIST
-from cadstn.io import Frame, open_recording
+from cadstn.io import Frame
 from cadstn.tracking.canonical import (
     _RIGHT_LOGIT,
     IDENTITY,
@@ -27,6 +25,8 @@ from cadstn.tracking.given import predict_given
 from cadstn.tracking.hand import Track
 from cadstn.tracking.network import Step, StreamState, Wants
 from cadstn.tracking.tracker import Tracker
+
+from .conftest import held
 
 CUBE = 250.0
 VIEWS = [
@@ -54,12 +54,6 @@ def crop_at(center: tuple[float, float, float], image: NDArray[np.float32] | Non
     nothing = np.empty(0, np.intp)
     image = np.ones((128, 128), np.float32) if image is None else image
     return Crop(image, np.array(center), CUBE, nothing, nothing)
-
-
-@pytest.fixture(scope="module")
-def frames() -> list[Frame]:
-    with resources.as_file(resources.files("cadstn") / "demo") as path:
-        return list(open_recording(path))
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -288,18 +282,9 @@ def test_a_hand_is_followed_as_well_whichever_way_it_points(
     """The demo's frames, rotated and mirrored; their truth with them."""
     tracker, errors, sides = Tracker(), [], []
     for frame in frames[4:40]:
-        camera = frame.camera
-        depth = frame.depth[:, ::-1] if mirror else frame.depth
-        depth = np.rot90(depth, -quarters)
-        assert frame.truth_xyz_mm is not None
-        x, y, z = frame.truth_xyz_mm.T
-        x = -x if mirror else x
-        for _ in range(quarters):
-            x, y = -y, x
-        height, width = depth.shape
-        seen = Camera(camera.fx, camera.fx, (width - 1) / 2, (height - 1) / 2, width, height)
-        seen_hand = tracker.update(np.ascontiguousarray(depth), seen)
-        errors.append(np.linalg.norm(seen_hand.joints_mm - np.c_[x, y, z], axis=1).mean())
+        depth, camera, truth = held(frame, quarters, mirror)
+        seen_hand = tracker.update(depth, camera)
+        errors.append(np.linalg.norm(seen_hand.joints_mm - truth, axis=1).mean())
         sides.append(seen_hand.side)
     assert np.mean(errors) < 15
     wanted = max({"left", "right"}, key=sides.count)

@@ -1,23 +1,17 @@
 """The detector on whole frames: where hands are, which way they point, and what is no hand."""
 
-from importlib import resources
-
 import numpy as np
 import pytest
 
 import cadstn
 from cadstn.geometry.camera import Camera
 from cadstn.geometry.skeleton import KNUCKLES
-from cadstn.io import Frame, open_recording
+from cadstn.io import Frame
 from cadstn.tracking.canonical import given_view
 from cadstn.tracking.detector import FAR_MM, NEAR_MM, Detector, reduced
 from cadstn.tracking.runtime import load_network
 
-
-@pytest.fixture(scope="module")
-def frames() -> list[Frame]:
-    with resources.as_file(resources.files("cadstn") / "demo") as path:
-        return list(open_recording(path))
+from .conftest import held
 
 
 @pytest.fixture(scope="module")
@@ -34,18 +28,8 @@ def test_the_demo_s_hand_is_found_whichever_way_the_camera_is_held(
 ) -> None:
     near, up = [], []
     for frame in frames[::15]:
-        camera = frame.camera
-        depth = frame.depth[:, ::-1] if mirror else frame.depth
-        depth = np.ascontiguousarray(np.rot90(depth, -quarters))
-        assert frame.truth_xyz_mm is not None
-        x, y, z = frame.truth_xyz_mm.T
-        x = -x if mirror else x
-        for _ in range(quarters):
-            x, y = -y, x
-        truth = np.stack([x, y, z], -1)
-        height, width = depth.shape
-        seen = Camera(camera.fx, camera.fx, (width - 1) / 2, (height - 1) / 2, width, height)
-        best = detector.detect(depth, seen)[0]
+        depth, camera, truth = held(frame, quarters, mirror)
+        best = detector.detect(depth, camera)[0]
         near.append(np.linalg.norm(best.center_mm - truth[KNUCKLES].mean(0)))
         # In the canonical view the hand points up.
         pixels = truth[:, :2] / truth[:, 2:]

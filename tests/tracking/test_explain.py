@@ -1,7 +1,6 @@
 """A frame without a hand is answered with what was seen in it."""
 
 import json
-from importlib import resources
 
 import numpy as np
 import pytest
@@ -43,17 +42,15 @@ def test_a_frame_too_small_for_a_hand_is_reported() -> None:
 
 def test_a_tracked_recording_warns_of_nothing() -> None:
     tracker = cadstn.Tracker()
-    with resources.as_file(resources.files("cadstn") / "demo") as path:
-        for one in cadstn.open_recording(path):
-            assert tracker.update(one.depth, one.camera).found
-            if one.index == 20:
-                break
+    for one in cadstn.open_recording("demo"):
+        assert tracker.update(one.depth, one.camera).found
+        if one.index == 20:
+            break
     assert tracker.why_lost() == ""
 
 
 def test_a_hand_as_plain_values_and_as_a_picture() -> None:
-    with resources.as_file(resources.files("cadstn") / "demo") as path:
-        frame = next(iter(cadstn.open_recording(path)))
+    frame = next(iter(cadstn.open_recording("demo")))
     hand = cadstn.Tracker().update(frame.depth, frame.camera)
     record = json.loads(json.dumps(hand.to_dict()))
     assert record["found"] is True
@@ -66,8 +63,7 @@ def test_a_hand_as_plain_values_and_as_a_picture() -> None:
 
 
 def test_a_frame_of_the_same_time_that_differs_is_tracked() -> None:
-    with resources.as_file(resources.files("cadstn") / "demo") as path:
-        frames = list(cadstn.open_recording(path))[:6]
+    frames = list(cadstn.open_recording("demo"))[:6]
     tracker = cadstn.Tracker()
     first = tracker.update(frames[0].depth, frames[0].camera, 1.0)
     assert tracker.update(frames[0].depth.copy(), frames[0].camera, 1.0) is first

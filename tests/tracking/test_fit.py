@@ -1,12 +1,10 @@
 """Fitting a hand to the measured depth: nearer to the truth, never torn apart, or left as it is."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-import cadstn
 from cadstn.geometry.skeleton import HAND21, MSRA21
 from cadstn.io import open_recording
 from cadstn.tracking import Hand, State, load_network
@@ -22,7 +20,7 @@ from cadstn.tracking.steady import Fitted
 def seen() -> list[tuple[Hand, Frame, np.ndarray]]:
     """What the network alone predicts of some frames of the packaged recording, and the truth."""
     network = load_network(provider="cpu", threads=1)
-    recording = open_recording(Path(cadstn.__file__).parent / "demo")
+    recording = open_recording("demo")
     assert recording.truth_xyz_mm is not None
     state, out = State.fresh(network, fit=False), []
     for number, frame in enumerate(recording):

@@ -5,7 +5,6 @@ import json
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
-from importlib import resources
 from pathlib import Path
 
 import cv2
@@ -22,19 +21,12 @@ from cadstn.tracking.filters import Exponential
 from cadstn.tracking.listeners import Listeners
 from cadstn.tracking.live import JsonLines, Tally, track_source
 from cadstn.tracking.network import Network
-from cadstn.tracking.runtime import load_network
 from cadstn.tracking.tracker import Tracker
 
 
 @pytest.fixture(scope="module")
-def network() -> Network:
-    return load_network(threads=1)
-
-
-@pytest.fixture(scope="module")
 def frames() -> list[Frame]:
-    with resources.as_file(resources.files("cadstn") / "demo") as path:
-        return list(open_recording(path))[:12]
+    return list(open_recording("demo"))[:12]
 
 
 class Scripted(BaseSource):

@@ -6,13 +6,7 @@ import pytest
 from cadstn.bench.track import demo_frames, without_hands
 from cadstn.geometry.camera import Camera, DepthMm
 from cadstn.tracking.network import Network
-from cadstn.tracking.runtime import load_network
 from cadstn.tracking.tracker import Tracker
-
-
-@pytest.fixture(scope="module")
-def network() -> Network:
-    return load_network(threads=1)
 
 
 @pytest.fixture(scope="module")

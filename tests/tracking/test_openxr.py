@@ -1,7 +1,6 @@
 """Hands as OpenXR has them: what its specification demands of poses."""
 
 import itertools
-from importlib.resources import as_file, files
 
 import numpy as np
 import pytest
@@ -127,8 +126,7 @@ def test_what_cannot_be_a_hand() -> None:
 
 
 def test_a_tracked_hand() -> None:
-    with as_file(files("cadstn") / "demo") as folder:
-        frame = next(iter(open_recording(folder)))
+    frame = next(iter(open_recording("demo")))
     hand = Tracker().update(frame.depth, frame.camera)
     out = openxr_hand(hand.joints_mm, hand.side)
     assert out.valid.all()

@@ -4,7 +4,6 @@ Which hand it is, is compared with the truth; the rest with what was recorded (`
 """
 
 import json
-import os
 from importlib import util
 from itertools import islice
 from pathlib import Path
@@ -12,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+from ..conftest import SHARED
 
 HERE = Path(__file__).parent / "pins"
 _spec = util.spec_from_file_location("record", HERE / "record.py")
@@ -21,7 +22,6 @@ record = util.module_from_spec(_spec)
 _spec.loader.exec_module(record)
 
 PINS: dict[str, dict[str, Any]] = json.loads((HERE / "pins.json").read_text())
-SHARED = Path(os.environ.get("CADSTN_SHARED", Path(__file__).parents[2].parent / "shared"))
 
 #: Rounding differs between processors, and a threshold can turn it into more: in few frames.
 JOINTS_MM, PRESENT, FEW = 0.5, 0.02, 0.05

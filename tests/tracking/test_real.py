@@ -1,8 +1,5 @@
 """The shipped network on real frames, none of them trained on: the skeleton lies on the hand."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -12,9 +9,8 @@ from cadstn.io import open_recording
 from cadstn.tracking.hand import Hand
 from cadstn.tracking.tracker import Tracker
 
-SHARED = Path(
-    os.environ.get("CADSTN_SHARED", Path(__file__).resolve().parents[2].parent / "shared")
-)
+from ..conftest import SHARED
+
 pytestmark = pytest.mark.skipif(
     not (SHARED / "real").is_dir(), reason="no ../shared/real beside the project"
 )

@@ -30,8 +30,6 @@ from cadstn.tracking.outputs.robot_csv import (
 
 pytest.importorskip("dexi_rs", reason="robot hands need cadstn[robots]")
 
-DEMO = Path(__file__).resolve().parents[2] / "src/cadstn/demo"
-
 
 def flat(side: str = "right") -> np.ndarray:
     """A hand's joints in mm, back to the camera, fingers up."""
@@ -116,7 +114,7 @@ def test_what_cannot_be_retargeted() -> None:
 
 def test_a_recording_becomes_a_shadow_hand(tmp_path: Path) -> None:
     """By one command; a lost frame keeps its row, empty."""
-    recording = open_recording(DEMO)
+    recording = open_recording("demo")
     frames = [np.rint(f.depth).astype(np.uint16) for f in itertools.islice(recording, 6)]
     frames[3][:] = 0
     write_recording(tmp_path / "rec", frames, replace(recording.camera, depth_unit_mm=1.0))
@@ -196,7 +194,7 @@ def test_a_hand_has_one_side_whatever_single_frames_say(tmp_path: Path) -> None:
 
 
 def test_a_gap_begins_the_hand_anew_as_in_track(tmp_path: Path) -> None:
-    frames = list(open_recording(DEMO))[:8]
+    frames = list(open_recording("demo"))[:8]
     times = np.arange(8) / 30 + np.where(np.arange(8) > 4, 5.0, 0.0)
     depths = [frame.depth.astype(np.uint16) for frame in frames]
     write_recording(tmp_path / "gap.npz", depths, frames[0].camera, time_s=times)

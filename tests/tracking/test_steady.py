@@ -1,7 +1,5 @@
 """What is steadied: noise, and neither a hand that moves as a whole nor a finger that bends."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -74,7 +72,7 @@ def test_a_mirror_image_is_no_motion(joints_mm: np.ndarray) -> None:
 
 
 def test_the_tracker_s_hands_are_steadier_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    recording = open_recording(Path(cadstn.__file__).parent / "demo")
+    recording = open_recording("demo")
     truth_mm = recording.truth_xyz_mm
     assert truth_mm is not None
 

@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-from importlib import resources
 from pathlib import Path
 
 import cv2
@@ -25,9 +24,8 @@ from cadstn.tracking.results import _empty
 from cadstn.tracking.runtime import shipped_weights
 from cadstn.tracking.tracker import Tracker
 
-SHARED = Path(
-    os.environ.get("CADSTN_SHARED", Path(__file__).resolve().parents[2].parent / "shared")
-)
+from ..conftest import SHARED
+
 CASES = SHARED / "cases"
 needs_cases = pytest.mark.skipif(not CASES.is_dir(), reason="no ../shared/cases beside the project")
 NUMBERS = "285,285,160,120"  # of the demo's camera
@@ -39,8 +37,7 @@ def run(*arguments: object) -> Result:
 
 @pytest.fixture(scope="module")
 def frames() -> list[Frame]:
-    with resources.as_file(resources.files("cadstn") / "demo") as path:
-        return list(part_of(open_recording(path), 0, 3))
+    return list(part_of(open_recording("demo"), 0, 3))
 
 
 def folder(tmp_path: Path, images: list[np.ndarray]) -> Path:
@@ -147,14 +144,13 @@ def test_a_part_of_a_recording(frames: list[Frame], tmp_path: Path) -> None:
 
 
 def test_a_part_keeps_its_truth_and_cuts() -> None:
-    with resources.as_file(resources.files("cadstn") / "demo") as path:
-        whole = open_recording(path)
-        part = part_of(whole, 10, 40, 4)
-        assert whole.truth_xyz_mm is not None
-        assert part.truth_xyz_mm is not None
-        for frame, index in zip(part, range(10, 40, 4), strict=True):
-            np.testing.assert_array_equal(frame.truth_xyz_mm, whole.truth_xyz_mm[index])
-            assert frame.name == whole.names[index]
+    whole = open_recording("demo")
+    part = part_of(whole, 10, 40, 4)
+    assert whole.truth_xyz_mm is not None
+    assert part.truth_xyz_mm is not None
+    for frame, index in zip(part, range(10, 40, 4), strict=True):
+        np.testing.assert_array_equal(frame.truth_xyz_mm, whole.truth_xyz_mm[index])
+        assert frame.name == whole.names[index]
     from dataclasses import replace
 
     cut = part_of(replace(whole, cuts=(12, 13, 30)), 10, 40, 4)

@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -35,8 +34,7 @@ TIMES_S = [5.0, 5.1, 5.2, 5.3, 8.3, 8.4, 8.5]  # ten frames a second, and a paus
 
 @pytest.fixture(scope="module")
 def frames() -> list[Frame]:
-    with resources.as_file(resources.files("cadstn") / "demo") as path:
-        return list(part_of(open_recording(path), 0, len(TIMES_S)))
+    return list(part_of(open_recording("demo"), 0, len(TIMES_S)))
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Several hands of a recording, written side by side."""
 
 from dataclasses import replace
-from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +17,7 @@ from cadstn.tracking.results import track_recording
 
 
 def test_two_hands_are_written_each_to_files_of_its_own(tmp_path: Path) -> None:
-    with resources.as_file(resources.files("cadstn") / "demo") as path:
-        frames = list(cadstn.open_recording(path))[:8]
+    frames = list(cadstn.open_recording("demo"))[:8]
     camera = frames[0].camera
     wide = Camera(camera.fx, camera.fy, 319.5, camera.cy, 640, camera.height)
     near = [np.where(frame.depth < 1000, frame.depth, 0) for frame in frames]
@@ -56,8 +54,7 @@ def two_alike(
 
 @pytest.mark.parametrize("blank", [False, True])
 def test_two_hands_of_one_side_keep_their_places(blank: bool) -> None:
-    with resources.as_file(resources.files("cadstn") / "demo") as path:
-        depths, camera = two_alike(list(cadstn.open_recording(path))[:1], 10, blank=blank)
+    depths, camera = two_alike(list(cadstn.open_recording("demo"))[:1], 10, blank=blank)
     tracker = cadstn.Tracker(hands=2)
     seen = [tracker.update_all(depth, camera) for depth in depths]
     assert [hand.found for hand in seen[-3]] == [not blank] * 2

@@ -3,7 +3,6 @@
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from importlib import resources
 from typing import Any
 
 import numpy as np
@@ -20,14 +19,8 @@ from cadstn.tracking.tracker import Tracker, track_batch, track_step
 
 
 @pytest.fixture(scope="module")
-def network() -> Network:
-    return load_network(threads=1)
-
-
-@pytest.fixture(scope="module")
 def frames() -> list[Frame]:
-    with resources.as_file(resources.files("cadstn") / "demo") as path:
-        return list(open_recording(path))[:30]
+    return list(open_recording("demo"))[:30]
 
 
 def test_a_batch_of_streams_equals_each_alone(network: Network, frames: list[Frame]) -> None:

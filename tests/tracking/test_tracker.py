@@ -14,16 +14,10 @@ import pytest
 import cadstn
 from cadstn.errors import CadstnError, CadstnWarning
 from cadstn.geometry.camera import Camera
-from cadstn.io import Frame, open_recording
+from cadstn.io import Frame
 from cadstn.tracking.hand import State
 from cadstn.tracking.runtime import load_network, shipped_weights
 from cadstn.tracking.tracker import Tracker, track_step
-
-
-@pytest.fixture(scope="module")
-def frames() -> list[Frame]:
-    with resources.as_file(resources.files("cadstn") / "demo") as path:
-        return list(open_recording(path))
 
 
 def test_the_five_lines_of_the_readme(frames: list[Frame]) -> None:

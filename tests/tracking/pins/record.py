@@ -10,7 +10,6 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from importlib import resources
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -79,8 +78,7 @@ def pin(frames: Iterable[Frame], weights: Path | None = None) -> dict[str, Any]:
 
 def demo() -> Iterator[Frame]:
     """The recording in the package."""
-    with resources.as_file(resources.files("cadstn") / "demo") as path:
-        yield from open_recording(path)
+    yield from open_recording("demo")
 
 
 def without_hand() -> Iterator[Frame]:
