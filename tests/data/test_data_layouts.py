@@ -47,6 +47,19 @@ def test_nyu_is_read_back_bit_for_bit(make_nyu: Make) -> None:
     np.testing.assert_allclose(sample.camera.to_uvd(sample.joints_xyz_mm), uvd[0], atol=1e-9)
 
 
+def test_nyus_second_subject_has_a_cube_of_its_own(
+    make_nyu: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (nyu.SECOND_SUBJECT, nyu.TEST_FRAMES) == (2440, 8252)
+    root, _, _ = make_nyu("test")
+    assert set(open_dataset(root, "test").subjects) == {"unknown"}  # a part: whose is not known
+    monkeypatch.setattr(nyu, "TEST_FRAMES", 6)
+    monkeypatch.setattr(nyu, "SECOND_SUBJECT", 4)
+    assert open_dataset(root, "test").subjects == ("1",) * 4 + ("2",) * 2
+    make_nyu("train")
+    assert set(open_dataset(root, "train").subjects) == {"1"}
+
+
 def test_samples_cannot_change_their_set(make_nyu: Make) -> None:
     dataset = open_dataset(make_nyu("test")[0], "test")
     before = dataset.fingerprint()

@@ -81,6 +81,16 @@ def make_dexycb(root: Path) -> Joints:
     return np.stack(written)
 
 
+@pytest.mark.parametrize("setup", ["", "s1-", "s2-", "s3-"])
+def test_dexycbs_splits_are_every_recording_once(setup: str) -> None:
+    parts = [
+        {(who, camera, sequence) for who in subjects for camera in cameras for sequence in numbers}
+        for subjects, cameras, numbers in
+        (dexycb.SPLITS[f"{setup}{part}"] for part in ("train", "val", "test"))
+    ]  # fmt: skip
+    assert len(set().union(*parts)) == sum(map(len, parts)) == 10 * 8 * 100
+
+
 def test_dexycb_is_read_back_with_each_frames_camera(tmp_path: Path) -> None:
     xyz = make_dexycb(tmp_path)
     dataset = open_dataset(tmp_path, "all")

@@ -136,17 +136,26 @@ def test_real_nyu_labels_keep_the_rules() -> None:
     uvd = np.loadtxt(path)
     offset = np.stack([(uvd[:, 0] - 320) / 588.03, (uvd[:, 1] - 240) / 587.07], 1) * uvd[:, 2:]
     label = dict(zip(NYU36.joints, np.concatenate([offset, uvd[:, 2:]], 1), strict=True))
-    wrist = label["PALM_6"]
-    across = 0.24 * (label["F4_KNU1_B"] - label["F1_KNU1_B"])
-    found = {
-        "PALM_1": wrist - across,
-        "PALM_2": wrist + across,
-        "PALM_3": 0.25 * wrist + 0.75 * label["F3_KNU1_B"],
-        "PALM_4": 0.3 * wrist + 0.35 * (label["F1_KNU1_B"] + label["F2_KNU1_B"]),
-        "PALM_5": 0.5 * wrist + 0.5 * label["F3_KNU1_B"],
-    }
-    for name, place in found.items():
-        assert np.linalg.norm(place - label[name]) < 10, name
+    joints = np.zeros((21, 3))
+    for ours, theirs in {
+        "wrist": "PALM_6", "index_mcp": "F4_KNU1_B", "middle_mcp": "F3_KNU1_B",
+        "ring_mcp": "F2_KNU1_B", "pinky_mcp": "F1_KNU1_B",
+    }.items():  # fmt: skip
+        joints[HAND21.index(ours)] = label[theirs]
+    made = convert(joints, "nyu36")
+    for name in ("PALM_1", "PALM_2", "PALM_3", "PALM_4", "PALM_5"):
+        assert np.linalg.norm(made[NYU36.index(name)] - label[name]) < 10, name
+
+
+def test_nyus_tips_lie_a_little_before_the_tips() -> None:
+    joints, _ = hands(20)
+    labels = convert(joints, "nyu36")
+    digits = {"F1": "pinky", "F2": "ring", "F3": "middle", "F4": "index", "TH": "thumb"}
+    for theirs, ours in digits.items():
+        third, tip = (joints[:, HAND21.fingers[ours][k]] for k in (2, 3))
+        short = np.linalg.norm(tip - labels[:, NYU36.index(f"{theirs}_KNU3_A")], axis=1)
+        share = short / np.linalg.norm(tip - third, axis=1)
+        assert ((share > 0.05) & (share < 0.25)).all(), theirs
 
 
 @pytest.mark.parametrize("kind", [np.int32, np.uint16])

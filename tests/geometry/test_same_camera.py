@@ -23,7 +23,8 @@ def test_a_camera_that_is_measured_anew_is_the_same(change: dict[str, Any]) -> N
 @pytest.mark.parametrize(
     "change",
     [
-        {"fx": 481.0}, {"cy": 246.0}, {"width": 641}, {"depth_unit_mm": 0.5}, {"distortion": ()},
+        {"fx": 481.0}, {"fy": 481.0}, {"cx": 326.0}, {"cy": 246.0}, {"width": 641},
+        {"height": 481}, {"depth_unit_mm": 0.5}, {"distortion": ()},
         {"distortion_model": "inverse-brown-conrady"},
     ],
     ids=str,

@@ -427,6 +427,11 @@ def test_the_graph_is_one_that_older_runtimes_take(folder: Path) -> None:
     assert "" not in names
     # The networks' own are of 32 bits.
     assert "Transpose" not in {n.op_type for n in nodes if not n.name.startswith("net")}
+    made = {name: node for node in nodes for name in node.output}
+    own = [n for n in nodes if n.op_type == "ArgMax" and not n.name.startswith("net")]
+    casts = [made[n.input[0]] for n in own]
+    assert casts
+    assert {(c.op_type, c.attribute[0].i) for c in casts} == {("Cast", onnx.TensorProto.INT32)}
 
 
 def _nodes(graph: Any) -> Iterator[Any]:

@@ -175,10 +175,14 @@ def test_a_pattern_chooses_what_is_depth(tmp_path: Path) -> None:
     save(tmp_path / "a/.trash", ".png", UNITS)
     for pattern, frames in (("*/right/*.png", 6), ("a/**/*.png", 6), ("a/.trash/*.png", 3)):
         assert len(open_recording(tmp_path, CAMERA, pattern=pattern)) == frames
-    for pattern in ("*.tiff", "../*", "/etc/*", "", "[", "a/*"):
-        assert "pattern" in refused(tmp_path, pattern=pattern) or "matches" in refused(
-            tmp_path, pattern=pattern
-        )
+    for pattern in ("*.tiff", "../*", "[", "a/*"):
+        line = refused(tmp_path, pattern=pattern)
+        assert f": nothing in it matches '{pattern}'; give a pattern" in line
+    for pattern in ("/etc/*", ""):
+        assert f": --pattern '{pattern}' is none (" in refused(tmp_path, pattern=pattern)
+    outside = "../b/left/*.png"  # is there, and not below the folder
+    line = refused(tmp_path / "a", pattern=outside)
+    assert f"nothing in it matches '{outside}'" in line
     save(tmp_path / "mixed", ".pgm", UNITS)
     save(tmp_path / "mixed", ".npy", UNITS)
     assert "name the depth files: --pattern '*.npy'" in refused(tmp_path / "mixed")
@@ -391,11 +395,14 @@ def test_pipes_and_devices_are_not_waited_for(tmp_path: Path) -> None:
             assert len(list(open_recording(tmp_path / "a").frames(lambda bad: None))) == 2
         elif name == "camera.json":
             assert "lacks camera.json" in refused(tmp_path / "a", None)
+        else:
+            assert open_recording(tmp_path / "a").truth_xyz_mm is None
         (tmp_path / "a" / name).unlink()
         (tmp_path / "a" / name).write_bytes(held)
     os.mkfifo(tmp_path / "b.npz")
     assert "pipe or device" in refused(tmp_path / "b.npz")
-    assert "not" in refused(Path("/dev/zero"))
+    (tmp_path / "zero.npz").symlink_to("/dev/zero")
+    assert "a folder, pipe or device, not a file" in refused(tmp_path / "zero.npz")
 
 
 def test_links_out_of_the_folder_are_bad_frames(tmp_path: Path) -> None:

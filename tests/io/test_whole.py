@@ -98,8 +98,16 @@ def test_refused_as_a_file(tmp_path: Path, kind: str) -> None:
     assert path.lstat().st_mode == before.st_mode
 
 
-@pytest.mark.parametrize("kind", ["device", "file", "dangling", "input"])
-def test_refused_as_a_folder(tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "what"),
+    [
+        ("device", "a device or pipe stands where a folder is to be made"),
+        ("file", "a file stands where a folder is to be made"),
+        ("dangling", "a link that leads nowhere"),
+        ("input", "is the input itself"),
+    ],
+)
+def test_refused_as_a_folder(tmp_path: Path, kind: str, what: str) -> None:
     out = tmp_path / "out"
     if kind == "device":
         out = Path("/dev/null")
@@ -110,8 +118,8 @@ def test_refused_as_a_folder(tmp_path: Path, kind: str) -> None:
         (out / "000000.png").touch()
     else:
         out.symlink_to("nowhere")
-    with pytest.raises(CadstnError, match=r"where a folder is to be made|leads nowhere|the input"):
-        put(out, "x", inputs=[tmp_path / "." / "out"])
+    with pytest.raises(CadstnError, match=what):
+        put(out, "x", inputs=[tmp_path / "." / "out"] if kind == "input" else [])
     if kind == "input":
         assert contents(out) == {"000000.png": ""}
 

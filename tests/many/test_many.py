@@ -29,6 +29,7 @@ from cadstn.io.hashes import file_sha256
 from cadstn.many import Entry, read_manifest
 from cadstn.many.recordings import Job, track_job
 from cadstn.many.table import Row, table_of
+from cadstn.tracking import load_network
 
 for needed in ("distributed", "pyarrow", "cryptography"):
     pytest.importorskip(needed, reason="needs cadstn[many]")
@@ -378,6 +379,12 @@ def test_shards_are_whole_skipped_and_a_data_set(tmp_path: Path) -> None:
     cut.write_bytes(held[1][:-5])
     assert not render_shard(job).skipped
     assert (lost.read_bytes(), cut.read_bytes()) == held
+    (tmp_path / "other").mkdir()
+    assert not render_shard(Shard(str(tmp_path / "other"), 0, 2, 5, 1.0, True)).error
+    write_synthetic(tmp_path / "held", frames=2, seed=5, held=1.0, alone=True)
+    for name in ("000000.png", "000001.png", "synth.json"):
+        shard = tmp_path / "other/shard-000000" / name
+        assert shard.read_bytes() == (tmp_path / "held" / name).read_bytes()
     assert json.loads((out / "shards.json").read_text())["simulator"] == SIMULATOR
     shutil.rmtree(out / "shard-000001")
     assert not render_shard(job).skipped
@@ -388,6 +395,39 @@ def test_shards_are_whole_skipped_and_a_data_set(tmp_path: Path) -> None:
         render_shards(None, tmp_path, shards=2, frames=3, seed=5)
     with pytest.raises(CadstnError, match=r"seed is 5.0; give a whole number"):
         render_shards(None, out, shards=2, frames=3, seed=5.0)  # type: ignore[arg-type]
+
+
+def test_a_job_tracks_with_its_own_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cadstn.many import recordings as source
+
+    recordings(tmp_path, 2, "a")
+    asked, load = list[object](), load_network
+
+    def loaded(weights: str | None, threads: int) -> object:
+        asked.append(weights)
+        return load(None, threads=threads)
+
+    monkeypatch.setattr(source, "load_network", loaded)
+    source._network.cache_clear()
+    try:
+        entry = Entry(str(tmp_path / "a"), "a")
+        row = track_job(Job(entry, str(tmp_path / "out"), "mine.onnx", "0" * 64, 1, False))
+    finally:
+        source._network.cache_clear()
+    assert (row.error, asked) == ("", ["mine.onnx"])
+
+
+def test_workers_of_another_release_are_refused() -> None:
+    from cadstn.many.cluster import _check_workers
+
+    old = SimpleNamespace(run=lambda work: {"tcp://b": "0.0.1"})
+    with pytest.raises(CadstnError, match=r"^tcp://b: has cadstn 0\.0\.1; install cadstn"):
+        _check_workers(old, "tcp://s")
+    nothing: dict[str, str] = {}
+    none = SimpleNamespace(run=lambda work: nothing["cadstn"])
+    with pytest.raises(CadstnError, match=r"^tcp://s: its workers cannot run cadstn \(KeyError"):
+        _check_workers(none, "tcp://s")
+    _check_workers(SimpleNamespace(run=lambda work: {"tcp://a": work()}), "tcp://s")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")

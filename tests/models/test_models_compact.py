@@ -158,6 +158,11 @@ def test_clips_without_a_hand_do_not_count() -> None:
     assert float(joint_distance(pred, truth, torch.tensor([1.0, 0.0]))) == pytest.approx(
         5 * math.sqrt(3)
     )
+    pred[0] = torch.arange(4.0).view(4, 1, 1) ** 2
+    assert float(acceleration_distance(pred, truth, torch.tensor([0.0, 1.0]))) == 0
+    assert float(acceleration_distance(pred, truth, torch.tensor([1.0, 0.0]))) == pytest.approx(
+        2 * math.sqrt(3)
+    )
 
 
 def test_acceleration_is_of_the_difference() -> None:

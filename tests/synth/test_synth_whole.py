@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from cadstn.geometry.skeleton import KNUCKLES
+from cadstn.geometry.skeleton import KNUCKLES, WRIST
 from cadstn.synth.boxes import Grid, draw_boxes
 from cadstn.synth.rooms import random_rotation, sample_room
 from cadstn.synth.whole import (
@@ -59,7 +59,19 @@ def test_labels_are_the_scene_s_own() -> None:
     f = frames.focal_px[:, None]
     uv = middle[:, :2] / middle[:, 2:] * f + [(WIDTH - 1) / 2, (HEIGHT - 1) / 2]
     np.testing.assert_allclose(frames.center_uvd[:, 0, :2], uv, atol=1e-3)
-    np.testing.assert_array_equal(frames.left[:, 0], scene.shapes[0].left.numpy())
+    for k, hand in enumerate(scene.hands):
+        joints = hand.joints_xyz_mm.numpy()
+        seen = joints[..., :2] / joints[..., 2:]
+        ahead = seen[:, KNUCKLES].mean(1) - seen[:, WRIST]
+        direction = frames.direction[:, k]
+        length = np.linalg.norm(direction, axis=-1)
+        assert (length > 0).all()
+        # Parallel, and not the other way round.
+        product = (ahead * direction).sum(-1)
+        np.testing.assert_allclose(product, length * np.linalg.norm(ahead, axis=-1), atol=1e-5)
+        bone = np.linalg.norm(joints[:, KNUCKLES[1]] - joints[:, WRIST], axis=-1)
+        np.testing.assert_allclose(frames.size[:, k], bone / 90, rtol=1e-4)
+        np.testing.assert_array_equal(frames.left[:, k], scene.shapes[k].left.numpy())
 
 
 def test_a_crop_of_a_scene_shows_its_hand() -> None:

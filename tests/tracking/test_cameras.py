@@ -53,6 +53,27 @@ def software_camera(rs: Any, fx: float = 240.0, unit_m: float = 0.000125) -> tup
     return device, sensor, profile
 
 
+@pytest.mark.parametrize(
+    ("name", "model", "count"),
+    [
+        ("brown_conrady", "brown-conrady", 5),
+        ("modified_brown_conrady", "brown-conrady", 5),
+        ("inverse_brown_conrady", "inverse-brown-conrady", 5),
+        ("kannala_brandt4", "kannala-brandt", 4),
+        ("ftheta", "brown-conrady", 0),
+    ],
+)
+def test_realsenses_lens_is_kept(name: str, model: str, count: int) -> None:
+    coefficients = [0.13, -0.09, 0.003, 0.004, 0.05]
+    lens = SimpleNamespace(
+        model=f"distortion.{name}", coeffs=coefficients, fx=475.0, fy=476.0, ppx=313.0,
+        ppy=242.0, width=640, height=480,
+    )  # fmt: skip
+    profile: Any = SimpleNamespace(get_intrinsics=lambda: lens, fps=lambda: 30)
+    camera = realsense.camera_of(profile, 0.125)
+    assert (camera.distortion_model, camera.distortion) == (model, tuple(coefficients[:count]))
+
+
 def push(rs: Any, sensor: Any, profile: Any, units: np.ndarray, number: int) -> None:
     frame = rs.software_video_frame()
     frame.pixels, frame.bpp, frame.stride = units, 2, units.shape[1] * 2

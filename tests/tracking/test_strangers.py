@@ -64,7 +64,7 @@ def disparity(depth_mm: np.ndarray) -> np.ndarray:
     ("name", "message"),
     [
         ("eighths", "0.125"),
-        ("tenths", "a unit of 0.1"),
+        ("tenths", "a unit of 0.1 or "),
         ("metres", "metres as whole numbers?"),
         ("disparity", "2047 is common"),
         ("stretched", "multiples of 257"),

@@ -26,6 +26,7 @@ from cadstn.io.times import implausible_times
 from cadstn.tracking.cameras.files import RecordingSource
 from cadstn.tracking.cameras.frames import LiveFrame
 from cadstn.tracking.excerpt import part_of
+from cadstn.tracking.live import track_source
 from cadstn.tracking.results import track_recording
 from cadstn.tracking.runtime import shipped_weights
 
@@ -43,6 +44,16 @@ def timed(frames: list[Frame], tmp_path: Path) -> Path:
     depth = [np.rint(frame.depth).astype(np.uint16) for frame in frames]
     cadstn.write_recording(path, depth, frames[0].camera, time_s=TIMES_S)
     return path
+
+
+def test_a_cut_begins_a_new_stream_in_track_and_live(frames: list[Frame], tmp_path: Path) -> None:
+    depth = [np.rint(frame.depth).astype(np.uint16) for frame in frames]
+    cadstn.write_recording(tmp_path / "cut.npz", depth, frames[0].camera, cuts=[4])
+    recording = open_recording(tmp_path / "cut.npz")
+    summary = track_recording(recording, cadstn.Tracker(), tmp_path / "out", video=False)
+    assert summary["searches"] == 2
+    seen = list(track_source(RecordingSource(recording), cadstn.Tracker()))
+    assert [k for k, one in enumerate(seen) if one.hand.how == "found"] == [0, 4]
 
 
 def test_track_takes_the_recordings_times(timed: Path, tmp_path: Path) -> None:

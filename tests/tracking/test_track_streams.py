@@ -15,6 +15,7 @@ from cadstn.tracking.hand import Frame as View
 from cadstn.tracking.hand import State, Track
 from cadstn.tracking.network import Network, Step, StreamState, Wants
 from cadstn.tracking.runtime import load_network
+from cadstn.tracking.support import surface_support
 from cadstn.tracking.tracker import Tracker, track_batch, track_step
 
 
@@ -148,7 +149,18 @@ def test_window_resets_the_memory_and_only_it(network: Network, frames: list[Fra
         Tracker(network, window=0)
 
 
-def test_confidence_is_low_off_the_hand(network: Network, frames: list[Frame]) -> None:
+def test_surface_support_by_hand() -> None:
+    camera = Camera(500, 500, 320, 240, 640, 480)
+    depth = np.full((480, 640), 900, np.float32)  # the wall
+    depth[:, :325] = 490  # skin, 10 mm before the joints
+    joints = np.array(
+        [[0, 0, 500], [-100, 0, 500], [100, 0, 500], [-100, 0, 546], [-1000, 0, 500]], float
+    )
+    # At the skin's edge; on it; beside it; 56 mm behind it; outside the frame.
+    assert surface_support(joints, depth, camera).tolist() == [0.8, 1.0, 0.0, 0.0, 0.0]
+
+
+def test_confidence_is_a_share_and_0_of_a_lost_hand(network: Network, frames: list[Frame]) -> None:
     tracker = Tracker(network)
     hands = [tracker.update(f.depth, f.camera) for f in frames[:20]]
     confidence = np.stack([h.confidence for h in hands])

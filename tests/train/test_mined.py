@@ -49,8 +49,8 @@ def test_candidates_take_the_place_of_frames_with_and_without_a_hand(
     np.testing.assert_array_equal(plain.presence, mined.presence)
     other = (plain.crops != mined.crops).any((1, 2))
     without = plain.presence == 0
-    assert other[without].sum() == pytest.approx(0.8 * without.sum(), abs=1.5)
-    assert other[~without].sum() == pytest.approx(0.1 * (~without).sum(), abs=1.5)
+    assert other[without].sum() == round(0.8 * without.sum())
+    assert other[~without].sum() == round(0.1 * (~without).sum()) > 0
     # A mined hand's joints lie on its surface: behind what the crop shows at their place.
     for row in np.flatnonzero(other & ~without):
         assert np.linalg.norm(mined.joints[row, KNUCKLES].mean(0)) < 60 / (

@@ -456,6 +456,17 @@ def test_a_bank_names_what_it_was_rendered_by(tmp_path: Path) -> None:
     assert json.loads(centered.about["rule"])["center"] == "tracked"
 
 
+def test_a_bank_shows_what_it_names(tmp_path: Path) -> None:
+    fields = {"center": "followed", "held": 1.0, "near_mm": 300.0}
+    chosen = override(tiny("cadstn", "rendered"), fields)
+    bank = stream_bank(tmp_path / "a.bank", chosen, seed=4, clips=3, frames=1)
+    clips = sample_clips(
+        (4, 5), torch.arange(3), 1, size=32, center="followed", held=1.0, depth_mm=(300.0, 1200.0)
+    )
+    assert np.array_equal(bank.crops, quantise(clips.crops.flatten(0, 1).numpy()))
+    assert np.array_equal(bank.joints, clips.joints.flatten(0, 1).numpy())
+
+
 @pytest.mark.parametrize(
     ("field", "message"),
     [

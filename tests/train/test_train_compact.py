@@ -132,18 +132,29 @@ def test_a_clip_without_a_hand_teaches_only_that(toy_bank: Bank, small: Small) -
     none = batch._replace(presence=torch.zeros(len(batch.crops)))
     assert none.handedness is not None
     moved = none._replace(joints=none.joints + 1, handedness=1 - none.handedness)
-    one, two = (
-        float(family_of(recipe).loss(networks, "spatial", b, recipe, {}).detach())
-        for b in (none, moved)
-    )
-    assert one == two > 0
+    assert spatial_loss(none) == spatial_loss(moved) > 0
     there = batch._replace(presence=torch.ones(len(batch.crops)))
     far = there._replace(joints=there.joints + 1)
-    one, two = (
-        float(family_of(recipe).loss(networks, "spatial", b, recipe, {}).detach())
-        for b in (there, far)
-    )
-    assert two > one + 1
+    assert spatial_loss(far) > spatial_loss(there) + 1
+
+
+def test_presence_and_side_are_taught_as_they_are(toy_bank: Bank, small: Small) -> None:
+    recipe = small(**SIZES)
+    networks = build(recipe, "cpu")
+    answers: Any = networks["spatial"].eval().says
+    with torch.no_grad():  # sure of a hand, and of its being a right one
+        answers.weight[-2:] = 0
+        answers.bias[-2:] = torch.tensor([3.0, -3.0])
+    batch, none, every = batch_of(recipe, toy_bank), torch.zeros(6), torch.ones(6)
+
+    def loss(presence: torch.Tensor, left: torch.Tensor) -> float:
+        labelled = batch._replace(presence=presence, handedness=left)
+        return float(family_of(recipe).loss(networks, "spatial", labelled, recipe, {}).detach())
+
+    # The cross entropy of log-odds 3 is 3 more where they are wrong, and weighs 0.1.
+    assert loss(every, every) - loss(every, none) == pytest.approx(0.1 * 3, abs=1e-4)
+    # Without a hand nothing else counts.
+    assert loss(none, none) == pytest.approx(0.05 * np.log1p(np.exp(3)), abs=1e-4)
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -20,8 +20,8 @@ from cadstn.export.detector_file import DetectorGraph
 from cadstn.export.half import round_to_half
 from cadstn.export.onnx_file import detector_file
 from cadstn.models.detector import STRIDE, Detections, Detector, cell_depth, detector_input
-from cadstn.synth.whole import ABSENT, FOUND, UNSURE
-from cadstn.train.detector import DetectorRecipe, Line, augmented, train_detector
+from cadstn.synth.whole import ABSENT, FOUND, UNSURE, Frames
+from cadstn.train.detector import DetectorRecipe, Line, _rate, augmented, train_detector
 from cadstn.train.detector_loss import Target, detector_loss
 from cadstn.train.recipes import STAGES
 from cadstn.train.whole_bank import WholeBank, whole_bank
@@ -103,6 +103,51 @@ def test_augmented_labels_stay_on_their_hands(bank: WholeBank) -> None:
             around = depth[b, max(0, int(v) - 4) : int(v) + 5, max(0, int(u) - 4) : int(u) + 5]
             near.append(bool(((around - z).abs() < 120).any()))
         assert np.mean(near) > 0.9
+
+
+def test_augmented_labels_turn_with_their_frames() -> None:
+    """The second hand lies 20 px along the first one's direction, and points across it."""
+    count = 64
+
+    def rows(*values: object) -> np.ndarray:
+        return np.array([values] * count, np.float32)
+
+    labels = Frames(
+        np.empty(0, np.float32), np.full(count, 120, np.float32),
+        rows([60, 50, 500], [72, 66, 500]), rows([0.6, 0.8], [-0.8, 0.6]), rows(1, 1),
+        rows(0, 1), np.full((count, 2), FOUND, np.int8),
+    )  # fmt: skip
+    bank = WholeBank((np.full((count, 120, 160), 500, np.uint16),), labels)
+    for seed in range(6):
+        _, _, target = augmented(bank, np.arange(count), np.random.default_rng(seed))
+        along, across = target.direction.unbind(1)
+        away = target.center_uvd[:, 1, :2] - target.center_uvd[:, 0, :2]
+        torch.testing.assert_close(away, 20 * along)
+        sense = along[:, 0] * across[:, 1] - along[:, 1] * across[:, 0]  # -1 in a mirror
+        torch.testing.assert_close(target.left, torch.stack([1 - sense, 1 + sense], 1) / 2)
+        torch.testing.assert_close(target.size, target.center_uvd[..., 2] / 500)
+        assert 0.2 < target.left[:, 0].mean() < 0.8
+
+
+def test_the_rate_rises_falls_and_begins_again_at_half() -> None:
+    recipe = DetectorRecipe(steps=100, again=40, rounds=2, warmup=4)
+    found = [_rate(step, recipe) for step in (0, 50, 100, 120, 140, 160)]
+    assert found == pytest.approx([0.25, 0.5, 0.5, 0.25, 0.5, 0.25], abs=1e-12)
+
+
+def test_the_finished_weights_are_the_average_of_what_was_learned(tmp_path: Path) -> None:
+    once = DetectorRecipe(frames=16, steps=1, rounds=0, batch=2, warmup=2, bf16=False)
+    path = train_detector(once, tmp_path)
+    assert path is not None
+    torch.manual_seed(once.seed)
+    fresh = Detector()
+    mean, held = load_file(path), load_file(tmp_path / "checkpoint.safetensors")
+    for name, first in fresh.state_dict().items():
+        if first.is_floating_point():  # of the first step half is kept: 1 - 1 / (1 + 1)
+            torch.testing.assert_close(mean[name], (first + held[f"model.{name}"]) / 2)
+    moved = [(held[f"model.{n}"] - p.detach()).abs().max() for n, p in fresh.named_parameters()]
+    # Adam's first step is the rate: 2e-3, half of it in the middle of the warm-up.
+    assert max(map(float, moved)) == pytest.approx(1e-3, rel=0.02)
 
 
 def test_training_goes_on_where_it_stopped(tmp_path: Path) -> None:

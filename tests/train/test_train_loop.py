@@ -241,6 +241,13 @@ def test_learning_rate_along_a_cosine() -> None:
     assert found == pytest.approx([1e-3 * factor for factor in factors], abs=1e-12)
 
 
+def test_learning_rate_rises_first() -> None:
+    values = {"warmup": 4, "temporal.learning_rate": 1e-3, "decay_every": 20_000}
+    recipe = override(tiny("cadstn", "nyu"), values)
+    found = [learning_rate(recipe, "temporal", step) for step in range(6)]
+    assert found == pytest.approx([2e-4, 4e-4, 6e-4, 8e-4, 1e-3, 1e-3], rel=1e-9)
+
+
 def test_lstm_learns_at_its_own_rate(tmp_path: Path, train: Any, small: Small) -> None:
     """Adam's first step is the learning rate, whatever the gradient."""
     sizes = {"temporal.steps": 1, "net.dropout": 0.0, "net.dropout_recurrent": 0.0}

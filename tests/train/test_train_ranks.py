@@ -117,9 +117,13 @@ def test_two_ranks_equal_one(tmp_path: Path, small: Callable[..., Recipe], toy_b
         train(recipe, tmp_path / "one", source=BankSource(toy_bank, recipe, "cpu"))
     finally:
         torch.set_num_threads(threads)
-    for process in processes:
-        _, errors = process.communicate(timeout=120)
-        assert process.returncode == 0, errors
+    try:
+        for process in processes:
+            _, errors = process.communicate(timeout=240)
+            assert process.returncode == 0, errors
+    finally:
+        for process in processes:
+            process.kill()
     for stage in recipe.stages:
         one, two = (read_tensors(tmp_path / n / f"{stage}.safetensors")[0] for n in ("one", "two"))
         for name, tensor in one.items():
