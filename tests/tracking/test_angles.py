@@ -90,9 +90,16 @@ def test_angles_come_back(side: str, seed: int) -> None:
     np.testing.assert_allclose(angles.flexion, bent, atol=1e-5)
     np.testing.assert_allclose(angles.abduction, abduction, atol=1e-5)
     np.testing.assert_allclose(angles.thumb_abduction, (radial, palmar), atol=1e-5)
-    np.testing.assert_allclose(np.abs(angles.thumb_flexion), np.abs((mcp, ip)), atol=1e-5)
+    np.testing.assert_allclose(angles.thumb_flexion, (mcp, ip), atol=1e-5)
     assert len(angles.to_dict()) == 20
     assert angles.to_dict()["ring_dip_flexion"] == pytest.approx(bent[2, 2], abs=1e-5)
+
+
+@pytest.mark.parametrize("bent", [(30.0, 40.0), (-8.0, -6.0)])
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_a_thumb_bends_across_the_palm_with_a_sign(side: str, bent: tuple[float, float]) -> None:
+    joints, _ = placed(built(*OPEN[:2], (45.0, 20.0, *bent)), side, 0)
+    np.testing.assert_allclose(hand_angles(joints, side).thumb_flexion, bent, atol=1e-5)
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
@@ -165,9 +172,7 @@ def test_the_simulators_angles_are_measured() -> None:
         drawn = truth[:16].reshape(4, 4)
         np.testing.assert_allclose(found.flexion[:, 1:], drawn[:, 2:], atol=3, err_msg=name)
         np.testing.assert_allclose(found.flexion[:, 0], drawn[:, 0], atol=25, err_msg=name)
-        np.testing.assert_allclose(
-            np.abs(found.thumb_flexion), np.abs(truth[18:20]), atol=5, err_msg=name
-        )
+        np.testing.assert_allclose(found.thumb_flexion, truth[18:20], atol=5, err_msg=name)
 
 
 MEANT = {

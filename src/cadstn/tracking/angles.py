@@ -116,7 +116,8 @@ def hand_angles(joints_mm: NDArray[Any], side: str) -> HandAngles:
     root = thumb[0]
     radial = np.degrees(np.arctan2(root[0], root[1]))
     palmar = np.degrees(np.arctan2(root[2], np.hypot(root[0], root[1])))
-    across = np.sign(((_unit(thumb[1:]) - _unit(thumb[:-1])) * _ACROSS).sum(-1))
+    hinge = np.cross(root, _ACROSS)
+    across = np.sign((np.cross(thumb[:-1], thumb[1:]) * hinge).sum(-1))
     return HandAngles(
         np.concatenate([knuckle[:, None], further], axis=1),
         abduction,
