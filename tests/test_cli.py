@@ -413,22 +413,26 @@ def test_what_libraries_print_never_reaches_standard_output() -> None:
 
 
 @pytest.mark.parametrize(
-    "words",
+    ("words", "line"),
     [
-        ["track", "demo", "--out", "x", "--camera", "kinect2", "--scale", "1e308"],
-        ["track", "demo", "--out", "x", "--threads", str(10**15)],
-        ["synth", "x", "--frames", str(10**15)],
-        ["bank", "x", "--clips", str(10**12)],
+        (
+            ["track", "demo", "--out", "x", "--camera", "kinect2", "--scale", "1e308"],
+            "scale is 1e+308; give a positive number up to 1000",
+        ),
+        (["track", "demo", "--out", "x", "--threads", str(10**15)], "not in the range 1<=x<=1024"),
+        (["synth", "x", "--frames", str(10**15)], "not in the range 1<=x<=10000000"),
+        (["bank", "x", "--clips", str(10**12)], "not in the range 1<=x<=10000000"),
     ],
-    ids=lambda words: words[0],
+    ids=["scale", "threads", "frames", "clips"],
 )
-def test_numbers_that_memory_cannot_hold(words: list[str], tmp_path: Path) -> None:
+def test_numbers_that_memory_cannot_hold(words: list[str], line: str, tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path)
         done = CliRunner().invoke(cli, words)
     assert isinstance(done.exception, (CadstnError, SystemExit)), done.exception
     assert done.exit_code != 0
     assert list(tmp_path.iterdir()) == []
+    assert line in f"{done.output} {done.exception}"
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
@@ -457,10 +461,13 @@ def test_a_pipe_is_named_and_not_waited_for(words: list[str], tmp_path: Path) ->
 def test_a_request_to_end_leaves_nothing(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "cadstn.cli", "track", "demo", "--out", str(tmp_path / "out")]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as running:
-        for _ in range(600):
+        for _ in range(1200):
             if any(tmp_path.iterdir()):  # it has begun to write
                 break
             time.sleep(0.05)
+        else:
+            running.kill()
+            pytest.fail("nothing was begun in a minute")
         running.terminate()
         assert running.wait(60) == 128 + signal.SIGTERM
     assert list(tmp_path.iterdir()) == []

@@ -72,6 +72,7 @@ def test_joint_angles_are_degrees(
     degrees = np.array([row[2:] for row in rows], float)
     assert np.isfinite(degrees).mean() > 0.9
     assert -180 <= np.nanmin(degrees) < np.nanmax(degrees) <= 180
+    assert np.nanmax(degrees) > 20  # a bent little finger; radians end at 3.1
 
 
 def test_score_file_prints_the_error(

@@ -23,6 +23,7 @@ def imported(file: Path) -> set[str]:
     """Rooms that a module imports from when it is imported."""
     rooms = set()
     for node in ast.parse(file.read_text(encoding="utf-8")).body:
+        assert not getattr(node, "level", 0), f"{file.name}: a relative import"
         if isinstance(node, ast.ImportFrom) and node.module == "cadstn":
             rooms |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("cadstn."):

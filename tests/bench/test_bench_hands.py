@@ -19,6 +19,7 @@ from cadstn.tracking.observation import _place
 
 torch = pytest.importorskip("torch")
 
+from cadstn.bench import alarms as alarms_module  # noqa: E402
 from cadstn.bench.hands import (  # noqa: E402
     WAYS,
     HandCounts,
@@ -166,3 +167,60 @@ def test_the_command_prints_every_measure(monkeypatch: pytest.MonkeyPatch) -> No
     ran = CliRunner().invoke(cli, ["bench", "hands", "--clips", "2"])
     assert ran.exit_code == 0, ran.output
     assert "returns seen within 3 frames: 0 of 0" in ran.output
+
+
+def test_sides_and_stray_hands_are_counted_and_every_measure_is_a_line(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = np.array([0.0, 0.0, 600.0]), np.array([300.0, 0.0, 600.0])
+    lost = lost_hand(network)
+
+    def hand(middle_mm: NDArray[np.float64], side: str) -> Hand:
+        joints_mm = np.tile(middle_mm, (21, 1)).astype(np.float32)
+        return replace(lost, joints_mm=joints_mm, found=True, side=side)
+
+    frames = [
+        (hand(here, "left"), hand(there, "right")),
+        (hand(here, "right"), lost),
+        (hand(here + np.array([0.0, 400.0, 0.0]), "left"), lost),
+    ]
+    fake = SimpleNamespace(update_all=lambda *_: frames.pop(0))
+    monkeypatch.setattr("cadstn.bench.hands.Tracker", lambda network, hands: fake)
+    middle_mm = np.tile(np.stack([here, there]), (3, 1, 1))
+    depth = [np.zeros((1, 1), np.float32)] * 3
+    one = TwoHands("crossing", depth, CAMERA, middle_mm, (True, False), np.ones((3, 2), bool))
+    assert follow_two(network, iter([one])).lines() == [
+        "both seen: both found in 33.3% of 3 frames",
+        "clips in which the hands changed places: 0 of 1 (crossing), 0 of 0 (return)",
+        "returns seen within 3 frames: 0 of 0, the median at frame 0; in the old place: 0",
+        "frames with one hand in two places: 0; with a hand where none is: 1",
+        "side right: 66.7% of 3 found hands",
+    ]
+
+
+def test_alarms_and_finds_are_counted(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = np.array([0.0, 0.0, 600.0])
+    far = here + np.array([200.0, 0.0, 0.0])
+    lost = lost_hand(network)
+
+    def hand(middle_mm: NDArray[np.float64] | None) -> Hand:
+        if middle_mm is None:
+            return lost
+        return replace(lost, joints_mm=np.tile(middle_mm, (21, 1)).astype(np.float32), found=True)
+
+    # Found in time, lost once; found too late; two alarms where there is nobody.
+    order = [None, here, None, here, None, None, None, here, far, far, None, None]
+    hands = iter([hand(middle_mm) for middle_mm in order])
+    fake = SimpleNamespace(update=lambda depth_mm, camera: next(hands))
+    monkeypatch.setattr(alarms_module, "Tracker", lambda network: fake)
+    frames = [np.zeros((2, 2), np.float32)] * 4
+    one, nobody = here[None].astype(np.float32), np.empty((0, 3), np.float32)
+    scenes = [alarms_module.Still(frames, CAMERA, middle) for middle in (one, one, nobody)]
+    counts = alarms_module.alarms(network, iter(scenes))
+    assert counts == alarms_module.Counts(
+        frames=12, announced=2, scenes=2, found=1, kept=1, after=2
+    )
+    assert counts.line() == (
+        "12 frames, 2 with a hand where none is (16.67%); of 2 scenes 50.0% found within 3 "
+        "frames, then lost in 50.00% of 2 frames"
+    )

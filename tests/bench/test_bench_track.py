@@ -2,6 +2,7 @@
 
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -45,6 +46,24 @@ def test_graphs_are_timed_in_turns_and_reported() -> None:
     assert lines[-2].startswith("network alone: two")
     assert lines[-2].split()[-1] == f"{1000 / timings['two'].p50:.0f}"
     assert lines[-1] == "MediaPipe: not installed"
+
+
+def test_graphs_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[str] = []
+
+    class Session:
+        def __init__(self, path: str, *options: object, **more: object) -> None:
+            self.path = path
+
+        def get_inputs(self) -> list[object]:
+            return []
+
+        def run(self, outputs: object, feed: object) -> None:
+            ran.append(self.path)
+
+    monkeypatch.setattr("onnxruntime.InferenceSession", Session)
+    bench_graphs({"one": Path("a"), "two": Path("b")}, rounds=2, clock=lambda: 0.0)
+    assert ran == (["a"] * 11 + ["b"] * 11) * 2  # one to warm the caches, then ten
 
 
 @pytest.mark.parametrize(

@@ -244,4 +244,4 @@ def test_the_largest_test_set_reads_in_a_moment(published: Path) -> None:
     joints = read_joints_text(published / "nyu" / "groundtruth.txt", 14)
     assert joints.shape == (8252, 14, 3)
     # 0.05 s on two cores of 2024; the bound only catches a return to line-by-line parsing.
-    assert time.perf_counter() - begin < 1.0
+    assert time.perf_counter() - begin < 5.0

@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from cadstn.errors import CadstnError
 from cadstn.export import export_onnx, round_to_half
+from cadstn.export.paper import FusedStep
 from cadstn.io.hashes import BLANK_STAMP, STAMP_KEY, check_stamp
 from cadstn.models import Cadstn, NetConfig
 from cadstn.tracking.runtime import carried_detector, shipped_weights
@@ -272,3 +274,18 @@ def test_a_file_can_carry_the_detector_of_another(tmp_path: Path, full: Path) ->
         carried_detector(full)
     with pytest.raises(CadstnError, match="no such weights file"):
         carried_detector(tmp_path / "none.onnx")
+
+
+def test_the_free_gates_step_is_the_models() -> None:
+    torch.manual_seed(0)
+    model = Cadstn(replace(SIZES, fusion="free")).eval()
+    crops, state = crops_like(2), model.initial_state(2)
+    with torch.no_grad():
+        model.spatial.output.weight.mul_(100)
+        model.fusion.head.output.bias.normal_()  # two weights that do not add up to one
+        out = model.step(crops, state)
+        joints, w1, h, c = FusedStep(model)(crops, *state)
+    assert (out.w1 + out.w2 - 1).abs().max() > 0.5
+    assert (out.spatial - out.temporal).abs().max() > 0.01
+    for ours, theirs in ((joints, out.joints), (w1, out.w1), (h, out.state.h), (c, out.state.c)):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5)

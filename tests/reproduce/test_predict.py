@@ -62,6 +62,21 @@ def test_joints_come_back_in_mm_around_the_true_center(small_icvl: Path) -> None
     assert done.w1.shape == (40, 16)
     assert set(done.parts_xyz_mm) == {"spatial", "temporal"}
 
+    class Aside(Echo):
+        def run(self, crops: Any, places: Any, state: int | None) -> tuple[Outputs, int]:
+            out, after = super().run(crops, places, state)
+            joints = np.zeros_like(out.joints)
+            joints[..., 0] = 0.5
+            return out._replace(joints=joints, spatial=joints), after
+
+    aside = predict({"a": (Aside(), 8)}, dataset, "truth")["a"]
+    palms = np.repeat(dataset.joints_xyz_mm[:, :1], 16, axis=1)
+    moved = palms + np.array([62.5, 0, 0])  # half of half a cube of 250 mm
+    assert aside.joints_xyz_mm == pytest.approx(moved)
+    assert aside.parts_xyz_mm["spatial"] == pytest.approx(moved)
+    assert aside.parts_xyz_mm["temporal"] == pytest.approx(palms)
+    assert aside.w1 == pytest.approx(np.full((40, 16), 0.25))
+
 
 def test_windows_forget_and_shots_are_never_crossed(small_icvl: Path) -> None:
     dataset = open_dataset(small_icvl, "test")

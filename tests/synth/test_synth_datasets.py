@@ -15,12 +15,13 @@ from cadstn.cli import cli
 from cadstn.data import icvl, msra, nyu, open_dataset
 from cadstn.errors import CadstnError
 from cadstn.geometry.convention import convert
-from cadstn.geometry.skeleton import NYU14_OF_36
+from cadstn.geometry.skeleton import HAND21, NYU14_OF_36
 from cadstn.io.files import read_png
 from cadstn.synth import datasets
 from cadstn.synth.datasets import camera_pose, write_dataset
 from cadstn.synth.frames import Sequence
-from cadstn.synth.layouts import LAYOUTS, Shot, plan
+from cadstn.synth.layouts import LAYOUTS, Layout, Shot, plan
+from cadstn.synth.surroundings import EVERYDAY, Surroundings
 
 SEED = 11
 
@@ -302,3 +303,32 @@ def test_the_command_writes_and_can_be_interrupted(
     refused = CliRunner().invoke(cli, [*words, "--seed", "1"])
     assert "other settings (seed 0, not 1)" in str(refused.exception)
     assert "rendering" not in refused.output
+
+
+def test_a_subject_has_one_hand_in_all_its_shots() -> None:
+    shots, lengths = plan("nyu", 2, 4), []
+    assert [shot.subject for shot in shots] == [0, 0, 1, 1, 2, 2]
+    for shot in shots:
+        joints = rendered("nyu", shot).joints_xyz_mm[0]
+        bones = [np.diff(joints[list(chain)], axis=0) for chain in HAND21.fingers.values()]
+        lengths.append(np.linalg.norm(np.concatenate(bones), axis=-1))
+    for first in (0, 2, 4):
+        np.testing.assert_allclose(lengths[first], lengths[first + 1], atol=0.05)
+    for one, two in ((0, 2), (2, 4), (0, 4)):
+        assert np.abs(lengths[one] - lengths[two]).max() > 0.5
+
+
+def test_hands_of_a_set_are_alone_where_that_is_wanted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    around: list[Surroundings] = []
+
+    def draw(layout: Layout, shot: Shot, seed: int) -> Sequence:
+        around.append(layout.around)
+        raise InterruptedError
+
+    monkeypatch.setattr(datasets, "_sequence", draw)
+    for alone in (False, True):
+        with pytest.raises(InterruptedError):
+            write_dataset(tmp_path / str(alone), "icvl", train=10, test=2, seed=0, alone=alone)
+    assert around == [EVERYDAY, EVERYDAY._replace(held=0.0, second=0.0)]

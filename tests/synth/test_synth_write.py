@@ -16,6 +16,7 @@ from cadstn.errors import CadstnError, CadstnWarning
 from cadstn.geometry.camera import Camera
 from cadstn.geometry.crop import crop_cube
 from cadstn.io import open_recording, write_recording
+from cadstn.io.files import read_png
 from cadstn.synth import SIMULATOR
 from cadstn.synth.draws import Draws
 from cadstn.synth.frames import Sequence, view_frustum
@@ -330,3 +331,13 @@ def test_a_recording_with_something_held_is_another_one(tmp_path: Path) -> None:
         for name in ("plain", "held")
     )
     assert any((a != b).any() for a, b in zip(one, two, strict=True))
+
+
+def test_a_recording_is_measured_by_the_sensor_that_is_named(tmp_path: Path) -> None:
+    frames = {}
+    for name in ("ideal", "ds325"):
+        write_synthetic(tmp_path / name, frames=1, seed=12, camera=SMALL, sensor=name)
+        frames[name] = read_png(tmp_path / name / "000000.png", SMALL)
+        (expected,) = Sequence((12, 2), 0, SMALL, 1, sensor=sensor(name)).render()
+        np.testing.assert_array_equal(frames[name], expected)
+    assert (frames["ideal"] != frames["ds325"]).any()

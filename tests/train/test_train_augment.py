@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -313,3 +314,33 @@ def test_a_crop_shows_directions_and_depths_and_no_more() -> None:
     crop = crop_cube(wall, Camera(100, 100, 0, 0), (300, -100, 600), CUBE)
     joints_mm = crop.to_mm(joints[1, 0].numpy())
     np.testing.assert_allclose(crop.uvd_to_mm(uvd[1, 0].numpy()), joints_mm, atol=1e-3)
+
+
+def changed(**how: Any) -> tuple[Batch, Batch]:
+    """Flat crops of hands that are points at their centres, and the same augmented."""
+    rows = 2000
+    centers_mm = torch.tensor([[list(AXIS)]]).expand(rows, 1, 3)
+    flat, joints = torch.zeros(rows, 1, 4, 4), torch.zeros(rows, 1, 21, 3)
+    still = Batch(flat, joints, centers_mm, torch.full((rows,), CUBE))
+    chosen = dataclasses.replace(recipe("compact"), augment=Augment(**how))
+    return still, augment(still, chosen, (1,), torch.arange(rows), None)
+
+
+def test_cubes_grow_and_move_as_far_as_the_recipe_says() -> None:
+    still, made = changed(scale=0.2, shift_mm=8.0)
+    grown = made.cube_mm / CUBE
+    assert [float(grown.min()), float(grown.max())] == pytest.approx([0.8, 1.2], abs=0.005)
+    assert float(grown.mean()) == pytest.approx(1.0, abs=0.01)
+    moved_mm = made.centers_mm - still.centers_mm
+    assert float(moved_mm.std()) == pytest.approx(8.0, rel=0.05)
+    assert float(moved_mm.mean((0, 1)).abs().max()) < 0.8
+    back = made.joints * (made.cube_mm / 2).view(-1, 1, 1, 1) + made.centers_mm[:, :, None]
+    torch.testing.assert_close(back, still.centers_mm[:, :, None].expand_as(back))
+
+
+def test_noise_and_cut_edges_are_as_the_recipe_says() -> None:
+    shaken = changed(noise_mm=3.0)[1].crops * CUBE / 2
+    assert float(shaken.std()) == pytest.approx(3.0, rel=0.05)
+    # Points at the middle: wherever the edge is, it hides a column or a row, and more.
+    cut = (changed(edge=0.3)[1].crops == 1).flatten(1).any(1)
+    assert float(cut.float().mean()) == pytest.approx(0.3, abs=0.05)

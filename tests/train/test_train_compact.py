@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -35,6 +36,7 @@ from cadstn.train import (
 )
 from cadstn.train.augment import augment
 from cadstn.train.family import Networks
+from cadstn.train.loop import ready, validation_error_mm
 from cadstn.train.networks import build, family_of
 from cadstn.train.recipes import STAGES, Recipe
 from cadstn.train.source import Source
@@ -300,8 +302,9 @@ def test_training_goes_on_from_a_run(toy_bank: Bank, small: Small, tmp_path: Pat
         train(other, tmp_path / "three", source=source, start=start)
 
 
-def test_damaged_checkpoints_do_not_cost_the_start(
-    toy_bank: Bank, small: Small, tmp_path: Path
+@pytest.mark.parametrize("damaged", [True, False])
+def test_neither_a_whole_nor_a_damaged_checkpoint_costs_the_start(
+    toy_bank: Bank, small: Small, tmp_path: Path, damaged: bool
 ) -> None:
     recipe = small(**SIZES, network="spatial", **{"spatial.steps": 3})
     source = BankSource(toy_bank, recipe, "cpu")
@@ -322,7 +325,8 @@ def test_damaged_checkpoints_do_not_cost_the_start(
     with pytest.raises(InterruptedError):
         run(tmp_path / "cut", checkpoint_every=2, watch=cut)
     (checkpoint,) = checkpoints(tmp_path / "cut", "spatial")
-    checkpoint.write_bytes(checkpoint.read_bytes()[:-50])
+    if damaged:
+        checkpoint.write_bytes(checkpoint.read_bytes()[:-50])
     again = run(tmp_path / "cut").state_dict()
     assert all(torch.equal(again[name], value) for name, value in whole.state_dict().items())
 
@@ -437,3 +441,35 @@ def test_the_error_scale_is_calibrated(
         pytest.raises(CadstnError, match="error_scale is 0"),
     ):
         export_onnx(model, tmp_path / "none.onnx", {}, **old)
+
+
+def test_single_frames_are_mined_and_clips_are_not(small: Small, tmp_path: Path) -> None:
+    mined: list[int] = []
+
+    class Mine:
+        name = "0123"
+
+        def __call__(self, bank: Bank) -> None:
+            mined.append(len(bank))
+
+    recipe = small(**{**SIZES, "prepared": 12})
+    source = PreparedSource(recipe, tmp_path, "cpu", mine=Mine())
+    source.clips(0, torch.arange(2), 1)
+    source.clips(1, torch.arange(1), 3)
+    assert mined == [12]
+    about = [json.loads(open_bank(tmp_path / f"rendered-{n}.bank").about["data"]) for n in (1, 3)]
+    assert [made.get("mined") for made in about] == ["0123", None]
+
+
+def test_validation_changes_nothing_and_normalises_by_what_was_learned(
+    toy_bank: Bank, small: Small
+) -> None:
+    recipe = small(**SIZES)
+    networks, source = build(recipe, "cpu"), BankSource(toy_bank, recipe, "cpu")
+    ready(networks, "spatial")
+    before = {name: value.clone() for name, value in networks["spatial"].state_dict().items()}
+    error_mm, _ = validation_error_mm(networks, "spatial", recipe, source, 100)
+    assert error_mm is not None
+    assert not any(network.training for network in networks.values())
+    for name, value in networks["spatial"].state_dict().items():
+        assert torch.equal(value, before[name]), name

@@ -1,5 +1,6 @@
 """Training the detector: its loss, its augmentation, and that it goes on where it stopped."""
 
+import math
 import os
 import shutil
 import time
@@ -199,6 +200,29 @@ def test_the_graph_equals_the_network(tmp_path: Path, bank: WholeBank) -> None:
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-3)
     with pytest.raises(CadstnError, match="not a detector's weights"):
         detector_file({})
+
+
+def test_the_graph_gives_places_in_the_frame_and_the_networks_other_answers() -> None:
+    heat = torch.full((1, 3, 4), -9.0)
+    heat[0, 1, 2], heat[0, 1, 3] = 2.0, 1.0  # neighbours: of one hand
+    one, pair = torch.ones(1, 3, 4), torch.ones(1, 2, 3, 4)
+    aside = torch.tensor([0.25, -0.5]).view(1, 2, 1, 1) * pair
+    ahead = torch.tensor([0.6, -0.8]).view(1, 2, 1, 1) * pair
+    given = Detections(
+        heat, aside, one * math.log(1.1), one * math.log(0.9), ahead, one * math.log(3.0)
+    )
+
+    class Given(torch.nn.Module):
+        def forward(self, inputs: torch.Tensor) -> Detections:
+            return given
+
+    graph = DetectorGraph(Detector())
+    graph.model = Given()  # type: ignore[assignment]
+    hands = graph(torch.full((1, 12, 16), 500.0), torch.tensor([120.0]))[0]
+    # Cells are of 4 px, the first one's middle at 1.5: (2 + 0.25) 4 + 1.5 and (1 - 0.5) 4 + 1.5.
+    expected = [1 / (1 + math.exp(-2)), 10.5, 3.5, 550.0, 0.9, 0.6, -0.8, 0.75]
+    torch.testing.assert_close(hands[0], torch.tensor(expected))
+    assert hands[1:, 0].max() < 0.001
 
 
 def test_the_command_trains_a_detector(tmp_path: Path) -> None:

@@ -109,3 +109,15 @@ def test_killed_training_goes_on_with_its_moments(
     parts = train(made, tmp_path / "parts", source=source, checkpoint_every=2)
     for name, value in whole["spatial"].state_dict().items():
         assert torch.equal(value, parts["spatial"].state_dict()[name]), name
+
+
+@pytest.mark.parametrize(
+    ("sizes", "found"), [({}, {"adam": {5e-4}}), (SIZES, {"adam": {5e-4}, "muon": {0.0}})]
+)
+def test_adam_decays_weights_as_the_recipe_says_and_muon_none(
+    small: Small, sizes: dict[str, Any], found: dict[str, set[float]]
+) -> None:
+    chosen = small(**sizes, weight_decay=5e-4)
+    made = optimizers(build(chosen, "cpu")["spatial"], "spatial", chosen, 1e-3)
+    decays = {n: {group["weight_decay"] for group in o.param_groups} for n, o in made.items()}
+    assert decays == found

@@ -10,10 +10,11 @@ import torch
 
 from cadstn.data.bank import Bank, quantise
 from cadstn.errors import CadstnError
+from cadstn.synth.stream import sample_clips
 from cadstn.train import BankSource
 from cadstn.train.augment import upright
 from cadstn.train.recipes import Recipe
-from cadstn.train.source import held_out_shots, shot_bounds
+from cadstn.train.source import RenderedSource, held_out_shots, shot_bounds
 
 Small = Callable[..., Recipe]
 COMPACT: dict[str, Any] = {
@@ -179,3 +180,31 @@ def test_the_paper_s_networks_take_no_frames_without_a_hand(toy_bank: Bank, smal
     presence = BankSource(some, small(**COMPACT), "cpu").clips(0, torch.arange(60), 1)[5]
     assert presence is not None
     assert 0 < presence.mean() < 1
+
+
+def test_a_frame_that_comes_up_again_is_augmented_anew(toy_bank: Bank, small: Small) -> None:
+    values: dict[str, Any] = {
+        "holdout": 0.0, "spatial.order": "windows", "augment.rotate_deg": 20.0,
+    }  # fmt: skip
+    source, count = BankSource(toy_bank, small(**values), "cpu"), len(toy_bank)
+    one, two = (source.clips(0, torch.arange(8) + epoch * count, 1) for epoch in (0, 1))
+    torch.testing.assert_close(one.joints[..., 2], two.joints[..., 2])  # the same frames
+    assert ((one.joints - two.joints).abs().amax((1, 2, 3)) > 1e-3).all()
+    assert torch.equal(one.joints, source.clips(0, torch.arange(8), 1).joints)
+
+
+def test_frames_are_rendered_as_the_recipe_says(small: Small) -> None:
+    fields: dict[str, Any] = {"center": "followed", "held": 1.0, "near_mm": 300.0, "hands": 0.5}
+    source = RenderedSource(small(**COMPACT, **fields), "cpu")
+    like: dict[str, Any] = {
+        "size": 16, "center": "followed", "held": 1.0, "depth_mm": (300.0, 1200.0),
+    }  # fmt: skip
+    shown = source.clips(0, torch.arange(6), 1)
+    clips = sample_clips((0, 0, 0), torch.arange(6), 1, hands=0.5, **like)
+    assert torch.equal(shown.crops, clips.crops)
+    assert shown.presence is not None
+    assert 0 < shown.presence.mean() < 1
+    (held_out,) = source.validation(8, 4)  # of hands alone
+    clips = sample_clips((0, 1), torch.arange(2), 4, **like)
+    assert torch.equal(held_out.crops, clips.crops)
+    assert torch.equal(held_out.joints, clips.joints)

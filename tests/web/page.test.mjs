@@ -75,6 +75,8 @@ for frame in list(open_recording(resources.files("cadstn") / "demo"))[:int(sys.a
     out = dict(zip(names, session.run(None, given)))
     found = bool(out["found"][0])
     hands.append({"state": state.tolist(), "found": found, "presence": float(out["presence"][0]),
+                  "side": "left" if out["left"][0] else "right",
+                  "scales": out["error_scale_mm"][0].tolist() if found else None,
                   "joints": out["joints_mm"][0].tolist() if found else None})
     state = out["new_state"]
 print(json.dumps(hands))`;
@@ -94,10 +96,13 @@ print(json.dumps(hands))`;
     return hands;
   }, states);
   let worst = 0;
-  expected.forEach(({ found, joints, presence }, i) => {
+  expected.forEach(({ found, joints, presence, side, scales }, i) => {
     assert.equal(got[i].found, found);
     if (!found) return;
     assert.ok(Math.abs(got[i].presence - presence) < 1e-4);
+    assert.equal(got[i].side, side);
+    assert.equal(got[i].errorScaleMm.length, 21);
+    scales.forEach((mm, k) => assert.ok(Math.abs(mm - got[i].errorScaleMm[k]) < 0.1));
     const flat = got[i].joints.flat();
     joints.flat().forEach((mm, k) => (worst = Math.max(worst, Math.abs(mm - flat[k]))));
   });
@@ -136,6 +141,11 @@ test("it pauses, and the view turns with the mouse", { skip }, async (t) => {
   await page.mouse.move(box.x + 150, box.y + 80);
   await page.mouse.up();
   assert.notEqual(await picture(), before);
+  const place = await text(page, "frame");
+  await page.waitForTimeout(500);
+  assert.equal(await text(page, "frame"), place);
+  await page.click("#pause");
+  await page.waitForFunction((place) => document.getElementById("frame").textContent !== place, place, WAIT);
 });
 
 /** The first frames of the packaged recording as an .npz file; code: further arrays. */

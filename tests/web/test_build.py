@@ -2,6 +2,8 @@
 
 import importlib.util
 import socket
+import threading
+from http.client import HTTPConnection
 from pathlib import Path
 from types import ModuleType
 
@@ -46,6 +48,23 @@ def test_a_page_is_built_and_built_again(web: ModuleType, tmp_path: Path) -> Non
     assert {"main.js", "ort", "demo.zip", "hand.onnx", "index.html"} <= names
     assert "of-an-older-build.js" not in names
     assert {path.name for path in tmp_path.iterdir()} == {"page", "library", "graph.onnx"}
+
+
+def test_the_page_is_served_with_what_threads_need(web: ModuleType, tmp_path: Path) -> None:
+    out = tmp_path / "page"
+    assert not built(web, out)
+    with web._server(out, 0) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        asked = HTTPConnection("127.0.0.1", server.server_port, timeout=30)
+        asked.request("GET", "/ort/ort.wasm.min.mjs", headers={"Connection": "close"})
+        answer = asked.getresponse()
+        answer.read()
+        asked.close()
+        server.shutdown()
+    assert answer.status == 200
+    assert answer.getheader("Cross-Origin-Opener-Policy") == "same-origin"
+    assert answer.getheader("Cross-Origin-Embedder-Policy") == "require-corp"
+    assert answer.getheader("Content-Type") == "text/javascript"
 
 
 def test_the_page_that_make_docs_leaves_is_replaced(web: ModuleType, tmp_path: Path) -> None:

@@ -1,9 +1,10 @@
-/** What the 3D view draws of the depth around a hand. */
+/** What the 3D view draws, and the numbers beside it. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { SpaceView } from "../../src/cadstn/web/space_view.js";
+import { Stats } from "../../src/cadstn/web/stats.js";
 
 const [COLUMNS, ROWS, Z] = [320, 240, 600];
 const CAMERA = { fx: 160, fy: 160, cx: 159.5, cy: 119.5 }; // 90 degrees wide
@@ -41,3 +42,22 @@ for (const [x, y] of [[0, 0], [350, 0], [-350, 0], [500, 0], [-500, 0], [0, 300]
     assert.equal(points, all);
   });
 }
+
+test("right is right and down is down in 3D, by as much as the distance says", () => {
+  const view = new SpaceView({ getContext: () => null, addEventListener: () => {} });
+  Object.assign(view, { center: [10, 20, 600], turn: 0, tilt: 0 });
+  const project = view.projection(400, 300); // 300 * 900 / 320 pixels at 900 mm: 0.9375 a mm
+  assert.deepEqual(project(10, 20, 600), [200, 150, 900]);
+  assert.deepEqual(project(90, 20, 600), [275, 150, 900]);
+  assert.deepEqual(project(10, 100, 600), [200, 225, 900]);
+  assert.equal(project(10, 20, 700)[2], 1000);
+});
+
+test("the middle time and the rate are of the latest frames", () => {
+  const stats = new Stats();
+  assert.ok(Number.isNaN(stats.p50) && Number.isNaN(stats.rate));
+  for (const [took, end] of [[10, 0], [30, 100], [20, 200]]) stats.add(took, end);
+  assert.deepEqual([stats.p50, stats.rate], [20, 10]);
+  stats.add(20, 1150); // of the last second only the frames at 200 and 1150
+  assert.equal(stats.rate, 1000 / 950);
+});

@@ -34,6 +34,7 @@ from cadstn.bench.accuracy.real import (
     real_recordings,
 )
 from cadstn.bench.accuracy.report import report_lines
+from cadstn.bench.accuracy.sealed import sealed_goals
 from cadstn.bench.accuracy.set import SETUPS, Order, Rendered, rendered
 from cadstn.cli import cli
 from cadstn.errors import CadstnError
@@ -524,6 +525,44 @@ def test_bench_from_the_command_line(tmp_path: Path) -> None:
         assert report["beside"][name]["difference"] == 0  # from themselves
     assert len(report["goals"]) == len(goals(report))
     assert report_lines(report) == result.stdout.splitlines()
+
+
+def test_goals_take_the_figures_that_they_name() -> None:
+    def filtered(mm: float) -> dict[str, Any]:
+        return {
+            "acceleration_mm_frame2": mm, "error_mm": 5.0, "setting": "s", "at_equal_error": True,
+        }  # fmt: skip
+
+    steady = {
+        "below_spatial": 0.2, "fused": {"acceleration_mm_frame2": 2.0, "error_mm": 5.0},
+        "one-euro": filtered(4.0), "exponential": filtered(8.0),
+    }  # fmt: skip
+    report = {
+        "rendered": {
+            "mean_error_mm": 7.0, "worst_joint_within": {"20": 0.1, "30": 0.85, "50": 0.99},
+            "steadiness": steady, "calibration": {"band": {"within_10mm": 0.66, "joints": 9}},
+            "handedness_right": 0.99, "handedness_unknown": 0.0,
+            "center_within_15mm": 0.96, "loss_to_center_mm": 0.5,
+        },
+        "false_alarms": {"share": 0.005},
+        "real": {"outside": 0.01, "spread": 0.02, "largest_spread": 0.04},
+    }  # fmt: skip
+    found = goals(report)
+    assert [goal.measured for goal in found] == pytest.approx(
+        [7, 85, 20, 50, 75, 99, 0.5, 96, 0.5, 66, 1, 2]
+    )
+    assert [number for number, goal in enumerate(found) if goal.result != "baseline"] == [4, 9]
+    sealed = sealed_goals(
+        {
+            "all": {
+                "mean_error_mm": 7.0, "within_30mm": 0.85, "median_joint_mm": 4.0,
+                "steadiness": steady, "within_scale": 0.66,
+            },
+            "held": {"mean_error_mm": 7.5, "within_30mm": 0.65},
+            "scenes": {"held-large": {"within_30mm": 0.55}},
+        }
+    )  # fmt: skip
+    assert [goal.measured for goal in sealed] == pytest.approx([7, 85, 4, 7.5, 65, 55, 50, 66])
 
 
 def test_parts_may_be_left_out() -> None:
