@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from cadstn.errors import CadstnError
-from cadstn.geometry.camera import Camera
+from cadstn.geometry.camera import Camera, DepthMm
 from cadstn.io import Frame, open_recording
+from cadstn.tracking.detector import Detection, Detector
 from cadstn.tracking.hand import Frame as View
 from cadstn.tracking.hand import State, Track
 from cadstn.tracking.network import Network, Step, StreamState, Wants
@@ -326,3 +327,75 @@ def test_states_are_plain_values(network: Network) -> None:
     assert isinstance(out, Step)
     assert isinstance(out.state, StreamState)
     assert (state.h == 0).all()
+
+
+def test_a_repeated_first_frame_of_another_camera_changes_nothing(
+    network: Network, frames: list[Frame]
+) -> None:
+    tracker, camera = Tracker(network), frames[0].camera
+    other = replace(camera, fx=camera.fx * 1.05, fy=camera.fy * 1.05)
+    tracker.update(frames[0].depth, camera, 0.0)
+    hand = tracker.update(frames[1].depth, other, 1 / 30)
+    assert tracker.update(frames[1].depth, other, 1 / 30) is hand
+
+
+def test_misses_that_are_not_in_a_row_lose_no_hand(network: Network) -> None:
+    class Stubborn:
+        def run(self, names: list[str], feed: dict[str, np.ndarray]) -> list[np.ndarray]:
+            joints = np.zeros((len(feed["crops"]), 21, 3), np.float32)
+            return [joints, joints + 0.5, feed["h"], feed["c"]]
+
+    class EveryThird(Detector):
+        def detect(self, depth_mm: DepthMm, camera: Camera, least: float = 0.1) -> list[Detection]:
+            read.append(number)
+            return [Detection(np.array([0.0, 0.0, 500.0]), 0.9, 0.0)] if len(read) % 3 == 0 else []
+
+    read: list[int] = []
+    wants = Wants(network.wants.size, 250.0, network.wants.hidden)
+    stubborn = replace(network, session=Stubborn(), wants=wants, detector=EveryThird(None))
+    camera, bar = Camera(285, 285, 160, 120, 320, 240), np.zeros((240, 320), np.float32)
+    bar[100:140, :] = 500.0
+    state = State((Track(stubborn.initial_state(), np.array([0.0, 0.0, 500.0])),), camera=camera)
+    for number in range(1, 101):  # noqa: B007 (the detector notes it)
+        (hand,), state = track_step(stubborn, state, bar, camera)
+        assert hand.how == "followed"
+    assert read == list(range(10, 101, 10))
+
+
+def test_a_refused_place_is_tried_again_after_16_frames_at_most(
+    network: Network, frames: list[Frame]
+) -> None:
+    class Refusing:
+        def run(self, names: list[str], feed: dict[str, np.ndarray]) -> list[np.ndarray]:
+            tries.append(number)
+            out = dict(zip(names, network.session.run(names, feed), strict=True))
+            out["present"] = np.zeros_like(out["present"])
+            return [out[name] for name in names]
+
+    class OnePlace(Detector):
+        def detect(self, depth_mm: DepthMm, camera: Camera, least: float = 0.1) -> list[Detection]:
+            return [Detection(np.array([0.0, 0.0, 500.0]), 0.9, 0.0)]
+
+    tries: list[int] = []
+    tracker = Tracker(replace(network, session=Refusing(), detector=OnePlace(None)))
+    for number in range(64):  # noqa: B007 (the network notes it)
+        assert not tracker.update(frames[0].depth, frames[0].camera).found
+    assert sorted(set(tries)) == [0, 1, 3, 7, 15, 31, 47, 63]
+
+
+def test_the_detector_reads_one_frame_in_so_many(network: Network, frames: list[Frame]) -> None:
+    class Noted(Detector):
+        def detect(self, depth_mm: DepthMm, camera: Camera, least: float = 0.1) -> list[Detection]:
+            read.append(number)
+            return super().detect(depth_mm, camera, least)
+
+    read: list[int] = []
+    assert network.detector is not None
+    noted = replace(network, detector=Noted(network.detector.session))
+    tracker = Tracker(noted, detect_every=3)
+    for _ in range(2):  # also after a reset
+        read.clear()
+        for number, frame in enumerate(frames[:8]):  # noqa: B007 (the detector notes it)
+            assert tracker.update(frame.depth, frame.camera).found
+        assert read == [0, 3, 6]
+        tracker.reset()

@@ -59,6 +59,8 @@ def track_step(
     Returns:
         The hands, and the state for the next frame.
     """
+    if state.camera is not None and not is_same_camera(state.camera, camera):
+        state = state.again(network)
     before = state.hands[0].time_s if state.hands else None
     if time_s is not None:
         # A frame is distinguished from another of the same time by some of its pixels.
@@ -69,8 +71,6 @@ def track_step(
         elif before is not None and not 0 < time_s - before <= _LONGEST_GAP_S:
             state = state.again(network)
         state = state._replace(pixels=pixels)
-    if state.camera is not None and not is_same_camera(state.camera, camera):
-        state = state.again(network)
     if window is not None:
         tracks = [
             track._replace(memory=network.initial_state(), crop_mm=None, frames=0)
