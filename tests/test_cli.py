@@ -7,9 +7,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -528,3 +531,81 @@ def test_options_of_live_that_would_do_nothing(words: list[str], needs: str) -> 
 def test_a_camera_is_not_played_fast(source: str) -> None:
     refused = run("live", source, "--fast")
     assert "--fast does nothing without a recording or a data set" in str(refused.exception)
+
+
+def test_an_export_is_what_its_options_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch")
+    from cadstn.train.recipes import STAGES, recipe
+
+    asked: dict[str, Any] = {}
+
+    def exported(model: object, out: Path, about: dict[str, str], **options: Any) -> None:
+        asked.update(options, model=model, about=about)
+        out.touch()
+
+    other = SimpleNamespace(folded=True, name="other", tensors={stage: stage for stage in STAGES})
+    monkeypatch.setattr("cadstn.export.export_onnx", exported)
+    monkeypatch.setattr("cadstn.train.load_model", lambda run: (f"of {run}", recipe("compact")))
+    monkeypatch.setattr("cadstn.train.detector.read_detector", lambda path: f"run {path}")
+    monkeypatch.setattr("cadstn.tracking.runtime.carried_detector", lambda path: f"file {path}")
+    monkeypatch.setattr("cadstn.cli.exporting.begun", lambda start: other)
+    for more, options in (
+        ([], {}),
+        (["--half", "--detector", "runs"], {"half": True, "detector": "run runs"}),
+        (["--int8", "--detector", "d.onnx"], {"int8": True, "detector": "file d.onnx"}),
+        (["--blend", "x=0.2"], {"blend": ({stage: stage for stage in STAGES}, 0.2)}),
+        (["--error-scale", "1.25"], {"error_scale": 1.25}),
+    ):
+        done = run("export", "run", "--out", tmp_path / "a.onnx", *more)
+        assert done.exit_code == 0, done.output
+        about = asked.pop("about")
+        assert (about.get("blend"), about.get("spread")) == (
+            "other 0.2" if "--blend" in more else None, "1.25" if "1.25" in more else None,
+        )  # fmt: skip
+        plain = {"half": False, "int8": False, "blend": None, "error_scale": 1, "detector": None}
+        assert asked == {"model": "of run", **plain, **options}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["live", "demo", "--fast", "--seconds", "0.1"],
+        ["retarget", "demo", "--hand", "leap", "--out", "a.csv"],
+        ["bench", "model", "--recordings", "0", "--empty", "0", "--real", "."],
+    ],
+    ids=lambda words: words[0],
+)
+def test_weights_of_ones_own_are_taken(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    refused = run(*words, "--weights", "nowhere.onnx")
+    assert "no such weights file" in str(refused.exception), refused.output
+
+
+def test_synth_renders_as_its_options_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch")
+    asked: dict[str, Any] = {}
+
+    def written(path: Path, **given: Any) -> bool:
+        asked.update(given)
+        return True
+
+    def rendered(client: None, out: Path, **given: Any) -> list[Any]:
+        asked.update(given)
+        return []
+
+    @contextmanager
+    def jobs(*order: object) -> Iterator[tuple[None, None]]:
+        yield None, None
+
+    monkeypatch.setattr("cadstn.synth.write.write_synthetic", written)
+    monkeypatch.setattr("cadstn.cli.data.many_jobs", jobs)
+    monkeypatch.setattr("cadstn.many.render_shards", rendered)
+    for more in ([], ["--shards", 2]):
+        asked.clear()
+        words = ["--frames", 7, "--seed", 3, "--held", 0.25, "--alone", *more]
+        done = run("synth", tmp_path / "a", *words)
+        assert done.exit_code == 0, done.output
+        expected = {"frames": 7, "seed": 3, "held": 0.25, "alone": True}
+        assert {name: asked[name] for name in expected} == expected

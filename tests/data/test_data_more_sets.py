@@ -48,6 +48,8 @@ def test_hands2017_is_read_back(tmp_path: Path) -> None:
     write_hands2017(tmp_path, depth, xyz)
     dataset = open_dataset(tmp_path, "train")
     assert (dataset.name, dataset.names[0]) == ("hands2017", "image_D00000001.png")
+    c = hands2017.CAMERA
+    assert (c.fx, c.fy, c.cx, c.cy) == (475.065948, 475.065857, 315.944855, 245.287079)
     np.testing.assert_allclose(dataset.joints_xyz_mm, xyz, atol=1e-4)
     np.testing.assert_array_equal(dataset[2].depth_mm, depth[2])
     # In the file: wrist, five roots, then three joints of each finger.
@@ -89,6 +91,24 @@ def test_dexycbs_splits_are_every_recording_once(setup: str) -> None:
         (dexycb.SPLITS[f"{setup}{part}"] for part in ("train", "val", "test"))
     ]  # fmt: skip
     assert len(set().union(*parts)) == sum(map(len, parts)) == 10 * 8 * 100
+
+
+def test_dexycbs_splits_are_its_toolkits() -> None:
+    """What is held out; the other recordings are trained on, as the test above shows."""
+    people, views, whole = set(range(10)), set(range(8)), set(range(100))
+    fifth = {number for number in whole if number % 5 == 4}
+
+    def grasped(*things: int) -> set[int]:
+        return {number for number in whole if number // 5 in things}
+
+    expected = {
+        "val": ({0, 1}, views, fifth), "test": (people - {0, 1}, views, fifth),
+        "s1-val": ({6}, views, whole), "s1-test": ({7, 8}, views, whole),
+        "s2-val": (people, {6}, whole), "s2-test": (people, {7}, whole),
+        "s3-val": (people, views, grasped(3, 19)), "s3-test": (people, views, grasped(7, 11, 15)),
+    }  # fmt: skip
+    for split, parts in expected.items():
+        assert tuple(map(set, dexycb.SPLITS[split])) == parts, split
 
 
 def test_dexycb_is_read_back_with_each_frames_camera(tmp_path: Path) -> None:

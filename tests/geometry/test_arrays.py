@@ -230,3 +230,21 @@ def test_nyus_packing_passes() -> None:
     packed = np.zeros((480, 640, 3), np.uint8)
     packed[..., 1], packed[..., 0] = 3, 32
     assert (as_depth_mm(packed, KNOWN_CAMERAS["nyu"]) == 800).all()
+
+
+@pytest.mark.parametrize(
+    ("scale", "dtype", "unit"),
+    [
+        (1, np.float32, None), (1, np.float64, "mm"), (1e-3, np.float64, "m"),
+        (1, np.uint16, None), (2, np.uint16, 0.5), (1000, np.int32, "um"),
+    ],
+)  # fmt: skip
+def test_the_lens_is_undone_whatever_the_numbers_are(
+    scale: float, dtype: type, unit: str | float | None
+) -> None:
+    # 12 px right of the centre x / z is 12 / 24, which a lens of k1 = 1 shows 1 + 0.5^2 times as
+    # far: at 15 px. 16 px right it is (1 + 4 / 9) * 16 = 23.1 px, and the frame ends at 16.
+    lens = Camera(24, 24, 15, 11, 32, 24, distortion=(1.0, 0, 0, 0))
+    mm = np.tile(500 + np.arange(32), (24, 1))
+    depth = as_depth_mm((mm * scale).astype(dtype), lens, unit)
+    assert depth[11, [15, 27, 31]] == pytest.approx([515, 530, 0])

@@ -186,3 +186,15 @@ def test_arrays_need_no_torch() -> None:
         "convert(np.zeros((21, 3)), 'nyu36'); assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_palms_lie_between_wrist_and_knuckles() -> None:
+    joints = np.zeros((21, 3))
+    for name, place in {
+        "index_mcp": (26, 90, 0), "middle_mcp": (3, 96, 0), "ring_mcp": (-15, 90, 0),
+        "pinky_mcp": (-34, 78, 0),
+    }.items():  # fmt: skip
+        joints[HAND21.index(name)] = place
+    # A third of wrist, middle and ring knuckle; of NYU 3/4 of the way to the middle knuckle.
+    np.testing.assert_allclose(convert(joints, "icvl16")[ICVL16.index("palm")], [-4, 62, 0])
+    np.testing.assert_allclose(convert(joints, "nyu14")[13], [2.25, 72, 0])

@@ -340,3 +340,45 @@ def test_suggestions(text: str, near: str | None) -> None:
         parse_camera(text)
     assert ("did you mean" in str(caught.value)) == (near is not None)
     assert "known: nyu, icvl" in str(caught.value)
+
+
+def test_a_matrix_keeps_the_unit_and_the_lens_beside_it() -> None:
+    k = np.array([[475, 0, 320.5], [0, 476, 240], [0, 0, 1]])
+    lens = (0.1, -0.05, 0.001, -0.002, 0.01)
+    camera = Camera.from_K(k, 640, 480, depth_unit_mm=0.25, distortion=lens)
+    assert camera == Camera(475, 476, 320.5, 240, 640, 480, 0.25, distortion=lens)
+    fisheye = Camera.from_K(k, distortion=lens[:4], distortion_model="kannala-brandt")
+    assert (fisheye.distortion, fisheye.distortion_model) == (lens[:4], "kannala-brandt")
+    wide = Camera.from_fov(640, 480, 90, depth_unit_mm=0.25, fps=60)
+    assert wide == Camera(wide.fx, wide.fx, 319.5, 239.5, 640, 480, 0.25, 60)
+
+
+def test_the_numbers_of_known_cameras() -> None:
+    """fx, fy, cx, cy, the size, mm a step, frames a second; of angles width / 2 / tan(half)."""
+    known = {
+        "kinect1": (575.816, 575.816, 314.5, 235.5, 640, 480, 1, 30),
+        "kinect2": (363.9, 363.9, 255.4, 206.3, 512, 424, 1, 30),
+        "sr305": (476.007, 476.007, 313.683, 242.755, 640, 480, 0.125, 30),
+        "sr300": (476.007, 476.007, 313.683, 242.755, 640, 480, 0.125, 30),
+        "d415": (1004.599, 1004.599, 639.5, 359.5, 1280, 720, 1, 30),  # 65 degrees
+        "d435": (674.419, 674.419, 639.5, 359.5, 1280, 720, 1, 30),  # 87 degrees
+        "d455": (674.419, 674.419, 639.5, 359.5, 1280, 720, 1, 30),
+        "l515": (731.212, 731.212, 511.5, 383.5, 1024, 768, 0.25, 30),  # 70 degrees
+        "l515-640": (457.007, 457.007, 319.5, 239.5, 640, 480, 0.25, 30),
+        "oak-d": (391.7, 391.7, 319.5, 199.5, 640, 400, 1, 30),
+        "truedepth": (436.5, 436.5, 321.6, 239.5, 640, 480, 1, 30),
+        "azure-kinect-nfov": (503.928, 503.979, 332.064, 325.881, 640, 576, 1, 30),
+        "femto-wfov": (503.928, 503.979, 524.064, 505.881, 1024, 1024, 1, 15),
+        "femto-wfov-binned": (251.964, 251.9895, 261.782, 252.6905, 512, 512, 1, 30),
+    }
+    for name, numbers in known.items():
+        c = KNOWN_CAMERAS[name]
+        found = (c.fx, c.fy, c.cx, c.cy, c.width, c.height, c.depth_unit_mm, c.fps)
+        assert found == pytest.approx(numbers, abs=1e-3), name
+    for name in ("femto-nfov", "azure-kinect-wfov"):
+        assert KNOWN_CAMERAS[name].distortion == (
+            3.130577, 2.324939, 0.000081, -0.000051, 0.130416, 3.458652, 3.350115, 0.662942,
+        )  # fmt: skip
+    names = {"Kinect v1": "kinect1", "kinectv2": "kinect2", "femto-mega": "femto-nfov"}
+    for name, same in names.items():
+        assert parse_camera(name) is KNOWN_CAMERAS[same]

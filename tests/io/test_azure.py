@@ -15,6 +15,7 @@ from cadstn.cli import cli
 from cadstn.errors import CadstnError
 from cadstn.geometry.camera import Camera
 from cadstn.io import BadFrame, open_recording
+from cadstn.tracking.excerpt import part_of
 
 CAMERA = Camera(60.0, 60.0, 32.0, 24.0, 64, 48)
 
@@ -103,3 +104,11 @@ def test_it_is_tracked_and_played(tmp_path: Path) -> None:
     assert "3 of 3 frames tracked" in tracked.output, tracked.output
     played = CliRunner().invoke(cli, ["live", str(path), "--camera", numbers, "--fast"])
     assert "3 frames, hand in 3" in played.output, played.output
+
+
+def test_a_part_holds_its_own_frames(tmp_path: Path) -> None:
+    raw = units()
+    recording = open_recording(write(tmp_path / "a.mkv", raw), CAMERA)
+    for first, every in ((2, 1), (1, 2)):
+        part = part_of(recording, first, None, every)
+        np.testing.assert_array_equal(np.stack([f.depth for f in part]), raw[first::every])

@@ -17,6 +17,7 @@ from cadstn.errors import CadstnError
 from cadstn.geometry.camera import Camera
 from cadstn.io import BadFrame, open_recording
 from cadstn.tracking.cameras import open_source
+from cadstn.tracking.excerpt import part_of
 
 pytest.importorskip("rosbags")
 from rosbags.rosbag1 import Writer as Writer1
@@ -280,3 +281,11 @@ def test_a_hand_in_a_bag_is_followed(tmp_path: Path, name: str) -> None:
         assert demo.truth_xyz_mm is not None
         error_mm = np.linalg.norm(hand.joints_mm - demo.truth_xyz_mm[frame.index], axis=1)
         assert error_mm.mean() < 12
+
+
+@pytest.mark.parametrize("name", ["a.bag", "a"])
+def test_a_part_of_a_bag_holds_its_own_frames(tmp_path: Path, name: str) -> None:
+    recording = open_recording(write(tmp_path / name))
+    for first, every in ((1, 1), (2, 1), (0, 2)):
+        part = part_of(recording, first, None, every)
+        np.testing.assert_array_equal(np.stack([f.depth for f in part]), UNITS[first::every])

@@ -17,6 +17,7 @@ from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -556,3 +557,27 @@ def test_broken_manifests_are_one_line(tmp_path: Path, name: str, text: str, lin
     (tmp_path / name).write_text(text)
     with pytest.raises(CadstnError, match=re.escape(line)):
         read_manifest(tmp_path / name)
+
+
+def test_the_command_hands_its_options_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, Any] = {}
+
+    @contextmanager
+    def jobs(*order: object) -> Iterator[tuple[None, None]]:
+        yield None, None
+
+    def tracked(client: None, entries: list[Any], out: Path, **given: Any) -> list[Any]:
+        asked.update(given, paths=[Path(entry.path).name for entry in entries], out=out)
+        return []
+
+    monkeypatch.setattr("cadstn.cli.many.many_jobs", jobs)
+    monkeypatch.setattr("cadstn.many.track_many", tracked)
+    (tmp_path / "list.txt").write_text("a\n")
+    words = ["track-many", tmp_path / "list.txt", "--out", tmp_path / "out"]
+    words += ["--weights", "mine.onnx", "--hands", 2, "--video"]
+    done = CliRunner().invoke(cli, list(map(str, words)), catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    assert asked == {
+        "paths": ["a"], "out": tmp_path / "out", "weights": Path("mine.onnx"), "hands": 2,
+        "video": True, "on_row": None,
+    }  # fmt: skip

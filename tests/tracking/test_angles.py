@@ -233,3 +233,11 @@ def test_every_finger_has_a_name() -> None:
     angles = hand_angles(built(*OPEN), "right")
     assert isinstance(angles, HandAngles)
     assert static_gesture(angles) == "open"
+
+
+def test_each_finger_has_its_own_pinch() -> None:
+    joints = built(*OPEN)
+    joints[4] = joints[20]  # the thumb's tip at the little finger's
+    # The ring finger's tip is 0.483 palms away: (0.8 - 0.483) / 0.55; the others over 0.8.
+    expected = {"index": 0.0, "middle": 0.0, "ring": 0.577, "pinky": 1.0}
+    assert describe_pose(joints, "right")["pinch"] == pytest.approx(expected, abs=2e-3)

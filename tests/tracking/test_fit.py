@@ -160,3 +160,17 @@ def test_fitted_fingers_bend_as_they_do(seen: list[tuple[Hand, Frame, np.ndarray
         for k, hand in enumerate((alone, fitted)):
             off[k].append(np.abs(hand_angles(hand.joints_mm, hand.side).flexion - truth).mean())
     assert np.mean(off[1]) < 0.94 * np.mean(off[0])
+
+
+def test_a_hand_is_fitted_wherever_it_is_in_the_picture(
+    seen: list[tuple[Hand, Frame, np.ndarray]],
+) -> None:
+    hand, frame, _ = seen[0]
+    expected, _ = fit_hand(hand, frame.depth_mm, frame.camera)
+    assert np.abs(expected.joints_mm - hand.joints_mm).max() > 1
+    c = frame.camera
+    for left, above in ((320, 0), (0, 320)):  # more picture on one side: the same rays
+        depth_mm = np.pad(frame.depth_mm, ((above, 0), (left, 0)))
+        camera = replace(c, cx=c.cx + left, cy=c.cy + above, width=320 + left, height=240 + above)
+        fitted, _ = fit_hand(hand, depth_mm, camera)
+        np.testing.assert_allclose(fitted.joints_mm, expected.joints_mm, atol=1e-3)

@@ -243,3 +243,26 @@ def test_lerobots_own_reader_takes_it(folder: Path, monkeypatch: pytest.MonkeyPa
     assert item["task"] == "wave"
     np.testing.assert_array_equal(item[DEPTH].numpy()[0] * 0.25, depth_of(75))
     np.testing.assert_allclose(item[STATE].numpy(), 75)
+
+
+def image_of(folder: Path) -> np.ndarray:
+    data = np.frombuffer(rows_of(folder, 0)[0][DEPTH]["bytes"], np.uint8)
+    return np.asarray(cv2.imdecode(data, cv2.IMREAD_UNCHANGED))
+
+
+def test_depth_that_16_bits_do_not_hold_counts_as_not_measured(tmp_path: Path) -> None:
+    one, depth_mm = seen(1), np.full((30, 40), 500, np.float32)
+    depth_mm[0, :5] = 16383.75, 16384, 20000, np.nan, np.inf  # four units a millimetre
+    with LeRobotWriter(tmp_path / "set", HAND21) as writer:
+        writer(replace(one, frame=replace(one.frame, depth_mm=depth_mm)))
+    assert image_of(tmp_path / "set")[0, :6].tolist() == [65535, 0, 0, 0, 0, 2000]
+
+
+def test_a_coarse_unit_keeps_millimetres(tmp_path: Path) -> None:
+    one, depth_mm = seen(1), np.full((30, 40), 523.4, np.float32)
+    camera = replace(CAMERA, depth_unit_mm=10.0)
+    with LeRobotWriter(tmp_path / "set", HAND21) as writer:
+        writer(replace(one, frame=replace(one.frame, depth_mm=depth_mm, camera=camera)))
+    assert (image_of(tmp_path / "set") == 523).all()
+    info = json.loads((tmp_path / "set/meta/info.json").read_text(encoding="utf-8"))
+    assert info["features"][DEPTH]["info"]["depth_unit_mm"] == 1

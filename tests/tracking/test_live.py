@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,7 +18,7 @@ from cadstn.errors import CadstnError
 from cadstn.geometry.camera import Camera
 from cadstn.io import Frame, open_recording, write_recording
 from cadstn.tracking.cameras.frames import BaseSource, LiveFrame
-from cadstn.tracking.filters import Exponential
+from cadstn.tracking.filters import Exponential, make_filter
 from cadstn.tracking.listeners import Listeners
 from cadstn.tracking.live import JsonLines, Tally, track_source
 from cadstn.tracking.network import Network
@@ -328,3 +329,60 @@ def test_doctor() -> None:
     report = json.loads(as_json.output)
     assert "cpu" in report["providers"]
     assert "self_test" not in report
+
+
+def test_live_follows_as_its_options_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, Any] = {}
+
+    def loaded(path: Path, threads: int) -> str:
+        asked.update(weights=path, threads=threads)
+        return "network"
+
+    def begun(network: str, **options: Any) -> None:
+        asked.update(options, network=network)
+        raise InterruptedError
+
+    monkeypatch.setattr("cadstn.tracking.load_network", loaded)
+    monkeypatch.setattr("cadstn.tracking.Tracker", begun)
+    words = ["live", "demo", "--weights", "mine.onnx", "--threads", "3", "--hands", "2", "--no-fit"]
+    CliRunner().invoke(cli, words)
+    assert asked == {
+        "weights": Path("mine.onnx"), "threads": 3, "network": "network", "hands": 2, "fit": False,
+    }  # fmt: skip
+
+
+def test_live_smooths_as_its_options_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+
+    def make(name: str) -> Any:
+        made.append(name)
+        return make_filter(name)
+
+    monkeypatch.setattr("cadstn.tracking.filters.make_filter", make)
+    words = ["live", "demo", "--fast", "--seconds", "0.1", "--smooth", "one-euro"]
+    done = CliRunner().invoke(cli, words)
+    assert done.exit_code == 0, done.output
+    assert set(made) == {"one-euro"}
+
+
+def test_a_hand_is_followed_by_times_in_milliseconds(network: Network, frames: list[Frame]) -> None:
+    script = [replace(one, time_s=one.index * 1000 / 30) for one in scripted(frames[:6])]
+    seen = list(track_source(Scripted(script), Tracker(network)))
+    assert [one.hand.how for one in seen[3:]] == ["followed"] * 3  # three tell the unit
+    assert seen[-1].frame.time_s == pytest.approx(5 / 30)
+
+
+def test_the_file_holds_the_same_lines(
+    network: Network, frames: list[Frame], tmp_path: Path
+) -> None:
+    text = io.StringIO()
+    script = [replace(one, time_s=1732.56789) for one in scripted(frames[:1])]
+    with Listeners(network.skeleton, tmp_path, text, "openxr", pose=True) as listeners:
+        for seen in track_source(Scripted(script), Tracker(network)):
+            listeners(seen)
+    assert (tmp_path / "joints.jsonl").read_text() == text.getvalue()
+    head, line = (json.loads(one) for one in text.getvalue().splitlines())
+    assert head["skeleton"] == "openxr"
+    assert len(line["joints_mm"]) == 26
+    assert line["pose"]["wrist"]["position_mm"] == pytest.approx(line["joints_mm"][1], abs=0.02)
+    assert line["time_s"] == 1732.5679

@@ -449,3 +449,14 @@ def test_a_file_of_rerun_ends_whatever_frames_are_dropped(
     view.close()
     assert view.full
     assert sizes[-1] == sizes[-60]
+
+
+def test_a_table_holds_each_number_in_its_column(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", SimpleNamespace(DataFrame=Table))
+    one = hand()
+    x, y, z = one.joints_mm[3].tolist()
+    assert hands_table([one])[3] == {
+        "frame": 0, "time_s": 1.25, "found": True, "side": "left", "present": 0.98,
+        "joint": HAND21.joints[3], "x_mm": x, "y_mm": y, "z_mm": z,
+        "confidence": float(one.confidence[3]), "uncertainty_mm": float(one.uncertainty_mm[3]),
+    }  # fmt: skip

@@ -318,3 +318,41 @@ def test_a_file_that_is_not_there_is_named_as_such(tmp_path: Path) -> None:
     arguments = ["retarget", str(path), "--hand", "leap", "--out", str(tmp_path / "out.csv")]
     done = CliRunner().invoke(cli, arguments)
     assert str(done.exception) == f"{path}: no such file or folder; check its name"
+
+
+def test_the_command_takes_the_side(tmp_path: Path) -> None:
+    np.savez(
+        tmp_path / "a.npz", joints_xyz_mm=flat()[None].astype(np.float32), time_s=np.zeros(1),
+        frames=np.array(["0"]), side=np.array(["unknown"]),
+    )  # fmt: skip
+    words = ["retarget", str(tmp_path / "a.npz"), "--hand", "leap"]
+    words += ["--out", str(tmp_path / "out.csv"), "--side", "right"]
+    done = CliRunner().invoke(cli, words, catch_exceptions=False)
+    assert done.exit_code == 0, done.output  # else: give --side
+    assert "1 of 1 frames, 16 joints" in done.output
+
+
+@pytest.mark.parametrize("robot", ROBOT_HANDS)
+def test_a_pinch_stays_one(robot: str) -> None:
+    joints = flat()
+    joints[4] = joints[8]  # the thumb's tip at the index finger's
+    retarget = Retargeter(robot, "right", reach_mm(flat()[None]))
+    links = list(retarget.hand.links)
+    thumb, index = links.index("thumb_tip"), links.index("index_tip")
+    target_m = retarget.target_m(joints)
+    np.testing.assert_allclose(target_m[thumb], target_m[index], atol=1e-9)
+    straight_m = retarget._vectors_m(np.zeros(len(retarget.joint_names)))
+    share = np.linalg.norm(target_m[index]) / np.linalg.norm(straight_m[index])
+    # The tip is hypot(25, 175) from the wrist; the finger's length hypot(25, 90) + 40 + 25 + 20.
+    assert share == pytest.approx(176.777 / 178.408, abs=1e-4)
+
+
+def test_a_cut_begins_the_hand_anew_as_in_track(tmp_path: Path) -> None:
+    frames = list(itertools.islice(open_recording("demo"), 6))
+    depths = [frame.depth.astype(np.uint16) for frame in frames]
+    write_recording(tmp_path / "cut.npz", depths, frames[0].camera, cuts=[4])
+    network, recording = load_network(threads=1), open_recording(tmp_path / "cut.npz")
+    followed = tracked_hand(recording, Tracker(network))
+    first = list(recording)[4]
+    alone = Tracker(network).update(first.depth, first.camera)
+    np.testing.assert_array_equal(followed.joints_mm[4], alone.joints_mm)

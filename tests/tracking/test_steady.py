@@ -86,3 +86,12 @@ def test_the_tracker_s_hands_are_steadier_for_it(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("cadstn.tracking.steady._BEFORE", 0.0)
     monkeypatch.setattr("cadstn.tracking.steady._MOVED", 0.0)
     assert now < 0.98 * acceleration_error()
+
+
+def test_an_unsure_joint_does_not_carry_the_hand(joints_mm: np.ndarray) -> None:
+    scale_mm, now_mm = SCALE_MM.copy(), joints_mm.copy()
+    scale_mm[8] = 400.0
+    now_mm[8] += [3.0, 0.0, 0.0]
+    others = np.arange(21) != 8
+    out_mm = steady(now_mm, scale_mm, joints_mm)
+    np.testing.assert_allclose(out_mm[others], joints_mm[others], atol=0.01)

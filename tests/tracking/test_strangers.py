@@ -298,3 +298,10 @@ def test_weights_may_lie_in_a_folder_whose_name_is_not_utf8(tmp_path: Path) -> N
     with shipped_weights() as shipped:
         shutil.copy(shipped, here / "hand.onnx")
     assert Tracker(here / "hand.onnx").network.wants.size == Tracker().network.wants.size
+
+
+def test_a_part_shows_its_own_frames() -> None:
+    whole = list(open_recording("demo"))
+    part = part_of(part_of(open_recording("demo"), 10, 40, 4), 1, 4, 2)  # of 10, 14, 18, 22, ...
+    for frame, index in zip(part, (14, 22), strict=True):
+        np.testing.assert_array_equal(frame.depth, whole[index].depth)

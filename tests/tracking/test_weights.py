@@ -8,6 +8,7 @@ import re
 import shutil
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -125,3 +126,24 @@ def test_a_provider_that_does_not_start_is_one_line(monkeypatch: pytest.MonkeyPa
     with pytest.raises(CadstnError, match="onnxruntime cannot start CUDAExecutionProvider"):
         load_network(provider="cuda", threads=1)
     assert load_network(threads=1).provider == "cpu"
+
+
+def test_threads_are_as_many_as_were_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    import onnxruntime
+
+    start, options = onnxruntime.InferenceSession, list[Any]()
+
+    def started(*given: Any, **more: Any) -> Any:
+        options.append(more["sess_options"])
+        return start(*given, **more)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", started)
+    cadstn.Tracker(threads=3)
+    assert len(options) >= 2  # the network's and its detector's
+    assert {one.intra_op_num_threads for one in options} == {3}
+    options.clear()
+    monkeypatch.setattr("cadstn.tracking.runtime.processors", lambda: 64)
+    load_network()
+    assert {one.intra_op_num_threads for one in options} == {4}
+    spinning = {one.get_session_config_entry("session.force_spinning_stop") for one in options}
+    assert spinning == {"1"}

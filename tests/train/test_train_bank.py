@@ -509,3 +509,17 @@ def test_recipe_is_printed_whole(tmp_path: Path) -> None:
     outcome = run("train", "temporal.icvl.released", "--out", tmp_path / "x", "--print")
     assert json.loads(outcome.output)["lstm_inputs_rate"] == 10
     assert not (tmp_path / "x").exists()
+
+
+def test_training_goes_on_from_the_weights_that_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, Any] = {}
+    chosen = recipe("spatial.tiny")
+    monkeypatch.setattr("cadstn.cli.training.begun", lambda start: f"weights of {start}")
+    monkeypatch.setattr("cadstn.cli.training.open_source", lambda *given: (chosen, "source"))
+    monkeypatch.setattr("cadstn.train.train", lambda recipe, out, **given: asked.update(given))
+    for more, start in (([], None), (["--from", "shipped"], "weights of shipped")):
+        done = run("train", "spatial.tiny", "--out", tmp_path / "run", *more)
+        assert done.exit_code == 0, done.output
+        assert (asked["start"], asked["source"]) == (start, "source")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from cadstn.bench.accuracy.sealed import (
     scene_recordings,
     set_sha256,
 )
-from cadstn.cli import cli
+from cadstn.cli import cli, shipped
 from cadstn.errors import CadstnError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -182,3 +183,18 @@ def test_a_set_has_its_own_seeds(option: list[str]) -> None:
     refused = CliRunner().invoke(cli, words)
     assert refused.exit_code == 2
     assert f"{option[0]} does not go with --sealed or --choosing" in refused.output
+
+
+@pytest.mark.parametrize(("found", "factor"), [(1.25, 1.25), (None, 1.0)])
+def test_error_scales_are_calibrated_on_the_choosing_set(
+    monkeypatch: pytest.MonkeyPatch, found: float | None, factor: float
+) -> None:
+    asked: list[object] = []
+
+    def measured(test: SceneSet, weights: Path, *, keep: Path, bar: object) -> Any:
+        asked.extend((test.name, weights, keep))
+        return {"all": {"scale_factor": found}}
+
+    monkeypatch.setattr("cadstn.bench.accuracy.sealed.bench_sealed", measured)
+    assert shipped._error_scale(Path("hand.onnx"), Path("kept")) == factor
+    assert asked == ["choosing-1", Path("hand.onnx"), Path("kept")]
