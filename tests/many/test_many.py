@@ -31,6 +31,7 @@ from cadstn.many import Entry, read_manifest
 from cadstn.many.recordings import Job, track_job
 from cadstn.many.table import Row, table_of
 from cadstn.tracking import load_network
+from cadstn.tracking.runtime import shipped_weights
 
 for needed in ("distributed", "pyarrow", "cryptography"):
     pytest.importorskip(needed, reason="needs cadstn[many]")
@@ -581,3 +582,56 @@ def test_the_command_hands_its_options_on(tmp_path: Path, monkeypatch: pytest.Mo
         "paths": ["a"], "out": tmp_path / "out", "weights": Path("mine.onnx"), "hands": 2,
         "video": True, "on_row": None,
     }  # fmt: skip
+
+
+def test_every_job_is_what_was_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cadstn.many import recordings as source
+
+    asked: list[Job] = []
+
+    def run_jobs(client: None, work: object, jobs: list[Job]) -> Iterator[Any]:
+        asked.extend(jobs)
+        return iter(())
+
+    monkeypatch.setattr(source, "run_jobs", run_jobs)
+    monkeypatch.chdir(tmp_path)
+    with shipped_weights() as path:
+        shutil.copy(path, "mine.onnx")
+    entries = [Entry("/x/a", "a"), Entry("/x/b", "b", "kinect2", 0.5)]
+    given: dict[str, Any] = {"weights": Path("mine.onnx"), "hands": 2, "video": True}
+    assert source.track_many(None, entries, Path("out"), **given) == []
+    sha256, mine, out = file_sha256(Path("mine.onnx")), tmp_path / "mine.onnx", tmp_path / "out"
+    assert asked == [Job(one, str(out), str(mine), sha256, 2, True) for one in entries]
+
+
+def test_every_shard_is_what_was_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch")
+    from cadstn.many import shards
+
+    asked: list[shards.Shard] = []
+
+    def run_jobs(client: None, work: object, jobs: list[shards.Shard]) -> Iterator[Any]:
+        asked.extend(jobs)
+        return iter(())
+
+    monkeypatch.setattr(shards, "run_jobs", run_jobs)
+    out, given = tmp_path / "set", {"frames": 3, "seed": 5, "held": 0.5, "alone": True}
+    assert shards.render_shards(None, out, shards=2, **given) == []  # type: ignore[arg-type]
+    assert asked == [shards.Shard(str(out), number, 3, 5, 0.5, True) for number in (0, 1)]
+
+
+def test_other_weights_and_another_release_do_it_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recordings(tmp_path, 1, "a")
+
+    def skipped(job: Job) -> bool:
+        row = track_job(job)
+        assert row.error == ""
+        return row.skipped
+
+    job = Job(Entry(str(tmp_path / "a"), "a"), str(tmp_path / "out"), None, "0" * 64, 1, False)
+    other = replace(job, weights_sha256="1" * 64)
+    assert [skipped(one) for one in (job, job, other, other)] == [False, True, False, True]
+    monkeypatch.setattr("cadstn.many.recordings.__version__", "0.0.1")
+    assert [skipped(other), skipped(other)] == [False, True]

@@ -92,7 +92,7 @@ def test_realsense_frames_intrinsics_unit_drops_and_unplugging(rs: Any) -> None:
         assert (source.camera.fx, source.camera.cx, source.camera.cy) == (240, 161, 119)
         assert source.camera.depth_unit_mm == pytest.approx(0.125)
         frames = iter(source)
-        got = []
+        got: list[LiveFrame] = []
         for number in (5, 6, 9):  # 7 and 8 were lost on the wire
             push(rs, sensor, profile, np.full((240, 320), 4000 + number, np.uint16), number)
             got.append(next(frames))
@@ -440,3 +440,95 @@ def test_cameras_that_are_not_there_are_one_line() -> None:
         assert "\n" not in str(caught.value)
         mends = ("pip install", "plug it in", "install the system library")
         assert any(hint in str(caught.value) for hint in mends)
+
+
+def test_luxonis_measures_near_hands_by_the_eye_whose_calibration_is_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    library, stereo, left, right = MagicMock(), MagicMock(), MagicMock(), MagicMock()
+    library.MessageQueue = Queue
+    pipeline = library.Pipeline.return_value
+    pipeline.create.side_effect = [stereo, left, right]
+    calibration = pipeline.getDefaultDevice.return_value.readCalibration.return_value
+    calibration.getCameraIntrinsics.return_value = MATRIX
+    monkeypatch.setattr(luxonis, "_library", lambda: library)
+    source = luxonis.Luxonis(60.0)
+    sockets = library.CameraBoardSocket
+    for eye, socket, port in (
+        (left, sockets.CAM_B, stereo.left), (right, sockets.CAM_C, stereo.right)
+    ):  # fmt: skip
+        eye.build.assert_called_once_with(socket)
+        picture = eye.build.return_value.requestOutput
+        picture.assert_called_once_with((640, 400), fps=60.0)
+        picture.return_value.link.assert_called_once_with(port)
+    stereo.setExtendedDisparity.assert_called_once_with(True)
+    stereo.setDepthAlign.assert_called_once_with(sockets.CAM_C)
+    stereo.depth.createOutputQueue.assert_called_once_with(maxSize=1, blocking=False)
+    calibration.getCameraIntrinsics.assert_called_once_with(sockets.CAM_C, 640, 400)
+    pipeline.start.assert_called_once_with()
+    assert source.camera == Camera(400, 400, 320, 200, 640, 400, fps=60.0)
+
+
+def test_realsense_of_a_number_is_opened_and_let_go_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    mocked_realsense(monkeypatch)
+    library, first, second = MagicMock(), MagicMock(), MagicMock()
+    first.get_info.return_value, second.get_info.return_value = "111", "222"
+    library.context.return_value.query_devices.return_value = [first, second]
+    monkeypatch.setattr(realsense, "_library", lambda: library)
+    with open_source("realsense:222"):
+        first.first_depth_sensor.assert_not_called()
+        sensor = second.first_depth_sensor.return_value
+        assert [call[0] for call in sensor.method_calls][-2:] == ["open", "start"]
+    assert [call[0] for call in sensor.method_calls][-2:] == ["stop", "close"]
+    with pytest.raises(CadstnError, match=r"no RealSense camera 333; .*found: 111 111, 222 222"):
+        open_source("realsense:333")
+    with open_source("realsense"):
+        first.first_depth_sensor.assert_called_once()
+
+
+def test_realsense_streams_its_default_depth() -> None:
+    rs = SimpleNamespace(stream=SimpleNamespace(depth="depth"), format=SimpleNamespace(z16="z16"))
+
+    def profile(stream: str, kind: str, default: bool) -> MagicMock:
+        one = MagicMock()
+        one.stream_type.return_value, one.format.return_value = stream, kind
+        one.is_default.return_value, one.as_video_stream_profile.return_value = default, one
+        return one
+
+    infrared, other = profile("infrared", "z16", True), profile("depth", "disparity32", True)
+    small, usual = profile("depth", "z16", False), profile("depth", "z16", True)
+    sensor = MagicMock()
+    for has, expected in (([infrared, other, small, usual], usual), ([infrared, small], small)):
+        sensor.get_stream_profiles.return_value = has
+        assert realsense._depth_profile(rs, sensor) is expected
+    sensor.get_stream_profiles.return_value = [infrared, other]
+    with pytest.raises(CadstnError, match="has no 16-bit depth stream"):
+        realsense._depth_profile(rs, sensor)
+
+
+def test_realsenses_numbers_are_each_in_its_place() -> None:
+    lens = SimpleNamespace(
+        model="distortion.none", coeffs=[0.0] * 5, fx=475.0, fy=476.0, ppx=313.0, ppy=242.0,
+        width=640, height=480,
+    )  # fmt: skip
+    profile: Any = SimpleNamespace(get_intrinsics=lambda: lens, fps=lambda: 90)
+    expected = Camera(475, 476, 313, 242, 640, 480, depth_unit_mm=0.125, fps=90)
+    assert realsense.camera_of(profile, 0.125) == expected
+
+
+@pytest.mark.usefixtures("orbbec_library")
+def test_orbbec_waits_in_milliseconds_and_keeps_its_rate() -> None:
+    class Slow(OrbbecPipeline):
+        def get_fps(self) -> int:
+            return 5
+
+        def wait_for_frames(self, timeout_ms: int) -> OrbbecFrame | None:
+            waited.append(timeout_ms)
+            return super().wait_for_frames(timeout_ms)
+
+    waited: list[int] = []
+    got: list[LiveFrame] = []
+    with pytest.raises(CadstnError, match="stopped"):
+        got.extend(orbbec.Orbbec(pipeline=Slow([OrbbecFrame(0)])))
+    assert waited == [5000, 5000]
+    assert [frame.camera.fps for frame in got] == [5]

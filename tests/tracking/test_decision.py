@@ -6,9 +6,11 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cadstn.errors import CadstnError
+from cadstn.geometry.camera import Camera
 from cadstn.io import open_recording
 from cadstn.tracking import Network, State, load_network, observe
 from cadstn.tracking.decision import DEFAULT, Decision, Evidence, read_decision, write_decision
@@ -98,3 +100,28 @@ def test_the_tracker_decides_by_the_networks_own() -> None:
     assert evidence is not None
     assert DEFAULT.log_odds(evidence) > 0
     assert state.refused[0].reason == str(evidence)
+
+
+def test_a_further_hand_needs_more_and_one_that_returns_less(network: Network) -> None:
+    frame = next(iter(open_recording("demo")))
+    near = np.where(frame.depth < 1000, frame.depth, 0)
+    pair = np.ascontiguousarray(np.hstack([near, near[:, ::-1]]))
+    wide = Camera(frame.camera.fx, frame.camera.fy, 319.5, frame.camera.cy, 640, 240)
+
+    def by(bias: float, state: State, depth: np.ndarray) -> State:
+        """Where all places speak alike for a hand."""
+        wants = replace(network.wants, decision=Decision(0.0, 0.0, 0.0, bias))
+        return observe(replace(network, wants=wants), state, Frame(depth, wide))[1]
+
+    def found(state: State) -> list[bool]:
+        return [hand.found for hand in state.hands]
+
+    fresh = State.fresh(network, 2)
+    assert found(by(-0.1, fresh, pair)) == [False, False]
+    assert found(by(0.4, fresh, pair)) == [True, False]
+    both = by(0.6, fresh, pair)
+    assert found(both) == [True, True]
+    gone = by(0.6, both, np.zeros_like(pair))
+    assert found(gone) == [False, False]
+    assert found(by(-1.9, gone, pair)) == [True, True]
+    assert found(by(-2.1, gone, pair)) == [False, False]

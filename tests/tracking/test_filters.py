@@ -90,3 +90,16 @@ def test_nonsense_is_one_line() -> None:
         OneEuro(min_cutoff_hz=0)
     with pytest.raises(CadstnError, match="did you mean 'one-euro'"):
         make_filter("oneeuro")
+
+
+def test_one_euro_knows_each_joints_speed_and_no_axes() -> None:
+    joints = np.random.default_rng(3).normal(0, 1, (30, 2, 3))
+    joints[:, 1, 0] += np.arange(30) * 40  # one joint is fast: the other stays as quiet
+    np.testing.assert_allclose(run(OneEuro(), joints)[:, :1], run(OneEuro(), joints[:, :1]))
+    turn = np.linalg.qr(np.random.default_rng(4).normal(size=(3, 3)))[0]
+    np.testing.assert_allclose(run(OneEuro(), joints @ turn), run(OneEuro(), joints) @ turn)
+
+
+def test_the_default_average_is_late_by_less_than_a_frame() -> None:
+    step = np.array([0.0, 10.0, 10.0]).reshape(3, 1, 1).repeat(3, 2)
+    np.testing.assert_allclose(run(make_filter("exponential"), step)[:, 0, 0], [0, 7, 9.1])

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -386,3 +387,72 @@ def test_the_file_holds_the_same_lines(
     assert len(line["joints_mm"]) == 26
     assert line["pose"]["wrist"]["position_mm"] == pytest.approx(line["joints_mm"][1], abs=0.02)
     assert line["time_s"] == 1732.5679
+
+
+def test_each_hand_has_a_filter_of_its_own(network: Network, frames: list[Frame]) -> None:
+    camera = frames[0].camera
+    wide = Camera(camera.fx, camera.fy, 319.5, camera.cy, 640, camera.height)
+    script = []
+    for one in scripted(frames[:2]):
+        near = np.where(one.depth_mm < 1000, one.depth_mm, 0)
+        pair = np.ascontiguousarray(np.hstack([near, near[:, ::-1]]))
+        script.append(replace(one, depth_mm=pair, camera=wide))
+    plain = [s.hands for s in track_source(Scripted(script), Tracker(network, hands=2))]
+    smoothed = track_source(
+        Scripted(script), Tracker(network, hands=2), smooth=lambda: Exponential(0.5)
+    )
+    late = [s.hands for s in smoothed]
+    for place in (0, 1):
+        first, second = (hands[place].joints_mm for hands in plain)
+        assert plain[1][place].how == "followed"
+        np.testing.assert_array_equal(late[0][place].joints_mm, first)
+        np.testing.assert_allclose(late[1][place].joints_mm, (first + second) / 2, atol=1e-3)
+
+
+def test_a_cut_may_go_back_in_time(network: Network, frames: list[Frame]) -> None:
+    times = (5.0, 5.033, 1.0, 1.033)
+    script = [
+        replace(one, time_s=time_s, cut=one.index == 2)
+        for one, time_s in zip(scripted(frames[:4]), times, strict=True)
+    ]
+    tally = Tally()
+    seen = list(track_source(Scripted(script), Tracker(network), tally=tally))
+    assert tally.bad == 0
+    assert [one.frame.time_s for one in seen] == list(times)
+    assert [one.hand.how for one in seen] == ["found", "followed"] * 2
+
+
+def test_doctor_names_cameras_and_libraries_that_do_not_load(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from cadstn.tracking import doctor
+
+    def missing() -> list[str]:
+        raise CadstnError("needs a library")
+
+    def broken() -> list[str]:
+        raise OSError("no\ndriver")
+
+    monkeypatch.setattr("cadstn.tracking.cameras.realsense.found", lambda: ["D435 111", "D405 2"])
+    monkeypatch.setattr("cadstn.tracking.cameras.orbbec.found", missing)
+    monkeypatch.setattr("cadstn.tracking.cameras.luxonis.found", missing)
+    monkeypatch.setattr(doctor, "_version", {"pyorbbecsdk2": "2.0.1"}.get)
+    assert doctor._cameras() == ["D435 111", "D405 2", "orbbec: needs a library"]
+    monkeypatch.setattr("cadstn.tracking.cameras.luxonis.found", broken)
+    assert doctor._cameras()[-1] == "luxonis: OSError no driver"
+
+
+def test_doctor_measures_against_the_truth_of_each_round(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cadstn.tracking import doctor
+
+    def tracked(source: Any, tracker: object, **how: object) -> Iterator[Any]:
+        truth = source._recording.truth_xyz_mm
+        for index in (1, len(truth) + 2):
+            joints = truth[index % len(truth)] + [3.0, 0.0, -4.0]
+            one = SimpleNamespace(found=True, joints_mm=joints)
+            yield SimpleNamespace(hand=one, frame=SimpleNamespace(index=index))
+
+    monkeypatch.setattr("cadstn.tracking.live.track_source", tracked)
+    assert doctor._self_test(network, 1.0).endswith("; mean joint error 5.0 mm")

@@ -30,6 +30,7 @@ from cadstn.tracking.listeners import StatusLine
 from cadstn.tracking.live import Tracked
 from cadstn.tracking.records import Identities, draw_hand, hand_record, hands_table
 from cadstn.tracking.video import VideoFile
+from cadstn.tracking.views import in_front, overlay, shade
 
 CAMERA = Camera(240.0, 240.0, 159.5, 119.5, 320, 240)
 
@@ -460,3 +461,37 @@ def test_a_table_holds_each_number_in_its_column(monkeypatch: pytest.MonkeyPatch
         "joint": HAND21.joints[3], "x_mm": x, "y_mm": y, "z_mm": z,
         "confidence": float(one.confidence[3]), "uncertainty_mm": float(one.uncertainty_mm[3]),
     }  # fmt: skip
+
+
+def test_a_picture_shows_the_hand_where_it_is() -> None:
+    joints = np.full((21, 3), [0.0, 0.0, 500.0], np.float32)
+    joints[8] = [40, -20, 500]
+    one, lost = replace(hand(), joints_mm=joints), hand(found=False)
+    empty = np.zeros((240, 320), np.float32)
+    near = overlay(empty, CAMERA, one, HAND21)
+    far = overlay(empty, CAMERA, lost, HAND21, others=[one])
+    assert near.shape == far.shape == (480, 640 + 480, 3)
+    # The index finger's tip is at pixel (178.7, 109.9): twice as large in the frame. Of the cube of
+    # 200 mm, which is 96 pixels from (111.5, 71.5) on, it is five times as large.
+    index = [233, 180, 86]
+    assert near[221, 358].tolist() == far[221, 358].tolist() == index
+    assert near[192, 640 + 336].tolist() == index
+    assert (far[:, 640:] == 40).all()
+    shown, others = in_front([lost, one, lost])
+    assert shown is one
+    assert others == [lost, lost]
+    # Near is bright: 215 steps over 300 mm, of which the cube's middle has 170 behind it.
+    row = np.array([[0, 370, 500, 670, 2000]], np.float32)
+    assert shade(row, 500.0)[0, :, 0].tolist() == [0, 255, 161, 40, 40]
+
+
+@pytest.mark.usefixtures("codec")
+def test_a_video_keeps_colours_and_rate(tmp_path: Path) -> None:
+    video = VideoFile(tmp_path / "a", 10)
+    video.write(picture(0), times=5)
+    video.close()
+    assert video.path is not None
+    read = cv2.VideoCapture(str(video.path))
+    assert read.get(cv2.CAP_PROP_FPS) == pytest.approx(10, abs=0.1)
+    _, image = read.read()
+    np.testing.assert_allclose(image[90, 30], [0, 200, 255], atol=20)  # 3/4 of (40, 120)

@@ -218,3 +218,21 @@ def test_a_broadcast_address_is_taken() -> None:
     target = Datagrams("255.255.255.255:9")
     assert target._socket.getsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST)
     target.close()
+
+
+@pytest.mark.parametrize("kind", ["udp", "osc"])
+def test_live_sends_what_its_options_say(listener: Listener, kind: str) -> None:
+    if kind == "osc":
+        pytest.importorskip("pythonosc", reason="needs cadstn[osc]")
+    given: Any = {"udp": None, "osc": None, "lerobot": None, "task": None}
+    given[kind] = listener.address
+    network: Any = SimpleNamespace(skeleton=HAND21)
+    with targets(network, "openxr", True, print, **given) as sinks:
+        sinks[0](seen())
+        if kind == "udp":
+            head, line = (json.loads(listener.take()) for _ in range(2))
+            assert (head["skeleton"], len(line["joints_mm"])) == ("openxr", 26)
+            assert 0 <= line["pose"]["grasp"] <= 1
+        else:
+            got = messages(listener.take())
+            assert {"/cadstn/hand/0/joint/little_tip", "/cadstn/hand/0/grasp"} < set(got)

@@ -4,6 +4,7 @@ import json
 import math
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -265,3 +266,20 @@ def test_bad_frames_of_a_set_are_reported_and_a_cut_is_not_lost(tmp_path: Path) 
         path.write_bytes(b"broken")
     with pytest.raises(CadstnError, match=r"\.bin"):  # nothing to track is an error
         list(DatasetSource(tmp_path))
+
+
+def test_what_a_camera_lost_itself_is_counted_too() -> None:
+    class Lossy(Clocked):
+        """Every second of its frames is lost on the wire."""
+
+        def __iter__(self) -> Iterator[LiveFrame]:
+            for frame in super().__iter__():
+                yield replace(frame, index=2 * frame.index, dropped=frame.index)
+
+    seen: list[LiveFrame] = []
+    with Newest(Lossy(20, 0.01)) as frames:
+        for frame in frames:
+            time.sleep(0.05)
+            seen.append(frame)
+    assert seen[-1].index == 38
+    assert [frame.index - frame.dropped for frame in seen] == list(range(len(seen)))

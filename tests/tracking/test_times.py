@@ -207,3 +207,17 @@ def test_a_second_signal_leaves_what_was_written_whole(tmp_path: Path, kind: int
     assert first["joints"]
     assert hands[0]["found"] in (True, False)
     assert not part.exists()
+
+
+def test_the_summary_says_where_the_hand_was_first(frames: list[Frame], tmp_path: Path) -> None:
+    depth = [np.rint(frame.depth).astype(np.uint16) for frame in frames[:3]]
+    depth[0][:] = 0
+    cadstn.write_recording(tmp_path / "a.npz", depth, frames[0].camera)
+    recording, out = open_recording(tmp_path / "a.npz"), tmp_path / "out"
+    place = track_recording(recording, cadstn.Tracker(), out, video=False)["first_found"]
+    x, y, z = np.load(out / "joints.npz")["joints_xyz_mm"][1].mean(0).tolist()
+    camera = frames[0].camera
+    assert place["frame"] == recording.names[1]
+    assert place["center_xyz_mm"] == pytest.approx([x, y, z], abs=0.06)
+    u, v = camera.fx * x / z + camera.cx, camera.fy * y / z + camera.cy
+    assert place["center_uv_px"] == pytest.approx([u, v], abs=0.06)

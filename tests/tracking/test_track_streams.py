@@ -399,3 +399,12 @@ def test_the_detector_reads_one_frame_in_so_many(network: Network, frames: list[
             assert tracker.update(frame.depth, frame.camera).found
         assert read == [0, 3, 6]
         tracker.reset()
+
+
+def test_a_batch_has_the_window_of_its_streams(network: Network, frames: list[Frame]) -> None:
+    states, counts = [State.fresh(network)] * 2, []
+    for frame in frames[:5]:
+        out = track_batch(network, states, [View(frame.depth, frame.camera)] * 2, window=2)
+        states = [state for _, state in out]
+        counts.append([state.tracks[0].frames for state in states])
+    assert counts == [[1, 1], [2, 2], [1, 1], [2, 2], [1, 1]]
