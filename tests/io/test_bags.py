@@ -34,18 +34,21 @@ def write(
     kind: str = "16UC1",
     *,
     unit: float | None = None,
-    info: bool = True,
+    info: bool | str = True,
     units: NDArray[np.uint16] = UNITS,
     topic: str = TOPIC,
     also: dict[str, str] | None = None,
     lens: tuple[float, ...] = (0.0,) * 5,
     model: str = "plumb_bob",
     focal: float = 50.0,
+    color: float | None = None,
     damage: Callable[[int, bytes], bytes] = lambda index, data: data,
 ) -> Path:
     """A bag of frames 0.1 s apart, as a camera's node or RealSense writes it.
 
-    ``also`` are more topics of depth and their kinds; ``damage`` changes their messages.
+    ``info`` may be the topic of its CameraInfo. ``also`` are more topics and their kinds;
+    ``damage`` changes their messages; ``color`` is the focal length in the CameraInfo of a colour
+    camera, which comes first.
     """
     _, height, width = units.shape
     old = path.suffix == ".bag"
@@ -105,16 +108,19 @@ def write(
                 depth(name, encoding, time_s, frame)
             if info:
                 roi = types["sensor_msgs/msg/RegionOfInterest"](0, 0, 0, 0, False)
-                k = np.array([focal, 0, 4, 0, 51, 3, 0, 0, 1])
                 p = np.array([60.0, 0, 5, 0, 0, 61, 4, 0, 0, 0, 1, 0])
-                values = (np.array(lens), k, np.eye(3).ravel(), p)
-                letters = dict(zip("DKRP" if old else "dkrp", values, strict=True))
                 about = {"header": header(time_s), "height": height, "width": width, "roi": roi}
                 about |= {"distortion_model": model, "binning_x": 0, "binning_y": 0}
                 beside = "/device_0/sensor_0/Depth_0/image/camera_info"
                 if topic != TOPIC:
                     beside = topic.rsplit("/", 1)[0] + "/camera_info"
-                send(beside, "sensor_msgs/msg/CameraInfo", time_s, **about, **letters)
+                beside = info if isinstance(info, str) else beside
+                colors = {} if color is None else {"/camera/color/camera_info": color}
+                for place, fx in {**colors, beside: focal}.items():
+                    k = np.array([fx, 0, 4, 0, 51, 3, 0, 0, 1])
+                    values = (np.array(lens), k, np.eye(3).ravel(), p)
+                    letters = dict(zip("DKRP" if old else "dkrp", values, strict=True))
+                    send(place, "sensor_msgs/msg/CameraInfo", time_s, **about, **letters)
         if unit is not None:
             send("/device_0/sensor_0/option/Depth_Units/value", "std_msgs/msg/Float32", 100.0,
                  data=unit)  # fmt: skip
@@ -289,3 +295,50 @@ def test_a_part_of_a_bag_holds_its_own_frames(tmp_path: Path, name: str) -> None
     for first, every in ((1, 1), (2, 1), (0, 2)):
         part = part_of(recording, first, None, every)
         np.testing.assert_array_equal(np.stack([f.depth for f in part]), UNITS[first::every])
+
+
+@pytest.mark.parametrize("name", ["a.bag", "a"])
+def test_the_camera_is_that_of_depth_not_of_colour(tmp_path: Path, name: str) -> None:
+    aligned = "/camera/aligned_depth_to_color/image_raw"
+    path = write(
+        tmp_path / name, topic="/camera/depth/image_raw", color=900.0, also={aligned: "16UC1"}
+    )
+    own = open_recording(path, pattern="/camera/depth/*")
+    assert own.camera == Camera(50.0, 51.0, 4.0, 3.0, 8, 6, fps=10.0)
+    with pytest.raises(CadstnError, match=f"lacks a CameraInfo for {aligned}"):  # of two, neither
+        open_recording(path, pattern=aligned)
+
+
+@pytest.mark.parametrize("name", ["a.bag", "a"])
+def test_times_of_frames_without_a_stamp(tmp_path: Path, name: str) -> None:
+    # A message begins with four bytes, and the seconds and nanoseconds of its stamp.
+    def unstamped(index: int, data: bytes) -> bytes:
+        return data[:4] + bytes(8) + data[12:]
+
+    def a_minute_behind(index: int, data: bytes) -> bytes:
+        if index == 1:
+            return unstamped(index, data)
+        return data[:4] + struct.pack("<I", 40) + data[8:]
+
+    for number, damage in enumerate((unstamped, a_minute_behind)):
+        (tmp_path / str(number)).mkdir()
+        recording = open_recording(write(tmp_path / str(number) / name, damage=damage))
+        times = [recording.time_s(index) for index in range(3)]
+        assert times == pytest.approx([0, 0.1, 0.2], abs=1e-6)
+        assert recording.camera.fps == 10
+
+
+@pytest.mark.parametrize("name", ["a.bag", "a"])
+def test_the_only_camera_info_is_of_depth_unless_it_is_anothers(tmp_path: Path, name: str) -> None:
+    beside: tuple[tuple[str, dict[str, str]], ...] = (
+        ("/camera_info", {}), ("/camera/color/camera_info", {}),
+        ("/front/camera_info", {"/front/image_raw": "rgb8"}),
+    )  # fmt: skip
+    for number, (info, also) in enumerate(beside):
+        (tmp_path / str(number)).mkdir()
+        path = write(tmp_path / str(number) / name, topic="/depth/image", info=info, also=also)
+        if not number:
+            assert open_recording(path).camera.fx == 50
+            continue
+        with pytest.raises(CadstnError, match="lacks a CameraInfo for /depth/image"):
+            open_recording(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from cadstn.io.png import MAX_PIXELS, read_header, still_image
 BAGS = (".bag", ".db3", ".mcap")
 _IMAGE, _PACKED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 _INFO = "sensor_msgs/msg/CameraInfo"
+_OTHERS_INFO = re.compile("colou?r|rgb|infra", re.I)  # in the topic of a CameraInfo
 _PNG = b"\x89PNG"
 _ENCODINGS = {"16UC1": "u2", "mono16": "u2", "32FC1": "f4"}
 _MAX_FRAMES = 10_000_000
@@ -228,11 +230,20 @@ def _of_inverse(quantized: NDArray[Any], head: bytes) -> NDArray[np.float32]:
 
 
 def _camera(reader: Any, topic: str, times: NDArray[np.float64]) -> Camera | None:
-    """The CameraInfo nearest to the images: that of the same namespace."""
+    """The camera of the CameraInfo of the same namespace, or of the bag's only one.
+
+    The only one is not taken where it belongs to other images: those beside it, or colour's.
+    """
     root = topic.rsplit("/image", 1)[0]
     infos = [c for c in reader.connections if c.msgtype == _INFO]
+    others = {
+        c.topic.rsplit("/", 1)[0] for c in reader.connections
+        if c.msgtype in (_IMAGE, _PACKED) and c.topic != topic
+    }  # fmt: skip
     for connection in sorted(infos, key=lambda c: not c.topic.startswith(root + "/")):
-        if not (connection.topic.startswith(root + "/") or len(infos) == 1):
+        place = connection.topic.rsplit("/", 1)[0]
+        alone = len(infos) == 1 and place not in others and not _OTHERS_INFO.search(place)
+        if not (connection.topic.startswith(root + "/") or alone):
             break
         for _, _, data in reader.messages([connection]):
             info = _message(reader, connection, data)
