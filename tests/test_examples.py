@@ -5,6 +5,7 @@ import json
 import runpy
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,12 +42,36 @@ def test_own_array_prints_21_joints(
     assert 400 < float(joints[0].split()[-2]) < 700
 
 
+def test_own_array_takes_a_file_and_its_camera(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = []
+
+    class Noting(cadstn.Tracker):
+        def update(self, depth: Any, camera: Any = None, *more: Any, **options: Any) -> cadstn.Hand:
+            given.append((depth, camera))
+            return super().update(depth, camera, *more, **options)
+
+    depth = next(iter(cadstn.open_recording("demo"))).depth.astype(np.uint16)
+    np.save(tmp_path / "frame.npy", depth)
+    monkeypatch.setattr(cadstn, "Tracker", Noting)
+    numbers = ("285", "286", "160", "120")
+    lines = run("own_array.py", monkeypatch, capsys, str(tmp_path / "frame.npy"), *numbers)
+    assert len(lines) == 22
+    ((frame, camera),) = given
+    np.testing.assert_array_equal(frame, depth)
+    assert camera == cadstn.Camera(285.0, 286.0, 160.0, 120.0)
+
+
 def test_camera_loop_prints_a_line_a_frame(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lines = run("camera_loop.py", monkeypatch, capsys)
     assert len(lines) == FRAMES
     assert "no hand" not in lines[-1]
+    first = next(iter(cadstn.open_recording("demo")))
+    x, y, z = cadstn.Tracker().update(first.depth, first.camera, 0.0).joints_mm[8]
+    assert lines[0] == f"  0.000 s  x {x:7.1f}  y {y:7.1f}  z {z:7.1f} mm"
 
 
 @pytest.mark.skipif(

@@ -2,6 +2,7 @@
 
 import runpy
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +13,7 @@ from scipy.spatial.transform import Rotation
 
 import cadstn
 from cadstn.tracking import Hand
+from cadstn.tracking.cameras.frames import LiveFrame
 from cadstn.tracking.openxr import openxr_hand
 
 typesys = pytest.importorskip("rosbags.typesys", reason="needs cadstn[ros]")
@@ -114,3 +116,52 @@ def test_the_node_ends_with_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(EXAMPLE.parent)
     runpy.run_path(str(EXAMPLE.with_name("hand_publisher.py")), run_name="__main__")
     assert ended == ["node", "rclpy"]
+
+
+def test_the_node_publishes_each_frame(hand: Hand, monkeypatch: pytest.MonkeyPatch) -> None:
+    published: list[tuple[str, Any]] = []
+    given: list[object] = []
+
+    class Messages:
+        def __getattr__(self, name: str) -> Any:
+            return lambda **fields: SimpleNamespace(kind=name, **fields)
+
+    def frames(source: str, *, real_time: bool) -> Any:
+        given.append((source, real_time))
+        depth = np.zeros((240, 320), np.float32)
+        return nullcontext([LiveFrame(depth, CAMERA, 0.5 + k, k, cut=k == 1) for k in range(2)])
+
+    def update(depth_mm: object, camera: object, time_s: float) -> Hand:
+        given.append(time_s)
+        return hand
+
+    node = SimpleNamespace(
+        create_publisher=lambda kind, topic, queue: SimpleNamespace(
+            publish=lambda message: published.append((topic, message))
+        ),
+        get_clock=lambda: SimpleNamespace(now=lambda: SimpleNamespace(nanoseconds=12_250_000_000)),
+        destroy_node=lambda: None,
+    )
+    rclpy = SimpleNamespace(
+        init=lambda: None, create_node=lambda name: node, try_shutdown=lambda: None
+    )
+    monkeypatch.setitem(sys.modules, "rclpy", rclpy)
+    for package in ("geometry", "visualization", "std", "builtin", "sensor"):
+        name = f"{package}_{'interfaces' if package == 'builtin' else 'msgs'}.msg"
+        monkeypatch.setitem(sys.modules, name, Messages())
+    tracker = SimpleNamespace(update=update, reset=lambda: given.append("reset"))
+    monkeypatch.setattr("cadstn.Tracker", lambda: tracker)
+    monkeypatch.setattr("cadstn.tracking.cameras.open_source", frames)
+    monkeypatch.setattr(sys, "argv", ["hand_publisher.py", "realsense", "optical"])
+    monkeypatch.syspath_prepend(EXAMPLE.parent)
+    runpy.run_path(str(EXAMPLE.with_name("hand_publisher.py")), run_name="__main__")
+    assert given == [("realsense", True), 0.5, "reset", 1.5]
+    assert [(topic, message.kind) for topic, message in published] == 2 * [
+        ("hand/poses", "PoseArray"), ("hand/markers", "MarkerArray"),
+    ]  # fmt: skip
+    (_, poses), (_, markers) = published[:2]
+    for header in (poses.header, markers.markers[0].header):
+        assert (header.frame_id, header.stamp.sec, header.stamp.nanosec) == (
+            "optical", 12, 250_000_000,
+        )  # fmt: skip
+    assert poses.poses[1].position.x == pytest.approx(hand.joints_mm[0, 0] / 1000, abs=1e-6)

@@ -224,3 +224,16 @@ def test_alarms_and_finds_are_counted(network: Network, monkeypatch: pytest.Monk
         "12 frames, 2 with a hand where none is (16.67%); of 2 scenes 50.0% found within 3 "
         "frames, then lost in 50.00% of 2 frames"
     )
+
+
+def test_a_place_at_the_second_hand_is_not_the_labelled_one(network: Network) -> None:
+    """The hands are 100 mm apart; the first place is at the second one."""
+    here, there = np.array([0.0, 0.0, 600.0]), np.array([100.0, 0.0, 600.0])
+    at = [np.tile(middle, (21, 1)).astype(np.float32) for middle in (there, here)]
+    hands = [replace(lost_hand(network), joints_mm=joints, found=True) for joints in at]
+    fake = SimpleNamespace(network=network, reset=lambda: None, update_all=lambda *_: hands)
+    one = SimpleNamespace(
+        recording=SimpleNamespace(truth_xyz_mm=np.tile(here, (1, 21, 1))), other_mm=there[None]
+    )
+    place = LabelledPlace(cast("Tracker", fake), cast("Any", one))
+    assert place.update(np.zeros((1, 1), np.float32), CAMERA).joints_mm[0, 0] == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,11 @@ from click.testing import CliRunner
 
 pytest.importorskip("torch")
 
-from cadstn.bench.decision import _regression, fit_decision
+from cadstn.bench.alarms import Still, still_scenes
+from cadstn.bench.decision import Places, _regression, fit_decision
 from cadstn.cli import cli
 from cadstn.errors import CadstnError
-from cadstn.tracking import load_network
+from cadstn.tracking import Network, load_network
 from cadstn.tracking.decision import DEFAULT, Evidence
 
 
@@ -56,3 +58,46 @@ def test_fitting_counts_nothing(more: list[str], tmp_path: Path) -> None:
     result = CliRunner().invoke(cli, options)
     assert isinstance(result.exception, CadstnError)
     assert "counts nothing" in str(result.exception)
+
+
+@pytest.mark.parametrize(("sign", "more"), [(1.0, 1997.0), (-1.0, 0.0)])
+def test_the_threshold_is_chosen_on_scenes_of_its_own(
+    network: Network, monkeypatch: pytest.MonkeyPatch, sign: float, more: float
+) -> None:
+    """Of 2,000 scenes whose surest place has log-odds 0 to 1,999, two may announce a hand."""
+    asked: list[tuple[int, int, float, bool]] = []
+
+    def scenes(count: int, *, hands: float, choosing: bool, first: int) -> Iterator[Still]:
+        asked.append((first, count, hands, choosing))
+        return iter(())
+
+    def places(network: Network, rendered: object, on_scene: object) -> tuple[Places, int]:
+        first, count, hands, _ = asked[-1]
+        evidence = np.zeros((count - first, 4))
+        evidence[:, 0] = sign * np.arange(count - first) / DEFAULT.score
+        hand = np.full(count - first, hands > 0)
+        return Places(evidence, hand, np.arange(count - first)), count - first
+
+    for name, instead in (
+        ("still_scenes", scenes), ("_places", places), ("_regression", lambda *_: np.array(DEFAULT))
+    ):  # fmt: skip
+        monkeypatch.setattr(f"cadstn.bench.decision.{name}", instead)
+    found = fit_decision(network, (5, 7, 2000))
+    assert asked == [(0, 5, 1.0, True), (0, 7, 0.0, True), (7, 2007, 0.0, True)]
+    assert found == pytest.approx((*DEFAULT[:3], DEFAULT.bias - more))
+
+
+@pytest.mark.parametrize(("choosing", "seed"), [(False, (10, 31)), (True, (6, 31))])
+def test_scenes_of_the_test_are_not_those_that_are_chosen_by(
+    monkeypatch: pytest.MonkeyPatch, choosing: bool, seed: tuple[int, int]
+) -> None:
+    asked: list[object] = []
+
+    def ask(seed: tuple[int, int], index: Any, hands: float) -> None:
+        asked.extend((seed, index.tolist(), hands))
+        raise InterruptedError
+
+    monkeypatch.setattr("cadstn.bench.alarms.sample_whole", ask)
+    with pytest.raises(InterruptedError):
+        next(still_scenes(20, hands=0.5, choosing=choosing, first=18))
+    assert asked == [seed, [18, 19], 0.5]

@@ -21,6 +21,7 @@ from cadstn.evaluate import plots
 from cadstn.evaluate.ablation import (
     _measured_outside,
     ablation_blocks,
+    fusion_bars,
     networks_table,
     seeds_table,
 )
@@ -34,8 +35,8 @@ from cadstn.evaluate.published import (
     method_name,
     styles_of,
 )
-from cadstn.evaluate.sections import comparison_blocks, methods_table, rules_text
-from cadstn.geometry.skeleton import ICVL16
+from cadstn.evaluate.sections import comparison_blocks, curves, methods_table, rules_text
+from cadstn.geometry.skeleton import ICVL16, NYU14
 from cadstn.io.joints import write_joints_uvd
 
 AUTHORS = ("icvl_mix", "icvl_3D_and_depth", "icvl_lstm", "icvl_depth", "icvl_3D")
@@ -478,3 +479,67 @@ def test_experts_of_different_lengths() -> None:
     line = _measured_outside(Comparison(rules, truth, renamed))
     assert "100.0 %" not in line
     assert "nan" not in line
+
+
+def test_differences_are_negative_where_the_method_is_better() -> None:
+    truth, rules = toy().truth_xyz_mm, protocol("icvl")
+    off = {"Baseline": 5.0, "Temporal": 4.0, "Spatial": -1.0, "CADSTN": 2.0}
+    entries = tuple(
+        make_entry(name, truth + np.array([mm, 0, 0]), truth, rules) for name, mm in off.items()
+    )
+    comparison = Comparison(rules, truth, entries)
+    for table in (networks_table(comparison), seeds_table([comparison, comparison])):
+        gaps = {row[0]: cells(table, row[0])["minus baseline, mm"] for row in table.rows}
+        assert gaps == {
+            "Baseline": "", "Temporal": "-1.00 (-1.00 to -1.00)",
+            "Spatial": "-4.00 (-4.00 to -4.00)", "CADSTN": "-3.00 (-3.00 to -3.00)",
+        }  # fmt: skip
+    mixtures = fusion_bars(comparison)[-1]
+    assert isinstance(mixtures, Table)
+    # w 4 + (1 - w) -1 is 0 with w = 0.2, and 1.5 with a half.
+    for name, mm, gap in (
+        ("Spatial", "1.000", "-1.00"), ("Temporal", "4.000", "+2.00"),
+        ("fixed weight 0.5", "1.500", "-0.50"),
+        ("fixed weight 0.20, best on this test (oracle)", "0.000", "-2.00"),
+        ("CADSTN", "2.000", ""),
+    ):  # fmt: skip
+        row = cells(mixtures, name)
+        assert row["mean error, mm"] == mm
+        assert row["minus learned fusion, mm"].split(" ")[0] == gap
+
+
+def test_every_column_shows_its_own_number() -> None:
+    """The truth goes to and fro by 3 mm in y, the error is 25 mm in x, and 1 more and less."""
+    rules, turn = protocol("icvl"), np.where(np.arange(120) % 2, 1.0, -1.0)[:, None, None]
+    truth = toy().truth_xyz_mm[:1] + turn * np.array([0, 3.0, 0])
+    pred = truth + np.array([25.0, 0, 0]) + turn * np.array([1.0, 0, 0])
+    comparison = Comparison(rules, truth, (make_entry("Spatial", pred, truth, rules),))
+    table = methods_table(comparison, quoted=False)
+    row = cells(table, "Spatial")
+    # The second difference of -1, 1, -1 is 4, of -3, 3, -3 it is 12; hypot(4, 12) is 12.65.
+    assert [row[name] for name in table.header if name not in ("method", "95 %")] == [
+        "25.000", "0.0", "100.0", "100.0", "0.500", "4.00", "12.65", "120",
+    ]  # fmt: skip
+    assert "The truth's own jitter is 12.00 mm/frame²." in table.note
+    assert cells(networks_table(comparison), "Spatial")["accel. error, mm/frame²"] == "4.000"
+
+
+def test_figures_draw_each_number_at_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("matplotlib")
+    monkeypatch.setattr(plots, "_png", lambda figure: figure)
+    draw: Any = plots.per_joint
+    (axes,) = draw({"a": [float(k) for k in range(14)]}, NYU14, "title").axes
+    names = [label.get_text().replace("\n", " ") for label in axes.get_xticklabels()]
+    assert dict(zip(names, axes.lines[0].get_ydata(), strict=True)) == {
+        "C": 13, "T root": 10, "T mid": 9, "T tip": 8, "I mid": 7, "I tip": 6, "M mid": 5,
+        "M tip": 4, "R mid": 3, "R tip": 2, "P mid": 1, "P tip": 0, "W1": 11, "W2": 12, "mean": 6.5,
+    }  # fmt: skip
+    # Its worst joint is 30 mm off, its mean 20: good from there on, by steps of 0.5 mm.
+    draw = plots.good_frames
+    for of, good in (("max", 60), ("mean", 40)):
+        (axes,) = draw({"a": np.array([[10.0, 30.0]])}, "title", of=of).axes
+        assert axes.lines[0].get_ydata().tolist() == [0] * good + [100] * (161 - good)
+    _, by_mean, _ = curves(toy("a"), "6")
+    assert isinstance(by_mean, Picture)
+    drawn: Any = by_mean.draw()
+    assert drawn.axes[0].get_xlabel() == "threshold on the mean joint error, mm"

@@ -290,3 +290,10 @@ def test_joints_that_are_no_numbers() -> None:
     for joints in ("here", [[1, 2], [3]], [[["a", "b", "c"]]]):
         with pytest.raises(CadstnError, match=r"^prediction holds no numbers \(.*\); give numbers"):
             joint_errors_mm(joints, TRUTH)
+
+
+def test_a_lost_frame_has_no_area() -> None:
+    # 0 and 25 mm of 50 are 1 and 0.5; of the lost frame's joints none is within anything.
+    assert area_under_curve(np.array([[0.0, 25.0], [np.nan, np.nan]])) == 0.375
+    truth = hand_joints()
+    assert score(losing(truth, 0, 1, 2), truth).more["auc_50"] == pytest.approx(6 / 9)

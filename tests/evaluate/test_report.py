@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from cadstn.cli import cli
 from cadstn.errors import CadstnError
-from cadstn.evaluate.metrics import score
+from cadstn.evaluate.metrics import Scores, score
 from cadstn.evaluate.protocol import protocol
 from cadstn.evaluate.report import format_scores, score_files
 from cadstn.geometry.skeleton import HAND21, ICVL16
@@ -344,3 +344,22 @@ def test_options_that_npz_files_have_no_use_for(
     refused = CliRunner().invoke(cli, ["score", file, file, *options])
     assert isinstance(refused.exception, CadstnError)
     assert words in str(refused.exception)
+
+
+def test_every_row_shows_its_own_number() -> None:
+    scores = Scores(
+        9, 10, 1, 1.0, 2.0, tuple(10.0 + k for k in range(16)), {20: 0.1, 30: 0.2, 40: 0.3},
+        4.0, 5.0, 6.0, (), {"auc_50": 0.7},
+    )  # fmt: skip
+    lines = format_scores(scores, protocol("icvl")).split("\n")
+    rows = dict(line.strip().split("  ", 1) for line in lines if "  " in line.strip())
+    assert {name: value.strip() for name, value in rows.items() if name in (
+        "mean error", "median error", "all within 20 mm", "all within 30 mm", "all within 40 mm",
+        "area to 50 mm", "acceleration error", "jitter", "palm", "thumb_root", "pinky_tip",
+    )} == {
+        "mean error": "1.000 mm", "median error": "2.000 mm",
+        "all within 20 mm": "10.0 % of frames", "all within 30 mm": "20.0 % of frames",
+        "all within 40 mm": "30.0 % of frames", "area to 50 mm": "0.700",
+        "acceleration error": "4.000 mm/frame^2", "jitter": "5.000 mm/frame^2 (truth 6.000)",
+        "palm": "10.000 mm", "thumb_root": "11.000 mm", "pinky_tip": "25.000 mm",
+    }  # fmt: skip

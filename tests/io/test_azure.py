@@ -112,3 +112,27 @@ def test_a_part_holds_its_own_frames(tmp_path: Path) -> None:
     for first, every in ((2, 1), (1, 2)):
         part = part_of(recording, first, None, every)
         np.testing.assert_array_equal(np.stack([f.depth for f in part]), raw[first::every])
+
+
+def test_infrared_beside_depth_is_no_frame(tmp_path: Path) -> None:
+    """As k4arecorder's files have it: of the same size, and 16 bits as well."""
+    av = pytest.importorskip("av", reason="the extra video")
+    raw, path = units(), tmp_path / "a.mkv"
+    with av.open(str(path), "w", options={"allow_raw_vfw": "1"}) as file:
+        tracks = [file.add_stream("rawvideo", rate=30) for _ in range(2)]
+        for track, title in zip(tracks, ("IR", "DEPTH"), strict=True):
+            track.width, track.height, track.pix_fmt = 64, 48, "gray16be"
+            track.metadata["title"] = title
+        for image in raw:
+            for track, values in zip(tracks, (image + 1000, image), strict=True):
+                frame = av.VideoFrame(64, 48, "gray16be")
+                frame.planes[0].update(values.astype(">u2").tobytes())
+                file.mux(track.encode(frame))
+        for track in tracks:
+            file.mux(track.encode(None))
+    upside_down = struct.pack("<IiiHH4s", 40, 64, -48, 1, 16, bytes(4))
+    header = struct.pack("<IiiHH4s", 40, 64, 48, 1, 16, b"b16g")
+    path.write_bytes(path.read_bytes().replace(upside_down, header))
+    recording = open_recording(path, CAMERA)
+    assert len(recording) == 4
+    np.testing.assert_array_equal(np.stack([frame.depth for frame in recording]), raw)

@@ -198,7 +198,8 @@ def test_tum(tmp_path: Path) -> None:
         recording = open_recording(path)
         frames = list(recording)
         assert frames[0].depth[0, 0] == 1000.0
-        assert recording.camera.fx == 525.0
+        tum = Camera(525.0, 525.0, 319.5, 239.5, 640, 480, depth_unit_mm=0.2)
+        assert recording.camera == tum
         np.testing.assert_allclose([f.time_s for f in frames], [0, 0.033923, 0.102479], atol=1e-6)
 
 
@@ -517,3 +518,44 @@ def test_a_sequence_of_dexycb_has_several_cameras(tmp_path: Path) -> None:
     assert len(open_recording(sequence)) == 2
     second.unlink()
     assert "lacks camera.json" in refused(sequence, None)
+
+
+@pytest.mark.parametrize(
+    "other", ["ir_0", "left-ir", "infrared_0", "confidence_0", "normals_0", "segments_0", "label_0"]
+)
+def test_16_bits_of_another_kind_beside_depth_are_no_frames(tmp_path: Path, other: str) -> None:
+    for name in ("depth_0", other):
+        (tmp_path / f"{name}.png").write_bytes(cv2.imencode(".png", UNITS[0])[1].tobytes())
+    assert open_recording(tmp_path, CAMERA).names == ("depth_0.png",)
+    (tmp_path / f"{other}.png").rename(tmp_path / "first_0.png")  # no infrared
+    assert len(open_recording(tmp_path, CAMERA)) == 2
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_decoder_is_ended_when_it_takes_too_long_and_only_then(
+    monkeypatch: pytest.MonkeyPatch, late: bool
+) -> None:
+    seen: list[object] = []
+
+    class Timer:
+        def __init__(self, seconds: float, end: Any) -> None:
+            seen.append(seconds)
+            self.end = end
+
+        def start(self) -> None:
+            seen.append("start")
+            if late:
+                self.end()
+
+        def cancel(self) -> None:
+            seen.append("cancel")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("cadstn.io.decoder.threading.Timer", Timer)
+        if late:
+            with pytest.raises(CadstnError, match="no tiff image: its decoder failed"):
+                decode("tiff", tiff(UNITS[0]))
+        else:
+            decode("tiff", tiff(UNITS[0]))
+    assert seen == [20.0, "start", "cancel"]
+    np.testing.assert_array_equal(decode("tiff", tiff(UNITS[1])), UNITS[1])

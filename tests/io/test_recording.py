@@ -656,6 +656,7 @@ def test_an_npz_file_holds_its_times_or_its_arrays_are_listed(tmp_path: Path) ->
     for times, line in (
         ([0.0, 0.1], "time_s is float64 of shape (2,)"),
         ([0.0, 0.2, 0.1], "time_s does not go forward"),
+        ([0.0, 0.1, 0.1], "time_s does not go forward"),
         (np.array([0, 2, 1], np.uint64), "time_s does not go forward"),
         ([0.0, np.nan, 0.1], "time_s does not go forward"),
     ):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import stat
@@ -312,6 +313,17 @@ def test_a_stamp_over_several_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyP
             check_stamp(file, hint="")
         bad[place] ^= 1
         file.write_bytes(bad)
+
+
+def test_stamps_of_large_files_are_those_of_earlier_releases(tmp_path: Path) -> None:
+    """Over blocks of 16 MB: with others every large file that was written before is damaged."""
+    file, head = tmp_path / "a.bin", BLANK_STAMP.encode()
+    blocks = (head + bytes((1 << 24) - len(head)), b"end")
+    file.write_bytes(b"".join(blocks))
+    stamp_file(file)
+    digests = b"".join(hashlib.sha256(block).digest() for block in blocks)
+    with file.open("rb") as opened:
+        assert opened.read(78)[14:] == hashlib.sha256(digests).hexdigest().encode()
 
 
 def set_apart(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

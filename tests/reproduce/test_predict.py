@@ -10,6 +10,7 @@ import sys
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,9 @@ from cadstn.io import write_recording
 from cadstn.reproduce import load_predictor, predict, read_predictions, write_predictions
 from cadstn.reproduce.predict import prediction_key
 from cadstn.reproduce.predictor import FilePredictor, Outputs
+from cadstn.reproduce.run import _predict
+from cadstn.tracking import Hand
+from cadstn.tracking.hand import lost_hand
 from cadstn.tracking.network import Network, Wants
 
 
@@ -367,3 +371,60 @@ def test_the_pages_example_of_an_own_network_runs(
     assert "crop centre         truth" in capsys.readouterr().out
     done = CliRunner().invoke(cli, ["score", "mine.npz", "truth.npz"], catch_exceptions=False)
     assert "2 shots, cut where the truth has a shot begin" in done.output
+
+
+def test_predictions_are_named_by_all_that_they_depend_on(
+    small_icvl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    test, train = (open_dataset(small_icvl, split) for split in ("test", "train"))
+    one, two = Echo(), Echo()
+    one.key, two.key = "one", "two"
+    keys = {
+        prediction_key(one, 8, test, "truth"), prediction_key(two, 8, test, "truth"),
+        prediction_key(one, 0, test, "truth"), prediction_key(one, 8, train, "truth"),
+        prediction_key(one, 8, test, "found"),
+    }  # fmt: skip
+    assert len(keys) == 5
+    # Those of other weights are made again.
+    monkeypatch.setattr("cadstn.reproduce.run.CENTERS", ("truth",))
+    trained: Any = SimpleNamespace(folder=tmp_path)
+    for echo in (one, two):
+        monkeypatch.setattr("cadstn.reproduce.run.load_predictor", lambda *given, echo=echo: echo)
+        _predict(trained, test, tmp_path, "cpu", False, lambda *given: None)
+        for name in ("cadstn", "endless", "sliced", "spatial"):
+            assert read_predictions(tmp_path / f"truth-{name}.npz").key.startswith(f"{echo.key} ")
+
+
+@pytest.mark.parametrize(
+    ("center", "z", "options"),
+    [("tracked", 410.0, {}), ("followed", 411.0, {}), ("file", 400.0, {"window": 8})],
+)
+def test_a_found_hand_is_forgotten_where_a_shot_begins(
+    small_icvl: Path, network: Network, monkeypatch: pytest.MonkeyPatch,
+    center: str, z: float, options: dict[str, int],
+) -> None:  # fmt: skip
+    """Joint k is 400 + k mm away: on average 410, the knuckles 5, 9, 13 and 17 are 411."""
+    joints = np.zeros((21, 3), np.float32)
+    joints[:, 2] = 400 + np.arange(21)
+    hand = replace(
+        lost_hand(network), found=True, joints_mm=joints, center_mm=np.array([0, 0, 400.0])
+    )
+    done: list[object] = []
+
+    class Finder:
+        def __init__(self, *given: object, **more: object) -> None:
+            done.append(more)
+
+        def reset(self) -> None:
+            done.append("reset")
+
+        def update(self, *given: object) -> Hand:
+            done.append("frame")
+            return hand
+
+    # The package's function has its module's name.
+    monkeypatch.setattr(sys.modules["cadstn.reproduce.predict"], "Tracker", Finder)
+    predictor: Any = FilePredictor(network, "key") if center == "file" else Echo(center=center)
+    found = predict({"a": (predictor, 8)}, open_dataset(small_icvl, "test"), "found")["a"]
+    assert done == [options, *(["reset"] + ["frame"] * 20) * 2]
+    assert found.centers_mm == pytest.approx(np.tile([0, 0, z], (40, 1)))

@@ -17,9 +17,10 @@ from cadstn.synth.datasets import _sequence
 from cadstn.synth.draws import Draws
 from cadstn.synth.frames import Sequence
 from cadstn.synth.layouts import LAYOUTS, plan
-from cadstn.synth.scene import HAND_CONES, OTHER
+from cadstn.synth.scene import HAND_CONES, OTHER, Skin
+from cadstn.synth.solids import Solids, cone_distance_mm, solid_distance_mm
 from cadstn.synth.stream import sample_clips
-from cadstn.synth.surroundings import EVERYDAY
+from cadstn.synth.surroundings import EVERYDAY, Surroundings
 from cadstn.synth.whole import sample_frames
 
 SMALL = Camera(71.0, 71.0, 40.0, 30.0, 80, 60)
@@ -108,3 +109,29 @@ def test_numbers_of_any_library_are_taken_and_others_are_one_line() -> None:
     ):
         with pytest.raises(CadstnError, match=message):
             call()
+
+
+def test_another_camera_sees_everything_where_it_was() -> None:
+    """Distances do not know from where they are seen; the other camera looks along x."""
+    here = Sequence((2, 9), 3, SMALL, 2, around=Surroundings(wall=1.0, table=1.0))
+    points = torch.from_numpy(here.joints_xyz_mm)
+    half = torch.tensor([10.0, 20.0, 30.0]).expand(2, 1, 3)
+    box = Solids(points[:, 9:10], torch.eye(3).expand(2, 1, 3, 3), half, torch.zeros(2, 1))
+    here._scene = here._scene._replace(solids=box, skin=Skin(torch.tensor([1]), points[1:]))
+    place = torch.tensor([100.0, -50.0, 30.0])
+    quarter = np.array([[0.0, 0.0, -1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
+    there = here.seen_from(place.numpy().astype(float), quarter, "aside")
+    x, y, z = (points - place).unbind(-1)
+    moved = torch.stack([-z, y, x], -1)
+    np.testing.assert_allclose(there.joints_xyz_mm, moved.numpy(), atol=1e-3)
+    found = []
+    for scene, where in ((here._scene, points), (there._scene, moved)):
+        assert scene.solids is not None
+        planes = where @ scene.planes[..., :3].mT - scene.planes[:, None, :, 3]
+        solids = solid_distance_mm(where, scene.solids)
+        found.append((solids, cone_distance_mm(where, scene.cones), planes))
+    for one, two in zip(*found, strict=True):
+        assert one.isfinite().all()
+        torch.testing.assert_close(one, two, rtol=0, atol=0.02)
+    assert there._scene.skin is not None
+    torch.testing.assert_close(there._scene.skin.vertices_mm, moved[1:], rtol=0, atol=1e-3)

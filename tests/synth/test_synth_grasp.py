@@ -254,3 +254,19 @@ def test_a_thing_moves_and_mirrors_with_its_distances() -> None:
     flip = torch.tensor([-1.0, 1.0, 1.0])
     mirrored = thing.mirrored(torch.ones(len(KINDS))).distance_mm(points * flip)
     torch.testing.assert_close(mirrored, thing.distance_mm(points), atol=1e-3, rtol=0)
+
+
+def test_second_hands_are_labelled_where_they_are_shown(scene: Scene) -> None:
+    shown = scene.cones.a[:, OTHER, 2] > -1e5
+    assert scene.second_xyz_mm is not None
+    labelled = scene.second_xyz_mm.isfinite().flatten(1).all(1)
+    assert torch.equal(labelled, shown.all(1))
+    assert torch.equal(labelled, shown.any(1))
+
+
+def test_fingers_let_go_at_the_same_moments_for_any_frame_rate() -> None:
+    slow, fast = (
+        sample_scene(draws(30, 6), count, fps, held=1.0).joints_xyz_mm.view(30, count, 21, 3)
+        for count, fps in ((2, 30.0), (3, 60.0))
+    )
+    torch.testing.assert_close(slow, fast[:, ::2], rtol=0, atol=0.05)

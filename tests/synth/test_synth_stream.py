@@ -6,7 +6,7 @@ from torch import Tensor
 
 from cadstn.errors import CadstnError
 from cadstn.geometry.convention import convert
-from cadstn.geometry.skeleton import SKELETONS
+from cadstn.geometry.skeleton import KNUCKLES, SKELETONS
 from cadstn.synth import stream
 from cadstn.synth.draws import Draws
 from cadstn.synth.raster import cast, crop_view
@@ -205,3 +205,14 @@ def test_no_sensor_is_too_short_for_its_hand(monkeypatch: pytest.MonkeyPatch) ->
     clips = sample_clips((5,), torch.arange(8), 2)
     seen = (clips.crops < 1).float().mean((-2, -1))
     assert seen.min() > 0.02
+
+
+def test_cubes_of_followed_hands_are_at_their_knuckles() -> None:
+    away = []
+    for center in ("followed", "tracked"):
+        clips = sample_clips(SEED, torch.arange(60), 1, size=16, clean=True, center=center)
+        knuckles = clips.joints[:, 0][:, KNUCKLES].mean(1) * HALF_MM
+        away.append(float(knuckles.norm(dim=-1).median()))
+    # 1.54 (5.5^2 + 2.5^2)^0.5 = 9 mm for four of five; the joints' mean is beyond the knuckles.
+    assert away[0] < 15
+    assert away[1] > 20

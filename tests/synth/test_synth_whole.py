@@ -5,13 +5,21 @@ import torch
 
 from cadstn.geometry.skeleton import KNUCKLES, WRIST
 from cadstn.synth.boxes import Grid, draw_boxes
+from cadstn.synth.raster import crop_view
+from cadstn.synth.room_batch import room_beside
 from cadstn.synth.rooms import random_rotation, sample_room
+from cadstn.synth.scene import Scene
+from cadstn.synth.shape import average_shape
+from cadstn.synth.surface import Cones
 from cadstn.synth.whole import (
     ABSENT,
     FOUND,
     HEIGHT,
+    UNSURE,
     WIDTH,
+    _labels,
     crops_at,
+    measured,
     sample_frames,
     sample_whole,
 )
@@ -116,3 +124,52 @@ def test_rooms_differ_and_hold_things() -> None:
     assert sum(len(room.cones) > 5 for room in rooms) > 20
     assert sum(len(room.boxes) > 2 for room in rooms) > 15
     assert len({len(room.cones) for room in rooms}) > 10
+
+
+def test_what_is_measured_decides_what_is_to_be_found() -> None:
+    """Wrist at (0, 0, 560), all else at (36, -48, 480): 100 mm long, at f = 100 px."""
+    joints = torch.tensor([36.0, -48.0, 480.0]).repeat(9, 21, 1)
+    joints[:, WRIST] = torch.tensor([0.0, 0.0, 560.0])
+    depth = np.full((9, HEIGHT, WIDTH), 470.0, np.float32)
+    depth[1], depth[2], depth[3] = 300.0, 0.0, 900.0  # covered, not measured, only what is behind
+    joints[5, :, 0] += 2000.0  # out of the frame
+    joints[6, :, 2] += 4000.0  # 200 mm at 4480 mm are 4.5 px
+    depth[6] += 4000.0
+    joints[7][list(KNUCKLES), 0] = (170 - 79.5) * 4.8  # its middle at column 170, the rest inside
+    joints[8, :, 0] += (140 - 87) * 4.8  # on the right, at column 140
+    present = np.arange(9) != 4
+    cones, shape = Cones(joints, joints, joints[..., 0], joints[..., 0]), average_shape(9)
+    scene = Scene(joints, cones, joints, shape.left)
+    uvd, direction, size, _, found = _labels(scene, shape, torch.full((9,), 100.0), depth, present)
+    # 79.5 + 100 * 36 / 480, 59.5 - 100 * 48 / 480
+    np.testing.assert_allclose(uvd[0], [87.0, 49.5, 480.0], rtol=1e-5)
+    # Slopes (0.075, -0.1) are 0.125 long; at the wrist's depth 70 mm, of 100: 0.7 (0.6, -0.8).
+    np.testing.assert_allclose(direction[0], [0.42, -0.56], rtol=1e-5)
+    np.testing.assert_allclose(size[0], 100 / 90, rtol=1e-5)
+    assert found.tolist() == [
+        FOUND, UNSURE, UNSURE, UNSURE, ABSENT, ABSENT, UNSURE, UNSURE, FOUND,
+    ]  # fmt: skip
+
+
+def test_rooms_keep_clear_of_both_hands() -> None:
+    one, other = torch.tensor([-150.0, 0.0, 700.0]), torch.tensor([150.0, 50.0, 600.0])
+    things = 0
+    for index in range(40):
+        room = room_beside((3,), index, (one, other, torch.tensor(True)))
+        things += len(room.cones)
+        for middle in (one.numpy(), other.numpy()):
+            for row in room.planes:
+                assert row[:3] @ middle - row[3] > 189.9
+            for row in room.cones:
+                along = row[:3] + np.linspace(0, 1, 21)[:, None] * (row[3:6] - row[:3])
+                away = np.linalg.norm(along - middle, axis=1).min()
+                assert away > row[6:].max() + 142  # three quarters of 190
+    assert things > 100
+
+
+def test_another_noise_is_another_moment_of_a_scene() -> None:
+    scene = sample_whole(SEED, torch.arange(2), hands=1.0)
+    view = crop_view(scene.hands[0].joints_xyz_mm.mean(1), 250.0, 32)
+    one, same, other = (measured(scene, view, noise=n) for n in ("noise", "noise", "later"))
+    assert torch.equal(one, same)
+    assert (one != other).flatten(1).any(1).all()

@@ -17,12 +17,13 @@ from cadstn.geometry.camera import Camera
 from cadstn.geometry.crop import crop_cube
 from cadstn.io import open_recording, write_recording
 from cadstn.io.files import read_png
-from cadstn.synth import SIMULATOR
+from cadstn.synth import SIMULATOR, frames
 from cadstn.synth.draws import Draws
 from cadstn.synth.frames import Sequence, view_frustum
 from cadstn.synth.raster import camera_view, cast, crop_view
 from cadstn.synth.scene import sample_scene
 from cadstn.synth.sensors import sensor
+from cadstn.synth.surroundings import Surroundings
 from cadstn.synth.write import SYNTH_CAMERA, write_synthetic
 
 SMALL = Camera(71.0, 71.0, 40.0, 30.0, 80, 60)
@@ -341,3 +342,38 @@ def test_a_recording_is_measured_by_the_sensor_that_is_named(tmp_path: Path) -> 
         (expected,) = Sequence((12, 2), 0, SMALL, 1, sensor=sensor(name)).render()
         np.testing.assert_array_equal(frames[name], expected)
     assert (frames["ideal"] != frames["ds325"]).any()
+
+
+def test_a_drawn_sensor_reaches_as_far_as_its_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    blind = sensor("ideal", range_mm=10.0)
+    monkeypatch.setattr(frames, "sample_sensor", lambda draws: blind)
+    moving = Sequence((4, 2), 0, SMALL, 2)
+    for units, joints in zip(moving.render(), moving.joints_xyz_mm, strict=True):
+        near, far = joints[:, 2].min() - 40, joints[:, 2].max() + 40
+        assert ((units > near) & (units < far)).sum() > 30
+
+
+def test_a_faster_camera_shows_the_same_motion_at_more_moments() -> None:
+    slow, fast = (
+        Sequence((4, 2), 0, replace(SMALL, fps=fps), count).joints_xyz_mm
+        for fps, count in ((30.0, 4), (60.0, 7))
+    )
+    np.testing.assert_allclose(fast[::2], slow, atol=0.05)
+    assert np.abs(fast[1] - fast[0]).max() > 0.1
+
+
+def test_what_16_bits_do_not_hold_is_not_measured() -> None:
+    around = Surroundings(body=0, head=0, wall=1.0, table=0, held=0, second=0, wall_from_mm=1e4)
+    coarse, fine = (
+        next(
+            Sequence(
+                (4, 2), 0, replace(SMALL, depth_unit_mm=unit), 1, sensor=sensor("ideal"),
+                around=around,
+            ).render()
+        )
+        for unit in (1.0, 0.1)
+    )  # fmt: skip
+    beyond = coarse > 6553
+    assert 0.2 < beyond.mean() < 0.99
+    assert (fine[beyond] == 0).all()
+    np.testing.assert_allclose(fine[~beyond] * 0.1, coarse[~beyond], atol=0.6)

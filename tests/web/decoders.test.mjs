@@ -5,6 +5,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 
 import { cameraOfJson, cameraOfText, toMm } from "../../src/cadstn/web/camera.js";
+import { unpack } from "../../src/cadstn/web/live.js";
 import { readNpy } from "../../src/cadstn/web/npy.js";
 import { decodePng } from "../../src/cadstn/web/png.js";
 import { firstFrame, openFiles } from "../../src/cadstn/web/recording.js";
@@ -189,6 +190,13 @@ for (const [title, files] of Object.entries({
   "folders of depth and of colour": {
     "camera.json": JSON_CAMERA, "depth/1.png": 501, "depth/2.png": 502, "rgb/1.png": 0, "rgb/2.png": 0,
   },
+  "infrared and the like beside depth, of 16 bits as well": {
+    "camera.json": JSON_CAMERA, "depth_1.png": 501, "depth_2.png": 502, "ir_1.png": 601, "left-ir.png": 602,
+    "infrared_1.png": 603, "confidence_1.png": 604, "normals_1.png": 605, "segments_1.png": 606, "label_1.png": 607,
+  },
+  "names that only hold the letters of infrared": {
+    "camera.json": JSON_CAMERA, "depth_1.png": 501, "first_1.png": 502,
+  },
   "what systems hide": {
     "camera.json": JSON_CAMERA, "1.PNG": 501, "._1.png": "Mac OS X", ".thumbs/1.png": 0, "more/1.png": 0,
     "truth.npz": [0],
@@ -278,6 +286,24 @@ camera = '{"fx": 9, "fy": 9, "cx": 2, "cy": 0, "width": 8, "height": 6}'
 np.savez(sys.stdout.buffer, depth=np.ones((2, 3, 4), np.uint16), camera=np.array(camera))`));
   const halved = await openFiles([{ name: "half.npz", bytes }]);
   await assert.rejects(halved.frame(0), /half\.npz: frame is 4x3 where the camera is 8x6/);
+});
+
+test("a frame of cadstn live is taken apart", () => {
+  const camera = { fx: 5, fy: 6, cx: 7, cy: 8 };
+  const hand = { found: true, side: "right", present: 0.5, joints_mm: [[1, 2, 3]] };
+  let json = JSON.stringify({ frame: 7, width: 3, height: 2, camera, took_ms: 3, hands: [hand] });
+  if (json.length % 2 === 0) json += " "; // depth at an odd place
+  const steps = [0, 1, 255, 256, 600, 65535];
+  const message = new Uint8Array(4 + json.length + 12);
+  const view = new DataView(message.buffer);
+  view.setUint32(0, json.length, true);
+  message.set(text(json), 4);
+  steps.forEach((mm, i) => view.setUint16(4 + json.length + 2 * i, mm, true));
+  const [frame, hands, about] = unpack(message.buffer);
+  assert.deepEqual([frame.width, frame.height, frame.camera, about.took_ms], [3, 2, camera, 3]);
+  assert.deepEqual([...frame.depth], steps);
+  const [{ found, side, presence, joints }] = hands;
+  assert.deepEqual([found, side, presence, joints], [true, "right", 0.5, [[1, 2, 3]]]);
 });
 
 test("cameras", () => {

@@ -12,7 +12,7 @@ HERE = Path(__file__).parent
 
 
 @pytest.mark.skipif(not shutil.which("node"), reason="needs Node.js")
-@pytest.mark.parametrize("name", ["decoders", "views"])
+@pytest.mark.parametrize("name", ["decoders", "tracker", "views"])
 def test_the_tests_of_the_page_pass(name: str) -> None:
     done = subprocess.run(
         ["node", "--test", str(HERE / f"{name}.test.mjs")],

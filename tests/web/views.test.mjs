@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { DepthView } from "../../src/cadstn/web/depth_view.js";
 import { SpaceView } from "../../src/cadstn/web/space_view.js";
 import { Stats } from "../../src/cadstn/web/stats.js";
 
@@ -60,4 +61,30 @@ test("the middle time and the rate are of the latest frames", () => {
   assert.deepEqual([stats.p50, stats.rate], [20, 10]);
   stats.add(20, 1150); // of the last second only the frames at 200 and 1150
   assert.equal(stats.rate, 1000 / 950);
+});
+
+test("joints lie over the pixels that see them, and what is near is brighter", () => {
+  const points = [];
+  let shown;
+  const nothing = () => {};
+  const context = {
+    drawImage: nothing, beginPath: nothing, fill: nothing, arc: (x, y) => points.push([x, y]),
+    createImageData: (width, height) => ({ data: new Uint8ClampedArray(4 * width * height) }),
+    putImageData: ({ data }) => (shown = data),
+  };
+  const canvas = { getContext: () => context, style: {}, clientWidth: 640, clientHeight: 480 };
+  globalThis.window = { devicePixelRatio: 1 };
+  globalThis.document = { createElement: () => ({ getContext: () => context }) };
+  const camera = { fx: 200, fy: 100, cx: 160, cy: 120 };
+  const depth = new Float32Array(COLUMNS * ROWS).fill(800);
+  depth.fill(500, 0, 10 * COLUMNS); // the nearest bin of 8 mm begins at 496
+  depth[0] = 0;
+  const hands = [{ found: true, joints: [[50, 40, 500]] }, { found: false, joints: [[0, 0, 500]] }];
+  const frame = { width: COLUMNS, height: ROWS, depth, camera };
+  new DepthView(canvas).draw(frame, hands, { bones: [], colours: [] });
+  // At 200 * 50 / 500 + 160 = 180 and 100 * 40 / 500 + 120 = 128; a pixel takes two of the screen's.
+  assert.deepEqual(points, [[361, 257]]);
+  // 40 + 215 * (496 + 900 - 500) / 900 = 254.04, and 40 + 215 * 596 / 900 = 182.4.
+  assert.deepEqual([0, 1, COLUMNS * ROWS - 1].map((i) => [...shown.subarray(4 * i, 4 * i + 4)]),
+    [[0, 0, 0, 255], [254, 254, 254, 255], [182, 182, 182, 255]]);
 });

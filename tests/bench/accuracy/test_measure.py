@@ -6,6 +6,7 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -27,6 +28,7 @@ from cadstn.bench.accuracy.model import bench_model
 from cadstn.bench.accuracy.picture import joints_in_picture
 from cadstn.bench.accuracy.real import (
     bone_spread,
+    follow_real,
     is_consecutive,
     jitter_and_rest,
     joint_on_surface,
@@ -34,7 +36,8 @@ from cadstn.bench.accuracy.real import (
     real_recordings,
 )
 from cadstn.bench.accuracy.report import report_lines
-from cadstn.bench.accuracy.sealed import sealed_goals
+from cadstn.bench.accuracy.scenes import SCENES
+from cadstn.bench.accuracy.sealed import SceneSet, bench_sealed, sealed_goals
 from cadstn.bench.accuracy.set import SETUPS, Order, Rendered, rendered
 from cadstn.cli import cli
 from cadstn.errors import CadstnError
@@ -592,3 +595,84 @@ def test_what_would_measure_nothing_is_refused(words: list[str], line: str) -> N
     refused = CliRunner().invoke(cli, ["bench", *words, none, "0"])
     assert isinstance(refused.exception, CadstnError)
     assert line in str(refused.exception)
+
+
+def test_every_recording_and_shot_begins_afresh(tmp_path: Path) -> None:
+    truth = a_hand()
+    one = a_recording(tmp_path, truth)
+    tracker = Given(truth)
+    given, beside = (cast("GivenPredictor", Given(truth)) for _ in range(2))
+    for _ in range(2):
+        found = follow(one, tracker, given, beside)
+        np.testing.assert_allclose(found.joints_mm, truth, atol=1e-3)
+    depth = [np.full((240, 320), 900, np.uint16)] * 6
+    write_recording(tmp_path / "shots.npz", depth, CAMERA, cuts=[3])
+    tracked = follow_real(open_recording(tmp_path / "shots.npz"), Given(truth[:3]))
+    np.testing.assert_allclose(tracked.joints_mm, truth[[0, 1, 2, 0, 1, 2]], atol=1e-3)
+
+
+def test_a_hand_beside_the_second_one_is_not_on_it(tmp_path: Path) -> None:
+    """The hands' middles are 100 mm apart; the tracker is 20 mm off the labelled one."""
+    truth = a_hand()
+    one = followed_as(tmp_path, truth, truth + np.array([20.0, 0, 0]))
+    found = measure([replace(one, other_mm=truth.mean(1) + np.array([100.0, 0, 0]))])
+    assert (found["on_the_other_hand"], found["counted"]) == (0, 6)
+    found = measure([replace(one, other_mm=truth.mean(1) + np.array([30.0, 0, 0]))])
+    assert found["on_the_other_hand"] == 6
+
+
+def test_frames_that_do_not_count_are_not_lost(tmp_path: Path) -> None:
+    """Lost are a frame out of the picture and a whole one; another camera's recording has none."""
+    truth = a_hand(8)
+    truth[0] += [500.0, 0, 0]
+    joints = truth.copy()
+    joints[[0, 7]] = np.nan
+    one = followed_as(tmp_path / "1", truth, joints)
+    two = followed_as(tmp_path / "2", a_hand(8), a_hand(8) + np.array([0, 0, 4.0]))
+    found = measure([one, replace(two, setup="icvl")])
+    assert (found["counted"], found["lost"]) == (15, 1)
+    assert found["lost_share"] == pytest.approx(1 / 15)
+    assert found["by_camera"] == {
+        "synth": {"counted": 7, "lost": 1, "mean_error_mm": pytest.approx(0, abs=1e-4)},
+        "icvl": {"counted": 8, "lost": 0, "mean_error_mm": pytest.approx(4, abs=1e-4)},
+    }
+
+
+@pytest.mark.parametrize("scenes", [False, True])
+def test_weights_stand_on_their_own_side_of_a_comparison(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scenes: bool
+) -> None:
+    """New weights are 4 mm off, old ones 10, and in the first frame these are on a second hand."""
+    truth, deeper = a_hand(), np.array([0, 0, 1.0])
+    off = {"new.onnx": 4.0, "old.onnx": 10.0, "as two": 7.0}
+    tracked = {
+        name: followed_as(tmp_path / name, truth, truth + mm * deeper) for name, mm in off.items()
+    }
+    far = truth[0] + 300 * deeper
+    tracked["old.onnx"].joints_mm[0], tracked["old.onnx"].other_mm[0] = far, far.mean(0)
+    place = f"cadstn.bench.accuracy.{'sealed' if scenes else 'model'}"
+    seen = a_recording(tmp_path, truth)
+    for name, instead in {
+        "open_network": lambda weights, threads: SimpleNamespace(name=weights.name, about={}),
+        "follower": lambda network, step: lambda one: tracked[network.name],
+        "follow_labelled": lambda network, one, step: tracked["as two"],
+        "Tracker": lambda network: None,
+        "rendered": lambda *given, **options: iter([seen]),
+        "scene_recordings": lambda *given, **options: iter([seen]),
+    }.items():
+        monkeypatch.setattr(f"{place}.{name}", instead, raising=False)
+    weights, beside = Path("new.onnx"), Path("old.onnx")
+    if scenes:
+        report = bench_sealed(SceneSet("choosing-1", 1, 6), weights, beside=beside)
+        whole, counted, other = report["all"], 6 * len(SCENES), (5 * 10 + 300) / 6
+        assert report["two_places"]["mean_error_mm"] == pytest.approx(7, abs=1e-3)
+        assert report["scenes"]["two-hands"]["mean_error_mm"] == pytest.approx(4, abs=1e-3)
+    else:
+        report = bench_model(weights, recordings=1, frames=6, empty=0, beside=beside)
+        whole, counted, other = report["rendered"], 5, 10.0
+    assert whole["mean_error_mm"] == pytest.approx(4, abs=1e-3)
+    assert (report["weights"], report["beside"]["weights"]) == ("new.onnx", "old.onnx")
+    assert report["beside"]["counted"] == counted
+    error = report["beside"]["mean_error_mm"]
+    assert (error["this"], error["other"]) == pytest.approx((4, other), abs=1e-3)
+    assert error["difference"] == pytest.approx(4 - other, abs=1e-3)
