@@ -9,12 +9,11 @@ from torch import Tensor
 
 from cadstn.geometry.camera import Camera
 from cadstn.synth import raster
-from cadstn.synth.centers import sample_centers
 from cadstn.synth.cone import coefficients, enter
 from cadstn.synth.draws import Draws
 from cadstn.synth.oracle import Solids
 from cadstn.synth.raster import View, camera_view, cast, crop_view
-from cadstn.synth.scene import OWN, sample_scene
+from cadstn.synth.scene import OWN, sample_centers, sample_scene
 from cadstn.synth.surface import Cones
 
 CAMERA = Camera(60.0, 61.0, 30.0, 25.5, 64, 48)

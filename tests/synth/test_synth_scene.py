@@ -4,7 +4,6 @@ import torch
 from torch import Tensor
 
 from cadstn.geometry.skeleton import KNUCKLES
-from cadstn.synth.centers import sample_centers
 from cadstn.synth.draws import Draws
 from cadstn.synth.motion import sample_motion
 from cadstn.synth.raster import cast, crop_view
@@ -14,6 +13,7 @@ from cadstn.synth.scene import (
     OWN,
     Scene,
     build_scene,
+    sample_centers,
     sample_scene,
 )
 from cadstn.synth.shape import sample_shape
@@ -106,7 +106,7 @@ def test_an_arm_at_the_camera_is_swung_aside_and_keeps_its_length() -> None:
     assert down[1, 0] > 0.5  # else where it was going
 
 
-def test_walls_are_behind_hand_and_person_and_tables_behind_the_hand() -> None:
+def test_walls_and_tables_are_behind_hand_and_arm_and_face_the_camera() -> None:
     scene = scenes(4, 200, 3)
     arm = part(scene.cones, slice(HAND_CONES + 4))
     finite = scene.planes[..., 3].isfinite()
@@ -115,11 +115,9 @@ def test_walls_are_behind_hand_and_person_and_tables_behind_the_hand() -> None:
     normal, offset = scene.planes[..., :3], scene.planes[..., 3]
     torch.testing.assert_close(normal.norm(dim=-1), torch.ones_like(offset))
     assert (offset[finite] < -50).all()  # the camera is on the front side
-    body, wall = part(scene.cones, _PERSON), finite & torch.tensor([True, False])
-    for cones, where in ((arm, finite), (part(scene.cones, OWN), wall), (body, wall)):
-        for point, radius in ((cones.a, cones.ra), (cones.b, cones.rb)):
-            height = torch.einsum("bqc,bpc->bqp", normal, point) - radius[:, None]
-            assert (height - offset[..., None])[where].min() > 0
+    for point, radius in ((arm.a, arm.ra), (arm.b, arm.rb)):
+        height = torch.einsum("bqc,bpc->bqp", normal, point) - radius[:, None] - offset[..., None]
+        assert height[finite].min() > 0
     # They stand still.
     planes = scene.planes.view(200, 3, 2, 4)
     assert torch.equal(planes[:, 0], planes[:, 2])
@@ -131,7 +129,7 @@ def test_what_is_held_touches_and_does_not_cut_into_the_hand() -> None:
     holds = there(held).any(1)
     assert 0.04 < holds.float().mean() < 0.2
     gaps = gap_mm(*(Cones(*(f[holds] for f in cones)) for cones in (held, hand)))
-    assert gaps.min() > -1
+    assert gaps.min() > -3
     assert gaps.median() < 12
     # Nothing changes while it is held: distances within it stay.
     spans = (held.b - held.a).norm(dim=-1).view(600, 2, HELD_CONES)

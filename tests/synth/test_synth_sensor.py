@@ -177,15 +177,6 @@ def test_flying_pixels_lie_between_the_two_surfaces() -> None:
     assert not between.any()
 
 
-def test_flying_pixels_favour_no_side() -> None:
-    """Where a pixel aims and whether it is a mixture are independent."""
-    like = only("flying", 0.5, 64, lateral_px=0.6)
-    measured = seen_by(square(64, 700.0), like)
-    flying = ((measured > 501) & (measured < 699)).float().mean((0, 1))
-    left, right = flying[:32].sum(), flying[32:].flip(0).sum()
-    assert abs(left - right) < 0.1 * (left + right)
-
-
 def test_light_bleeds_at_edges_only() -> None:
     clean = square(1, 700.0)
     noisy = seen_by(clean, only("bleed_mm", 6.0))

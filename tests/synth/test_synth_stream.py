@@ -10,9 +10,9 @@ from cadstn.geometry.skeleton import KNUCKLES, SKELETONS
 from cadstn.synth import stream
 from cadstn.synth.draws import Draws
 from cadstn.synth.raster import cast, crop_view
-from cadstn.synth.scene import GRASPED, HAND_CONES, sample_scene
+from cadstn.synth.scene import sample_scene
 from cadstn.synth.sensors import sensor
-from cadstn.synth.stream import Clips, _without_hands, sample_clips
+from cadstn.synth.stream import Clips, sample_clips
 
 HALF_MM = 125.0
 SIZE = 64
@@ -174,24 +174,6 @@ def test_a_share_of_crops_has_no_hand() -> None:
     assert moved.any()
     inside = (clips.joints[moved].abs() < 0.9).all(-1)
     assert inside.float().mean() < 0.02
-
-
-def test_clips_without_a_hand_show_none_where_they_aim() -> None:
-    """A crop that could not be moved to the arm has no hand either, nor one that is held."""
-    draws = Draws((3, 0), torch.arange(600))
-    scene = sample_scene(draws.fork("scene"), 1, held=0.5)
-    centers = scene.joints_xyz_mm.mean(1)
-    other, aimed, presence = _without_hands(draws.fork("hands"), scene, centers, 0.0)
-    assert not presence.any()
-    hand = slice(HAND_CONES)
-    shown = (other.cones.a[:, hand, 2] > 0).any(1)
-    assert 0.2 < shown.float().mean() < 0.6  # at the end of an arm
-    away = (aimed - centers).norm(dim=-1)
-    assert away[shown].min() > 60
-    assert scene.holds_hand is not None
-    assert scene.holds_hand.sum() > 5
-    assert (other.cones.a[scene.holds_hand][:, GRASPED, 2] < 0).all()
-    assert (other.cones.a[~scene.holds_hand][:, GRASPED, 2] > 0).any()
 
 
 @pytest.mark.parametrize(

@@ -16,12 +16,11 @@ from torch import Tensor
 
 from cadstn.bench.text import table
 from cadstn.geometry.camera import Camera
-from cadstn.synth.centers import sample_centers
 from cadstn.synth.compiling import check_compiles
 from cadstn.synth.draws import Draws
 from cadstn.synth.oracle import Solids
 from cadstn.synth.raster import camera_view, cast, crop_view
-from cadstn.synth.scene import sample_scene
+from cadstn.synth.scene import sample_centers, sample_scene
 from cadstn.synth.stream import sample_clips
 from cadstn.tracking.doctor import processor_name
 

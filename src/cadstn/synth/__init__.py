@@ -2,4 +2,4 @@
 
 #: Names what a seed renders. Crop caches, recordings and sets of another one are not gone on with,
 #: so it changes with the simulator and not with every release; a test pins what it names.
-SIMULATOR = "0.2.0"
+SIMULATOR = "0.1.0"

@@ -18,7 +18,7 @@ from cadstn.synth.draws import Draws
 from cadstn.synth.motion import Frustum, Views
 from cadstn.synth.raster import camera_view, check_pinhole
 from cadstn.synth.render import cast_scene
-from cadstn.synth.scene import Scene, sample_scene
+from cadstn.synth.scene import sample_scene
 from cadstn.synth.sensor import degrade
 from cadstn.synth.sensors import Sensor, sample_sensor
 from cadstn.synth.shape import Shape
@@ -46,11 +46,6 @@ def check_renders(camera: Camera) -> None:
             "frames are rendered as whole numbers, and the camera's are floats in metres",
             hint="give a camera with the millimetres of a step",
         )
-
-
-def _farthest_mm(scene: Scene) -> Tensor:
-    """Depth up to which a sensor must reach to see a scene's hand."""
-    return scene.joints_xyz_mm[..., 2].max() + 50.0
 
 
 def view_frustum(camera: Camera, distance_mm: tuple[float, float] = DISTANCE_MM) -> Frustum:
@@ -147,8 +142,9 @@ class Sequence:
         # The camera's own pixels are the sensor's.
         drawn = sample_sensor(draws.fork("sensor"))._replace(step=torch.zeros(1))
         # A hand out of its sensor's range would be a label without an image.
-        drawn = drawn.covering(_farthest_mm(self._scene))
-        self._sensor, self._drawn = (drawn, True) if sensor is None else (sensor, False)
+        farthest = self._scene.joints_xyz_mm[..., 2].max() + 50.0
+        drawn = drawn.covering(farthest)
+        self._sensor = drawn if sensor is None else sensor
         self._noise = draws.fork("noise").repeat(frames)
 
     def __len__(self) -> int:
@@ -191,8 +187,6 @@ class Sequence:
             second_xyz_mm=None if scene.second_xyz_mm is None else move(scene.second_xyz_mm),
         )
         other.joints_xyz_mm = other._scene.joints_xyz_mm.numpy()
-        if self._drawn:
-            other._sensor = self._sensor.covering(_farthest_mm(other._scene))
         other._noise = self._noise.fork(name)
         return other
 

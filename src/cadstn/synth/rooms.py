@@ -327,8 +327,7 @@ def sample_room(rng: Rng) -> Room:
     pitch = rng.choice([rng.normal(0, 0.15), rng.uniform(0, 0.9), rng.uniform(0.9, 1.5)])
     c, s = math.cos(pitch), math.sin(pitch)
     roll = rng.normal(0, 0.1)
-    # A camera that looks down by ``pitch`` sees what was ahead of it higher in its image.
-    tilt = np.array([[1.0, 0, 0], [0, c, -s], [0, s, c]])
+    tilt = np.array([[1.0, 0, 0], [0, c, s], [0, -s, c]])
     level = np.array([[math.cos(roll), -math.sin(roll), 0], [math.sin(roll), math.cos(roll), 0],
                       [0.0, 0, 1]])  # fmt: skip
     # The camera rotates about a point in the scene, so that what was drawn stays in view.

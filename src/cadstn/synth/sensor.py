@@ -24,7 +24,7 @@ from cadstn.synth.sensors import Sensor
 # Images are measured a few at a time: memory stays bounded, and a processor's cache is of use.
 _PIXELS_AT_ONCE = {"cpu": 1 << 17, "cuda": 1 << 25}
 _MARGIN = 8
-_KEYS = 6  # aim, wobble, grain, texture, holes, mix
+_KEYS = 5  # aim, wobble, grain, texture, holes
 _NOWHERE_MM = 1e6
 _LEAST_JUMP_MM = 10.0  # neighbours farther apart than this, and than steep skin, are two surfaces
 _STEEP = 3.0
@@ -86,11 +86,10 @@ def _measure(
 ) -> Tensor:
     """Degrade (B, H + 2 m, W + 2 m) in its margin, for columns (W) and rows (H, 1) inside of it.
 
-    Takes keys (B, 6), a sensor's fields (B, 26) and angles (B, 1, 1), and returns (B, H, W).
+    Takes keys (B, 5), a sensor's fields (B, 26) and angles (B, 1, 1), and returns (B, H, W).
     """
     s = Sensor(*fields[:, :, None, None].unbind(1))
-    each_key = keys[:, :, None, None].unbind(1)
-    aim_key, wobble_key, grain_key, texture_key, hole_key, mix_key = each_key
+    aim_key, wobble_key, grain_key, texture_key, hole_key = keys[:, :, None, None].unbind(1)
 
     # Which of the sensor's pixels each of the image's shows; ``coarse`` image pixels make one.
     coarse = torch.where(s.step > 0, s.step / angle, 1.0)
@@ -109,9 +108,7 @@ def _measure(
 
     # Two surfaces in one pixel: their echoes mix, or it is given up.
     before, behind = view.z - view.nearest > view.jump, view.farthest - view.z > view.jump
-    # Bits of their own: by those of the aim, mixtures would lie on one side of things.
-    mixed = _hash(mix_key, x, y)
-    chance, mix = _unit(mixed, 16), _unit(mixed >> 16, 16)
+    chance, mix = _unit(aim, 8), _unit(aim >> 8, 8)
     flying = before & (chance < s.flying)
     # The nearer one is brighter, so that most mixtures lie near it.
     between = mix.square() * (view.z - view.nearest).clamp(max=BEHIND_MM)
@@ -266,10 +263,9 @@ def _holes(
     middle_y = 0.26 + 0.48 * ((bits >> 26) & 63).float() / 63
     away = (x - cell_x - middle_x).square() + (y - cell_y - middle_y).square()
     inside = (_unit(bits, 16) < chance) & (away < radius.square())
-    # What chooses dots among holes is what is left of the chance that chose the hole; how far off
-    # they read has bits of its own, or it would go with where they are.
+    # What chooses dots among holes is what is left of the chance that chose the hole.
     dots = inside & (_unit(bits, 16) < chance * wrong)
-    off = (_unit(_hash(~key, cell_x, cell_y), 16) - 0.5) * (2 * _DOT_MM)
+    off = (((bits >> 16) & 1023).float() - 511.5) * (2 * _DOT_MM / 1023)
     return inside & ~dots, torch.where(dots, off, 0.0)
 
 

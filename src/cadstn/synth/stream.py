@@ -10,12 +10,11 @@ from torch import Tensor
 from cadstn.data.crops import RENDERED_CENTERS
 from cadstn.errors import CadstnError
 from cadstn.geometry.convention import convert
-from cadstn.synth.centers import sample_centers
 from cadstn.synth.draws import Draws
 from cadstn.synth.motion import DEFAULT_FRUSTUM
 from cadstn.synth.raster import crop_view, run
 from cadstn.synth.render import cast_scene
-from cadstn.synth.scene import ARM, GRASPED, OTHER, OWN, PERSON, Scene, sample_scene
+from cadstn.synth.scene import ARM, OTHER, OWN, PERSON, Scene, sample_centers, sample_scene
 from cadstn.synth.sensor import BEHIND_MM, degrade
 from cadstn.synth.sensors import Sensor, sample_sensor
 from cadstn.synth.surface import hide
@@ -69,7 +68,7 @@ def sample_clips(
         clean: leave out the sensor's noise.
         fps: frames a second.
         hands: share of clips that show a hand.
-        center: where the cubes are, see `cadstn.synth.centers.sample_centers`.
+        center: where the cubes are, see `cadstn.synth.scene.sample_centers`.
         held: share of clips whose hand grasps something (`cadstn.synth.grasp`); the others are
             the same whatever the share.
         depth_mm: nearest and farthest that the palm's middle may be.
@@ -157,13 +156,10 @@ def _without_hands(
     elsewhere = torch.where((people & seen)[:, None], body, arm) + jitter.flatten(0, 1)
     moved = (arms | (people & seen)) & (elsewhere[:, 2] > 150.0)
     centers = torch.where(moved[:, None], elsewhere, centers)
-    # Only a crop that was moved to the arm may leave the hand where it is.
-    gone = spread(~presence) & ~(arms & moved)
+    gone = spread(~presence) & ~arms
     there = torch.ones_like(scene.cones.ra, dtype=torch.bool)
     there[:, OWN] = ~gone[:, None]
     there[:, OTHER] = spread(presence)[:, None]
-    if scene.holds_hand is not None:
-        there[:, GRASPED] = ~spread(~presence & scene.holds_hand)[:, None]
     cones = hide(scene.cones, there)
     surface = scene.skin
     if surface is not None:

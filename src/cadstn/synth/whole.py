@@ -242,21 +242,14 @@ def _bare_arms(draws: Draws, scene: Scene, present: Tensor) -> Scene:
     gone = ~present
     there[:, OWN] = ~gone[:, None]
     there[:, ARM] = (~gone | (kind == 2))[:, None]
+    # The forearm's wrist half would be a stump: of an arm without its hand the elbow's half stays.
+    there[:, ARM.start] = ~gone
     there[:, PERSON] = (~gone | (kind > 0))[:, None]
     there[:, OTHER] = False
     keep_planes = (~gone | (kind > 0))[:, None, None]
     planes = scene.planes.clone()
     planes[..., 3:] = torch.where(keep_planes, planes[..., 3:], torch.inf)
-    return scene._replace(cones=hide(_cut_forearms(scene.cones, gone), there), planes=planes)
-
-
-def _cut_forearms(cones: Cones, which: Tensor) -> Cones:
-    """Leave the elbow's half of some forearms, (B,): the wrist's would resemble a hand."""
-    a, ra = cones.a.clone(), cones.ra.clone()
-    fore = slice(ARM.start, ARM.stop - 1)
-    a[which, fore] = (cones.a[which, fore] + cones.b[which, fore]) / 2
-    ra[which, fore] = (cones.ra[which, fore] + cones.rb[which, fore]) / 2
-    return cones._replace(a=a, ra=ra)
+    return scene._replace(cones=hide(scene.cones, there), planes=planes)
 
 
 def _labels(
