@@ -1,6 +1,7 @@
 """Streams as values: many side by side, windows, gaps, repeats, cameras that change."""
 
 import warnings
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -23,6 +24,27 @@ from cadstn.tracking.tracker import Tracker, track_batch, track_step
 @pytest.fixture(scope="module")
 def frames() -> list[Frame]:
     return list(open_recording("demo"))[:30]
+
+
+class Stubborn:
+    """One of the paper's networks that insists on a hand: it predicts no presence."""
+
+    def run(self, names: list[str], feed: dict[str, np.ndarray]) -> list[np.ndarray]:
+        joints = np.zeros((len(feed["crops"]), 21, 3), np.float32)
+        return [joints, joints + 0.5, feed["h"], feed["c"]]
+
+
+class Refusing:
+    """Predicts that nothing is a hand, and notes each run."""
+
+    def __init__(self, network: Network, note: Callable[[], None]) -> None:
+        self.network, self.note = network, note
+
+    def run(self, names: list[str], feed: dict[str, np.ndarray]) -> list[np.ndarray]:
+        self.note()
+        out = dict(zip(names, self.network.session.run(names, feed), strict=True))
+        out["present"] = np.zeros_like(out["present"])
+        return [out[name] for name in names]
 
 
 def test_a_batch_of_streams_equals_each_alone(network: Network, frames: list[Frame]) -> None:
@@ -175,14 +197,6 @@ def test_confidence_is_a_share_and_0_of_a_lost_hand(network: Network, frames: li
 
 def test_an_arm_whose_hand_left_is_not_followed_for_ever() -> None:
     """A network that insists on a hand, where the detector sees none."""
-
-    class Stubborn:
-        """One of the paper's networks: it predicts no presence."""
-
-        def run(self, names: list[str], feed: dict[str, np.ndarray]) -> list[np.ndarray]:
-            joints = np.zeros((len(feed["crops"]), 21, 3), np.float32)
-            return [joints, joints + 0.5, feed["h"], feed["c"]]
-
     real = load_network(threads=1)
     wants = Wants(real.wants.size, 250.0, real.wants.hidden)
     network = replace(real, session=Stubborn(), wants=wants)
@@ -251,16 +265,7 @@ def test_a_refused_place_is_tried_less_and_less(network: Network, frames: list[F
     runs: list[int] = []
     number = 0
 
-    class Refusing:
-        """Predicts that nothing is a hand."""
-
-        def run(self, names: list[str], feed: dict[str, np.ndarray]) -> list[np.ndarray]:
-            runs.append(number)
-            out = dict(zip(names, network.session.run(names, feed), strict=True))
-            out["present"] = np.zeros_like(out["present"])
-            return [out[name] for name in names]
-
-    tracker = Tracker(replace(network, session=Refusing()))
+    tracker = Tracker(replace(network, session=Refusing(network, lambda: runs.append(number))))
     while number < 30:
         hand = tracker.update(frames[0].depth, frames[0].camera)
         assert not hand.found
@@ -340,11 +345,6 @@ def test_a_repeated_first_frame_of_another_camera_changes_nothing(
 
 
 def test_misses_that_are_not_in_a_row_lose_no_hand(network: Network) -> None:
-    class Stubborn:
-        def run(self, names: list[str], feed: dict[str, np.ndarray]) -> list[np.ndarray]:
-            joints = np.zeros((len(feed["crops"]), 21, 3), np.float32)
-            return [joints, joints + 0.5, feed["h"], feed["c"]]
-
     class EveryThird(Detector):
         def detect(self, depth_mm: DepthMm, camera: Camera, least: float = 0.1) -> list[Detection]:
             read.append(number)
@@ -365,19 +365,18 @@ def test_misses_that_are_not_in_a_row_lose_no_hand(network: Network) -> None:
 def test_a_refused_place_is_tried_again_after_16_frames_at_most(
     network: Network, frames: list[Frame]
 ) -> None:
-    class Refusing:
-        def run(self, names: list[str], feed: dict[str, np.ndarray]) -> list[np.ndarray]:
-            tries.append(number)
-            out = dict(zip(names, network.session.run(names, feed), strict=True))
-            out["present"] = np.zeros_like(out["present"])
-            return [out[name] for name in names]
-
     class OnePlace(Detector):
         def detect(self, depth_mm: DepthMm, camera: Camera, least: float = 0.1) -> list[Detection]:
             return [Detection(np.array([0.0, 0.0, 500.0]), 0.9, 0.0)]
 
     tries: list[int] = []
-    tracker = Tracker(replace(network, session=Refusing(), detector=OnePlace(None)))
+    tracker = Tracker(
+        replace(
+            network,
+            session=Refusing(network, lambda: tries.append(number)),
+            detector=OnePlace(None),
+        )
+    )
     for number in range(64):  # noqa: B007 (the network notes it)
         assert not tracker.update(frames[0].depth, frames[0].camera).found
     assert sorted(set(tries)) == [0, 1, 3, 7, 15, 31, 47, 63]
