@@ -47,7 +47,7 @@ def units(count: int = 4) -> np.ndarray:
 
 def test_depth_times_and_order(tmp_path: Path) -> None:
     raw = units()
-    recording = open_recording(write(tmp_path / "a.mkv", raw), CAMERA)
+    recording = open_recording(write(tmp_path / "a.mkv", raw).rename(tmp_path / "A.MKV"), CAMERA)
     assert len(recording) == 4
     frames = list(recording)
     for frame, image in zip(frames, raw, strict=True):

@@ -87,12 +87,13 @@ def shared(name: str) -> Path:
 # --- round trips ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["hand", "hand.npz", "händе 手"])
+@pytest.mark.parametrize("name", ["hand", "hand.npz", "HAND.NPZ", "händе 手"])
 @pytest.mark.parametrize("encoding", ["depth16", "nyu"])
 def test_round_trip(tmp_path: Path, name: str, encoding: str) -> None:
     camera = replace(CAMERA, encoding=encoding, invalid=(1005,))
     path = tmp_path / name
     write_recording(path, iter(units()), camera, truth_xyz_mm=truth(), skeleton=HAND21, cuts=[0, 2])
+    assert path.is_file() == name.lower().endswith(".npz")
     recording = open_recording(path)
     assert recording.path == path
     assert recording.camera == replace(camera, width=8, height=6)
@@ -224,6 +225,8 @@ def test_camera_given_overrides_the_file(tmp_path: Path) -> None:
     (path / "camera.json").write_text("broken", encoding="utf-8")
     assert open_recording(path, "60,60,4,3,0.25").camera == Camera(60, 60, 4, 3, 8, 6, 0.25)
     assert open_recording(path, SIZED).camera == SIZED
+    (tmp_path / "MY.JSON").write_text(SIZED.to_json(), encoding="utf-8")
+    assert open_recording(path, str(tmp_path / "MY.JSON")).camera == SIZED
     npz = written(tmp_path / "a.npz")
     assert open_recording(npz, "60,60,4,3").camera == Camera(60, 60, 4, 3, 8, 6)
     assert refused(open_recording, path).startswith(f"{path / 'camera.json'}: not JSON")

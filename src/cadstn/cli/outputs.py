@@ -130,7 +130,7 @@ def retarget(
         raise CadstnError("--base-frame needs the camera's place in it", hint="give --hand-eye")
     keep_inputs(out, [path, hand_eye, weights])
     transform = None if hand_eye is None else read_hand_eye(hand_eye)
-    if path.suffix == ".npz" and _holds_joints(path):
+    if path.suffix.lower() == ".npz" and _holds_joints(path):
         given = {"--camera": camera, "--scale": scale, "--pattern": pattern, "--weights": weights}
         for option in (option for option, value in given.items() if value is not None):
             raise CadstnError(f"{option} is of recordings", where=path, hint="leave it out")

@@ -69,7 +69,7 @@ def parse_camera(text: str) -> Camera:
     plain = _plain(text)
     if (name := ALIASES.get(plain, plain)) in KNOWN_CAMERAS:
         return KNOWN_CAMERAS[name]
-    if text.endswith(".json"):
+    if text.lower().endswith(".json"):
         path = Path(text)
         try:
             if not path.is_file() and not path.is_dir():  # no pipe, which is waited for

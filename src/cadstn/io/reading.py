@@ -86,9 +86,9 @@ def _open(
         raise CadstnError("a file, which has no --pattern", hint="give a folder")
     if path.suffix.lower() in IMAGES:
         return _open_image(path, given, unit_mm)
-    if path.suffix == ".mkv":
+    if path.suffix.lower() == ".mkv":
         return _open_azure(path, given, unit_mm)
-    if path.suffix != ".npz":
+    if path.suffix.lower() != ".npz":
         raise CadstnError("a file, but not an .npz file", hint=_RECORDING_HINT)
     return _open_npz(path, given, unit_mm)
 

@@ -72,7 +72,7 @@ def write_recording(
         if len(cuts):
             arrays["cuts"] = np.asarray(cuts)
         if time_s is not None:
-            if path.suffix != ".npz":
+            if path.suffix.lower() != ".npz":
                 raise CadstnError("a folder keeps no times", hint="give the name of an .npz file")
             arrays["time_s"] = np.asarray(time_s)
             _warn_of_times(arrays["time_s"], camera.fps, path)
@@ -80,7 +80,7 @@ def write_recording(
         arrays.pop("cuts", None)
         if labels.cuts:
             arrays["cuts"] = np.array(labels.cuts)
-    write = _write_npz if path.suffix == ".npz" else _write_folder
+    write = _write_npz if path.suffix.lower() == ".npz" else _write_folder
     with new_path(path) as temporary:
         write(temporary, _checked(depth_units, camera, path), arrays, path)
 

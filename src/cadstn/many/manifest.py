@@ -111,7 +111,7 @@ def _entry(row: dict[str, Any], folder: Path) -> Entry:
     if not row.get("path"):
         raise CadstnError("has no path", hint="give the path of a recording")
     unit, camera = row.get("unit"), row.get("camera") or None
-    if camera is not None and camera.endswith(".json"):
+    if camera is not None and camera.lower().endswith(".json"):
         camera = os.path.abspath(folder / camera)
     path, root = os.path.abspath(folder / row["path"]), os.path.abspath(folder)
     if row["path"] == "demo" and not os.path.exists(path):

@@ -46,7 +46,7 @@ class Job:
     def order(self) -> dict[str, Any]:
         """All that its results are a function of, as far as it shows without opening a file."""
         camera = self.entry.camera
-        is_file = camera is not None and camera.endswith(".json")
+        is_file = camera is not None and camera.lower().endswith(".json")
         return {
             "path": self.entry.path, "below": self.entry.below,
             "camera": None if is_file else camera,  # its place may change

@@ -124,7 +124,7 @@ def write_synthetic(
             )
         return sequence
 
-    if path.suffix == ".npz":
+    if path.suffix.lower() == ".npz":
         return _write_file(path, order, moving, on_frame)
     return _write_folder(path, order, moving, on_frame)
 
