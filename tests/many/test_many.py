@@ -447,7 +447,7 @@ def test_a_shard_whose_worker_is_killed_is_ended_by_another(tmp_path: Path) -> N
         first = started.enter_context(dask(*worker))
         until(lambda: address.is_file() and address.stat().st_size > 0)
         at = json.loads(address.read_text())["address"]
-        command = ("synth", "set", "--shards", 1, "--frames", 6, "--seed", 5)
+        command = ("synth", "set", "--shards", 1, "--frames", 30, "--seed", 5)
         process = run(tmp_path, *command, "--scheduler", at)
         started.callback(process.kill)
         until((part / "000000.png").is_file)
@@ -457,11 +457,11 @@ def test_a_shard_whose_worker_is_killed_is_ended_by_another(tmp_path: Path) -> N
         started.enter_context(dask(*worker))
         code, text = ended(process)
     assert code == 0, text
-    assert "1 shards done, 0 there already, 0 failed; 6 frames" in text
+    assert "1 shards done, 0 there already, 0 failed; 30 frames" in text
     out = tmp_path / "set"
     kept = ["shard-000000", "shards.json", "shards.parquet"]
     assert sorted(path.name for path in out.iterdir()) == kept
-    write_synthetic(tmp_path / "one", frames=6, seed=5)
+    write_synthetic(tmp_path / "one", frames=30, seed=5)
     files = {path.name for path in (tmp_path / "one").iterdir()}
     assert files == {path.name for path in (out / kept[0]).iterdir()}
     for file in files:
