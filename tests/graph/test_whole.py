@@ -182,7 +182,8 @@ def test_a_new_hand_waits_for_a_frame_with_runs_for_its_view(
     """Beside a hand that is followed, and after a place that is refused."""
     decision = network.wants.decision
     path = tmp_path / "own.onnx"
-    written(path, shipped(decision._replace(bias=decision.bias - odds[0][0])))
+    refused = decision.bias - odds[0][0] - 0.5  # the weak one, in the wide picture too
+    written(path, shipped(decision._replace(bias=refused)))
     write_whole(tmp_path / "whole.onnx", path, hands=2)
     own, whole = load_network(path, threads=1), opened(tmp_path / "whole.onnx", 2)
     camera = demo[0][1]

@@ -69,6 +69,7 @@ def train_shipped(out: Path, train: click.Command) -> None:
     Detector and ``compact``, side by side, then ``follow`` with candidates mined by the two; one
     file, whose error scales hold two joints of three of the choosing set, and whose decision on a
     new hand is fitted to it. What is made of a part is made anew where the part was trained anew.
+    Some five hours of a two-core Xeon with AMX (docs/guides/train.md).
     """
     from cadstn.synth.compiling import check_compiles
     from cadstn.train.begun import begun_run
