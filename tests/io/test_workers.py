@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 
 from cadstn.errors import CadstnError
-from cadstn.io.workers import worker_pool
+from cadstn.io.workers import ENDING, interrupt_once, signals_end_it, worker_pool
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 _WORK = """
 import os, sys, time
 from pathlib import Path
 from cadstn.io.whole import whole_file
-from cadstn.io.workers import worker_pool
+from cadstn.io.workers import ENDING, interrupt_once, signals_end_it, worker_pool
 
 def work(folder):
     Path(folder, f"worker-{os.getpid()}").touch()
@@ -88,3 +88,27 @@ def test_a_worker_that_is_killed_is_one_line(tmp_path: Path) -> None:
         worker_pool(1, where=tmp_path / "a.bank") as pool,
     ):
         pool.submit(os._exit, 1).result()
+
+
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_a_program_that_ends_well_ignores_a_second_signal_to_its_end(kind: int) -> None:
+    before = {number: signal.getsignal(number) for number in ENDING}
+    try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a background shell ignores it
+        with pytest.raises(KeyboardInterrupt), signals_end_it(interrupt_once):
+            signal.raise_signal(kind)
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGINT)
+        assert {signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)} == {
+            signal.SIG_IGN
+        }
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def test_signals_are_handled_as_before_after_a_block_without_one() -> None:
+    before = {number: signal.getsignal(number) for number in ENDING}
+    with signals_end_it(interrupt_once):
+        pass
+    assert {number: signal.getsignal(number) for number in ENDING} == before

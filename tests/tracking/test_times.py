@@ -198,7 +198,7 @@ def test_a_second_signal_leaves_what_was_written_whole(tmp_path: Path, kind: int
         time.sleep(0.05)
         running.send_signal(kind)
         _, said = running.communicate(timeout=60)
-    assert running.returncode in (0, -kind)  # of a signal that comes while Python itself ends
+    assert running.returncode == 0
     assert f"wrote {out / 'joints.jsonl'}" in said
     assert "disk" not in said
     assert "Traceback" not in said

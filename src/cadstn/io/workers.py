@@ -90,7 +90,8 @@ def signals_end_it(
     the command line's own handler is replaced.
 
     Args:
-        handler: raises another exception instead, of Ctrl-C as well.
+        handler: raises another exception instead, of Ctrl-C as well. Signals that it has set to be
+            ignored stay ignored: a second one must not end a program that is ending well.
     """
     if threading.current_thread() is not threading.main_thread():  # signals are its alone
         yield
@@ -104,7 +105,8 @@ def signals_end_it(
         yield
     finally:
         for kind, held in before.items():
-            signal.signal(kind, held)
+            if signal.getsignal(kind) != signal.SIG_IGN:
+                signal.signal(kind, held)
 
 
 def _begin(begin: Callable[[], None] | None) -> None:
