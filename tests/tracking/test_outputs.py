@@ -384,7 +384,7 @@ def test_the_browsers_view_listens_on_this_machine_alone(monkeypatch: pytest.Mon
         assert view.url.startswith("http://127.0.0.1:")
         assert opened == [view.url]
         port = int(view.url.split(":")[2].split("/")[0])
-        with socket.create_connection(("127.0.0.1", port), timeout=5):
+        with socket.create_connection(("127.0.0.1", port), timeout=60):
             pass
     finally:
         view.close()

@@ -52,7 +52,7 @@ def address(page: PageView) -> str:
 
 def get(page: PageView, path: str, host: str | None = None) -> tuple[int, str, bytes]:
     """Send a path as it is: status, type and body."""
-    with closing(http.client.HTTPConnection(address(page), timeout=5)) as client:
+    with closing(http.client.HTTPConnection(address(page), timeout=60)) as client:
         client.putrequest("GET", path, skip_host=True)
         client.putheader("Host", address(page) if host is None else host)
         client.endheaders()
@@ -66,7 +66,7 @@ def watch(page: PageView, origin: str | None = "", host: str | None = None) -> C
     return connect(
         f"ws://{host or address(page)}/frames", sock=socket.create_connection((own, int(port)), 5),
         origin=f"http://{address(page)}" if origin == "" else origin,  # type: ignore[arg-type]
-        open_timeout=5, compression=None,
+        open_timeout=60, compression=None,
     )  # fmt: skip
 
 
@@ -90,10 +90,10 @@ def test_no_other_path_is_served(page: PageView, path: str) -> None:
 def test_a_frame_arrives_as_it_was_tracked(page: PageView) -> None:
     page(seen(), lambda: np.zeros((1, 1, 3), np.uint8))
     with watch(page) as client:
-        hello = json.loads(client.recv(timeout=5))
+        hello = json.loads(client.recv(timeout=60))
         assert hello["bones"] == [list(bone) for bone in HAND21.bones]
         assert hello["fingers"]["thumb"] == [1, 2, 3, 4]
-        message = client.recv(timeout=5)
+        message = client.recv(timeout=60)
         assert isinstance(message, bytes)
     length = int.from_bytes(message[:4], "little")
     about = json.loads(message[4 : 4 + length])
@@ -108,14 +108,14 @@ def test_a_frame_arrives_as_it_was_tracked(page: PageView) -> None:
 def test_a_slow_page_gets_the_newest_frame(page: PageView) -> None:
     picture = np.zeros((1, 1, 3), np.uint8)
     with watch(page) as client:
-        client.recv(timeout=5)
+        client.recv(timeout=60)
         page(seen(index=1), lambda: picture)
-        client.recv(timeout=5)
+        client.recv(timeout=60)
         for index in range(2, 50):
             page(seen(index=index), lambda: picture)
         got: list[int] = []
         while not got or got[-1] < 49:
-            message = client.recv(timeout=5)
+            message = client.recv(timeout=60)
             assert isinstance(message, bytes)
             length = int.from_bytes(message[:4], "little")
             got.append(json.loads(message[4 : 4 + length])["frame"])
@@ -146,7 +146,7 @@ def test_a_name_that_was_made_to_lead_here_is_refused(page: PageView, host: str)
 def test_localhost_is_this_machine(page: PageView, origin: str, host: str) -> None:
     port = address(page).split(":")[1]
     with watch(page, f"http://{origin}:{port}", f"{host}:{port}") as client:
-        assert "bones" in json.loads(client.recv(timeout=5))
+        assert "bones" in json.loads(client.recv(timeout=60))
 
 
 def test_it_listens_on_this_machine_alone(page: PageView) -> None:
@@ -189,8 +189,8 @@ def test_listeners_pass_frames_to_the_page() -> None:
         assert listeners.url == view.url
         listeners(seen())
         with watch(view) as client:
-            client.recv(timeout=5)
-            assert client.recv(timeout=5) == frame_message(seen())
+            client.recv(timeout=60)
+            assert client.recv(timeout=60) == frame_message(seen())
 
 
 def test_the_command_serves_a_recording() -> None:
