@@ -141,7 +141,8 @@ def synth(
 @click.option("--choosing", "test", flag_value="choosing-1",
               help="The same scenes from other seeds, to choose by.")  # fmt: skip
 @click.option("--recordings", type=click.IntRange(0),
-              help="Recordings with a hand (125); in a test set, of each scene (10).")  # fmt: skip
+              help="Recordings with a hand (125); in a test set, of each scene (10; of a "
+              "sensor 4).")  # fmt: skip
 @click.option("--frames", type=click.IntRange(3),
               help="Frames of each recording (64; in a test set 30).")  # fmt: skip
 @click.option("--empty", default=32, show_default=True, type=click.IntRange(0),
@@ -182,7 +183,7 @@ def model(
     cadstn bench model --keep data/model-test --json model.json
     cadstn bench model --weights hand.onnx --keep data/model-test
     cadstn bench model --weights hand.onnx --beside shipped --keep data/choosing --seed 101
-    cadstn bench model --recordings 0 --empty 0 --real ../shared/real
+    cadstn bench model --recordings 0 --empty 0 --real real
     cadstn bench model --choosing --weights hand.onnx --keep data/choosing-1 --workers 2
     """
     from cadstn.bench.accuracy.goals import goals
@@ -275,11 +276,11 @@ def alarms(
 ) -> None:
     r"""Count hands announced where there is none, and hands found where there is one.
 
-    Rooms, furniture and people rendered with and without a hand (needs PyTorch); with --real, real
-    frames without a hand, and real hands cut out of their frames.
+    Rooms, furniture and people rendered with and without a hand; with --real, real frames without
+    a hand, and real hands cut out of their frames. Needs PyTorch, with --scenes 0 too.
 
     \b
-    cadstn bench alarms --real ../shared/real
+    cadstn bench alarms --real real
     cadstn bench alarms --scenes 200 --choosing --weights hand.onnx
     cadstn bench alarms --fit-decision decision.json --weights hand.onnx
     """

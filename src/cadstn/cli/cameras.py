@@ -41,20 +41,23 @@ from cadstn.errors import CadstnError
 @click.option(
     "--view", type=click.Choice(["window", "plain", "browser", "file"]), is_flag=False,
     flag_value="window",
-    help="Show it: in rerun's window, or a plain one where rerun is not installed; always in a "
-    "plain one; in the browser; 'file' writes view.rrd to --out.",
+    help="Show it. window: rerun's, or a plain one where rerun is not installed; plain: always a "
+    "plain window; browser: rerun in the browser; file: write view.rrd to --out.",
 )  # fmt: skip
 @click.option(
     "--serve", type=click.IntRange(0, 65535), is_flag=False, flag_value=8765, metavar="[PORT]",
     help="Serve a page that shows it, at this port of this machine; 8765 where none is given.",
 )  # fmt: skip
 @click.option("--host", help="With --serve: listen at this address, not at 127.0.0.1 alone.")
-@click.option("--emit", type=click.Choice(["jsonl"]), help="One line a frame to standard output.")
+@click.option(
+    "--emit", type=click.Choice(["jsonl"]), help="One line a hand and frame to standard output."
+)
 @click.option("--joints", default="hand21", type=click.Choice(["hand21", "openxr", "mano"]),
-              show_default=True, help="Order of the joints in --emit.")  # fmt: skip
+              show_default=True,
+              help="Names and order of the joints that are written and sent.")  # fmt: skip
 @click.option(
     "--pose", is_flag=True,
-    help="Add joint angles, pinch, grasp, gesture and the wrist's pose to the lines.",
+    help="Add joint angles, pinch, grasp, gesture and the wrist's pose to lines and OSC.",
 )  # fmt: skip
 @click.option("--task", help="What is done, for --lerobot.  [default: move the hand]")
 @click.option(

@@ -46,7 +46,7 @@ _OF_A_RUN = ("half", "int8", "blend", "detector", "error_scale", "decision", "sp
 )  # fmt: skip
 @click.option(
     "--decision", type=click.Path(path_type=Path),
-    help="What takes a place for a hand, as 'cadstn bench alarms --fit-decision' writes it.",
+    help="The decision on a new hand, as 'cadstn bench alarms --fit-decision' writes it.",
 )  # fmt: skip
 @click.option("--spread", type=float, hidden=True, deprecated="It is now --error-scale.")
 @click.option(

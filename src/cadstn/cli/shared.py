@@ -32,7 +32,9 @@ SCALE = click.option(
     help="The frames are so many times as large as the images that the camera's numbers are of.",
 )  # fmt: skip
 WEIGHTS = click.option(
-    "--weights", type=click.Path(path_type=Path), help="A network of your own (.onnx)."
+    "--weights",
+    type=click.Path(path_type=Path),
+    help="A network of your own (.onnx), or NAME@VERSION of the package's list.",
 )
 THREADS = click.option(
     "--threads",
@@ -131,7 +133,8 @@ def scaled_camera(path: str | Path, camera: str | None, scale: float | None) -> 
 def need_train(command: str) -> None:
     """Raise CadstnError with how to get torch, where it is missing; set how its threads wait."""
     # Threads that wait for one another spin. Beside other work they spin for long: a training took
-    # up to twice as long. Some 3 % of an idle machine's speed is the price (LOG.md).
+    # up to twice as long. The price on an idle machine is some 3 % of the speed of the paper's
+    # networks, up to a quarter of that of the compact ones, whose steps are short (LOG.md).
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     try:
         import torch  # noqa: F401

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from cadstn._version import __version__
-from cadstn.cli.shared import echo, fit_decision_to, frames_bar, quoted
+from cadstn.cli.shared import echo, fit_decision_to, frames_bar
 from cadstn.cli.sources import rendering, with_mesh_or_without
 from cadstn.errors import Stopped
 from cadstn.io.hashes import file_sha256
@@ -60,7 +60,6 @@ def train_detector(out: Path, fields: dict[str, Any], only_print: bool) -> None:
     if path is None:
         raise Stopped("detector", step)
     echo(f"trained a detector in {out}")
-    echo(f"next: cadstn export RUN --out hand.onnx --half --detector {quoted(out)}")
 
 
 def train_shipped(out: Path, train: click.Command) -> None:

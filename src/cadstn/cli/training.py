@@ -92,6 +92,10 @@ def train(
         raise click.UsageError("Missing option '--out'.")
     if name == "detector":
         train_detector(out or Path(), fields, only_print)
+        if not only_print:
+            echo(
+                f"next: cadstn export RUN --out hand.onnx --half --detector {quoted(out or Path())}"
+            )
         return
     if out is None or only_print:
         echo(json.dumps(json.loads(recipe_of(name, data, fields).to_json()), indent=1))
@@ -138,7 +142,7 @@ def train(
     if not ranks.first:
         return
     echo(f"trained {', '.join(chosen.stages)} in {out}")
-    if chosen.network == "cadstn":
+    if chosen.network == "cadstn" and given_options("out"):  # not within `shipped`
         echo(f"next: cadstn export {quoted(out)} --out {quoted(out / 'hand.onnx')}")
 
 
