@@ -292,15 +292,21 @@ def test_shipped_begins_with_nothing_and_goes_on_from_its_own_parts(
     result = CliRunner().invoke(cli, ["train", "shipped", "--out", str(out)])
     assert result.exit_code == 0, result.output
     assert [path.removeprefix(f"{out}/") for path, _ in calls] == [
-        "detector", "compact", "first.onnx", "follow", "follow.onnx", "scaled.onnx",
-        "decision.json", "hand21.onnx",
+        "detector", "compact", "first.onnx", "follow", "second.onnx", "follow-again", "follow.onnx",
+        "scaled.onnx", "decision.json", "hand21.onnx",
     ]  # fmt: skip
-    _, compact, first, follow, plain, scaled, decision, export = (given for _, given in calls)
+    (
+        _, compact, first, follow, second, again, plain, scaled, decision, export
+    ) = (given for _, given in calls)  # fmt: skip
     assert compact["start"] is None
     assert (first["run"], first["detector"]) == (out / "compact", f"{out}/detector")
     assert (follow["start"], follow["miner"]) == (f"{out}/compact", f"{out}/first.onnx")
-    assert (compact["settings"], follow["settings"]) == (shipped._COMPACT, shipped._FOLLOW)
-    assert plain["run"] == export["run"] == out / "follow"
+    assert second["run"] == out / "follow"
+    assert (again["start"], again["miner"]) == (f"{out}/follow", f"{out}/second.onnx")
+    assert [given["settings"] for given in (compact, follow, again)] == [
+        shipped._COMPACT, shipped._FOLLOW, shipped._AGAIN,
+    ]  # fmt: skip
+    assert plain["run"] == export["run"] == out / "follow-again"
     assert export["detector"] == f"{out}/detector"
     assert not export["blend"]
     assert [given["error_scale"] for given in (plain, scaled, export)] == [1, 1.25, 1.25]

@@ -18,6 +18,9 @@ from cadstn.errors import Stopped
 #: then; most of the steps are for the frames that a tracker meets.
 _COMPACT = ("spatial.steps=16000",)
 _FOLLOW = ("prepared=500000", "spatial.steps=60000", "spatial.learning_rate=0.0015")
+_AGAIN = (
+    "prepared=300000", "spatial.steps=40000", "spatial.learning_rate=0.001", "seed=31",
+)  # fmt: skip
 _CALIBRATED_BY = 6  # clips of each scene of the choosing set
 
 
@@ -98,6 +101,14 @@ def train_shipped(out: Path, train: click.Command) -> None:
         train, name="follow", out=run, start=str(out / "compact"), miner=str(miner),
         settings=_FOLLOW,
     )  # fmt: skip
+    # Once more, on other frames, mined with what it has learned.
+    again, out_miner = out / "follow-again", out / "second.onnx"
+    if not out_miner.exists():
+        exported(run, out_miner)
+    context.invoke(
+        train, name="follow", out=again, start=str(run), miner=str(out_miner), settings=_AGAIN,
+    )  # fmt: skip
+    run = again
     factor = _error_scale(exported(run, out / "follow.onnx"), out / "choosing")
     decision = out / "decision.json"
     if not decision.exists():
