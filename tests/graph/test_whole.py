@@ -189,7 +189,7 @@ def test_a_new_hand_waits_for_a_frame_with_runs_for_its_view(
     camera = demo[0][1]
     wide = Camera(camera.fx, camera.fy, 480, camera.cy, 960, 240)
     weak, strong = (np.where(depth < 1000, depth, 0) for _, depth, _ in (odds[0], odds[-1]))
-    row = np.hstack([strong, weak, np.where(strong > 0, strong + 400, 0)]).astype(np.float32)
+    row = np.hstack([strong, weak, np.where(strong > 0, strong + 200, 0)]).astype(np.float32)
     alone = np.where(np.arange(960) < 320, row, 0)
     hands = follow(whole, own, [(depth, wide) for depth in (alone, row, row, row)])
     assert [hand.how for hand in hands[::2]] == ["found", *["followed"] * 3]

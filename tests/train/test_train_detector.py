@@ -357,7 +357,7 @@ def test_shipped_begins_with_nothing_and_goes_on_from_its_own_parts(
     from cadstn.cli import exporting, shipped, training
 
     calls: list[tuple[str, dict[str, object]]] = []
-    weights = {"detector": "a", "compact": "b", "follow": "c"}
+    weights = {"detector": "a", "compact": "b", "follow": "c", "follow-again": "d"}
 
     def made(part: Path, **given: object) -> None:
         calls.append((str(part), given))
@@ -405,18 +405,24 @@ def test_shipped_begins_with_nothing_and_goes_on_from_its_own_parts(
         return [Path(path).name for path, _ in calls]
 
     begun = steps()
-    _, compact, first, follow, plain, scaled, decision, export = (given for _, given in calls)
+    (
+        _, compact, first, follow, second, again, plain, scaled, decision, export
+    ) = (given for _, given in calls)  # fmt: skip
     assert compact["start"] is None
     assert (first["run"], first["detector"]) == (out / "compact", f"{out}/detector")
-    names = "first", "decision"
-    miner, chosen = (next(out.glob(f"{name}-*")) for name in names)
+    assert (second["run"], second["detector"]) == (out / "follow", f"{out}/detector")
+    chosen = next(out.glob("decision-*"))
+    miners = [Path(str(given["out"])) for given in (first, second)]
     assert begun == [
-        "detector", "compact", miner.name, "follow", "follow.onnx", "scaled.onnx", chosen.name,
-        "hand21.onnx",
+        "detector", "compact", miners[0].name, "follow", miners[1].name, "follow-again",
+        "follow.onnx", "scaled.onnx", chosen.name, "hand21.onnx",
     ]  # fmt: skip
-    assert (follow["start"], follow["miner"]) == (f"{out}/compact", str(miner))
-    assert (compact["settings"], follow["settings"]) == (shipped._COMPACT, shipped._FOLLOW)
-    assert plain["run"] == export["run"] == out / "follow"
+    assert (follow["start"], follow["miner"]) == (f"{out}/compact", str(miners[0]))
+    assert (again["start"], again["miner"]) == (f"{out}/follow", str(miners[1]))
+    assert [given["settings"] for given in (compact, follow, again)] == [
+        shipped._COMPACT, shipped._FOLLOW, shipped._AGAIN,
+    ]  # fmt: skip
+    assert plain["run"] == scaled["run"] == export["run"] == out / "follow-again"
     assert export["detector"] == f"{out}/detector"
     assert not export["blend"]
     assert [given["error_scale"] for given in (plain, scaled, export)] == [1, 1.25, 1.25]
@@ -424,11 +430,12 @@ def test_shipped_begins_with_nothing_and_goes_on_from_its_own_parts(
     assert plain["decision"] is scaled["decision"] is None
     assert export["decision"] == chosen
     # What is kept is made of the parts that are there.
-    again = [*begun[:2], *begun[3:5], begun[-1]]
-    assert steps() == again
+    kept = [name for name in begun if not name.startswith(("miner", "scaled", "decision"))]
+    assert steps() == kept
+    weights["follow-again"] = "trained anew"
+    assert len(steps()) == len(kept) + 2
     weights["follow"] = "trained anew"
-    assert len(steps()) == len(again) + 2
-    assert len(list(out.glob("decision-*"))) == 2
+    assert len(steps()) == len(kept) + 1
     weights["detector"] = "trained anew"
-    assert len(steps()) == len(again) + 3
-    assert [len(list(out.glob(f"{name}-*"))) for name in names] == [2, 3]
+    assert len(steps()) == len(kept) + 4
+    assert [len(list(out.glob(f"{name}-*"))) for name in ("miner", "decision")] == [5, 3]

@@ -30,7 +30,7 @@ FRAMES = 75
 WAYS = ("crossing", "return")
 """What the second hand does, clip by clip in turn."""
 
-_SEED, _CHOOSING = (20_261_306, 10_004), (20_261_204, 10_004)
+_SEED, _CHOOSING = (20_261_307, 10_004), (20_261_204, 10_004)
 _MM = (700.0, 1000.0)  # the first hand's distance
 _MIDDLE = 0.2  # share of the way from the picture's middle to its edge that it goes
 _PATH = (20, 50)  # frames between which the second hand crosses, leaves or is away
