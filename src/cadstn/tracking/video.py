@@ -11,10 +11,11 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from queue import Queue
+from queue import SimpleQueue
 from typing import Any, Protocol
 
 import cv2
@@ -32,6 +33,7 @@ _FASTEST = 1000.0  # frames a second: WebM counts milliseconds
 #: Why there is none, where nothing failed.
 NO_VIDEO = "no format takes so many frames a second, or the folder's name is not UTF-8"
 _WAITING = 8  # pictures; a recording's tracker that is faster than the encoder waits for it
+_PAUSE_S = 0.002  # of a tracker that waits; a picture takes the encoder longer
 #: Frames, repeats among them, at which a live source's next picture is left out: the end waits for
 #: the encoder no longer than it takes for these.
 _WAITING_FRAMES = 60
@@ -69,7 +71,9 @@ class VideoFile:
         self.frames = self.left_out = 0
         self._encoded = 0  # the thread's own count
         self._size = (0, 0)
-        self._pictures: Queue[tuple[Image, int] | None] = Queue(_WAITING)
+        # Queue's wakening of the thread is lost where Ctrl-C comes within it, and close() waits for
+        # ever; SimpleQueue.put cannot be interrupted.
+        self._pictures: SimpleQueue[tuple[Image, int] | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._writer: _Writer | None = None
 
@@ -87,7 +91,7 @@ class VideoFile:
         if self._writer is None:
             return
         waiting = self.frames - self._encoded
-        late = self._pictures.full() or (waiting and waiting + times > _WAITING_FRAMES)
+        late = self._full() or (waiting and waiting + times > _WAITING_FRAMES)
         if self._live and self._thread is not None and late:
             self.left_out += times
             return
@@ -96,6 +100,8 @@ class VideoFile:
         if self._thread is None:
             _repeat(self._writer, small, times)
         else:
+            while self._full():
+                time.sleep(_PAUSE_S)
             self._pictures.put((small, times))
 
     def close(self) -> None:
@@ -140,6 +146,9 @@ class VideoFile:
                 return opencv
             path.unlink(missing_ok=True)
         return None
+
+    def _full(self) -> bool:
+        return self._pictures.qsize() >= _WAITING
 
     def _encode(self, writer: _Writer) -> None:
         while (waiting := self._pictures.get()) is not None:
