@@ -20,7 +20,14 @@ from cadstn.geometry.camera import Camera
 from cadstn.io import temporary, write_recording
 from cadstn.io.folder import begin_folder, check_hashes, whole_folder
 from cadstn.io.hashes import BLANK_STAMP, check_stamp, file_sha256, stamp_file
-from cadstn.io.whole import keep_inputs, whole_file, write_bytes, write_json, write_text
+from cadstn.io.whole import (
+    keep_inputs,
+    resumed_file,
+    whole_file,
+    write_bytes,
+    write_json,
+    write_text,
+)
 
 NAMES = ("a.txt", "b.txt", "summary.json")
 
@@ -69,6 +76,16 @@ def test_an_error_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
     with pytest.raises(KeyError):
         half()
     assert contents(tmp_path) == {"a.txt": "old"}
+
+
+def test_what_the_next_process_begins_is_not_taken_for_ones_own(tmp_path: Path) -> None:
+    path, part = tmp_path / "a.bank", tmp_path / "a.bank.part"
+    path.write_bytes(b"made by the process before")
+    with resumed_file(path, wait=True) as given:
+        given.unlink()  # nothing is to be made
+        part.touch()  # the next process has opened it
+    assert path.read_bytes() == b"made by the process before"
+    assert part.exists()
 
 
 def test_a_link_stays_and_its_target_is_replaced(tmp_path: Path) -> None:

@@ -92,7 +92,8 @@ def resumed_file(path: Path, *, wait: bool = False) -> Iterator[Path]:
         file = _locked(part, wait)
     with file:
         yield part
-        if part.exists():
+        # Where the block has removed it, another process may have begun its own there.
+        if _is_at(file, part):
             with writing(path):
                 sync(part)
                 os.replace(part, target)
@@ -108,16 +109,21 @@ def _locked(path: Path, wait: bool) -> BinaryIO:
         try:
             # The system takes the lock from a process that ends, however it ends.
             fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+            if _is_at(file, path):  # or the process that was waited for has renamed it
                 return file
-        except FileNotFoundError:
-            pass  # the process that was waited for has renamed it
         except BlockingIOError:
             file.close()
             raise CadstnError(
                 "another process is making it", hint="wait for it, or give another file"
             ) from None
         file.close()
+
+
+def _is_at(file: BinaryIO, path: Path) -> bool:
+    """Whether an open file is the one that stands at a path."""
+    with suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    return False
 
 
 @contextmanager
