@@ -246,6 +246,21 @@ def test_a_session_replaces_the_one_before_as_a_whole(
     ]  # fmt: skip
 
 
+def test_a_second_session_at_the_same_time_needs_a_folder_of_its_own(
+    network: Network, frames: list[Frame], tmp_path: Path
+) -> None:
+    shown = track_source(Scripted(scripted(frames[:2])), Tracker(network))
+    with Listeners(network.skeleton, tmp_path, None) as listeners:
+        listeners(next(shown))
+        with pytest.raises(CadstnError, match="another session writes into it; wait for it"):
+            Listeners(network.skeleton, tmp_path, None)
+        listeners(next(shown))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["joints.jsonl", "live.webm"]
+    assert len((tmp_path / "joints.jsonl").read_text().splitlines()) == 3
+    with Listeners(network.skeleton, tmp_path, None):
+        pass  # it is free again
+
+
 def test_other_programs_get_a_frame_before_it_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
     monkeypatch.setattr(Listeners, "__call__", lambda self, seen: calls.append("draw"))

@@ -127,6 +127,40 @@ def _is_at(file: BinaryIO, path: Path) -> bool:
 
 
 @contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep a folder, which is made, for this process.
+
+    Windows and some network disks have no such lock; there it is not kept.
+
+    Raises:
+        CadstnError: if another process keeps it, or it cannot be made or read.
+    """
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    with writing(folder):
+        handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CadstnError(
+                "another session writes into it",
+                where=folder,
+                hint="wait for it, or give another folder",
+            ) from None
+        except OSError:
+            pass  # a disk without locks
+        yield
+    finally:
+        os.close(handle)
+
+
+@contextmanager
 def new_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a name beside a path at which nothing is, or nothing but an empty file or folder.
 

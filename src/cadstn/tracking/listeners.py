@@ -16,7 +16,7 @@ from typing import Protocol, Self, TextIO
 from cadstn.errors import CadstnError
 from cadstn.geometry.plausible import describe_scene
 from cadstn.geometry.skeleton import Skeleton
-from cadstn.io.whole import writing
+from cadstn.io.whole import alone_in, writing
 from cadstn.io.workers import ENDING, ignored
 from cadstn.tracking.live import JsonLines, Tracked
 from cadstn.tracking.rerun_view import RerunView
@@ -74,8 +74,8 @@ class Listeners:
         url: where a browser finds the page or the view; None unless one is for a browser.
 
     Raises:
-        CadstnError: if the folder cannot be made or written to, the view does not start, or the
-            skeleton cannot be put into that order.
+        CadstnError: if the folder cannot be made or written to, another session writes into it, the
+            view does not start, or the skeleton cannot be put into that order.
     """
 
     def __init__(
@@ -100,9 +100,10 @@ class Listeners:
         if out is None and view == "file":
             raise CadstnError("--view file writes view.rrd", hint="add --out DIR")
         # If one of them fails, those before it are closed again.
-        with ExitStack() as opened:
+        with ExitStack() as held, ExitStack() as opened:
             self._lines: list[JsonLines] = []
             if out is not None:
+                held.enter_context(alone_in(out))
                 self.kept = _kept(out)
                 file = opened.enter_context(_opened(out))
                 self._lines.append(JsonLines(file, skeleton, convention, pose=pose))
@@ -118,7 +119,7 @@ class Listeners:
                 self._views.append(_make_view(skeleton, view, path))
                 opened.callback(self._views[-1].close)
                 self._view_part = path
-            self._closing = opened.pop_all()
+            self._closing, self._held = opened.pop_all(), held.pop_all()
 
     @property
     def closed(self) -> bool:
@@ -183,7 +184,7 @@ class Listeners:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        with ignored(*ENDING):  # a second Ctrl-C would cut the files off
+        with ignored(*ENDING), self._held:  # a second Ctrl-C would cut the files off
             # Nobody reads of an exit or an interrupt why the files are not in place.
             self._close(isinstance(error, Exception))
 
@@ -282,7 +283,6 @@ def _make_view(skeleton: Skeleton, view: str, path: Path | None) -> _View:
 
 def _opened(out: Path) -> TextIO:
     with writing(out):
-        out.mkdir(parents=True, exist_ok=True)
         return (out / _LINES_PART).open("w", encoding="utf-8")
 
 
