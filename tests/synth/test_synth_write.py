@@ -131,6 +131,17 @@ def test_what_is_no_number_is_one_line(
     assert not list(tmp_path.iterdir())
 
 
+def test_one_process_at_a_time_renders_into_a_folder(tmp_path: Path) -> None:
+    arguments: dict[str, Any] = {"frames": 3, "seed": 3, "camera": SMALL}
+
+    def second() -> None:
+        with pytest.raises(CadstnError, match=r"a\.part: another process writes into it; wait"):
+            write_synthetic(tmp_path / "a", **arguments)
+
+    assert write_synthetic(tmp_path / "a", **arguments, on_frame=second)
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
 def test_interrupted_run_goes_on_and_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
     made = 0
 

@@ -252,7 +252,7 @@ def test_a_second_session_at_the_same_time_needs_a_folder_of_its_own(
     shown = track_source(Scripted(scripted(frames[:2])), Tracker(network))
     with Listeners(network.skeleton, tmp_path, None) as listeners:
         listeners(next(shown))
-        with pytest.raises(CadstnError, match="another session writes into it; wait for it"):
+        with pytest.raises(CadstnError, match="another process writes into it; wait for it"):
             Listeners(network.skeleton, tmp_path, None)
         listeners(next(shown))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["joints.jsonl", "live.webm"]

@@ -20,6 +20,7 @@ from cadstn.errors import CadstnError
 from cadstn.export.detector_file import DetectorGraph
 from cadstn.export.half import round_to_half
 from cadstn.export.onnx_file import detector_file
+from cadstn.io.whole import alone_in
 from cadstn.models.detector import STRIDE, Detections, Detector, cell_depth, detector_input
 from cadstn.synth.whole import ABSENT, FOUND, UNSURE, Frames
 from cadstn.train.detector import DetectorRecipe, Line, _rate, augmented, train_detector
@@ -41,6 +42,13 @@ def test_the_detector_is_small_and_any_size_goes_in() -> None:
     out = model(detector_input(torch.full((2, 96, 160), 500.0), torch.tensor([100.0, 150.0])))
     assert out.heat.shape == (2, 24, 40)
     assert out.direction.shape == (2, 2, 24, 40)
+
+
+def test_one_process_at_a_time_trains_a_detector_in_a_folder(tmp_path: Path) -> None:
+    with alone_in(tmp_path / "run"):
+        done = CliRunner().invoke(cli, ["train", "detector", "--out", str(tmp_path / "run")])
+    assert "run: another process writes into it; wait for it" in str(done.exception)
+    assert list((tmp_path / "run").iterdir()) == []
 
 
 def perfect(target: Target, depth: torch.Tensor, focal: torch.Tensor) -> Detections:

@@ -472,6 +472,19 @@ def test_finished_stages_are_skipped(tmp_path: Path, train: Any, small: Small) -
     assert equal(states(first), states(again))
 
 
+def test_one_process_at_a_time_trains_in_a_folder(tmp_path: Path, train: Any, small: Small) -> None:
+    refused: list[str] = []
+
+    def second(progress: Any) -> None:
+        with pytest.raises(CadstnError) as error:
+            train(small(), tmp_path)
+        refused.append(str(error.value))
+
+    train(small(), tmp_path, watch=second)
+    said = f"{tmp_path}: another process writes into it; wait for it, or give another folder"
+    assert set(refused) == {said}
+
+
 def test_folder_of_another_recipe_or_other_data_is_refused(
     tmp_path: Path, train: Any, small: Small, toy_bank: Bank
 ) -> None:

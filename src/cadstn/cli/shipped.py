@@ -17,6 +17,7 @@ from cadstn.cli.shared import echo, fit_decision_to, frames_bar
 from cadstn.cli.sources import rendering, with_mesh_or_without
 from cadstn.errors import Stopped
 from cadstn.io.hashes import file_sha256
+from cadstn.io.whole import alone_in
 
 #: What `shipped` sets of its two recipes. `compact` knows hands well enough to mine for `follow` by
 #: then; most of the steps are for the frames that a tracker meets.
@@ -54,7 +55,7 @@ def train_detector(out: Path, fields: dict[str, Any], only_print: bool) -> None:
         step = line.step
         echo(str(line), err=True)
 
-    with stoppable() as stop:
+    with alone_in(out), stoppable() as stop:
         path = run(
             chosen, out, workers=processors(), on_frames=rendered, on_line=report,
             stop=stop.is_set,

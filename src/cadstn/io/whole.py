@@ -128,7 +128,7 @@ def _is_at(file: BinaryIO, path: Path) -> bool:
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Keep a folder, which is made, for this process.
+    """Make a folder and keep it for this process; however that ends, the system frees it.
 
     Windows and some network disks have no such lock; there it is not kept.
 
@@ -149,7 +149,7 @@ def alone_in(folder: Path) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise CadstnError(
-                "another session writes into it",
+                "another process writes into it",
                 where=folder,
                 hint="wait for it, or give another folder",
             ) from None

@@ -22,7 +22,7 @@ from cadstn.io.files import error_context, write_png
 from cadstn.io.folder import begin_folder, check_note, note_of
 from cadstn.io.png import has_both_ends
 from cadstn.io.temporary import is_replaceable
-from cadstn.io.whole import is_taken, new_path, write_npz, write_text
+from cadstn.io.whole import alone_in, is_taken, new_path, write_npz, write_text
 from cadstn.synth import SIMULATOR
 from cadstn.synth.arguments import share, whole_number
 from cadstn.synth.frames import DISTANCE_MM, Sequence, check_renders, view_frustum
@@ -162,6 +162,19 @@ def _write_folder(
             raise CadstnError(_TAKEN, hint=_NEW_NAME)
         path = Path(os.path.realpath(path))  # beside "." and beside a link is another place
         folder = _begun(path, order)
+    with alone_in(folder):
+        return _filled(folder, path, order, moving, on_frame)
+
+
+def _filled(
+    folder: Path,
+    path: Path,
+    order: Order,
+    moving: Callable[[], Sequence],
+    on_frame: Callable[[], None],
+) -> bool:
+    """Render what ``folder`` lacks and give it the name ``path``, unless it is whole."""
+    with error_context(path):
         files = [folder / f"{t:06d}.png" for t in range(order["frames"])]
         todo = [t for t, file in enumerate(files) if not has_both_ends(file)]
         camera, truth = folder / "camera.json", folder / "truth.npz"

@@ -74,7 +74,7 @@ class Listeners:
         url: where a browser finds the page or the view; None unless one is for a browser.
 
     Raises:
-        CadstnError: if the folder cannot be made or written to, another session writes into it, the
+        CadstnError: if the folder cannot be made or written to, another process writes into it, the
             view does not start, or the skeleton cannot be put into that order.
     """
 

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from cadstn._moved import renamed
 from cadstn._version import __version__
 from cadstn.errors import Stopped
-from cadstn.io.whole import write_json
+from cadstn.io.whole import alone_in, write_json
 from cadstn.train.family import Networks, StageMasks
 from cadstn.train.guards import Losses, memory_errors, stoppable
 from cadstn.train.memory import keep_memory
@@ -110,9 +110,9 @@ def train(
 
     Raises:
         CadstnError: if the recipe sets what its networks make no use of, ``out`` holds another
-            recipe's work, there are more ranks than a step has clips or more than one for compact
-            networks, ``start`` has none of the stages, the loss stops being finite, a batch does
-            not fit in memory or a file cannot be written.
+            recipe's work or another process trains in it, there are more ranks than a step has
+            clips or more than one for compact networks, ``start`` has none of the stages, the loss
+            stops being finite, a batch does not fit in memory or a file cannot be written.
         Stopped: after SIGTERM or Ctrl-C, with everything saved.
     """
     check_used(recipe)
@@ -122,7 +122,7 @@ def train(
         check_start(start, recipe)
     if torch.device(device).type == "cpu":
         keep_memory()
-    with stoppable() as stop:
+    with alone_in(out) if ranks.first else contextlib.nullcontext(), stoppable() as stop:
         run = _Run(
             recipe, out, source or RenderedSource(recipe, device), device, ranks, start,
             checkpoint_every, watch, on_message, stop,
